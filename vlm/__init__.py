@@ -1,0 +1,25 @@
+"""PaliGemma from scratch: the code that the book builds."""
+
+from vlm.boxes import Detection, format_detections, parse_detections
+from vlm.config import GemmaConfig, PaliGemmaConfig, SiglipVisionConfig
+from vlm.generate import generate, stream
+from vlm.kv_cache import KVCache
+from vlm.loader import load_hf_model, save_hf_model
+from vlm.paligemma import PaliGemmaForConditionalGeneration
+from vlm.processor import PaliGemmaProcessor
+
+__all__ = [
+    "Detection",
+    "GemmaConfig",
+    "KVCache",
+    "PaliGemmaConfig",
+    "PaliGemmaForConditionalGeneration",
+    "PaliGemmaProcessor",
+    "SiglipVisionConfig",
+    "format_detections",
+    "generate",
+    "load_hf_model",
+    "parse_detections",
+    "save_hf_model",
+    "stream",
+]

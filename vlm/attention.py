@@ -1,0 +1,31 @@
+"""Scaled dot-product attention, written out: the one function that every attention layer here calls.
+
+Shapes: B batch, A heads, Q queries, S keys, E head_dim.
+"""
+
+import torch
+from torch import Tensor, nn
+
+
+def attention(
+    query: Tensor, key: Tensor, value: Tensor, scaling: float, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Each query takes a weighted mean of the values; its weights say how well it matches each key.
+
+    Args:
+        query: [B, A, Q, E].
+        key, value: [B, A, S, E].
+        scaling: factor for the scores, 1 / sqrt(E) in most models.
+        mask: added to the scores, [B, 1, Q, S]: 0 where a query may look, very negative where it may not.
+
+    Returns:
+        The mixed values [B, A, Q, E] and the weights [B, A, Q, S], whose rows sum to 1.
+
+    Source: "Attention Is All You Need" (arXiv 1706.03762), section 3.2.1. The softmax runs in float32
+    whatever the dtype of the model, as in the published models.
+    """
+    scores = query @ key.transpose(-2, -1) * scaling  # [B, A, Q, S]
+    if mask is not None:
+        scores = scores + mask
+    weights = nn.functional.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype)
+    return weights @ value, weights

@@ -1,0 +1,165 @@
+"""The numbers that fix the shape of a PaliGemma, read from a published `config.json`."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+ACTIVATION = "gelu_pytorch_tanh"
+
+
+@dataclass(frozen=True)
+class SiglipVisionConfig:
+    """Shape of the vision tower (SigLIP, arXiv 2303.15343; So400m in the published models)."""
+
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    patch_size: int = 14
+    image_size: int = 224
+    num_channels: int = 3
+    layer_norm_eps: float = 1e-6
+
+    def __post_init__(self):
+        check_positive(self, "vision_config")
+        check_divides("vision_config", self, "num_attention_heads", "hidden_size")
+        check_divides("vision_config", self, "patch_size", "image_size")
+
+    @property
+    def head_dim(self) -> int:
+        return self.hidden_size // self.num_attention_heads
+
+    @property
+    def num_image_tokens(self) -> int:
+        """One token for each patch: N = (image_size / patch_size) squared."""
+        return (self.image_size // self.patch_size) ** 2
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "SiglipVisionConfig":
+        check_choice("vision_config.model_type", values.get("model_type", "siglip_vision_model"), "siglip_vision_model")
+        check_choice("vision_config.hidden_act", values.get("hidden_act", ACTIVATION), ACTIVATION)
+        return cls(**pick_fields(cls, values, "vision_config"))
+
+
+@dataclass(frozen=True)
+class GemmaConfig:
+    """Shape of the language model (Gemma, arXiv 2403.08295, Table 1)."""
+
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    vocab_size: int
+    head_dim: int = 256
+    rms_norm_eps: float = 1e-6
+    rope_theta: float = 10000.0
+    max_position_embeddings: int = 8192
+
+    def __post_init__(self):
+        check_positive(self, "text_config")
+        check_divides("text_config", self, "num_key_value_heads", "num_attention_heads")
+        if self.head_dim % 2:
+            raise ValueError(f"text_config.head_dim is {self.head_dim}: rotary positions turn pairs, so it must be even")
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "GemmaConfig":
+        check_choice("text_config.model_type", values.get("model_type", "gemma"), "gemma")
+        activation = values.get("hidden_activation") or values.get("hidden_act", ACTIVATION)
+        check_choice("text_config.hidden_activation", activation, ACTIVATION, "gelu")
+        rope = values.get("rope_parameters") or {}  # newer files hold rope_theta in here
+        check_choice("text_config.rope_parameters.rope_type", rope.get("rope_type", "default"), "default")
+        if "rope_theta" in rope:
+            values = values | {"rope_theta": rope["rope_theta"]}
+        return cls(**pick_fields(cls, values, "text_config"))
+
+
+@dataclass(frozen=True)
+class PaliGemmaConfig:
+    """A vision tower, a language model, and the token that marks where the picture goes.
+
+    The width of the language model is `text_config.hidden_size`. Published files carry a `hidden_size` at
+    the top as well; it is a leftover that is wrong for PaliGemma 2, and nothing here reads it.
+    """
+
+    vision_config: SiglipVisionConfig
+    text_config: GemmaConfig
+    image_token_index: int
+    pad_token_id: int = 0
+    eos_token_id: int = 1
+    bos_token_id: int = 2
+
+    def __post_init__(self):
+        if not 0 <= self.image_token_index < self.text_config.vocab_size:
+            raise ValueError(
+                f"image_token_index is {self.image_token_index}, but text_config.vocab_size is "
+                f"{self.text_config.vocab_size}: the image token needs a row in the embedding"
+            )
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "PaliGemmaConfig":
+        check_choice("model_type", values.get("model_type", "paligemma"), "paligemma")
+        for part in ("vision_config", "text_config"):
+            if not isinstance(values.get(part), dict):
+                raise ValueError(f"config has no '{part}': is this the config.json of a PaliGemma?")
+        values = values | {
+            "vision_config": SiglipVisionConfig.from_dict(values["vision_config"]),
+            "text_config": GemmaConfig.from_dict(values["text_config"]),
+            "image_token_index": values.get("image_token_index", values.get("image_token_id")),
+        }
+        return cls(**pick_fields(cls, values, "config"))
+
+    @classmethod
+    def from_json(cls, path: str | Path) -> "PaliGemmaConfig":
+        try:
+            values = json.loads(Path(path).read_text(encoding="utf-8"))
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path} is not valid JSON: {error}") from None
+        return cls.from_dict(values)
+
+    def to_dict(self) -> dict:
+        """The same numbers under the names and in the places of a published `config.json`."""
+        vision, text = self.vision_config, self.text_config
+        shared = {"num_image_tokens": vision.num_image_tokens, "projection_dim": text.hidden_size}
+        return {
+            "architectures": ["PaliGemmaForConditionalGeneration"],
+            "model_type": "paligemma",
+            "image_token_index": self.image_token_index,
+            "pad_token_id": self.pad_token_id,
+            "eos_token_id": self.eos_token_id,
+            "bos_token_id": self.bos_token_id,
+            "hidden_size": text.hidden_size,
+            "projection_dim": text.hidden_size,
+            "tie_word_embeddings": True,
+            "vision_config": vars(vision)
+            | shared
+            | {"model_type": "siglip_vision_model", "hidden_act": ACTIVATION, "vision_use_head": False},
+            "text_config": vars(text) | {"model_type": "gemma", "hidden_activation": ACTIVATION},
+        }
+
+
+def pick_fields(config_class: type, values: dict, where: str) -> dict:
+    """Keep what the config class knows; a required field that is absent is an error with its name."""
+    fields = config_class.__dataclass_fields__
+    picked = {name: values[name] for name in fields if values.get(name) is not None}
+    missing = [name for name in fields if name not in picked and name not in vars(config_class)]
+    if missing:
+        raise ValueError(f"{where} lacks {', '.join(missing)}")
+    return picked
+
+
+def check_positive(config, where: str):
+    for name, value in vars(config).items():
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
+            raise ValueError(f"{where}.{name} is {value!r}: expected a number above 0")
+
+
+def check_divides(where: str, config, divisor: str, dividend: str):
+    small, large = getattr(config, divisor), getattr(config, dividend)
+    if large % small:
+        raise ValueError(f"{where}.{dividend} is {large}: it must be a multiple of {divisor}, which is {small}")
+
+
+def check_choice(name: str, value, *allowed):
+    if value not in allowed:
+        raise ValueError(f"{name} is {value!r}: expected {' or '.join(map(repr, allowed))}")

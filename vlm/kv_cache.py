@@ -1,0 +1,66 @@
+"""Keeps the keys and values of the tokens already seen, so that a new token costs one step and not a re-read.
+
+Shapes: B batch, K key/value heads, S tokens, E head_dim.
+"""
+
+import torch
+from torch import Tensor
+
+from vlm.config import GemmaConfig
+
+
+class KVCache:
+    """Room for `max_length` tokens in each layer, set aside once and filled from the left.
+
+    Every layer of one forward pass writes at the same place, so the place moves on only when the pass is
+    over: `GemmaModel` calls `advance` after its last layer.
+
+    Args:
+        config: the language model's shape.
+        batch_size: rows B.
+        max_length: the most tokens that one row can hold: picture, prompt, answer and padding together.
+    """
+
+    def __init__(
+        self,
+        config: GemmaConfig,
+        batch_size: int,
+        max_length: int,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ):
+        shape = (config.num_hidden_layers, batch_size, config.num_key_value_heads, max_length, config.head_dim)
+        self.keys = torch.zeros(shape, dtype=dtype, device=device)
+        self.values = torch.zeros(shape, dtype=dtype, device=device)
+        self.max_length = max_length
+        self.length = 0
+
+    def update(self, layer_idx: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Write the new keys and values [B, K, new, E] of one layer behind the old ones.
+
+        Returns:
+            All keys and all values of that layer so far, [B, K, length + new, E]: views, not copies.
+
+        Raises:
+            ValueError: no room left, or the batch is not the one that the cache was made for.
+        """
+        batch_size, new = key.shape[0], key.shape[2]
+        end = self.length + new
+        if batch_size != self.keys.shape[1]:
+            raise ValueError(f"the cache was made for a batch of {self.keys.shape[1]} and got {batch_size} rows")
+        if end > self.max_length:
+            raise ValueError(
+                f"the cache holds {self.max_length} tokens: {self.length} are in it and {new} more do not fit; "
+                "make it with a larger max_length"
+            )
+        self.keys[layer_idx, :, :, self.length : end] = key
+        self.values[layer_idx, :, :, self.length : end] = value
+        return self.keys[layer_idx, :, :, :end], self.values[layer_idx, :, :, :end]
+
+    def advance(self, new: int):
+        """Count the tokens that all layers have written."""
+        self.length += new
+
+    def reset(self):
+        """Make the cache ready for other sequences. What is in it need not be erased: nothing reads past `length`."""
+        self.length = 0

@@ -1,0 +1,52 @@
+"""Who may look at whom: the prefix-LM mask, and the positions that go with it.
+
+Shapes: B batch, S new tokens, T all tokens so far, the cached ones included.
+"""
+
+import torch
+from torch import Tensor
+
+
+def make_prefix_lm_mask(attention_mask: Tensor, token_type_ids: Tensor, dtype: torch.dtype) -> Tensor:
+    """Picture and prompt see each other in full; each token of the answer sees them and the answer before it.
+
+    Number the tokens so that each token of the suffix opens a block of its own, and the whole prefix is
+    block 0. A query may look at a key when the key is real (not padding) and its block is not later. For one
+    row with a pad (p), two tokens of prefix (a b) and two of suffix (c d):
+
+        token_type_ids  0 0 0 1 1          p a b c d
+        block           0 0 0 1 2      p   . x x . .
+        attention_mask  0 1 1 1 1      a   . x x . .
+                                       b   . x x . .
+                                       c   . x x x .
+                                       d   . x x x x
+
+    No row is empty, so softmax never meets a row of nothing but minus infinity.
+
+    Args:
+        attention_mask: [B, T], 1 for a real token, 0 for padding; covers what is in the cache too.
+        token_type_ids: [B, S], 0 for the prefix (and padding), 1 for the suffix. Only the new tokens.
+
+    Returns:
+        [B, 1, S, T] to add to the scores: 0 for "may look", the lowest number of `dtype` for "may not".
+
+    Source: PaliGemma (arXiv 2407.07726), section 3.2 and Figure 2.
+    """
+    query_blocks = token_type_ids.cumsum(-1)  # [B, S]
+    num_cached = attention_mask.shape[1] - token_type_ids.shape[1]
+    key_blocks = torch.nn.functional.pad(query_blocks, (num_cached, 0))  # [B, T]: what is cached is seen by all
+    visible = (key_blocks[:, None, :] <= query_blocks[:, :, None]) & attention_mask[:, None, :].bool()  # [B, S, T]
+    mask = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
+    return mask.masked_fill(~visible, torch.finfo(dtype).min)[:, None]  # [B, 1, S, T]
+
+
+def make_position_ids(attention_mask: Tensor, num_new: int) -> Tensor:
+    """Count the real tokens from 1, row by row; padding gets 1, and the mask hides it anyway.
+
+    Example: attention_mask [[0, 0, 1, 1, 1]] -> [[1, 1, 1, 2, 3]].
+
+    Args:
+        attention_mask: [B, T].
+        num_new: S, how many of the last positions are wanted.
+    """
+    return attention_mask.cumsum(-1).clamp(min=1)[:, -num_new:]  # [B, S]
