@@ -81,6 +81,7 @@ class PaliGemmaForConditionalGeneration(nn.Module):
         labels: Tensor | None = None,
         kv_cache: KVCache | None = None,
         logits_to_keep: int = 0,
+        image_features: Tensor | None = None,
     ) -> PaliGemmaOutput:
         """Predict the token after each position.
 
@@ -94,6 +95,8 @@ class PaliGemmaForConditionalGeneration(nn.Module):
             labels: [B, S], the input ids again, with -100 where no loss is wanted; shifted here, not by you.
             kv_cache: read and filled.
             logits_to_keep: compute logits for this many last positions only; 0 for all.
+            image_features: [I, N, D], what `get_image_features` made of the pictures, in place of pixel_values:
+                several prompts about one picture then share one pass of the tower.
 
         Raises:
             ValueError: image tokens and pictures do not match in number, or the mask's length is off.
@@ -112,7 +115,8 @@ class PaliGemmaForConditionalGeneration(nn.Module):
         if position_ids is None:
             position_ids = make_position_ids(attention_mask, num_new)
 
-        image_features = None if pixel_values is None else self.get_image_features(pixel_values)
+        if pixel_values is not None:
+            image_features = self.get_image_features(pixel_values)
         inputs_embeds = self.embed_inputs(input_ids, image_features)  # [B, S, D]
         mask = make_prefix_lm_mask(attention_mask, token_type_ids, inputs_embeds.dtype)  # [B, 1, S, T]
         logits = self.language_model(inputs_embeds, position_ids, mask, kv_cache, logits_to_keep)  # [B, S, V]

@@ -1,0 +1,97 @@
+"""Small random PaliGemmas made by transformers, the reference, and the same weights in this package's model."""
+
+import torch
+
+from vlm.config import PaliGemmaConfig
+from vlm.loader import canonical_name
+from vlm.paligemma import PaliGemmaForConditionalGeneration
+
+PAD, IMAGE_TOKEN = 0, 95
+NUM_IMAGE_TOKENS = 4
+VOCAB_SIZE = 128
+
+
+def tiny_config(num_key_value_heads: int = 2) -> dict:
+    """The values of a config.json: widths that differ from each other, so that a mix-up shows."""
+    return {
+        "model_type": "paligemma",
+        "image_token_index": IMAGE_TOKEN,
+        "pad_token_id": PAD,
+        "eos_token_id": 1,
+        "bos_token_id": 2,
+        "projection_dim": 32,
+        "vision_config": {
+            "model_type": "siglip_vision_model",
+            "hidden_size": 24,
+            "intermediate_size": 40,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 3,
+            "image_size": 28,
+            "patch_size": 14,
+            "projection_dim": 32,
+            "vision_use_head": False,
+        },
+        "text_config": {
+            "model_type": "gemma",
+            "hidden_size": 32,
+            "intermediate_size": 56,
+            "num_hidden_layers": 3,
+            "num_attention_heads": 4,
+            "num_key_value_heads": num_key_value_heads,
+            "head_dim": 10,
+            "vocab_size": VOCAB_SIZE,
+            "num_image_tokens": NUM_IMAGE_TOKENS,
+        },
+    }
+
+
+def randomize(model: torch.nn.Module, seed: int = 0):
+    """Make every parameter random, norm weights and biases too: ones and zeros would hide mistakes."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            noise = torch.randn(parameter.shape, generator=generator)
+            if parameter.dim() > 1:
+                parameter.copy_(noise * parameter[0].numel() ** -0.5)
+            else:
+                is_layer_norm = "layer_norm" in name or "post_layernorm" in name
+                parameter.copy_(0.3 * noise + (1 if is_layer_norm and name.endswith("weight") else 0))
+
+
+def make_reference(num_key_value_heads: int = 2, seed: int = 0):
+    """transformers' PaliGemma."""
+    from transformers import PaliGemmaConfig as ReferenceConfig
+    from transformers import PaliGemmaForConditionalGeneration as ReferenceModel
+
+    model = ReferenceModel(ReferenceConfig(**tiny_config(num_key_value_heads))).eval()
+    randomize(model, seed)
+    return model
+
+
+def make_twin(reference, num_key_value_heads: int = 2) -> PaliGemmaForConditionalGeneration:
+    """This package's model with the reference's weights."""
+    model = PaliGemmaForConditionalGeneration(PaliGemmaConfig.from_dict(tiny_config(num_key_value_heads))).eval()
+    model.load_state_dict({canonical_name(name): tensor for name, tensor in reference.state_dict().items()})
+    return model
+
+
+def make_inputs(lengths: list[int], num_suffix: int = 0, seed: int = 0) -> dict[str, torch.Tensor]:
+    """A left-padded batch: image tokens, then `lengths[row]` random words, of which the last are suffix."""
+    generator = torch.Generator().manual_seed(seed)
+    total = NUM_IMAGE_TOKENS + max(lengths)
+    input_ids = torch.randint(3, 90, (len(lengths), total), generator=generator)
+    attention_mask = torch.ones_like(input_ids)
+    for row, length in enumerate(lengths):
+        start = max(lengths) - length
+        attention_mask[row, :start] = 0
+        input_ids[row, :start] = PAD
+        input_ids[row, start : start + NUM_IMAGE_TOKENS] = IMAGE_TOKEN
+    token_type_ids = torch.zeros_like(input_ids)
+    token_type_ids[:, total - num_suffix :] = 1
+    pixel_values = torch.randn(len(lengths), 3, 28, 28, generator=generator)
+    return {
+        "input_ids": input_ids,
+        "attention_mask": attention_mask,
+        "token_type_ids": token_type_ids,
+        "pixel_values": pixel_values,
+    }
