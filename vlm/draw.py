@@ -1,0 +1,111 @@
+"""Draw what the model found: the picture, with a box and a label around each thing."""
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
+from PIL import Image
+
+from vlm.boxes import Detection
+
+# The colours of Okabe and Ito ("Color Universal Design", 2008), which colour-blind readers can tell apart,
+# each with the colour that can be read on it. Their eighth, black, is left out: it vanishes on dark pictures.
+PALETTE = (
+    ("#E69F00", "black"),  # orange
+    ("#56B4E9", "black"),  # sky blue
+    ("#009E73", "black"),  # green
+    ("#F0E442", "black"),  # yellow
+    ("#0072B2", "white"),  # blue
+    ("#D55E00", "black"),  # vermilion
+    ("#CC79A7", "black"),  # purple
+)
+
+_FIGURE_INCHES = 4.0
+_LINE_WIDTH = 2.0
+_CHIP_POINTS = 9.0
+_CHIP_PADDING = 2.0
+# How near to the edge, as a part of the picture's height, a box leaves no room for a chip beside it.
+_CHIP_ROOM = 0.15
+
+
+def draw_detections(
+    image: Image.Image, detections: Sequence[Detection], ax: Axes | None = None, title: str | None = None
+) -> Axes:
+    """Show a picture with the boxes found in it; things with the same label have the same colour.
+
+    One unit of the axes is one pixel: (0, 0) is the picture's top left corner, (width, height) its
+    bottom right.
+
+    Args:
+        image: any mode that matplotlib shows (RGB, RGBA, L).
+        detections: boxes in pixels of `image`. More than seven different labels share colours.
+        ax: where to draw; if None, a new figure, 4 inches on its longer side. The caller shows or saves it:
+            `draw_detections(image, found).figure.savefig("found.png")`.
+        title: a line above the picture.
+
+    Returns:
+        The axes drawn on.
+    """
+    width, height = image.size
+    if ax is None:
+        scale = _FIGURE_INCHES / max(width, height)
+        ax = Figure(figsize=(width * scale, height * scale), layout="constrained").subplots()
+    # Without an extent the first pixel's centre would be (0, 0), and all boxes half a pixel off.
+    ax.imshow(image.convert("RGB"), extent=(0, width, height, 0), interpolation="nearest")
+    ax.set(xticks=[], yticks=[])
+    if title is not None:
+        ax.set_title(title)
+    labels = list(dict.fromkeys(detection.label for detection in detections))
+    for detection in detections:
+        colours = PALETTE[labels.index(detection.label) % len(PALETTE)]
+        _draw_box(ax, detection, colours)
+        if detection.label:
+            _draw_chip(ax, detection, colours, height, width)
+    return ax
+
+
+def _draw_box(ax: Axes, detection: Detection, colours: tuple[str, str]) -> None:
+    y_min, x_min, y_max, x_max = detection.box
+    colour, contrast = colours
+    # The thin second line beneath keeps a box visible where the picture has the box's own colour.
+    contour = withStroke(linewidth=_LINE_WIDTH + 1.5, foreground=contrast)
+    rectangle = Rectangle(
+        (x_min, y_min),
+        x_max - x_min,
+        y_max - y_min,
+        fill=False,
+        edgecolor=colour,
+        linewidth=_LINE_WIDTH,
+        path_effects=[contour],
+    )
+    ax.add_patch(rectangle)
+
+
+def _draw_chip(ax: Axes, detection: Detection, colours: tuple[str, str], height: int, width: int) -> None:
+    """Write the label at a corner of its box, on the side from which it runs towards the picture's middle."""
+    y_min, x_min, y_max, x_max = detection.box
+    colour, contrast = colours
+    leftwards = x_min + x_max > width
+    x, horizontal = (min(x_max, width), "right") if leftwards else (max(x_min, 0), "left")
+    if y_min > _CHIP_ROOM * height:  # above the box
+        y, vertical = y_min, "bottom"
+    elif y_max < (1 - _CHIP_ROOM) * height:  # below it
+        y, vertical = y_max, "top"
+    else:  # the box fills the picture: inside
+        y, vertical = max(y_min, 0), "top"
+    style = f"square,pad={_CHIP_PADDING / _CHIP_POINTS}"  # matplotlib counts it in heights of the letters
+    right, up = _CHIP_PADDING, _CHIP_PADDING + _LINE_WIDTH / 2
+    ax.annotate(
+        detection.label,
+        (x, y),
+        xytext=(-right if leftwards else right, up if vertical == "bottom" else -up),
+        textcoords="offset points",
+        ha=horizontal,
+        va=vertical,
+        color=contrast,
+        fontsize=_CHIP_POINTS,
+        parse_math=False,  # a label is what the model wrote: a "$" in it is no formula
+        bbox={"facecolor": colour, "edgecolor": "none", "boxstyle": style},
+    )

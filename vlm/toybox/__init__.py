@@ -1,0 +1,5 @@
+"""The Toybox: a small made-up world on which a PaliGemma of two and a half million parameters is trained on a CPU."""
+
+from pathlib import Path
+
+CHECKPOINT_DIRECTORY = Path(__file__).parent / "checkpoint"  # the weights and the tokenizer that ship

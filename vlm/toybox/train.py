@@ -1,0 +1,222 @@
+"""Trains the Toybox model from nothing: `python -m vlm.toybox.train`.
+
+Every 90 seconds the whole state is written aside and renamed, so an interrupted run resumes where it was by the
+same command. State is kept as safetensors and JSON: nothing here is ever unpickled.
+"""
+
+import argparse
+import json
+import math
+import os
+import shutil
+import time
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from vlm.boxes import location_token
+from vlm.loader import save_hf_model
+from vlm.paligemma import PaliGemmaForConditionalGeneration
+from vlm.processor import PaliGemmaProcessor
+from vlm.toybox import CHECKPOINT_DIRECTORY
+from vlm.toybox.batches import Batch, TextRows, TrainingBatches
+from vlm.toybox.losses import DenseProbe, soft_location_targets, suffix_loss
+from vlm.toybox.recipe import Recipe, toybox_config
+
+SECONDS_BETWEEN_SAVES = 90
+STEPS_BETWEEN_LOG_LINES = 50
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+
+
+class Trainer:
+    """The model, its probe, their optimizer, and the step they have reached."""
+
+    def __init__(self, recipe: Recipe, directory: Path, device: str):
+        from transformers import AutoTokenizer
+
+        torch.manual_seed(recipe.seed)
+        self.recipe, self.directory, self.device = recipe, directory, device
+        tokenizer = AutoTokenizer.from_pretrained(CHECKPOINT_DIRECTORY)
+        config = toybox_config(len(tokenizer), tokenizer.convert_tokens_to_ids("<image>"))
+        vision_config = config.vision_config
+        self.processor = PaliGemmaProcessor(tokenizer, vision_config.num_image_tokens, vision_config.image_size)
+        self.first_location_id = tokenizer.convert_tokens_to_ids(location_token(0, 1))
+        self.model = PaliGemmaForConditionalGeneration(config).to(device)
+        self.probe = DenseProbe(vision_config.hidden_size).to(device)
+        initialize(self.model)
+        self.optimizer = make_optimizer([self.model, self.probe], recipe)
+        self.step, self.seconds = 0, 0.0
+
+    def compile(self):
+        """Fuse the small operations. Without a compiler everything runs as it is, at about half the speed."""
+        if self.device == "cpu" and not (shutil.which("c++") or shutil.which("g++")):
+            print("no C++ compiler found: training runs uncompiled, about half as fast")
+            return
+        self.model.vision_tower.vision_model.encoder.compile()  # the patch convolution is slower when compiled
+        self.model.language_model.compile()
+
+    def train_step(self, batch: Batch) -> dict[str, Tensor]:
+        """One gradient step; returns the losses."""
+        progress = self.set_learning_rate()
+        with torch.autocast(self.device, torch.bfloat16):
+            losses = self.compute_losses(batch, progress)
+        sum(losses.values()).backward()
+        nn.utils.clip_grad_norm_(self.parameters(), self.recipe.max_gradient_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def compute_losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
+        hidden_states = self.model.vision_tower(batch.pixel_values.to(self.device))  # [B, N, D]
+        dense = self.probe.loss(hidden_states, batch.patch_labels.to(self.device), batch.patch_boxes.to(self.device))
+        if not batch.text:
+            return {"dense": dense}
+        image_features = self.model.multi_modal_projector(hidden_states)  # seen once, read by several prompts
+        start, end = self.recipe.location_sigma
+        targets = soft_location_targets(start * (end / start) ** progress).to(self.device)
+        losses = {"dense": self.recipe.dense_weight * (1 - progress) * dense}
+        for name, rows in zip(("words", "boxes"), batch.text, strict=True):
+            losses[name] = self.text_loss(rows, image_features, targets)
+        return losses
+
+    def text_loss(self, rows: TextRows, image_features: Tensor, targets: Tensor) -> Tensor:
+        model, num_image_tokens = self.model, image_features.shape[1]
+        input_ids, attention_mask, token_types, labels = (
+            tensor.to(self.device) for tensor in (rows.input_ids, rows.attention_mask, rows.token_type_ids, rows.labels)
+        )
+        text_length = input_ids.shape[1] - num_image_tokens
+        logits = model(
+            input_ids,
+            image_features=image_features[rows.scene_index.to(self.device)],
+            attention_mask=attention_mask,
+            token_type_ids=token_types,
+            logits_to_keep=text_length,
+        ).logits  # [R, T, V]
+        return suffix_loss(logits, labels[:, num_image_tokens:], self.first_location_id, targets)
+
+    def set_learning_rate(self) -> float:
+        """Each stage warms up; the second then follows a half cosine down. Returns how far its stage is, 0..1."""
+        recipe, looking = self.recipe, self.step < self.recipe.look_steps
+        done = self.step if looking else self.step - recipe.look_steps
+        progress = done / (recipe.look_steps if looking else recipe.speak_steps)
+        peak = recipe.look_learning_rate if looking else recipe.speak_learning_rate
+        low = recipe.final_learning_rate_fraction
+        decay = low + (1 - low) * 0.5 * (1 + math.cos(math.pi * progress))
+        for group in self.optimizer.param_groups:
+            group["lr"] = peak * min(1.0, (done + 1) / recipe.warmup_steps) * decay
+        return progress
+
+    def parameters(self) -> list[nn.Parameter]:
+        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+
+    def save(self):
+        """Everything needed to go on, in one file; the metadata say how far it is and by which recipe."""
+        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items() if "lm_head" not in name}
+        tensors |= {f"probe.{name}": tensor for name, tensor in self.probe.state_dict().items()}
+        for index, parameter in enumerate(self.parameters()):
+            for key, value in self.optimizer.state[parameter].items():
+                tensors[f"optimizer.{index}.{key}"] = value
+        metadata = {"step": str(self.step), "seconds": str(self.seconds), "recipe": repr(self.recipe)}
+        path = self.directory / "state.safetensors"
+        save_file(tensors, f"{path}.partial", metadata=metadata)
+        os.replace(f"{path}.partial", path)
+
+    def resume(self):
+        """Take up the state of an earlier run of the same recipe, if there is one."""
+        path = self.directory / "state.safetensors"
+        if not path.is_file():
+            return
+        from safetensors import safe_open
+
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata()
+        if metadata["recipe"] != repr(self.recipe):
+            raise SystemExit(f"{path} is of another recipe: train into another directory, or delete it\n{metadata}")
+        tensors = load_file(path, device=self.device)
+        model_part = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
+        self.model.load_state_dict(model_part, strict=False)  # all but the head, which is the embedding
+        self.probe.load_state_dict({n.removeprefix("probe."): t for n, t in tensors.items() if n.startswith("probe.")})
+        parameters = self.parameters()
+        for name, tensor in tensors.items():
+            if name.startswith("optimizer."):
+                _, index, key = name.split(".")
+                self.optimizer.state[parameters[int(index)]][key] = tensor
+        self.step, self.seconds = int(metadata["step"]), float(metadata["seconds"])
+        print(f"resumed at step {self.step} after {self.seconds / 60:.1f} minutes of training")
+
+
+def initialize(model: PaliGemmaForConditionalGeneration):
+    """Embeddings so small that, times sqrt(D), they are of size 1; linear layers stay as torch makes them."""
+    nn.init.normal_(model.language_model.model.embed_tokens.weight, std=model.config.text_config.hidden_size**-0.5)
+    nn.init.normal_(model.vision_tower.vision_model.embeddings.position_embedding.weight, std=0.5)
+
+
+def make_optimizer(modules: list[nn.Module], recipe: Recipe) -> torch.optim.AdamW:
+    """AdamW; only matrices decay, not norms, biases and embeddings."""
+    matrices, others = [], []
+    for module in modules:
+        for name, parameter in module.named_parameters():
+            (matrices if parameter.dim() > 1 and "embed_tokens" not in name else others).append(parameter)
+    groups = [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), fused=True)
+
+
+def train(recipe: Recipe, directory: Path, device: str):
+    """Run the recipe to its end, from wherever it is, and write the finished checkpoint into `directory/final`."""
+    directory.mkdir(parents=True, exist_ok=True)
+    trainer = Trainer(recipe, directory, device)
+    trainer.resume()
+    trainer.compile()
+    batches = TrainingBatches(recipe, trainer.processor, trainer.step)
+    loader = DataLoader(batches, batch_size=None, num_workers=1, prefetch_factor=8)
+    saved_at = clock = time.monotonic()
+    bar = tqdm(loader, total=recipe.total_steps, initial=trainer.step, unit="step", smoothing=0.05)
+    for batch in bar:
+        losses = trainer.train_step(batch)
+        now = time.monotonic()
+        trainer.seconds, clock = trainer.seconds + now - clock, now
+        if trainer.step % STEPS_BETWEEN_LOG_LINES == 0:
+            line = {name: round(float(loss), 4) for name, loss in losses.items()}
+            bar.set_postfix(line)
+            with open(directory / "log.jsonl", "a", encoding="utf-8") as log:
+                log.write(json.dumps({"step": trainer.step, "seconds": round(trainer.seconds), **line}) + "\n")
+        if now - saved_at > SECONDS_BETWEEN_SAVES or trainer.step == recipe.total_steps:
+            trainer.save()
+            saved_at = now
+    export(trainer, directory / "final")
+
+
+def export(trainer: Trainer, directory: Path):
+    """Write the model in the published format, with the tokenizer and how it came to be."""
+    save_hf_model(trainer.model, directory)
+    for name in TOKENIZER_FILES:
+        shutil.copyfile(CHECKPOINT_DIRECTORY / name, directory / name)
+    provenance = {
+        "recipe": vars(trainer.recipe),
+        "training_minutes": round(trainer.seconds / 60, 1),
+        "device": torch.cuda.get_device_name() if trainer.device == "cuda" else f"CPU, {torch.get_num_threads()} cores",
+        "torch": torch.__version__,
+    }
+    (directory / "provenance.json").write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
+    print(f"finished: {directory}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--directory", type=Path, default=Path("runs/toybox"), help="where the run is kept")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--look-steps", type=int, default=Recipe.look_steps)
+    parser.add_argument("--speak-steps", type=int, default=Recipe.speak_steps)
+    parser.add_argument("--seed", type=int, default=Recipe.seed)
+    options = parser.parse_args()
+    recipe = Recipe(seed=options.seed, look_steps=options.look_steps, speak_steps=options.speak_steps)
+    train(recipe, options.directory, options.device)
+
+
+if __name__ == "__main__":
+    main()
