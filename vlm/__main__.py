@@ -1,0 +1,90 @@
+"""Asks a model about a picture: `python -m vlm --image my.png --prompt "detect cat" --output boxes.png`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from vlm.boxes import parse_detections
+from vlm.generate import check_sampling, stream
+from vlm.loader import load_hf_model
+from vlm.processor import PaliGemmaProcessor
+from vlm.toybox import CHECKPOINT_DIRECTORY
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+EXAMPLES = """\
+examples:
+  python -m vlm --image my.png --prompt "caption en"
+  python -m vlm --image my.png --prompt "answer en is there a cat?"
+  python -m vlm --image my.png --prompt "detect cat ; dog" --output boxes.png
+"""
+
+
+def parse_options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m vlm",
+        description=__doc__.splitlines()[0],
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--image", type=Path, required=True, help="the picture, in any format that PIL reads")
+    parser.add_argument("--prompt", required=True, help='such as "caption en" or "detect cat ; dog"')
+    parser.add_argument("--output", type=Path, help="draw the boxes of the answer into this file")
+    parser.add_argument("--model", type=Path, default=CHECKPOINT_DIRECTORY, help="checkpoint (default: the Toybox)")
+    parser.add_argument("--temperature", type=float, default=0.0, help="0: always the likeliest token (default)")
+    parser.add_argument("--top-p", type=float, default=1.0, help="draw from the likeliest tokens that reach this")
+    parser.add_argument("--max-new-tokens", type=int, default=100)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--dtype", choices=DTYPES, help="of the weights in memory (default: as in the file)")
+    parser.add_argument("--seed", type=int, help="makes drawing at random repeatable")
+    return parser.parse_args(arguments)
+
+
+def run(options: argparse.Namespace):
+    """Print the answer as it comes, and draw its boxes."""
+    check_sampling(options.max_new_tokens, options.temperature, options.top_p)
+    image = open_image(options.image)
+    model, tokenizer = load_hf_model(options.model, options.device, DTYPES.get(options.dtype))
+    vision_config = model.config.vision_config
+    processor = PaliGemmaProcessor(tokenizer, vision_config.num_image_tokens, vision_config.image_size)
+    sampling = (options.max_new_tokens, options.temperature, options.top_p, options.seed)
+    answer = ""
+    for piece in stream(model, processor, options.prompt, image, *sampling):
+        print(piece, end="", flush=True)
+        answer += piece
+    print()
+    if options.output:
+        draw(image, answer, options.output)
+
+
+def open_image(path: Path) -> Image.Image:
+    """The picture, upright, so that boxes are drawn on what the model saw."""
+    try:
+        return ImageOps.exif_transpose(Image.open(path))
+    except UnidentifiedImageError:
+        raise ValueError(f"{path} is not a picture that PIL can read") from None
+
+
+def draw(image: Image.Image, answer: str, output: Path):
+    from vlm.draw import draw_detections  # matplotlib is slow to import, and most calls draw nothing
+
+    detections = parse_detections(answer, image.height, image.width)
+    draw_detections(image, detections).figure.savefig(output, dpi=200)
+    boxes = f"{len(detections)} box{'' if len(detections) == 1 else 'es'}"
+    print(f"{boxes} drawn into {output}", file=sys.stderr)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parse_options(arguments)
+    try:
+        run(options)
+    except (OSError, ValueError, RuntimeError) as error:
+        print(f"python -m vlm: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
