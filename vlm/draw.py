@@ -1,9 +1,11 @@
-"""Draw what the model found: the picture, with a box and a label around each thing."""
+"""Draw what the model found: boxes and labels around things, and numbers laid over patches."""
 
+import math
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from PIL import Image
@@ -64,6 +66,36 @@ def draw_detections(
         if detection.label:
             _draw_chip(ax, detection, colours, height, width)
     return ax
+
+
+def draw_patch_values(
+    image: Image.Image, values: Sequence[float], ax: Axes, title: str | None = None, vmax: float | None = None
+) -> AxesImage:
+    """Show a picture in grey with one number laid over each of its patches: attention, similarity, error.
+
+    Args:
+        image: the picture; its patches form a square grid, in reading order.
+        values: one number for each patch, [N], N a square; 0 is dark, `vmax` (the largest, if None) bright.
+        ax: where to draw.
+
+    Returns:
+        The coloured layer, for a colour bar.
+
+    Raises:
+        ValueError: if N is not a square number.
+    """
+    side = math.isqrt(len(values))
+    if side * side != len(values):
+        raise ValueError(f"{len(values)} values do not fill a square grid of patches")
+    rows = [[float(value) for value in values[start : start + side]] for start in range(0, len(values), side)]
+    width, height = image.size
+    extent = (0, width, height, 0)
+    ax.imshow(image.convert("L"), cmap="gray", extent=extent, vmin=0, vmax=255)
+    layer = ax.imshow(rows, cmap="viridis", alpha=0.65, extent=extent, vmin=0, vmax=vmax, interpolation="nearest")
+    ax.set(xticks=[], yticks=[])
+    if title is not None:
+        ax.set_title(title)
+    return layer
 
 
 def _draw_box(ax: Axes, detection: Detection, colours: tuple[str, str]) -> None:

@@ -88,8 +88,9 @@ def read_tensors(path: Path, device: torch.device | str, dtype: torch.dtype | No
     """All tensors of one file under this package's names, each cast as it is read."""
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
-            names = {name: canonical_name(name) for name in file.keys()}
-            return {canonical: file.get_tensor(name).to(dtype) for name, canonical in names.items() if canonical}
+            names = file.keys()
+            canonical = {name: canonical_name(name) for name in names}
+            return {new: file.get_tensor(name).to(dtype) for name, new in canonical.items() if new}
     except SafetensorError as error:
         raise ValueError(f"{path} is not a whole safetensors file ({error}): copy or download it again") from None
 

@@ -1,6 +1,6 @@
 """A few scenes of the test split as PNG files, for the demo and the book: `python -m vlm.toybox.examples` draws them."""
 
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from PIL import Image
@@ -21,7 +21,7 @@ def example_image(index: int) -> Image.Image:
     return Image.open(example_path(index)).convert("RGB")
 
 
-@lru_cache(maxsize=None)
+@cache
 def example_scene(index: int) -> Scene:
     """The same picture with the truth about it."""
     return draw_scene(SEEDS[index], "test")

@@ -1,0 +1,60 @@
+# Every target sets up its own environment in .venv; you need Python 3.11 or newer, pip and make.
+.DEFAULT_GOAL := help
+.PHONY: help setup book test demo lab train bench lint format notebooks clean
+
+PYTHON ?= python3
+PY := .venv/bin/python
+READY := .venv/ready
+
+help:
+	@echo "make book       execute every chapter, build the web pages, print where they are"
+	@echo "make test       unit tests, then every chapter as a regression test"
+	@echo "make demo       the shipped model captions, answers and draws boxes (demo.png)"
+	@echo "make lab        open the chapters in JupyterLab"
+	@echo "make train      train the Toybox model from nothing (into runs/)"
+	@echo "make bench      this package beside transformers: seconds and tokens per second"
+	@echo "make lint       style of the code"
+	@echo "make format     put the code into that style"
+	@echo "make notebooks  make and execute the notebooks anew from book/*.py"
+	@echo "make clean      remove the environment and everything built"
+
+# The file "ready" is written when all is installed, so an interrupted set-up is never taken for a whole one.
+$(READY): requirements.lock pyproject.toml tools/setup.sh
+	@sh tools/setup.sh "$(PYTHON)"
+
+setup: $(READY)
+
+book: $(READY)
+	@$(PY) tools/build_book.py
+
+test: $(READY)
+	@echo "== 1 of 2: unit tests"
+	@$(PY) -m pytest tests
+	@echo "== 2 of 2: every chapter runs and gives what is printed in it"
+	@$(PY) -m pytest --nbval --nbval-current-env -p no:warnings book
+
+demo: $(READY)
+	@$(PY) -m vlm.demo
+
+lab: $(READY)
+	@$(PY) -m jupyterlab book
+
+train: $(READY)
+	@$(PY) -m vlm.toybox.train
+
+bench: $(READY)
+	@$(PY) -m vlm.bench
+
+lint: $(READY)
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+
+format: $(READY)
+	@$(PY) -m ruff check --fix .
+	@$(PY) -m ruff format .
+
+notebooks: $(READY)
+	@$(PY) tools/notebooks.py
+
+clean:
+	rm -rf .venv _build runs demo.png bench.json

@@ -1,0 +1,77 @@
+"""One direction: what is below never imports what is above, and importing the package stays cheap."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+# Each file may import from the lines above its own, never from its own line or below.
+STOREYS = [
+    {"config", "boxes"},
+    {"attention", "kv_cache", "masks", "image_processing"},
+    {"siglip", "gemma"},
+    {"paligemma"},
+    {"processor", "loader"},
+    {"generate", "recording"},
+    {"draw"},
+    {"demo", "bench", "__main__"},
+]
+TOYBOX_STOREYS = [
+    {"sprites", "metrics"},
+    {"scenes"},
+    {"prompts", "examples", "recipe"},
+    {"tokenizer", "batches"},
+    {"losses"},
+    {"train", "evaluate"},
+]
+
+
+def storey(module: str) -> int:
+    """How high a module stands: the model's core, then the Toybox, then what uses both."""
+    parts = module.split(".")[1:]
+    if parts[:1] == ["toybox"]:
+        name = parts[1] if len(parts) > 1 else ""
+        return 100 + next((i for i, names in enumerate(TOYBOX_STOREYS) if name in names), -1)
+    height = next(i for i, names in enumerate(STOREYS) if parts[0] in names)
+    return height if height < len(STOREYS) - 1 else 200
+
+
+def imported_modules(path: Path) -> set[str]:
+    modules = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("vlm"):
+            modules.add(node.module)
+        elif isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names if alias.name.startswith("vlm")}
+    return modules
+
+
+FILES = [path for path in sorted((ROOT / "vlm").rglob("*.py")) if path.name != "__init__.py"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_imports_only_from_below(path):
+    module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for other in imported_modules(path):
+        assert storey(other) < storey(module), f"{module} imports {other}"
+
+
+def run_python(code: str) -> str:
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return result.stdout.strip()
+
+
+def test_importing_the_package_loads_neither_transformers_nor_matplotlib():
+    loaded = run_python("import vlm, sys; print([name for name in ('transformers', 'matplotlib') if name in sys.modules])")
+    assert loaded == "[]"
+
+
+def test_importing_the_package_costs_no_more_than_torch_and_a_little():
+    code = "import time; start = time.perf_counter(); import {}; print(time.perf_counter() - start)"
+    torch_seconds, vlm_seconds = (
+        min(float(run_python(code.format(name))) for _ in range(3)) for name in ("torch", "vlm")
+    )
+    assert vlm_seconds <= torch_seconds + 0.3

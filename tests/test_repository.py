@@ -1,0 +1,47 @@
+"""What the repository as a whole must hold to."""
+
+import ast
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+TRACKED = [
+    ROOT / name
+    for name in subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    if name
+]
+CODE = [path for path in TRACKED if path.suffix == ".py"]
+# Each of these can run code that a file brings along.
+UNPICKLERS = {"pickle", "cPickle", "dill", "joblib", "shelve", "marshal"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    "book vlm exercises solutions _config.yml _toc.yml environment.yml README.md pyproject.toml tests Makefile .ci/run "
+    "LICENSE LICENSE-TEXT CONTRIBUTING.md CHANGELOG.md CITATION.cff .github/workflows requirements.lock LOG.md".split(),
+)
+def test_the_root_has_what_it_should(name):
+    assert any(path == ROOT / name or ROOT / name in path.parents for path in TRACKED), name
+
+
+def test_no_code_can_unpickle():
+    assert CODE
+    for path in CODE:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                names = {alias.name for alias in node.names} | {getattr(node, "module", None) or ""}
+                assert not names & UNPICKLERS, path
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                assert ast.unparse(node.func) != "torch.load", path
+
+
+def test_no_file_is_large():
+    assert [path.name for path in TRACKED if path.stat().st_size > 12_000_000] == []
+
+
+def test_shipped_weights_stay_within_16_megabytes():
+    weights = [path for path in TRACKED if path.suffix in (".safetensors", ".npz")]
+    assert weights
+    assert sum(path.stat().st_size for path in weights) <= 16_000_000
