@@ -136,7 +136,7 @@ for token_id, token in list(zip(ids, tokens))[N:]:
 
 # %%
 S = inputs["input_ids"].shape[1]
-assert S == N + len(["<bos>", "detect", "▁cat", "▁;", "▁bird", "\n"])
+assert N + len(["<bos>", "detect", "▁cat", "▁;", "▁bird", "\n"]) == S
 empty = processor(text=[""], images=[image])
 print(f"{S} places with the prompt, {empty['input_ids'].shape[1]} with an empty one: <bos> and the newline stay")
 
@@ -162,7 +162,9 @@ print(list(embeddings.shape), "->", list(patch_vectors.shape))
 
 # %% mystnb={"image": {"alt": "Two maps of the scene. Before the rounds, few patches are similar to the chosen one, with no clear pattern. After them, the patches of cats stand out and the rest is dark."}, "figure": {"caption": "Similarity to the patch marked in white, before and after the four rounds. Before, it goes by colours and place. After, it goes by what is there: the patches of the cats stand out.", "name": "fig-ch01-similarity"}} tags=["hide-input"]
 scene = example_scene(0)
-largest_cat = max((thing for thing in scene.objects if thing.label == "cat"), key=lambda thing: thing.box[2] - thing.box[0])
+largest_cat = max(
+    (thing for thing in scene.objects if thing.label == "cat"), key=lambda thing: thing.box[2] - thing.box[0]
+)
 y, x = (int(value // P) for value in largest_cat.center)
 chosen = y * 8 + x
 
@@ -190,6 +192,7 @@ print("picture", list(image_features.shape), " text", list(word_embeddings.shape
 # `<image>`. The merge overwrites them with the picture. This is the package's own function, all of it. It refuses to
 # go on when the numbers don't match, because a picture that is shifted by one place gives answers that are wrong
 # but look fine.
+
 
 # %% tags=["from:vlm.paligemma.merge_image_features"]
 def merge_image_features(inputs_embeds: Tensor, image_features: Tensor, image_mask: Tensor) -> Tensor:
@@ -368,7 +371,9 @@ for ax, moment, detection in zip(axes, moments, detections):
     looks = torch.stack([layer[moment][0, :, -1, :N].mean(0) for layer in weights.values()]).mean(0)  # [N]
     draw_patch_values(image, looks, ax)
     y_min, x_min, y_max, x_max = detection.box
-    ax.add_patch(plt.Rectangle((x_min, y_min), x_max - x_min, y_max - y_min, fill=False, edgecolor="white", linewidth=2))
+    ax.add_patch(
+        plt.Rectangle((x_min, y_min), x_max - x_min, y_max - y_min, fill=False, edgecolor="white", linewidth=2)
+    )
     ax.set_title(f"before “{detection.label}”")
 plt.show()
 

@@ -55,7 +55,8 @@ def chapter(tmp_path):
 @pytest.fixture
 def executed(chapter, monkeypatch):
     """A made-up chapter whose definition stands in this test instead of in the package."""
-    monkeypatch.setattr(notebooks, "package_source", lambda name: CHAPTER.partition("ids\"]\n")[2].replace("Tensor", "object"))
+    definition = CHAPTER.partition('ids"]\n')[2].replace("Tensor", "object")
+    monkeypatch.setattr(notebooks, "package_source", lambda name: definition)
     notebooks.execute(chapter)
     return chapter
 

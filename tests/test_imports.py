@@ -65,7 +65,9 @@ def run_python(code: str) -> str:
 
 
 def test_importing_the_package_loads_neither_transformers_nor_matplotlib():
-    loaded = run_python("import vlm, sys; print([name for name in ('transformers', 'matplotlib') if name in sys.modules])")
+    loaded = run_python(
+        "import vlm, sys; print([name for name in sys.modules if name in ('transformers', 'matplotlib')])"
+    )
     assert loaded == "[]"
 
 

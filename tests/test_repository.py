@@ -7,11 +7,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-TRACKED = [
-    ROOT / name
-    for name in subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
-    if name
-]
+LISTING = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+TRACKED = [ROOT / name for name in LISTING.split("\0") if name]
 CODE = [path for path in TRACKED if path.suffix == ".py"]
 # Each of these can run code that a file brings along.
 UNPICKLERS = {"pickle", "cPickle", "dill", "joblib", "shelve", "marshal"}
@@ -19,8 +16,28 @@ UNPICKLERS = {"pickle", "cPickle", "dill", "joblib", "shelve", "marshal"}
 
 @pytest.mark.parametrize(
     "name",
-    "book vlm exercises solutions _config.yml _toc.yml environment.yml README.md pyproject.toml tests Makefile .ci/run "
-    "LICENSE LICENSE-TEXT CONTRIBUTING.md CHANGELOG.md CITATION.cff .github/workflows requirements.lock LOG.md".split(),
+    [
+        "book",
+        "vlm",
+        "exercises",
+        "solutions",
+        "_config.yml",
+        "_toc.yml",
+        "environment.yml",
+        "README.md",
+        "pyproject.toml",
+        "tests",
+        "Makefile",
+        ".ci/run",
+        "LICENSE",
+        "LICENSE-TEXT",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "CITATION.cff",
+        ".github/workflows",
+        "requirements.lock",
+        "LOG.md",
+    ],
 )
 def test_the_root_has_what_it_should(name):
     assert any(path == ROOT / name or ROOT / name in path.parents for path in TRACKED), name

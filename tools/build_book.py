@@ -10,9 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def main() -> int:
     # The interpreter's own jupyter-book, called as a module: a script in .venv/bin may not survive a path with spaces.
     command = "import sys; from jupyter_book.cli.main import main; sys.exit(main())"
-    result = subprocess.run(
-        [sys.executable, "-c", command, "build", "-W", "--keep-going", "."], cwd=ROOT, check=False
-    )
+    result = subprocess.run([sys.executable, "-c", command, "build", "-W", "--keep-going", "."], cwd=ROOT, check=False)
     if result.returncode != 0:
         print("The book was not built: see the warnings above.", file=sys.stderr)
         return result.returncode

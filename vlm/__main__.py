@@ -5,10 +5,11 @@ import sys
 from pathlib import Path
 
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from vlm.boxes import parse_detections
 from vlm.generate import check_sampling, stream
+from vlm.image_processing import to_rgb
 from vlm.loader import load_hf_model
 from vlm.processor import PaliGemmaProcessor
 from vlm.toybox import CHECKPOINT_DIRECTORY
@@ -60,9 +61,9 @@ def run(options: argparse.Namespace):
 
 
 def open_image(path: Path) -> Image.Image:
-    """The picture, upright, so that boxes are drawn on what the model saw."""
+    """The picture as the model sees it, upright and RGB, so that boxes are drawn on that."""
     try:
-        return ImageOps.exif_transpose(Image.open(path))
+        return to_rgb(Image.open(path))
     except UnidentifiedImageError:
         raise ValueError(f"{path} is not a picture that PIL can read") from None
 

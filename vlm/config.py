@@ -60,7 +60,7 @@ class GemmaConfig:
         check_positive(self, "text_config")
         check_divides("text_config", self, "num_key_value_heads", "num_attention_heads")
         if self.head_dim % 2:
-            raise ValueError(f"text_config.head_dim is {self.head_dim}: rotary positions turn pairs, so it must be even")
+            raise ValueError(f"text_config.head_dim is {self.head_dim}: it must be even, for rotary positions")
 
     @classmethod
     def from_dict(cls, values: dict) -> "GemmaConfig":

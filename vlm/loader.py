@@ -102,7 +102,7 @@ def canonical_name(name: str) -> str | None:
     layouts since: with or without a leading `model.`, `.vision_model`, and a copy of the tied head.
     """
     name = name.removeprefix("model.")
-    if name.endswith(".position_ids") or ".head." in name and name.startswith("vision_tower."):
+    if name.endswith(".position_ids") or (name.startswith("vision_tower.") and ".head." in name):
         return None  # a buffer that counts 0, 1, 2 …, and SigLIP's pooling head
     if name in ("lm_head.weight", HEAD):
         return HEAD

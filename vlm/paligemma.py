@@ -107,8 +107,8 @@ class PaliGemmaForConditionalGeneration(nn.Module):
             attention_mask = torch.ones(batch_size, num_cached + num_new, dtype=torch.long, device=input_ids.device)
         if attention_mask.shape != (batch_size, num_cached + num_new):
             raise ValueError(
-                f"attention_mask has shape {list(attention_mask.shape)}: expected [{batch_size}, {num_cached + num_new}], "
-                f"for {num_cached} cached and {num_new} new tokens"
+                f"attention_mask has shape {list(attention_mask.shape)}: expected "
+                f"[{batch_size}, {num_cached + num_new}], for {num_cached} cached and {num_new} new tokens"
             )
         if token_type_ids is None:
             token_type_ids = torch.full_like(input_ids, 1 if num_cached else 0)

@@ -86,7 +86,7 @@ class PaliGemmaProcessor:
     def encode_text(self, text: str, what: str) -> list[int]:
         if IMAGE_TOKEN in text:
             raise ValueError(
-                f"the {what} contains {IMAGE_TOKEN!r}: the processor puts the picture in by itself; take it out: {text!r}"
+                f"the {what} contains {IMAGE_TOKEN!r}: take it out, the processor puts the picture in: {text!r}"
             )
         return self.tokenizer.encode(text, add_special_tokens=False)
 

@@ -31,7 +31,9 @@ def record_attention(model: nn.Module) -> Iterator[dict[str, list[Tensor]]]:
     for name, module in model.named_modules():
         if isinstance(module, (GemmaAttention, SiglipAttention)):
             kept = weights.setdefault(name, [])
-            hook = module.register_forward_hook(lambda _module, _args, output, kept=kept: kept.append(output[1].detach()))
+            hook = module.register_forward_hook(
+                lambda _module, _args, output, kept=kept: kept.append(output[1].detach())
+            )
             hooks.append(hook)
     try:
         yield weights

@@ -128,7 +128,7 @@ class SiglipVisionModel(nn.Module):
         expected = (config.num_channels, config.image_size, config.image_size)
         if pixel_values.dim() != 4 or tuple(pixel_values.shape[1:]) != expected:
             raise ValueError(
-                f"pixel_values has shape {list(pixel_values.shape)}: expected [batch, {', '.join(map(str, expected))}]; "
-                "resize the picture first, as PaliGemmaProcessor does"
+                f"pixel_values has shape {list(pixel_values.shape)}: expected "
+                f"[batch, {', '.join(map(str, expected))}]; resize the picture first, as PaliGemmaProcessor does"
             )
         return self.vision_model(pixel_values.to(self.vision_model.embeddings.patch_embedding.weight.dtype))

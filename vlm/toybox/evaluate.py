@@ -1,4 +1,4 @@
-"""Measures a Toybox model on scenes that training cannot reach: `python -m vlm.toybox.evaluate`. Prints and writes JSON."""
+"""Measures a Toybox model on scenes that training cannot reach: `python -m vlm.toybox.evaluate`."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""A few scenes of the test split as PNG files, for the demo and the book: `python -m vlm.toybox.examples` draws them."""
+"""A few scenes of the test split as PNG files; `python -m vlm.toybox.examples` draws them."""
 
 from functools import cache
 from pathlib import Path

@@ -20,9 +20,7 @@ class DetectionCounts:
     ious: tuple[float, ...] = ()
 
     def __add__(self, other: "DetectionCounts") -> "DetectionCounts":
-        return DetectionCounts(
-            self.predicted + other.predicted, self.actual + other.actual, self.ious + other.ious
-        )
+        return DetectionCounts(self.predicted + other.predicted, self.actual + other.actual, self.ious + other.ious)
 
     @property
     def precision(self) -> float:

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -131,8 +132,6 @@ class Trainer:
         path = self.directory / "state.safetensors"
         if not path.is_file():
             return
-        from safetensors import safe_open
-
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata()
         if metadata["recipe"] != repr(self.recipe):
