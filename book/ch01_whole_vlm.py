@@ -15,7 +15,7 @@
 #
 # A vision language model (VLM) takes a picture and a text, and gives back a text. In this chapter you follow
 # one picture and one prompt through a whole one, from the bytes of the picture to the boxes drawn on it. Nothing
-# is trained, and nothing is left out. The model is small: 2.6 million parameters, where Google's PaliGemma has
+# is trained, and nothing is left out. The model is small: 2.7 million parameters, where Google's PaliGemma has
 # 2.9 billion. But it has the same parts under the same names, and the same code runs both.
 #
 # At the end you will be able to
@@ -33,7 +33,6 @@
 import matplotlib.pyplot as plt
 import torch
 from torch import Tensor
-
 from vlm import KVCache, PaliGemmaProcessor, generate, load_hf_model, parse_detections
 from vlm.draw import draw_detections, draw_patch_values
 from vlm.toybox import CHECKPOINT_DIRECTORY
@@ -43,7 +42,9 @@ torch.set_grad_enabled(False)  # we only look: nothing is trained in this chapte
 
 model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY, device="cpu")
 vision_config, text_config = model.config.vision_config, model.config.text_config
-processor = PaliGemmaProcessor(tokenizer, vision_config.num_image_tokens, vision_config.image_size)
+processor = PaliGemmaProcessor(
+    tokenizer, vision_config.num_image_tokens, vision_config.image_size
+)
 
 image, prompt = example_image(0), "detect cat ; bird"
 [answer] = generate(model, processor, text=[prompt], images=[image])
@@ -64,7 +65,9 @@ plt.show()
 
 # %%
 for name, part in model.named_children():
-    print(f"{name:24}{sum(parameter.numel() for parameter in part.parameters()):>10,} parameters")
+    print(
+        f"{name:24}{sum(parameter.numel() for parameter in part.parameters()):>10,} parameters"
+    )
 
 # %% [markdown]
 # We name the sizes once, and use the same letters in the whole book; {doc}`notation` has them all on one page.
@@ -138,7 +141,9 @@ for token_id, token in list(zip(ids, tokens))[N:]:
 S = inputs["input_ids"].shape[1]
 assert N + len(["<bos>", "detect", "▁cat", "▁;", "▁bird", "\n"]) == S
 empty = processor(text=[""], images=[image])
-print(f"{S} places with the prompt, {empty['input_ids'].shape[1]} with an empty one: <bos> and the newline stay")
+print(
+    f"{S} places with the prompt, {empty['input_ids'].shape[1]} with an empty one: <bos> and the newline stay"
+)
 
 # %% [markdown]
 # ## The tower looks
@@ -163,16 +168,21 @@ print(list(embeddings.shape), "->", list(patch_vectors.shape))
 # %% mystnb={"image": {"alt": "Two maps of the scene. Before the rounds, few patches are similar to the chosen one, with no clear pattern. After them, the patches of cats stand out and the rest is dark."}, "figure": {"caption": "Similarity to the patch marked in white, before and after the four rounds. Before, it goes by colours and place. After, it goes by what is there: the patches of the cats stand out.", "name": "fig-ch01-similarity"}} tags=["hide-input"]
 scene = example_scene(0)
 largest_cat = max(
-    (thing for thing in scene.objects if thing.label == "cat"), key=lambda thing: thing.box[2] - thing.box[0]
+    (thing for thing in scene.objects if thing.label == "cat"),
+    key=lambda thing: thing.box[2] - thing.box[0],
 )
 y, x = (int(value // P) for value in largest_cat.center)
 chosen = y * 8 + x
 
 fig, axes = plt.subplots(1, 2, figsize=(7.2, 3.7), layout="constrained")
-for ax, vectors, title in zip(axes, (embeddings, patch_vectors), ("before the rounds", "after the rounds")):
+for ax, vectors, title in zip(
+    axes, (embeddings, patch_vectors), ("before the rounds", "after the rounds")
+):
     similarity = torch.cosine_similarity(vectors[0], vectors[0, chosen], dim=-1)  # [N]
     layer = draw_patch_values(image, similarity.clamp(min=0), ax, title, vmax=1)
-    ax.add_patch(plt.Rectangle((x * P, y * P), P, P, fill=False, edgecolor="white", linewidth=2.5))
+    ax.add_patch(
+        plt.Rectangle((x * P, y * P), P, P, fill=False, edgecolor="white", linewidth=2.5)
+    )
 fig.colorbar(layer, ax=axes, label="cosine similarity", shrink=0.85)
 plt.show()
 
@@ -195,7 +205,9 @@ print("picture", list(image_features.shape), " text", list(word_embeddings.shape
 
 
 # %% tags=["from:vlm.paligemma.merge_image_features"]
-def merge_image_features(inputs_embeds: Tensor, image_features: Tensor, image_mask: Tensor) -> Tensor:
+def merge_image_features(
+    inputs_embeds: Tensor, image_features: Tensor, image_mask: Tensor
+) -> Tensor:
     """Put the picture's vectors, in order, where the image tokens stand.
 
     Args:
@@ -212,7 +224,9 @@ def merge_image_features(inputs_embeds: Tensor, image_features: Tensor, image_ma
             f"the text has {num_tokens} image tokens and the pictures give {num_features} features: "
             "each picture needs exactly its own run of image tokens, as PaliGemmaProcessor writes it"
         )
-    return inputs_embeds.masked_scatter(image_mask[..., None], image_features.to(inputs_embeds.dtype))
+    return inputs_embeds.masked_scatter(
+        image_mask[..., None], image_features.to(inputs_embeds.dtype)
+    )
 
 
 # %%
@@ -230,21 +244,23 @@ print(list(sequence.shape))
 # A language model that writes must not see what it has not written yet. But the picture and the question are there
 # from the beginning, so they may see each other in full. PaliGemma therefore has two rules in one mask: everything in the
 # *prefix* (picture and prompt) sees the whole prefix; each token of the *suffix* (the answer) sees the prefix, and
-# the answer up to itself. Here is the mask for our prompt and the first three tokens of an answer.
+# the answer up to itself. Here is the mask for our prompt and the first ten tokens of an answer.
 
-# %% mystnb={"image": {"alt": "A square grid. The 70 columns of the prefix are visible to all rows. The last three columns, the answer, are visible only to the answer's own rows, as a staircase."}, "figure": {"caption": "The prefix-LM mask. Rows look, columns are looked at; light means \"may see\". The prefix is one full block, the answer a staircase.", "name": "fig-ch01-mask"}}
+# %% mystnb={"image": {"alt": "A square grid. The 70 columns of the prefix are visible to all rows. The last ten columns, the answer, are visible only to the answer's own rows, as a staircase."}, "figure": {"caption": "The prefix-LM mask. Rows look, columns are looked at; light means \"may see\". The prefix is one full block, the answer a staircase.", "name": "fig-ch01-mask"}}
 from vlm.masks import make_prefix_lm_mask
 
-attention_mask = torch.ones(B, S + 3, dtype=torch.long)  # no padding
-token_type_ids = torch.tensor([[0] * S + [1] * 3])  # 0: prefix, 1: suffix
-mask = make_prefix_lm_mask(attention_mask, token_type_ids, torch.float32)  # [B, 1, S + 3, S + 3]
+attention_mask = torch.ones(B, S + 10, dtype=torch.long)  # no padding
+token_type_ids = torch.tensor([[0] * S + [1] * 10])  # 0: prefix, 1: suffix
+mask = make_prefix_lm_mask(
+    attention_mask, token_type_ids, torch.float32
+)  # [B, 1, S + 10, S + 10]
 
 fig, ax = plt.subplots(figsize=(4.6, 4.6), layout="constrained")
 ax.imshow(mask[0, 0] == 0, cmap="cividis", interpolation="nearest")
 for edge in (N, S):
     ax.axhline(edge - 0.5, color="#D55E00", linewidth=1.2)
     ax.axvline(edge - 0.5, color="#D55E00", linewidth=1.2)
-ticks, names = [N / 2, (N + S) / 2, S + 1], ["picture", "prompt", "answer"]
+ticks, names = [N / 2, (N + S) / 2, S + 5], ["picture", "prompt", "answer"]
 ax.set_xticks(ticks, names, rotation=90)
 ax.set_yticks(ticks, names)
 ax.set(xlabel="looked at", ylabel="looking")
@@ -275,13 +291,20 @@ for probability, token_id in zip(*probabilities.topk(5)):
 from vlm.boxes import NUM_LOCATION_BINS
 
 first_location = tokenizer.convert_tokens_to_ids("<loc0000>")
-location_probabilities = probabilities[first_location : first_location + NUM_LOCATION_BINS]  # [1024]
+location_probabilities = probabilities[
+    first_location : first_location + NUM_LOCATION_BINS
+]  # [1024]
 fig, ax = plt.subplots(figsize=(6.4, 2.8), layout="constrained")
 ax.fill_between(range(NUM_LOCATION_BINS), location_probabilities, color="#0072B2")
 for thing in scene.objects:
     if thing.label == "cat":
         ax.axvline(thing.box[0] / image.height * 1023, color="#D55E00", linestyle="--")
-ax.set(xlabel="location mark, 0 (top edge) to 1023 (bottom edge)", ylabel="probability", xlim=(0, 1023), ylim=(0, None))
+ax.set(
+    xlabel="location mark, 0 (top edge) to 1023 (bottom edge)",
+    ylabel="probability",
+    xlim=(0, 1023),
+    ylim=(0, None),
+)
 plt.show()
 
 # %% [markdown]
@@ -296,14 +319,18 @@ input_ids, token_type_ids = inputs["input_ids"], torch.zeros_like(inputs["input_
 one = torch.ones(B, 1, dtype=torch.long)
 new_tokens, places = [], 0
 while not new_tokens or new_tokens[-1] != tokenizer.eos_token_id:
-    logits = model(input_ids, pixel_values, token_type_ids=token_type_ids).logits  # [B, places so far, V]
+    logits = model(
+        input_ids, pixel_values, token_type_ids=token_type_ids
+    ).logits  # [B, places so far, V]
     places += input_ids.shape[1]
     new_tokens.append(int(logits[0, -1].argmax()))
     input_ids = torch.cat([input_ids, one * new_tokens[-1]], dim=1)
     token_type_ids = torch.cat([token_type_ids, one], dim=1)  # what the model writes is suffix
 
 print(processor.decode(new_tokens))
-print(f"{len(new_tokens)} new tokens, {places:,} places worked through, the tower run {len(new_tokens)} times")
+print(
+    f"{len(new_tokens)} new tokens, {places:,} places worked through, the tower run {len(new_tokens)} times"
+)
 
 # %% [markdown]
 # It works, and it is wasteful. Each run reads the picture and the prompt again, although nothing about them has
@@ -322,7 +349,9 @@ while cached_tokens[-1] != tokenizer.eos_token_id:
     cached_tokens.append(int(token))
 
 assert cached_tokens == new_tokens
-print(f"the same {len(cached_tokens)} tokens, {places} places worked through, the tower run once")
+print(
+    f"the same {len(cached_tokens)} tokens, {places} places worked through, the tower run once"
+)
 
 # %% [markdown]
 # `generate`, which made the first picture of this chapter, is this second loop, for many rows at once and with
@@ -345,7 +374,9 @@ from vlm.boxes import box_iou
 for detection in parse_detections(answer, image.height, image.width):
     truths = [thing.box for thing in scene.objects if thing.label == detection.label]
     best = max(box_iou(detection.box, truth) for truth in truths)
-    print(f"{detection.label:6}{[round(edge) for edge in detection.box]!s:22}IoU with the truth {best:.2f}")
+    print(
+        f"{detection.label:6}{[round(edge) for edge in detection.box]!s:22}IoU with the truth {best:.2f}"
+    )
 
 # %% [markdown]
 # ## What did it look at?
@@ -364,15 +395,30 @@ with record_attention(model.language_model) as weights:
         model(one * token_id, kv_cache=kv_cache)
 
 detections = parse_detections(answer, image.height, image.width)
-is_location = [first_location <= token_id < first_location + NUM_LOCATION_BINS for token_id in new_tokens]
-moments = [step + 1 for step in range(3, len(new_tokens)) if all(is_location[step - 3 : step + 1])]
-fig, axes = plt.subplots(1, len(detections), figsize=(2.1 * len(detections), 2.6), layout="constrained")
+is_location = [
+    first_location <= token_id < first_location + NUM_LOCATION_BINS for token_id in new_tokens
+]
+moments = [
+    step + 1 for step in range(3, len(new_tokens)) if all(is_location[step - 3 : step + 1])
+]
+fig, axes = plt.subplots(
+    1, len(detections), figsize=(2.1 * len(detections), 2.6), layout="constrained"
+)
 for ax, moment, detection in zip(axes, moments, detections):
-    looks = torch.stack([layer[moment][0, :, -1, :N].mean(0) for layer in weights.values()]).mean(0)  # [N]
+    looks = torch.stack(
+        [layer[moment][0, :, -1, :N].mean(0) for layer in weights.values()]
+    ).mean(0)  # [N]
     draw_patch_values(image, looks, ax)
     y_min, x_min, y_max, x_max = detection.box
     ax.add_patch(
-        plt.Rectangle((x_min, y_min), x_max - x_min, y_max - y_min, fill=False, edgecolor="white", linewidth=2)
+        plt.Rectangle(
+            (x_min, y_min),
+            x_max - x_min,
+            y_max - y_min,
+            fill=False,
+            edgecolor="white",
+            linewidth=2,
+        )
     )
     ax.set_title(f"before “{detection.label}”")
 plt.show()
@@ -392,7 +438,9 @@ questions = [
     (2, "answer en is there a fish?"),
     (2, "answer en which is further left, the flower or the clock?"),
 ]
-answers = generate(model, processor, [text for _, text in questions], [example_image(i) for i, _ in questions])
+answers = generate(
+    model, processor, [text for _, text in questions], [example_image(i) for i, _ in questions]
+)
 for (index, text), reply in zip(questions, answers):
     print(f"picture {index}: {text:60}{reply}")
 
@@ -428,9 +476,13 @@ for text in ("caption en", "answer en is there a zebra?", "detect cat"):
 from transformers import PaliGemmaForConditionalGeneration
 
 reference = PaliGemmaForConditionalGeneration.from_pretrained(CHECKPOINT_DIRECTORY)
-reference_logits = reference(**inputs, token_type_ids=torch.zeros_like(inputs["input_ids"])).logits  # [B, S, V]
+reference_logits = reference(
+    **inputs, token_type_ids=torch.zeros_like(inputs["input_ids"])
+).logits  # [B, S, V]
 difference = (outputs.logits - reference_logits).abs().max().item()
-print(f"logits up to {outputs.logits.abs().max():.0f} in size; largest difference below 1e-4: {difference < 1e-4}")
+print(
+    f"logits up to {outputs.logits.abs().max():.0f} in size; largest difference below 1e-4: {difference < 1e-4}"
+)
 assert difference < 1e-4
 
 # %% [markdown]
