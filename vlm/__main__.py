@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from vlm.boxes import parse_detections
 from vlm.generate import check_sampling, stream
@@ -46,6 +46,8 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
 def run(options: argparse.Namespace):
     """Print the answer as it comes, and draw its boxes."""
     check_sampling(options.max_new_tokens, options.temperature, options.top_p)
+    if options.output and not options.output.suffix:
+        raise ValueError(f"--output {options.output} has no ending that names a format: try {options.output}.png")
     image = open_image(options.image)
     model, tokenizer = load_hf_model(options.model, options.device, DTYPES.get(options.dtype))
     vision_config = model.config.vision_config
@@ -62,10 +64,13 @@ def run(options: argparse.Namespace):
 
 def open_image(path: Path) -> Image.Image:
     """The picture as the model sees it, upright and RGB, so that boxes are drawn on that."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not a file")
     try:
-        return to_rgb(Image.open(path))
-    except UnidentifiedImageError:
-        raise ValueError(f"{path} is not a picture that PIL can read") from None
+        with Image.open(path) as image:
+            return to_rgb(image)
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # PIL's words for a damaged file
+        raise ValueError(f"{path} is not a picture that PIL can read: {error}") from None
 
 
 def draw(image: Image.Image, answer: str, output: Path):

@@ -115,6 +115,8 @@ class PaliGemmaConfig:
             values = json.loads(Path(path).read_text(encoding="utf-8"))
         except json.JSONDecodeError as error:
             raise ValueError(f"{path} is not valid JSON: {error}") from None
+        if not isinstance(values, dict):
+            raise ValueError(f"{path} holds a {type(values).__name__}: expected an object with the model's numbers")
         return cls.from_dict(values)
 
     def to_dict(self) -> dict:

@@ -16,6 +16,7 @@ from vlm.config import PaliGemmaConfig
 from vlm.paligemma import PaliGemmaForConditionalGeneration
 
 INDEX_FILE = "model.safetensors.index.json"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model")
 HEAD = "language_model.lm_head.weight"
 EMBEDDING = "language_model.model.embed_tokens.weight"
 
@@ -41,6 +42,8 @@ def load_hf_model(
     if not directory.is_dir():
         raise FileNotFoundError(f"{directory} is not a directory: expected one with config.json and *.safetensors")
     model = load_model(directory, device, dtype)
+    if not any((directory / name).is_file() for name in TOKENIZER_FILES):
+        raise FileNotFoundError(f"{directory} has no tokenizer: expected {' or '.join(TOKENIZER_FILES)}")
 
     from transformers import AutoTokenizer  # slow to import, and needed nowhere else
 
@@ -51,6 +54,7 @@ def load_model(
     directory: Path, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
 ) -> PaliGemmaForConditionalGeneration:
     """The model alone: built without memory, then each tensor put in its place as it is read."""
+    check_device(device)
     config_path = directory / "config.json"
     if not config_path.is_file():
         raise FileNotFoundError(f"{directory} has no config.json")
@@ -66,6 +70,15 @@ def load_model(
     if not torch.equal(head, tensors[EMBEDDING]):  # some fine-tunes have a head of their own
         model.language_model.lm_head.weight = torch.nn.Parameter(head)
     return model.eval()
+
+
+def check_device(device: torch.device | str):
+    """Say which device is missing, before a file is read."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # NotImplementedError, for some, is a RuntimeError
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device {str(device)!r} cannot be used here, try 'cpu': {reason}") from None
 
 
 def find_weight_files(directory: Path) -> list[Path]:

@@ -64,9 +64,9 @@ def ask(
     return answers
 
 
-def score_exact_match(asked: list[tuple[Scene, Example]], answers: list[str]) -> dict[str, float]:
+def score_exact_match(asked: list[tuple[Scene, Example]], answers: list[str]) -> dict[str, float | None]:
     right = sum(answer == example.suffix for (_, example), answer in zip(asked, answers, strict=True))
-    return {"exact_match": round(right / len(asked), 4)}
+    return {"exact_match": round(right / len(asked), 4) if asked else None}
 
 
 def score_detections(asked: list[tuple[Scene, Example]], answers: list[str]) -> dict[str, float]:

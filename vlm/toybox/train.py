@@ -63,7 +63,7 @@ class Trainer:
     def train_step(self, batch: Batch) -> dict[str, Tensor]:
         """One gradient step; returns the losses."""
         progress = self.set_learning_rate()
-        with torch.autocast(self.device, torch.bfloat16):
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16):
             losses = self.compute_losses(batch, progress)
         sum(losses.values()).backward()
         nn.utils.clip_grad_norm_(self.parameters(), self.recipe.max_gradient_norm)
@@ -101,7 +101,7 @@ class Trainer:
         return suffix_loss(logits, labels[:, num_image_tokens:], self.first_location_id, targets)
 
     def set_learning_rate(self) -> float:
-        """Each stage warms up; the second then follows a half cosine down. Returns how far its stage is, 0..1."""
+        """Each stage warms up, then follows a half cosine down. Returns how far its stage is, 0..1."""
         recipe, looking = self.recipe, self.step < self.recipe.look_steps
         done = self.step if looking else self.step - recipe.look_steps
         progress = done / (recipe.look_steps if looking else recipe.speak_steps)
@@ -138,7 +138,10 @@ class Trainer:
             raise SystemExit(f"{path} is of another recipe: train into another directory, or delete it\n{metadata}")
         tensors = load_file(path, device=self.device)
         model_part = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
-        self.model.load_state_dict(model_part, strict=False)  # all but the head, which is the embedding
+        lacking, surplus = self.model.load_state_dict(model_part, strict=False)
+        lacking = [name for name in lacking if "lm_head" not in name]  # the head is the embedding
+        if lacking or surplus:
+            raise SystemExit(f"{path} is of another model: it lacks {lacking} and has {surplus} too many")
         self.probe.load_state_dict({n.removeprefix("probe."): t for n, t in tensors.items() if n.startswith("probe.")})
         parameters = self.parameters()
         for name, tensor in tensors.items():
@@ -198,11 +201,17 @@ def export(trainer: Trainer, directory: Path):
     provenance = {
         "recipe": vars(trainer.recipe),
         "training_minutes": round(trainer.seconds / 60, 1),
-        "device": torch.cuda.get_device_name() if trainer.device == "cuda" else f"CPU, {torch.get_num_threads()} cores",
+        "device": describe_device(trainer.device),
         "torch": torch.__version__,
     }
     (directory / "provenance.json").write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
     print(f"finished: {directory}")
+
+
+def describe_device(device: str) -> str:
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    return f"{device}, {torch.get_num_threads()} threads"
 
 
 def main():

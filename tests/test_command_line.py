@@ -1,0 +1,232 @@
+"""`python -m vlm`: it answers, it draws, and what goes wrong is said in one line."""
+
+import dataclasses
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers import AutoTokenizer
+
+from vlm import __main__ as command
+from vlm.generate import generate
+from vlm.image_processing import to_rgb
+from vlm.loader import load_hf_model, save_hf_model
+from vlm.paligemma import PaliGemmaForConditionalGeneration
+from vlm.processor import PaliGemmaProcessor
+from vlm.toybox import CHECKPOINT_DIRECTORY
+from vlm.toybox.examples import example_image, example_path
+from vlm.toybox.recipe import toybox_config
+from vlm.toybox.train import TOKENIZER_FILES, initialize
+
+BOXES = "<loc0100><loc0100><loc0600><loc0700> cat ; <loc0000><loc0000><loc0200><loc0200> dog"
+
+
+def save_random_checkpoint(directory: Path) -> Path:
+    """A checkpoint like the Toybox's, with one layer on each side and nothing learned."""
+    tokenizer = AutoTokenizer.from_pretrained(CHECKPOINT_DIRECTORY)
+    config = toybox_config(len(tokenizer), tokenizer.convert_tokens_to_ids("<image>"))
+    vision_config = dataclasses.replace(config.vision_config, num_hidden_layers=1)
+    text_config = dataclasses.replace(config.text_config, num_hidden_layers=1)
+    torch.manual_seed(0)
+    config = dataclasses.replace(config, vision_config=vision_config, text_config=text_config)
+    model = PaliGemmaForConditionalGeneration(config)
+    initialize(model)
+    with torch.no_grad():  # else the last word speaks louder than all that the layers add, and is said again
+        model.language_model.model.layers[0].mlp.down_proj.weight.mul_(30)
+    save_hf_model(model, directory)
+    for name in TOKENIZER_FILES:
+        shutil.copyfile(CHECKPOINT_DIRECTORY / name, directory / name)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory) -> Path:
+    return save_random_checkpoint(tmp_path_factory.mktemp("checkpoint"))
+
+
+@pytest.fixture
+def ask(checkpoint, capsys):
+    """Call the command with these options for the usual ones; gives exit code, stdout and stderr."""
+
+    def ask(**changes) -> tuple[int, str, str]:
+        options = {"model": checkpoint, "image": example_path(0), "prompt": "caption en", "device": "cpu"}
+        options |= {"max_new_tokens": 6} | changes
+        pairs = [(f"--{name.replace('_', '-')}", str(value)) for name, value in options.items()]
+        code = command.main([word for pair in pairs for word in pair])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return ask
+
+
+def assert_one_line(result: tuple[int, str, str], *words: str):
+    """Exit code 1, no answer, and one line that says what is wrong."""
+    code, out, err = result
+    assert (code, out) == (1, "")
+    assert err.startswith("python -m vlm: ") and err.endswith("\n")
+    assert err.count("\n") == 1, err
+    assert [word for word in words if word not in err] == []
+
+
+def test_the_answer_is_printed_and_is_that_of_generate(ask, checkpoint):
+    code, out, err = ask(prompt="answer en is there a cat?")
+    model, tokenizer = load_hf_model(checkpoint)
+    processor = PaliGemmaProcessor(tokenizer, 64, 112)
+    expected = generate(model, processor, "answer en is there a cat?", example_image(0), max_new_tokens=6)[0]
+    assert (code, out, err) == (0, f"{expected}\n", "")
+    assert len(expected) > 0
+
+
+def test_the_boxes_of_the_answer_are_drawn(ask, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "stream", lambda *_: iter([BOXES[:40], BOXES[40:]]))
+    code, out, err = ask(output=tmp_path / "two.png")
+    assert (code, out) == (0, f"{BOXES}\n")
+    assert err == f"2 boxes drawn into {tmp_path / 'two.png'}\n"
+    with Image.open(tmp_path / "two.png") as drawn:
+        assert drawn.format == "PNG" and min(drawn.size) > 400
+
+
+@pytest.mark.parametrize(("answer", "words"), [("nothing", "0 boxes drawn"), (BOXES[:40], "1 box drawn")])
+def test_the_number_of_boxes_is_said(ask, tmp_path, monkeypatch, answer, words):
+    monkeypatch.setattr(command, "stream", lambda *_: iter([answer]))
+    assert ask(output=tmp_path / "boxes.png")[2].startswith(words)
+    assert (tmp_path / "boxes.png").is_file()
+
+
+def test_the_file_named_as_written_is_there(ask, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "stream", lambda *_: iter([BOXES]))
+    code, _, err = ask(output=tmp_path / "boxes")  # without ".png"
+    assert code == 1 or Path(err.rstrip("\n").split(" drawn into ")[1]).is_file()
+
+
+def test_greedy_answers_repeat_themselves(ask):
+    assert ask() == ask()
+
+
+def test_a_seed_makes_drawing_at_random_repeatable(ask):
+    first, again, other = (ask(temperature=1, seed=seed, max_new_tokens=12) for seed in (5, 5, 6))
+    assert first[0] == 0
+    assert first == again
+    assert first[1] != other[1]
+
+
+def test_weights_can_be_held_in_bfloat16(ask):
+    assert ask(dtype="bfloat16")[0] == 0
+
+
+def test_a_missing_picture_is_named(ask, tmp_path):
+    assert_one_line(ask(image=tmp_path / "nowhere.png"), str(tmp_path / "nowhere.png"))
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\x89PNG\r\n\x1a\n"], ids=["empty", "text", "png_head"])
+def test_what_is_not_a_picture_is_named(ask, tmp_path, content):
+    path = tmp_path / "notes.png"
+    path.write_bytes(content)
+    assert_one_line(ask(image=path), str(path), "picture")
+
+
+def test_a_directory_is_not_a_picture(ask, tmp_path):
+    assert_one_line(ask(image=tmp_path), str(tmp_path))
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("damage", ["cut", "broken_chunk"])
+def test_a_damaged_picture_is_named(ask, tmp_path, damage):
+    path = tmp_path / "damaged.png"
+    noise = np.random.default_rng(0).integers(0, 255, (256, 256, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+    content = path.read_bytes()
+    second_chunk = content.index(b"IDAT", content.index(b"IDAT") + 4)
+    broken = content[:second_chunk] + b"\x01\x02\x03\x04" + content[second_chunk + 4 :]
+    path.write_bytes(content[:9000] if damage == "cut" else broken)
+    assert_one_line(ask(image=path), str(path))
+
+
+def test_a_picture_far_too_large_is_refused_in_one_line(ask, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)  # of 12544
+    assert_one_line(ask(), "12544 pixels")
+
+
+@pytest.mark.parametrize("mode", ["I;16", "RGBA", "LA"])
+def test_boxes_are_drawn_on_what_the_model_saw(tmp_path, mode):
+    """16-bit grey would turn white, and what is transparent would show what is hidden there."""
+    path = tmp_path / "picture.png"
+    Image.new(mode, (20, 10), {"I;16": 30000, "RGBA": (9, 9, 9, 0), "LA": (9, 0)}[mode]).save(path)
+    with Image.open(path) as picture:
+        seen = to_rgb(picture).getpixel((0, 0))
+    assert command.open_image(path).convert("RGB").getpixel((0, 0)) == seen
+
+
+def test_a_picture_taken_sideways_is_turned_upright(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned by a quarter
+    Image.new("RGB", (20, 10)).save(tmp_path / "photo.jpg", exif=exif)
+    assert command.open_image(tmp_path / "photo.jpg").size == (10, 20)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("temperature", -1, "temperature is -1.0"),
+        ("temperature", "nan", "temperature is nan"),
+        ("top_p", 0, "top_p is 0.0"),
+        ("top_p", 1.5, "top_p is 1.5"),
+        ("max_new_tokens", 0, "max_new_tokens is 0"),
+        ("prompt", "<image> caption en", "<image>"),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_named(ask, option, value, words):
+    assert_one_line(ask(**{option: value}), words)
+
+
+def test_an_unknown_model_directory_is_named(ask, tmp_path):
+    assert_one_line(ask(model=tmp_path / "nowhere"), str(tmp_path / "nowhere"))
+    assert_one_line(ask(model=tmp_path), str(tmp_path), "config.json")
+
+
+def test_a_model_without_weights_or_tokenizer_is_named(ask, checkpoint, tmp_path):
+    shutil.copy(checkpoint / "config.json", tmp_path)
+    assert_one_line(ask(model=tmp_path), str(tmp_path), "safetensors")
+    shutil.copy(checkpoint / "model.safetensors", tmp_path)
+    assert_one_line(ask(model=tmp_path), str(tmp_path), "tokenizer")
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "xpu", "nonsense"])
+def test_a_device_that_is_not_there_is_named(ask, device):
+    result = ask(device=device)
+    assert_one_line(result, device, "device")
+    assert "copy or download" not in result[2]  # the file is not to blame
+
+
+def test_an_output_that_cannot_be_written_is_an_error(ask, tmp_path, capsys):
+    code, _, err = ask(output=tmp_path / "nowhere" / "boxes.png")
+    assert code == 1 and str(tmp_path / "nowhere" / "boxes.png") in err and err.count("\n") == 1
+    code, _, err = ask(output=tmp_path / "boxes.xyz")
+    assert code == 1 and "xyz" in err and err.count("\n") == 1
+
+
+def test_help_shows_examples(capsys):
+    with pytest.raises(SystemExit) as end:
+        command.main(["--help"])
+    out = capsys.readouterr().out
+    assert end.value.code == 0
+    assert 'python -m vlm --image my.png --prompt "detect cat ; dog" --output boxes.png' in out
+    assert "examples:" in out and "--temperature" in out
+
+
+def test_picture_and_prompt_are_required(capsys):
+    with pytest.raises(SystemExit) as end:
+        command.main([])
+    assert end.value.code == 2
+    assert "--image, --prompt" in capsys.readouterr().err
+
+
+def test_as_a_program_it_ends_with_the_exit_code_and_no_traceback(tmp_path):
+    words = [sys.executable, "-m", "vlm", "--image", str(tmp_path / "nowhere.png"), "--prompt", "caption en"]
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert_one_line((ended.returncode, ended.stdout, ended.stderr), "nowhere.png")

@@ -1,0 +1,227 @@
+"""The training data: the same step gives the same batch, and the labels say what is in the picture."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from vlm.image_processing import normalize
+from vlm.processor import PaliGemmaProcessor
+from vlm.toybox import CHECKPOINT_DIRECTORY, batches
+from vlm.toybox.batches import (
+    BACKGROUND_CLASS,
+    GRID,
+    LONG_TEXT,
+    PATCH_SIZE,
+    SHORT_TEXT,
+    TrainingBatches,
+    patch_targets,
+)
+from vlm.toybox.prompts import Example, all_examples, caption, detect
+from vlm.toybox.recipe import Recipe
+from vlm.toybox.scenes import BACKGROUNDS, IMAGE_SIZE, Scene, SceneObject, draw_scene
+from vlm.toybox.sprites import LABELS
+
+N = GRID * GRID
+RECIPE = Recipe(seed=3, scenes_per_step=2, look_steps=2, speak_steps=3)
+
+
+@pytest.fixture(scope="module")
+def processor() -> PaliGemmaProcessor:
+    return PaliGemmaProcessor(AutoTokenizer.from_pretrained(CHECKPOINT_DIRECTORY), N, IMAGE_SIZE)
+
+
+@pytest.fixture(scope="module")
+def unbroken(processor) -> list[batches.Batch]:
+    return list(TrainingBatches(RECIPE, processor, first_step=0))
+
+
+def tensors_of(batch: batches.Batch) -> list[torch.Tensor]:
+    return [batch.pixel_values, batch.patch_labels, batch.patch_boxes] + [
+        getattr(rows, field.name) for rows in batch.text for field in dataclasses.fields(rows)
+    ]
+
+
+def equal(a: batches.Batch, b: batches.Batch) -> bool:
+    return len(a.text) == len(b.text) and all(map(torch.equal, tensors_of(a), tensors_of(b)))
+
+
+@pytest.mark.parametrize("first_step", [1, 2, 4])
+def test_the_batch_of_a_step_is_the_same_wherever_the_run_begins(processor, unbroken, first_step):
+    resumed = list(TrainingBatches(RECIPE, processor, first_step))
+    assert len(unbroken) == 5
+    assert len(resumed) == 5 - first_step
+    assert all(map(equal, resumed, unbroken[first_step:]))
+
+
+def test_no_two_steps_have_the_same_batch(unbroken):
+    pictures = [picture.numpy().tobytes() for batch in unbroken for picture in batch.pixel_values]
+    assert len(set(pictures)) == 10
+
+
+def test_another_seed_gives_another_batch(processor, unbroken):
+    other = TrainingBatches(dataclasses.replace(RECIPE, seed=4), processor, 0).make_batch(0)
+    assert not torch.equal(other.pixel_values, unbroken[0].pixel_values)
+
+
+def test_a_run_that_is_over_has_no_more_batches(processor):
+    assert list(TrainingBatches(RECIPE, processor, RECIPE.total_steps)) == []
+
+
+def test_pictures_and_targets_are_those_of_the_train_split(unbroken):
+    for i, scene in enumerate([draw_scene(3_000_000_002, "train"), draw_scene(3_000_000_003, "train")]):
+        assert torch.equal(unbroken[1].pixel_values[i], normalize(scene.pixels))
+        classes, boxes = patch_targets(scene)
+        assert unbroken[1].patch_labels[i].tolist() == classes.tolist()
+        assert unbroken[1].patch_boxes[i].tolist() == boxes.tolist()
+
+
+def test_no_scene_of_another_split_is_ever_drawn(processor, monkeypatch):
+    drawn = []
+
+    def spy(seed: int, split: str) -> Scene:
+        drawn.append((split, seed))
+        return draw_scene(seed, split)
+
+    monkeypatch.setattr(batches, "draw_scene", spy)
+    list(TrainingBatches(Recipe(scenes_per_step=2, look_steps=1, speak_steps=2), processor, 0))
+    assert drawn == [("train", seed) for seed in range(6)]
+
+
+def test_shapes_and_dtypes_of_a_batch(unbroken):
+    batch = unbroken[-1]
+    assert batch.pixel_values.shape == (2, 3, 112, 112) and batch.pixel_values.dtype == torch.float32
+    assert batch.patch_labels.shape == (2, 64) and batch.patch_labels.dtype == torch.int64
+    assert batch.patch_boxes.shape == (2, 64, 4) and batch.patch_boxes.dtype == torch.float32
+    short, long = batch.text
+    assert short.input_ids.shape == short.labels.shape == (4, 64 + 20)  # a caption and an answer for each scene
+    assert long.input_ids.shape == long.labels.shape == (2, 64 + 36)
+    assert short.scene_index.tolist() == [0, 1, 0, 1]
+    assert long.scene_index.tolist() == [0, 1]
+
+
+def test_there_are_no_words_while_the_tower_learns_to_look(unbroken):
+    assert [len(batch.text) for batch in unbroken] == [0, 0, 2, 2, 2]
+
+
+def make_scene(*objects: tuple[str, tuple[int, int, int, int]]) -> Scene:
+    """Toys that fill their boxes; a later one lies on top."""
+    owner = np.full((IMAGE_SIZE, IMAGE_SIZE), -1, np.int8)
+    for index, (_, (y_min, x_min, y_max, x_max)) in enumerate(objects):
+        owner[y_min:y_max, x_min:x_max] = index
+    pixels = np.zeros((IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
+    return Scene(pixels, tuple(SceneObject(label, box) for label, box in objects), owner, "grass")
+
+
+def test_patch_classes_of_a_scene_made_by_hand():
+    scene = make_scene(
+        ("cat", (14, 0, 42, 28)),  # four whole patches: rows 1 and 2, columns 0 and 1
+        ("dog", (0, 28, 14, 32)),  # 4 / 14 of the patch in row 0, column 2: enough
+        ("apple", (98, 98, 112, 101)),  # 3 / 14 of the last patch: too little
+    )
+    classes, _ = patch_targets(scene)
+    assert (LABELS[9], LABELS[11], BACKGROUND_CLASS) == ("cat", "dog", 20)
+    expected = np.full((8, 8), 20)
+    expected[1:3, 0:2] = 9
+    expected[0, 2] = 11
+    assert classes.reshape(8, 8).tolist() == expected.tolist()
+
+
+def test_a_quarter_of_a_patch_is_just_enough():
+    classes, _ = patch_targets(make_scene(("cat", (0, 0, 7, 7))))
+    assert classes[0] == LABELS.index("cat")
+    classes, _ = patch_targets(make_scene(("cat", (0, 0, 7, 6))))
+    assert classes[0] == BACKGROUND_CLASS
+
+
+def test_the_toy_that_covers_most_of_a_patch_owns_it():
+    scene = make_scene(("cat", (0, 0, 14, 14)), ("dog", (0, 0, 14, 5)), ("bird", (0, 5, 6, 14)))
+    classes, boxes = patch_targets(scene)  # of 196 pixels: dog 70, bird 54, cat what is left, 72
+    assert classes[0] == LABELS.index("cat")
+    np.testing.assert_allclose(boxes[0], [-0.0625, -0.0625, 0.0625, 0.0625], atol=1e-6)
+
+
+def test_patch_boxes_are_distances_from_the_patch_s_middle():
+    scene = make_scene(("cat", (14, 0, 42, 28)))
+    boxes = patch_targets(scene)[1].reshape(8, 8, 4)
+    # The box is (0.125, 0, 0.375, 0.25) of the picture. The middle of the patch in row 1, column 0 is at
+    # (0.1875, 0.0625), that of the patch in row 2, column 1 at (0.3125, 0.1875).
+    np.testing.assert_allclose(boxes[1, 0], [-0.0625, -0.0625, 0.1875, 0.1875], atol=1e-6)
+    np.testing.assert_allclose(boxes[2, 1], [-0.1875, -0.1875, 0.0625, 0.0625], atol=1e-6)
+
+
+def test_the_patches_fill_the_picture():
+    assert GRID * PATCH_SIZE == IMAGE_SIZE
+    classes, _ = patch_targets(make_scene(("tree", (0, 0, 112, 112))))
+    assert classes.tolist() == [LABELS.index("tree")] * 64
+
+
+def test_a_row_of_text_is_picture_prompt_answer_padding(processor):
+    example = Example("count", "answer en how many cats are there?", "2")
+    rows = TrainingBatches(RECIPE, processor, 0).pad([example], [5], text_length=SHORT_TEXT)
+    tokenizer = processor.tokenizer
+    prompt = tokenizer.encode("answer en how many cats are there?\n", add_special_tokens=False)
+    answer = tokenizer.encode("2", add_special_tokens=False)
+    start, end = N + 1 + len(prompt), N + 1 + len(prompt) + len(answer) + 1
+    picture = [tokenizer.convert_tokens_to_ids("<image>")] * N
+    written = picture + [tokenizer.bos_token_id, *prompt, *answer, tokenizer.eos_token_id]
+    padding = N + SHORT_TEXT - end
+    assert rows.scene_index.tolist() == [5]
+    assert rows.input_ids[0].tolist() == written + [tokenizer.pad_token_id] * padding
+    assert rows.attention_mask[0].tolist() == [1] * end + [0] * padding
+    assert rows.token_type_ids[0].tolist() == [0] * start + [1] * (end - start) + [0] * padding
+    assert rows.labels[0].tolist() == [-100] * start + [*answer, tokenizer.eos_token_id] + [-100] * padding
+
+
+def test_labels_stand_on_the_suffix_alone_and_are_its_tokens(unbroken, processor):
+    for rows in unbroken[-1].text:
+        labelled = rows.labels != -100
+        assert torch.equal(labelled, rows.token_type_ids == 1)
+        assert torch.equal(rows.labels[labelled], rows.input_ids[labelled])
+        assert rows.attention_mask[labelled].all()
+        assert torch.equal(rows.attention_mask == 0, rows.input_ids == processor.tokenizer.pad_token_id)
+
+
+def test_each_row_is_about_the_scene_it_points_to(unbroken, processor):
+    scenes = [draw_scene(3_000_000_000 + 4 * 2 + i, "train") for i in range(2)]
+    short, long = unbroken[4].text
+    answers = [processor.decode(labels[labels != -100]) for labels in short.labels]
+    assert answers[:2] == [caption(scene).suffix for scene in scenes]
+    for row, scene in enumerate(scenes):
+        prompt = processor.decode(long.input_ids[row][long.token_type_ids[row] == 0]).strip()
+        expected = detect(scene, prompt.removeprefix("detect ").split(" ; ")).suffix
+        assert processor.decode(long.labels[row][long.labels[row] != -100]) == expected
+
+
+def text_length(processor: PaliGemmaProcessor, example: Example) -> int:
+    return len(processor.encode_prefix(example.prompt)) + len(processor.encode_suffix(example.suffix)) - N
+
+
+def test_every_task_fits_its_row_over_many_scenes(processor):
+    rng = np.random.default_rng(0)
+    longest = {"detect": 0, "others": 0}
+    for seed in range(400):
+        for example in all_examples(draw_scene(seed), rng):
+            kind = "detect" if example.task == "detect" else "others"
+            longest[kind] = max(longest[kind], text_length(processor, example))
+    assert 12 < longest["others"] <= SHORT_TEXT
+    assert 28 < longest["detect"] <= LONG_TEXT
+
+
+@pytest.mark.parametrize("first", range(len(LABELS)))
+def test_four_toys_fit_whatever_they_are(processor, first):
+    labels = [LABELS[(first + 7 * i) % len(LABELS)] for i in range(4)]
+    full = make_scene(*((label, (0, 0, 30, 30)) for label in labels))
+    for background in BACKGROUNDS:
+        example = caption(dataclasses.replace(full, background=background))
+        assert text_length(processor, example) <= SHORT_TEXT
+    twins = make_scene(*((label, (0, 0, 30, 30)) for label in [*labels[:3], labels[0]]))
+    assert text_length(processor, detect(twins, labels[:3])) <= LONG_TEXT
+
+
+def test_a_text_too_long_for_its_row_is_an_error(processor):
+    long = Example("caption", "caption en", " and ".join(["a cat"] * 20))
+    with pytest.raises(RuntimeError):
+        TrainingBatches(RECIPE, processor, 0).pad([long], [0], SHORT_TEXT)

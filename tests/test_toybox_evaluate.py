@@ -1,0 +1,196 @@
+"""The evaluator: the truth scores 1, and everything else less."""
+
+import json
+
+import numpy as np
+import pytest
+
+from vlm.toybox import evaluate as evaluation
+from vlm.toybox.evaluate import ask, evaluate, score_detections, score_exact_match
+from vlm.toybox.prompts import TASKS, Example
+from vlm.toybox.scenes import IMAGE_SIZE, Scene, SceneObject, draw_scene
+
+NUM_SCENES = 30
+EXACT_TASKS = [task for task in TASKS if task != "detect"]
+
+
+def make_scene(*objects: tuple[str, tuple[int, int, int, int]]) -> Scene:
+    pixels = np.zeros((IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
+    owner = np.full((IMAGE_SIZE, IMAGE_SIZE), -1, np.int8)
+    return Scene(pixels, tuple(SceneObject(label, box) for label, box in objects), owner, "grass")
+
+
+def oracle(model, processor, asked, batch_size, task) -> list[str]:
+    return [example.suffix for _, example in asked]
+
+
+def report_of(monkeypatch, answerer, num_scenes: int = NUM_SCENES, split: str = "test") -> dict:
+    monkeypatch.setattr(evaluation, "ask", answerer)
+    return evaluate(None, None, num_scenes, split)
+
+
+def test_the_truth_scores_one_everywhere(monkeypatch):
+    report = report_of(monkeypatch, oracle)
+    assert list(report) == list(TASKS)
+    for task in EXACT_TASKS:
+        assert report[task]["exact_match"] == 1.0
+    assert (report["detect"]["precision"], report["detect"]["recall"]) == (1.0, 1.0)
+    assert 0.99 < report["detect"]["mean_iou"] <= 1.0  # boxes are rounded to a 1023rd of the picture
+
+
+def test_silence_scores_nothing_where_something_was_to_be_said(monkeypatch):
+    report = report_of(monkeypatch, lambda model, processor, asked, *_: [""] * len(asked))
+    assert [report[task]["exact_match"] for task in EXACT_TASKS] == [0.0] * 5
+    assert (report["detect"]["precision"], report["detect"]["recall"], report["detect"]["mean_iou"]) == (1, 0, 0)
+
+
+def test_one_wrong_answer_of_many_lowers_the_score_by_its_share(monkeypatch):
+    def nearly(model, processor, asked, batch_size, task):
+        return ["wrong", *oracle(model, processor, asked, batch_size, task)[1:]]
+
+    report = report_of(monkeypatch, nearly)
+    for task in EXACT_TASKS:
+        questions = report[task]["questions"]
+        assert report[task]["exact_match"] == round((questions - 1) / questions, 4)
+
+
+def test_answers_about_another_scene_score_less(monkeypatch):
+    def shuffled(model, processor, asked, batch_size, task):
+        answers = oracle(model, processor, asked, batch_size, task)
+        return answers[1:] + answers[:1]
+
+    report = report_of(monkeypatch, shuffled)
+    assert all(report[task]["exact_match"] < 0.9 for task in EXACT_TASKS)
+    assert report["detect"]["precision"] < 0.3 and report["detect"]["recall"] < 0.3
+
+
+def test_each_scene_is_asked_what_it_allows(monkeypatch):
+    report = report_of(monkeypatch, oracle)
+    for task in ("caption", "count", "presence", "detect"):
+        assert report[task]["questions"] == NUM_SCENES
+    assert 0 < report["left"]["questions"] < report["where"]["questions"] < NUM_SCENES
+
+
+def test_the_questions_are_the_same_each_time_and_about_the_split_asked_for(monkeypatch):
+    asked_in_run = []
+
+    def remember(model, processor, asked, batch_size, task):
+        asked_in_run[-1] += [(scene.pixels.tobytes(), example) for scene, example in asked]
+        return oracle(model, processor, asked, batch_size, task)
+
+    for split in ("test", "test", "validation"):
+        asked_in_run.append([])
+        report_of(monkeypatch, remember, num_scenes=5, split=split)
+    assert asked_in_run[0] == asked_in_run[1]
+    pictures = [{picture for picture, _ in asked} for asked in asked_in_run]
+    assert pictures[0] == {draw_scene(seed, "test").pixels.tobytes() for seed in range(5)}
+    assert pictures[2] == {draw_scene(seed, "validation").pixels.tobytes() for seed in range(5)}
+
+
+def test_a_task_that_no_scene_allows_is_reported_as_not_asked(monkeypatch):
+    report = report_of(monkeypatch, oracle, num_scenes=1)  # the first scene has nothing to ask "where" of
+    assert report["where"]["questions"] == 0
+    assert report["caption"]["exact_match"] == 1.0
+
+
+def test_an_exact_match_is_exact():
+    asked = [(None, Example("count", "how many?", answer)) for answer in ("2", "1", "yes", "top left")]
+    assert score_exact_match(asked, ["2", "1 ", "Yes", "left"]) == {"exact_match": 0.25}
+
+
+def test_scores_are_rounded_to_four_places():
+    asked = [(None, Example("count", "how many?", "1"))] * 3
+    assert score_exact_match(asked, ["1", "1", "2"]) == {"exact_match": 0.6667}
+
+
+def test_a_missing_answer_is_an_error_not_a_lower_score():
+    with pytest.raises(ValueError):
+        score_exact_match([(None, Example("count", "how many?", "1"))] * 2, ["1"])
+
+
+def test_detections_by_hand():
+    """Boxes of 56 pixels, half of the picture: <loc0000> to <loc0512> is 0 to 56.05."""
+    scene = make_scene(("cat", (0, 0, 56, 56)), ("cat", (56, 56, 112, 112)), ("dog", (0, 56, 56, 112)))
+    asked = [(scene, Example("detect", "detect cat", ""))] * 2
+    answers = [
+        "<loc0000><loc0000><loc0512><loc0512> cat ; <loc0000><loc0512><loc0512><loc1023> dog",  # the dog: not asked
+        "<loc0000><loc0000><loc0256><loc0512> cat ; <loc0000><loc0512><loc0512><loc1023> cat",  # half a cat, a miss
+    ]
+    scores = score_detections(asked, answers)
+    assert scores["precision"] == 0.5  # two of four boxes
+    assert scores["recall"] == 0.5  # two of four cats
+    assert scores["mean_iou"] == pytest.approx((0.998 + 0.5005) / 2, abs=2e-3)
+
+
+def test_of_several_labels_each_is_looked_for():
+    scene = make_scene(("cat", (0, 0, 56, 56)), ("dog", (0, 56, 56, 112)), ("bird", (56, 0, 112, 56)))
+    asked = [(scene, Example("detect", "detect dog ; fish ; cat", ""))]
+    scores = score_detections(asked, ["<loc0000><loc0000><loc0512><loc0512> cat"])
+    assert (scores["precision"], scores["recall"]) == (1.0, 0.5)
+
+
+def test_a_kind_that_is_not_there_is_rightly_answered_with_nothing():
+    asked = [(make_scene(("cat", (0, 0, 56, 56))), Example("detect", "detect dog", ""))]
+    assert score_detections(asked, [""]) == {"precision": 1.0, "recall": 1.0, "mean_iou": 0.0}
+    assert score_detections(asked, ["<loc0000><loc0000><loc0512><loc0512> dog"])["precision"] == 0.0
+
+
+@pytest.mark.parametrize(
+    "answer", ["", "no idea", "<loc0000><loc0000> cat", "<loc0512><loc0512><loc0000><loc0000> cat"]
+)
+def test_an_answer_without_a_whole_box_finds_nothing(answer):
+    asked = [(make_scene(("cat", (0, 0, 56, 56))), Example("detect", "detect cat", ""))]
+    assert score_detections(asked, [answer]) == {"precision": 1.0, "recall": 0.0, "mean_iou": 0.0}
+
+
+def test_questions_are_asked_in_batches_and_answered_in_order(monkeypatch):
+    batches = []
+
+    def generate(model, processor, prompts, images, max_new_tokens):
+        batches.append(len(prompts))
+        return [f"{prompt} {image.getpixel((0, 0))[0]}" for prompt, image in zip(prompts, images, strict=True)]
+
+    monkeypatch.setattr(evaluation, "generate", generate)
+    asked = []
+    for number in range(5):
+        scene = make_scene(("cat", (0, 0, 56, 56)))
+        scene.pixels[:] = number
+        asked.append((scene, Example("count", f"question {number}", "")))
+    answers = ask(None, None, asked, batch_size=2, task="count")
+    assert answers == [f"question {number} {number}" for number in range(5)]
+    assert batches == [2, 2, 1]
+    assert ask(None, None, [], batch_size=2, task="count") == []
+
+
+def test_the_longest_answer_fits_into_the_tokens_allowed():
+    longest = 4 * 5 + 3 + 1  # four boxes of four locations and a label, three semicolons, <eos>
+    assert longest <= evaluation.MAX_NEW_TOKENS
+
+
+def test_the_command_prints_the_report_and_writes_it(monkeypatch, tmp_path, capsys):
+    class Config:
+        class vision_config:
+            num_image_tokens, image_size = 64, 112
+
+    class Model:
+        config = Config
+
+    loaded = []
+
+    def load(*arguments):
+        loaded.append(arguments)
+        return Model, None
+
+    monkeypatch.setattr(evaluation, "load_hf_model", load)
+    monkeypatch.setattr(evaluation, "PaliGemmaProcessor", lambda *_: None)
+    monkeypatch.setattr(evaluation, "ask", oracle)
+    output = tmp_path / "report.json"
+    options = ["--model", str(tmp_path), "--scenes", "20", "--split", "validation", "--output", str(output)]
+    monkeypatch.setattr("sys.argv", ["evaluate", *options])
+    evaluation.main()
+    report = json.loads(output.read_text(encoding="utf-8"))
+    assert json.loads(capsys.readouterr().out) == report
+    assert (report["split"], report["scenes"]) == ("validation", 20)
+    assert report["tasks"]["count"] == {"questions": 20, "exact_match": 1.0}
+    assert report["seconds"] >= 0
+    assert loaded == [(tmp_path, "cpu")]
