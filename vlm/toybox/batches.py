@@ -4,7 +4,7 @@ Shapes: B scenes, R rows of text, H W picture, N patches, T text length.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -72,7 +72,7 @@ class TrainingBatches(IterableDataset):
         rng = np.random.default_rng((self.recipe.seed, step))
         answers = [sample_example(scene, rng, str(rng.choice(ANSWER_TASKS))) for scene in scenes]
         short = [caption(scene) for scene in scenes] + answers
-        detections = [sample_example(scene, rng, "detect") for scene in scenes]
+        detections = [sample_example(spread_edges(scene, rng), rng, "detect") for scene in scenes]
         order = list(range(len(scenes)))
         return [self.pad(short, order + order, SHORT_TEXT), self.pad(detections, order, LONG_TEXT)]
 
@@ -90,6 +90,19 @@ class TrainingBatches(IterableDataset):
             token_type_ids[row, start:end] = 1
             labels[row, start:end] = torch.tensor(suffix)
         return TextRows(torch.tensor(scene_index), input_ids, attention_mask, token_type_ids, labels)
+
+
+def spread_edges(scene: Scene, rng: np.random.Generator) -> Scene:
+    """Move each edge of each box by up to half a pixel.
+
+    Whole pixels fall on 113 of the 1,024 location marks. A model that is trained on these alone writes others
+    (its targets are soft), then reads back what it wrote, and has never seen such a token before.
+    """
+    things = []
+    for thing in scene.objects:
+        box = np.clip(np.array(thing.box) + rng.uniform(-0.5, 0.5, size=4), 0, IMAGE_SIZE)
+        things.append(replace(thing, box=tuple(box.tolist())))
+    return replace(scene, objects=tuple(things))
 
 
 def patch_targets(scene: Scene) -> tuple[np.ndarray, np.ndarray]:

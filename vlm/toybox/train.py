@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from vlm.boxes import location_token
-from vlm.loader import save_hf_model
+from vlm.loader import load_model, save_hf_model
 from vlm.paligemma import PaliGemmaForConditionalGeneration
 from vlm.processor import PaliGemmaProcessor
 from vlm.toybox import CHECKPOINT_DIRECTORY
@@ -51,6 +51,7 @@ class Trainer:
         initialize(self.model)
         self.optimizer = make_optimizer([self.model, self.probe], recipe)
         self.step, self.seconds = 0, 0.0
+        self.started_from: dict | None = None  # how the weights at the start were made, if they were not random
 
     def compile(self):
         """Fuse the small operations. Without a compiler everything runs as it is, at about half the speed."""
@@ -168,10 +169,17 @@ def make_optimizer(modules: list[nn.Module], recipe: Recipe) -> torch.optim.Adam
     return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), fused=True)
 
 
-def train(recipe: Recipe, directory: Path, device: str):
-    """Run the recipe to its end, from wherever it is, and write the finished checkpoint into `directory/final`."""
+def train(recipe: Recipe, directory: Path, device: str, start: Path | None = None):
+    """Run the recipe to its end, from wherever it is, and write the finished checkpoint into `directory/final`.
+
+    Args:
+        start: begin with the weights of this checkpoint directory, not with random ones.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(recipe, directory, device)
+    if start is not None:
+        trainer.model.load_state_dict(load_model(start, device).state_dict())
+        trainer.started_from = json.loads((start / "provenance.json").read_text(encoding="utf-8"))
     trainer.resume()
     trainer.compile()
     batches = TrainingBatches(recipe, trainer.processor, trainer.step)
@@ -203,6 +211,7 @@ def export(trainer: Trainer, directory: Path):
         "training_minutes": round(trainer.seconds / 60, 1),
         "device": describe_device(trainer.device),
         "torch": torch.__version__,
+        "started_from": trainer.started_from,
     }
     (directory / "provenance.json").write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
     print(f"finished: {directory}")
@@ -218,12 +227,17 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--directory", type=Path, default=Path("runs/toybox"), help="where the run is kept")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--start", type=Path, help="begin with the weights of this checkpoint directory")
     parser.add_argument("--look-steps", type=int, default=Recipe.look_steps)
     parser.add_argument("--speak-steps", type=int, default=Recipe.speak_steps)
     parser.add_argument("--seed", type=int, default=Recipe.seed)
+    parser.add_argument("--speak-learning-rate", type=float, default=Recipe.speak_learning_rate)
+    parser.add_argument("--dense-weight", type=float, default=Recipe.dense_weight)
+    parser.add_argument("--location-sigma", type=float, nargs=2, default=Recipe.location_sigma, metavar=("A", "B"))
     options = parser.parse_args()
-    recipe = Recipe(seed=options.seed, look_steps=options.look_steps, speak_steps=options.speak_steps)
-    train(recipe, options.directory, options.device)
+    settings = {name: value for name, value in vars(options).items() if name in Recipe.__dataclass_fields__}
+    settings["location_sigma"] = tuple(options.location_sigma)
+    train(Recipe(**settings), options.directory, options.device, options.start)
 
 
 if __name__ == "__main__":

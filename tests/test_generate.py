@@ -1,0 +1,91 @@
+"""Choosing tokens, and the loop around it."""
+
+import dataclasses
+
+import pytest
+import torch
+from reference import make_inputs, make_reference, make_twin
+
+from vlm.generate import check_sampling, choose_token, filter_top_p, generate_tokens, stream
+
+THREE = torch.tensor([[0.2, 0.5, 0.3]])
+
+
+@pytest.fixture(scope="module")
+def model():
+    return make_twin(make_reference())
+
+
+@pytest.mark.parametrize(
+    ("top_p", "expected"),
+    [(1e-9, [0, 1, 0]), (0.5, [0, 1, 0]), (0.6, [0, 0.625, 0.375]), (0.81, [0.2, 0.5, 0.3]), (1.0, [0.2, 0.5, 0.3])],
+)
+def test_top_p_keeps_the_likeliest_that_reach_it_in_the_order_of_the_vocabulary(top_p, expected):
+    torch.testing.assert_close(filter_top_p(THREE, top_p)[0], torch.tensor(expected, dtype=torch.float32))
+
+
+def test_temperature_zero_is_greedy_and_a_small_one_nearly_so():
+    logits = torch.tensor([[1.0, 3.0, 2.0], [5.0, 0.0, 4.0]])
+    assert choose_token(logits).tolist() == choose_token(logits, temperature=1e-3).tolist() == [1, 0]
+
+
+def test_sampling_follows_the_probabilities():
+    logits = THREE.log().expand(20000, 3)
+    counts = choose_token(logits, 1.0, generator=torch.Generator().manual_seed(0)).bincount() / 20000
+    torch.testing.assert_close(counts, THREE[0], atol=0.015, rtol=0)
+
+
+def test_the_same_seed_gives_the_same_tokens(model):
+    inputs = make_inputs([5, 5])
+    runs = [torch.stack(list(generate_tokens(model, inputs, 12, 1.0, 0.9, seed))) for seed in (3, 3, 4)]
+    assert torch.equal(runs[0], runs[1]) and not torch.equal(runs[0], runs[2])
+
+
+def test_a_row_that_has_ended_gives_padding_and_the_loop_stops_with_the_last(model):
+    inputs = make_inputs([9, 4, 7])
+    model = make_twin(make_reference())
+    model.config = dataclasses.replace(model.config, eos_token_id=10**6)
+    free = torch.stack(list(generate_tokens(model, inputs, 12)), dim=1)  # [B, 12]
+    eos = int(free[0, 2])
+    model.config = dataclasses.replace(model.config, eos_token_id=eos)
+    stopped = torch.stack(list(generate_tokens(model, inputs, 12)), dim=1)
+    for row, row_free in zip(stopped.tolist(), free.tolist(), strict=True):
+        end = row_free.index(eos) + 1 if eos in row_free else len(row_free)
+        assert row[:end] == row_free[: len(row)][:end]
+        assert set(row[end:]) <= {0}
+
+
+def test_the_tower_runs_once_and_the_head_on_one_place_at_a_time(model):
+    tower_runs, head_places = [], []
+    hooks = [
+        model.vision_tower.register_forward_hook(lambda *_: tower_runs.append(1)),
+        model.language_model.lm_head.register_forward_hook(lambda _m, args, _o: head_places.append(args[0].shape[1])),
+    ]
+    model.config = dataclasses.replace(model.config, eos_token_id=10**6)
+    list(generate_tokens(model, make_inputs([5, 7]), 6))
+    for hook in hooks:
+        hook.remove()
+    assert tower_runs == [1] and head_places == [1] * 6
+
+
+def test_stream_holds_back_half_a_character():
+    class Processor:
+        def __call__(self, text, images):
+            return make_inputs([5])
+
+        def decode(self, ids):
+            return bytes(b"\xf0\x9f\x90\xb1!"[: len(ids)]).decode("utf-8", errors="replace")
+
+    model = make_twin(make_reference())
+    model.config = dataclasses.replace(model.config, eos_token_id=10**6)
+    pieces = [piece for piece in stream(model, Processor(), "x", None, max_new_tokens=5) if piece]
+    assert pieces == ["\U0001f431", "!"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [((0, 0.0, 1.0), "max_new_tokens is 0"), ((1, -1.0, 1.0), "temperature is -1"), ((1, 0.0, 0.0), "top_p is 0.0")],
+)
+def test_impossible_settings_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        check_sampling(*arguments)

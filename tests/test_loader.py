@@ -1,0 +1,137 @@
+"""Checkpoints: what is read, what is refused, and in which words."""
+
+import json
+
+import pytest
+import torch
+from reference import make_reference, make_twin
+from safetensors.torch import load_file, save_file
+
+import vlm.loader
+from vlm.loader import canonical_name, load_hf_model, load_model, save_hf_model
+
+
+@pytest.fixture(scope="module")
+def model():
+    return make_twin(make_reference())
+
+
+@pytest.fixture
+def checkpoint(model, tmp_path):
+    save_hf_model(model, tmp_path)
+    return tmp_path
+
+
+def change_tensors(directory, change):
+    path = directory / "model.safetensors"
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path)
+
+
+def same_weights(one, other) -> bool:
+    return all(torch.equal(tensor, other.state_dict()[name]) for name, tensor in one.state_dict().items())
+
+
+def test_a_round_trip_keeps_every_weight_and_the_tie(model, checkpoint):
+    loaded = load_model(checkpoint)
+    assert same_weights(model, loaded) and loaded.config == model.config and not loaded.training
+    assert loaded.language_model.lm_head.weight is loaded.language_model.model.embed_tokens.weight
+    assert "language_model.lm_head.weight" not in load_file(checkpoint / "model.safetensors")
+
+
+def test_shards_are_found_by_the_index(model, checkpoint):
+    tensors = load_file(checkpoint / "model.safetensors")
+    (checkpoint / "model.safetensors").unlink()
+    names = sorted(tensors)
+    weight_map = {name: f"model-0000{1 + (i % 2)}-of-00002.safetensors" for i, name in enumerate(names)}
+    for file in set(weight_map.values()):
+        save_file({name: tensors[name] for name in names if weight_map[name] == file}, checkpoint / file)
+    (checkpoint / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    assert same_weights(model, load_model(checkpoint))
+    (checkpoint / "model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match="lacks model-00002-of-00002.safetensors"):
+        load_model(checkpoint)
+
+
+def test_one_error_names_all_that_does_not_fit(checkpoint):
+    def spoil(tensors):
+        del tensors["language_model.model.norm.weight"]
+        tensors["surplus.weight"] = torch.zeros(2)
+        tensors["multi_modal_projector.linear.bias"] = torch.zeros(3)
+
+    change_tensors(checkpoint, spoil)
+    with pytest.raises(ValueError) as error:
+        load_model(checkpoint)
+    text = str(error.value)
+    assert "missing: language_model.model.norm.weight [32]" in text
+    assert "unexpected: surplus.weight [2]" in text
+    assert "wrong shape: multi_modal_projector.linear.bias is [3], the config says [32]" in text
+
+
+def test_a_head_of_its_own_stays_untied(checkpoint):
+    head = torch.randn(128, 32)
+    change_tensors(checkpoint, lambda tensors: tensors.update({"language_model.lm_head.weight": head}))
+    loaded = load_model(checkpoint)
+    assert torch.equal(loaded.language_model.lm_head.weight, head)
+    assert not torch.equal(loaded.language_model.model.embed_tokens.weight, head)
+
+
+def test_dtype_is_the_file_s_or_the_one_asked_for(checkpoint):
+    assert {parameter.dtype for parameter in load_model(checkpoint).parameters()} == {torch.float32}
+    halved = load_model(checkpoint, dtype=torch.bfloat16)
+    assert {parameter.dtype for parameter in halved.parameters()} == {torch.bfloat16}
+
+
+@pytest.mark.parametrize(
+    ("published", "names"),
+    [
+        (
+            "language_model.model.layers.0.mlp.up_proj.weight",
+            ["model.language_model.layers.0.mlp.up_proj.weight"],
+        ),
+        (
+            "vision_tower.vision_model.post_layernorm.bias",
+            ["vision_tower.post_layernorm.bias", "model.vision_tower.vision_model.post_layernorm.bias"],
+        ),
+        ("multi_modal_projector.linear.bias", ["model.multi_modal_projector.linear.bias"]),
+        ("language_model.lm_head.weight", ["lm_head.weight"]),
+    ],
+)
+def test_the_names_of_all_releases_lead_to_the_published_ones(published, names):
+    assert {canonical_name(name) for name in [published, *names]} == {published}
+
+
+def test_what_paligemma_does_not_use_is_passed_over():
+    assert canonical_name("vision_tower.vision_model.embeddings.position_ids") is None
+    assert canonical_name("vision_tower.vision_model.head.probe") is None
+
+
+def test_files_that_are_not_there_are_named(checkpoint, tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere is not a directory"):
+        load_hf_model(tmp_path / "nowhere")
+    (checkpoint / "model.safetensors").rename(checkpoint / "weights.bin")
+    with pytest.raises(FileNotFoundError, match=r"no \*\.safetensors file"):
+        load_model(checkpoint)
+    (checkpoint / "config.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"no config\.json"):
+        load_model(checkpoint)
+
+
+def test_half_a_file_is_refused_by_name(checkpoint):
+    path = checkpoint / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"model\.safetensors is not a whole safetensors file"):
+        load_model(checkpoint)
+
+
+def test_an_interrupted_save_leaves_the_old_checkpoint(model, checkpoint, monkeypatch):
+    def fail(tensors, path, metadata):
+        with open(path, "wb") as file:
+            file.write(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(vlm.loader, "save_file", fail)
+    with pytest.raises(KeyboardInterrupt):
+        save_hf_model(model, checkpoint)
+    assert same_weights(model, load_model(checkpoint))

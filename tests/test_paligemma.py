@@ -1,0 +1,79 @@
+"""The whole model: the merge, the loss, and what may not depend on what."""
+
+import pytest
+import torch
+from reference import NUM_IMAGE_TOKENS, make_inputs, make_reference, make_twin
+
+from vlm.paligemma import merge_image_features, next_token_loss
+
+
+@pytest.fixture(scope="module")
+def model():
+    return make_twin(make_reference())
+
+
+def test_merge_puts_two_pictures_in_order():
+    features = torch.arange(8.0).view(2, 2, 2)
+    mask = torch.tensor([[True, True, False, True, True]])
+    merged = merge_image_features(torch.full((1, 5, 2), -1.0), features, mask)
+    assert merged[0].tolist() == [[0, 1], [2, 3], [-1, -1], [4, 5], [6, 7]]
+
+
+@pytest.mark.parametrize("num_places", [1, 3])
+def test_merge_refuses_another_number_of_places(num_places):
+    mask = torch.arange(5)[None] < num_places
+    with pytest.raises(ValueError, match=f"{num_places} image tokens and the pictures give 2 features"):
+        merge_image_features(torch.zeros(1, 5, 2), torch.zeros(1, 2, 2), mask)
+
+
+def test_loss_is_the_mean_over_labelled_tokens_one_place_on():
+    logits = torch.zeros(1, 3, 4)
+    logits[0, 1, 2] = 5.0  # predicts the label at place 2
+    loss = next_token_loss(logits, torch.tensor([[-100, 1, 2]]))
+    at_zero, at_one = torch.log(torch.tensor(4.0)), torch.log(torch.tensor(3.0) + torch.exp(torch.tensor(5.0))) - 5
+    torch.testing.assert_close(loss, (at_zero + at_one) / 2)
+
+
+@torch.inference_mode()
+def test_a_suffix_token_changes_nothing_before_it(model):
+    inputs = make_inputs([9], num_suffix=3)
+    before = model(**inputs).logits
+    inputs["input_ids"][0, -1] += 1
+    after = model(**inputs).logits
+    assert torch.equal(before[:, :-1], after[:, :-1]) and not torch.equal(before[:, -1], after[:, -1])
+
+
+@torch.inference_mode()
+def test_the_picture_sees_the_prompt(model):
+    inputs = make_inputs([9])
+    before = model(**inputs).logits
+    inputs["input_ids"][0, -1] += 1
+    assert (before - model(**inputs).logits)[:, :NUM_IMAGE_TOKENS].abs().max() > 1e-3
+
+
+@torch.inference_mode()
+def test_ready_image_features_stand_for_the_picture(model):
+    inputs = make_inputs([7, 7])
+    expected = model(**inputs).logits
+    features = model.get_image_features(inputs.pop("pixel_values"))
+    assert torch.equal(model(**inputs, image_features=features).logits, expected)
+
+
+@torch.inference_mode()
+def test_logits_to_keep_gives_the_last_places_alone(model):
+    inputs = make_inputs([7, 7])
+    torch.testing.assert_close(model(**inputs, logits_to_keep=2).logits, model(**inputs).logits[:, -2:])
+
+
+def test_an_attention_mask_of_another_length_is_refused(model):
+    inputs = make_inputs([7])
+    inputs["attention_mask"] = inputs["attention_mask"][:, 1:]
+    with pytest.raises(ValueError, match="attention_mask has shape"):
+        model(**inputs)
+
+
+def test_a_picture_of_another_size_is_refused(model):
+    inputs = make_inputs([7])
+    inputs["pixel_values"] = torch.zeros(1, 3, 30, 28)
+    with pytest.raises(ValueError, match=r"\[1, 3, 30, 28\]: expected \[batch, 3, 28, 28\]"):
+        model(**inputs)

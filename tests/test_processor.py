@@ -1,0 +1,105 @@
+"""The sequence that PaliGemma reads, id by id."""
+
+import pytest
+import torch
+from PIL import Image
+from transformers import AutoTokenizer
+
+from vlm.processor import PaliGemmaProcessor
+from vlm.toybox import CHECKPOINT_DIRECTORY
+
+PICTURE = Image.new("RGB", (30, 20), "orange")
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return AutoTokenizer.from_pretrained(CHECKPOINT_DIRECTORY)
+
+
+@pytest.fixture(scope="module")
+def processor(tokenizer):
+    return PaliGemmaProcessor(tokenizer, num_image_tokens=4, image_size=28)
+
+
+def pieces(processor, ids) -> list[str]:
+    return processor.tokenizer.convert_ids_to_tokens(ids.tolist())
+
+
+def test_a_prompt_is_image_bos_words_newline(processor):
+    inputs = processor("detect cat", PICTURE)
+    assert sorted(inputs) == ["attention_mask", "input_ids", "pixel_values"]
+    assert pieces(processor, inputs["input_ids"][0]) == ["<image>"] * 4 + ["<bos>", "detect", "▁cat", "\n"]
+    assert inputs["attention_mask"].tolist() == [[1] * 8]
+    assert inputs["pixel_values"].shape == (1, 3, 28, 28)
+
+
+def test_a_batch_is_padded_on_the_left(processor):
+    inputs = processor(["detect cat ; dog", ""], [PICTURE, PICTURE])
+    assert pieces(processor, inputs["input_ids"][1]) == ["<pad>"] * 4 + ["<image>"] * 4 + ["<bos>", "\n"]
+    assert inputs["attention_mask"].tolist() == [[1] * 10, [0] * 4 + [1] * 6]
+
+
+def test_a_suffix_is_labelled_and_nothing_else_is(processor):
+    inputs = processor(["detect cat", "caption en"], [PICTURE] * 2, suffix=["<loc0007> cat", "a"])
+    first = pieces(processor, inputs["input_ids"][0])
+    assert first[-4:] == ["\n", "<loc0007>", "▁cat", "<eos>"]
+    assert inputs["token_type_ids"][0].tolist() == [0] * 8 + [1] * 3
+    assert inputs["labels"][0].tolist() == [-100] * 8 + inputs["input_ids"][0, -3:].tolist()
+    assert inputs["token_type_ids"][1].sum() == 2 and (inputs["labels"][1] != -100).sum() == 2
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation")  # transformers' own, under numpy 2
+def test_the_reference_makes_the_same_batch(processor, tokenizer):
+    from transformers import PaliGemmaProcessor as ReferenceProcessor
+    from transformers import SiglipImageProcessor
+
+    images = SiglipImageProcessor(size={"height": 28, "width": 28}, image_mean=[0.5] * 3, image_std=[0.5] * 3)
+    images.image_seq_length = 4
+    reference = ReferenceProcessor(images, AutoTokenizer.from_pretrained(CHECKPOINT_DIRECTORY))
+    text, suffix = ["caption en", "detect cat ; dog"], ["a cat", "<loc0001><loc0002><loc0003><loc0004> cat"]
+    ours = processor(text, [PICTURE, PICTURE], suffix=suffix)
+    marked = ["<image>" + line for line in text]
+    theirs = reference(text=marked, images=[PICTURE, PICTURE], suffix=suffix, return_tensors="pt", padding="longest")
+    for name in ("input_ids", "attention_mask", "token_type_ids", "labels"):
+        assert torch.equal(ours[name], theirs[name]), name
+
+
+def test_location_text_in_a_prompt_is_read_as_a_token(processor):
+    inputs = processor("caption <loc0123>", PICTURE)
+    assert "<loc0123>" in pieces(processor, inputs["input_ids"][0])
+
+
+def test_an_image_token_in_a_text_is_refused(processor):
+    with pytest.raises(ValueError, match="the prompt contains '<image>'"):
+        processor("<image> caption en", PICTURE)
+    with pytest.raises(ValueError, match="the suffix contains '<image>'"):
+        processor("caption en", PICTURE, suffix="<image>")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((["a", "b"], [PICTURE]), "2 texts and 1 images"),
+        ((["a"], [PICTURE], ["b", "c"]), "1 texts and 2 suffixes"),
+        (([], []), "empty batch"),
+    ],
+)
+def test_numbers_that_do_not_match_are_named(processor, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        processor(*arguments)
+
+
+def test_a_tokenizer_without_the_image_token_is_refused():
+    class Tokenizer:
+        unk_token_id = 3
+
+        def convert_tokens_to_ids(self, token):
+            return 3
+
+    with pytest.raises(ValueError, match="does not know <image>"):
+        PaliGemmaProcessor(Tokenizer(), 4, 28)
+
+
+def test_decoding_keeps_boxes_and_drops_control_tokens(processor):
+    ids = processor.encode_suffix("<loc0001><loc0002><loc0003><loc0004> cat") + [0, 0]
+    assert processor.decode(ids) == "<loc0001><loc0002><loc0003><loc0004> cat"
