@@ -162,10 +162,10 @@ print(list(embeddings.shape), "->", list(patch_vectors.shape))
 # of the large cat, and ask how similar the other patches' vectors are to its vector. The measure is the cosine of
 # the angle between two vectors: 1 for the same direction, 0 for no relation.
 #
-# Before you look at the picture: the two cats do not touch. Which patches will be similar to the cat's patch
-# *before* the tower's four rounds, and which *after*?
+# Before you look at the picture: the two cats do not touch, and both are orange. Which patches will be similar to the
+# cat's patch *before* the tower's four rounds? What will the rounds change?
 
-# %% mystnb={"image": {"alt": "Two maps of the scene. Before the rounds, few patches are similar to the chosen one, with no clear pattern. After them, the patches of cats stand out and the rest is dark."}, "figure": {"caption": "Similarity to the patch marked in white, before and after the four rounds. Before, it goes by colours and place. After, it goes by what is there: the patches of the cats stand out.", "name": "fig-ch01-similarity"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Two maps of the scene. Before the rounds, patches with orange in them are similar to the chosen one, and the grass is half similar. After them, both cats stand out and the grass is darker."}, "figure": {"caption": "Similarity to the patch marked in white. Before the rounds it goes by colour, and the grass is half similar too. After them the grass has moved away, and both cats stand out as wholes.", "name": "fig-ch01-similarity"}} tags=["hide-input"]
 scene = example_scene(0)
 largest_cat = max(
     (thing for thing in scene.objects if thing.label == "cat"),

@@ -71,5 +71,5 @@ def test_a_camera_turn_is_applied():
 
 
 def test_what_is_not_a_picture_is_named():
-    with pytest.raises(TypeError, match="got ndarray: open a file with PIL.Image.open"):
+    with pytest.raises(TypeError, match=r"got ndarray: open a file with PIL\.Image\.open"):
         to_rgb(np.zeros((2, 2, 3)))

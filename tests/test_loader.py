@@ -50,7 +50,7 @@ def test_shards_are_found_by_the_index(model, checkpoint):
     (checkpoint / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
     assert same_weights(model, load_model(checkpoint))
     (checkpoint / "model-00002-of-00002.safetensors").unlink()
-    with pytest.raises(FileNotFoundError, match="lacks model-00002-of-00002.safetensors"):
+    with pytest.raises(FileNotFoundError, match=r"lacks model-00002-of-00002\.safetensors"):
         load_model(checkpoint)
 
 

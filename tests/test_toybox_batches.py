@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
+from vlm.boxes import box_iou, parse_detections
 from vlm.image_processing import normalize
 from vlm.processor import PaliGemmaProcessor
 from vlm.toybox import CHECKPOINT_DIRECTORY, batches
@@ -18,6 +19,7 @@ from vlm.toybox.batches import (
     SHORT_TEXT,
     TrainingBatches,
     patch_targets,
+    spread_edges,
 )
 from vlm.toybox.prompts import Example, all_examples, caption, detect
 from vlm.toybox.recipe import Recipe
@@ -191,8 +193,26 @@ def test_each_row_is_about_the_scene_it_points_to(unbroken, processor):
     assert answers[:2] == [caption(scene).suffix for scene in scenes]
     for row, scene in enumerate(scenes):
         prompt = processor.decode(long.input_ids[row][long.token_type_ids[row] == 0]).strip()
+        answer = processor.decode(long.labels[row][long.labels[row] != -100])
         expected = detect(scene, prompt.removeprefix("detect ").split(" ; ")).suffix
-        assert processor.decode(long.labels[row][long.labels[row] != -100]) == expected
+        found, wanted = (
+            parse_detections(answer, IMAGE_SIZE, IMAGE_SIZE),
+            parse_detections(expected, IMAGE_SIZE, IMAGE_SIZE),
+        )
+        assert sorted(thing.label for thing in found) == sorted(thing.label for thing in wanted)
+        assert sum(max(box_iou(a.box, b.box) for b in wanted) for a in found) > 0.85 * len(found)
+
+
+def test_spread_edges_reach_marks_that_whole_pixels_never_do():
+    scene = draw_scene(0, "train")
+    rng = np.random.default_rng(0)
+    marks = set()
+    for _ in range(200):
+        for moved, thing in zip(spread_edges(scene, rng).objects, scene.objects, strict=True):
+            assert moved.label == thing.label
+            assert all(abs(a - b) <= 0.5 for a, b in zip(moved.box, thing.box, strict=True))
+            marks |= {round(edge / IMAGE_SIZE * 1023) for edge in moved.box}
+    assert len(marks) > 5 * 4 * len(scene.objects)
 
 
 def text_length(processor: PaliGemmaProcessor, example: Example) -> int:
