@@ -29,7 +29,7 @@
 #
 # Here is where we are going. The cell loads a model, gives it one picture and one prompt, and draws what it says.
 
-# %% mystnb={"image": {"alt": "A toy scene with two birds and two cats on grass, and a labelled box around each of the four."}, "figure": {"caption": "The prompt was \"detect cat ; bird\". The model never saw this picture in training. It answered in words, and four of the words for each thing were the edges of its box.", "name": "fig-ch01-goal"}}
+# %% mystnb={"image": {"alt": "A toy scene with two birds and two cats on grass, with labelled boxes. One cat has two boxes, the left bird none."}, "figure": {"caption": "The prompt was \"detect cat ; bird\". The model never saw this picture in training. It answered in words, and four of the words for each thing were the edges of its box. It also made a mistake: the last box is a second one on a cat, and the left bird has none.", "name": "fig-ch01-goal"}}
 import matplotlib.pyplot as plt
 import torch
 from torch import Tensor
@@ -287,7 +287,7 @@ for probability, token_id in zip(*probabilities.topk(5)):
 # right. So the first word of the answer says how far down the first thing begins. We asked for cats first. Let us
 # look at the probability of all 1,024 marks, and at where the cats in this picture really begin.
 
-# %% mystnb={"image": {"alt": "Probability over the 1,024 location marks: one narrow hill, which stands on one of two dashed lines, the true top edges of the two cats."}, "figure": {"caption": "The model's first word, before it is chosen. The dashed lines are the true top edges of the two cats: the model has decided which cat to begin with, and is sure of its edge to about a pixel (9 marks).", "name": "fig-ch01-first-word"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Probability over the 1,024 location marks: two hills, each near one of two dashed lines, the true top edges of the two cats."}, "figure": {"caption": "The model's first word, before it is chosen: two hills, one for each cat. The dashed lines are their true top edges. The model has not settled on a cat yet, and its hills stand a few pixels too low (9 marks are one pixel).", "name": "fig-ch01-first-word"}} tags=["hide-input"]
 from vlm.boxes import NUM_LOCATION_BINS
 
 first_location = tokenizer.convert_tokens_to_ids("<loc0000>")
@@ -367,6 +367,10 @@ assert answer == processor.decode(new_tokens)
 # pixels again when you divide by 1023 and multiply by the height or width. How good are the boxes? The usual measure is
 # *intersection over union* (IoU): the area that two boxes share, divided by the area they cover together. It is 1
 # for equal boxes and 0 for boxes that do not touch. We drew the scene ourselves, so we know the truth.
+#
+# For each box, we take the best match among the things of that name. So a second box on the same cat looks good here,
+# and a bird without a box does not show. A later chapter measures detection properly; over 1,000 scenes like this one, the
+# shipped model finds 91 % of the things it is asked for, and 92 % of its boxes are right.
 
 # %%
 from vlm.boxes import box_iou
@@ -385,7 +389,7 @@ for detection in parse_detections(answer, image.height, image.width):
 # recorded from the running model. For each thing in the answer we take the moment at which the model is about to say
 # what it is: it has written four locations and is choosing the name. From where does it take that?
 
-# %% mystnb={"image": {"alt": "Four copies of the scene, one for each thing that was found. Each shows bright patches where the model looked when it chose the thing's name, next to the box it had just written."}, "figure": {"caption": "Attention from the last place to the 64 patches at the moment before each name is written, as the mean over heads and layers. The model has just written the box shown, and looks into it for the name.", "name": "fig-ch01-attention"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Four copies of the scene, one for each thing that was found. Each shows bright patches where the model looked when it chose the thing's name, and the box it had just written."}, "figure": {"caption": "Attention from the last place to the 64 patches at the moment before each name is written, as the mean over heads and layers. The model has just written the box shown. Mostly it looks into that box for the name; some looks go elsewhere.", "name": "fig-ch01-attention"}} tags=["hide-input"]
 from vlm.recording import record_attention
 
 kv_cache.reset()
