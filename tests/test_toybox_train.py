@@ -269,7 +269,8 @@ def test_the_export_says_how_the_model_came_to_be(saved):
     assert provenance["recipe"]["look_steps"] == 2
     assert provenance["training_minutes"] == 1.5
     assert provenance["torch"] == torch.__version__
-    assert provenance["device"].startswith("CPU")
+    assert provenance["device"].startswith("cpu")
+    assert provenance["started_from"] is None
 
 
 def interrupt_after(monkeypatch, num_steps: int):
@@ -318,4 +319,4 @@ def test_the_options_make_the_recipe(monkeypatch, tmp_path):
     options = ["--directory", str(tmp_path), "--look-steps", "5", "--speak-steps", "6", "--seed", "7"]
     monkeypatch.setattr("sys.argv", ["train", *options, "--device", "cpu"])
     training.main()
-    assert calls == [(Recipe(seed=7, look_steps=5, speak_steps=6), tmp_path, "cpu")]
+    assert calls == [(Recipe(seed=7, look_steps=5, speak_steps=6), tmp_path, "cpu", None)]
