@@ -5,8 +5,10 @@ from vlm.config import GemmaConfig, PaliGemmaConfig, SiglipVisionConfig
 from vlm.generate import generate, stream
 from vlm.kv_cache import KVCache
 from vlm.loader import load_hf_model, save_hf_model
+from vlm.mask_vqvae import load_mask_decoder
 from vlm.paligemma import PaliGemmaForConditionalGeneration
 from vlm.processor import PaliGemmaProcessor
+from vlm.segmentation import decode_masks
 
 __all__ = [
     "Detection",
@@ -16,9 +18,11 @@ __all__ = [
     "PaliGemmaForConditionalGeneration",
     "PaliGemmaProcessor",
     "SiglipVisionConfig",
+    "decode_masks",
     "format_detections",
     "generate",
     "load_hf_model",
+    "load_mask_decoder",
     "parse_detections",
     "save_hf_model",
     "stream",

@@ -9,15 +9,29 @@ from vlm.boxes import parse_detections
 from vlm.draw import draw_detections
 from vlm.generate import stream
 from vlm.loader import load_hf_model
+from vlm.mask_vqvae import load_mask_decoder
 from vlm.processor import PaliGemmaProcessor
-from vlm.toybox import CHECKPOINT_DIRECTORY
+from vlm.segmentation import decode_masks
+from vlm.toybox import CHECKPOINT_DIRECTORY, MASK_VQVAE_FILE
 from vlm.toybox.examples import example_image, example_path
 
 OUTPUT = Path("demo.png")
-# Two pictures of the test split, each with a caption, two answers and a detection (always the last prompt).
+# Two pictures of the test split, each with a caption, two answers, and last a detection and a segmentation.
 PROMPTS = {
-    0: ["caption en", "answer en how many birds are there?", "answer en is there a dog?", "detect cat ; bird"],
-    1: ["caption en", "answer en where is the car?", "answer en how many dogs are there?", "detect dog ; car"],
+    0: [
+        "caption en",
+        "answer en how many birds are there?",
+        "answer en is there a dog?",
+        "detect cat ; bird",
+        "segment cat",
+    ],
+    1: [
+        "caption en",
+        "answer en where is the car?",
+        "answer en how many dogs are there?",
+        "detect dog ; car",
+        "segment dog",
+    ],
 }
 
 
@@ -28,14 +42,18 @@ def main():
     processor = PaliGemmaProcessor(tokenizer, vision_config.num_image_tokens, vision_config.image_size)
     num_parameters = sum(parameter.numel() for parameter in model.parameters())
     print(f"The Toybox model: {num_parameters / 1e6:.1f} M parameters, loaded in {time.perf_counter() - started:.1f} s")
-    panels = Figure(figsize=(9, 4.8), layout="constrained").subplots(1, len(PROMPTS))
-    for ax, (index, prompts) in zip(panels, PROMPTS.items(), strict=True):
+    mask_decoder = load_mask_decoder(MASK_VQVAE_FILE)
+    panels = Figure(figsize=(8.4, 9), layout="constrained").subplots(len(PROMPTS), 2)
+    for row, (index, prompts) in zip(panels, PROMPTS.items(), strict=True):
         image = example_image(index)
         print(f"\n{example_path(index).name}")
         answers = [answer(model, processor, prompt, image) for prompt in prompts]
-        draw_detections(image, parse_detections(answers[-1], image.height, image.width), ax, title=answers[0])
-    panels[0].figure.savefig(OUTPUT, dpi=150)
-    print(f"\nThe pictures with their boxes: {OUTPUT.resolve()}")
+        for ax, text, title in zip(row, answers[-2:], (answers[0], prompts[-1]), strict=True):
+            detections = parse_detections(text, image.height, image.width)
+            masks = decode_masks(detections, mask_decoder, image.height, image.width)
+            draw_detections(image, detections, ax, title, masks)
+    panels[0, 0].figure.savefig(OUTPUT, dpi=130)
+    print(f"\nThe pictures with their boxes and masks: {OUTPUT.resolve()}")
 
 
 def answer(model, processor, prompt: str, image) -> str:

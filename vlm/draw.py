@@ -3,7 +3,9 @@
 import math
 from collections.abc import Sequence
 
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
@@ -26,6 +28,7 @@ PALETTE = (
 
 _FIGURE_INCHES = 4.0
 _LINE_WIDTH = 2.0
+_MASK_OPACITY = 0.45
 _CHIP_POINTS = 9.0
 _CHIP_PADDING = 2.0
 # How near to the edge, as a part of the picture's height, a box leaves no room for a chip beside it.
@@ -33,9 +36,13 @@ _CHIP_ROOM = 0.15
 
 
 def draw_detections(
-    image: Image.Image, detections: Sequence[Detection], ax: Axes | None = None, title: str | None = None
+    image: Image.Image,
+    detections: Sequence[Detection],
+    ax: Axes | None = None,
+    title: str | None = None,
+    masks: Sequence[np.ndarray | None] | None = None,
 ) -> Axes:
-    """Show a picture with the boxes found in it; things with the same label have the same colour.
+    """Show a picture with the boxes and masks found in it; things with the same label have the same colour.
 
     One unit of the axes is one pixel: (0, 0) is the picture's top left corner, (width, height) its
     bottom right.
@@ -46,6 +53,8 @@ def draw_detections(
         ax: where to draw; if None, a new figure, 4 inches on its longer side. The caller shows or saves it:
             `draw_detections(image, found).figure.savefig("found.png")`.
         title: a line above the picture.
+        masks: for each detection bool [H, W], H W height and width of the picture, or None
+            (`vlm.segmentation.decode_masks`).
 
     Returns:
         The axes drawn on.
@@ -60,8 +69,10 @@ def draw_detections(
     if title is not None:
         ax.set_title(title)
     labels = list(dict.fromkeys(detection.label for detection in detections))
-    for detection in detections:
+    for detection, mask in zip(detections, masks or [None] * len(detections), strict=True):
         colours = PALETTE[labels.index(detection.label) % len(PALETTE)]
+        if mask is not None:
+            _draw_mask(ax, mask, colours)
         _draw_box(ax, detection, colours)
         if detection.label:
             _draw_chip(ax, detection, colours, height, width)
@@ -96,6 +107,19 @@ def draw_patch_values(
     if title is not None:
         ax.set_title(title)
     return layer
+
+
+def _draw_mask(ax: Axes, mask: np.ndarray, colours: tuple[str, str]) -> None:
+    """Tint what is inside, and draw the outline: a tint alone is lost on a thing of its own colour."""
+    colour, contrast = colours
+    height, width = mask.shape
+    tint = np.zeros((height, width, 4))  # [H, W, 4], red-green-blue and how opaque
+    tint[mask] = (*to_rgb(colour), _MASK_OPACITY)
+    ax.imshow(tint, extent=(0, width, height, 0), interpolation="nearest")
+    padded = np.pad(mask.astype(float), 1)  # a thing at the picture's edge has an outline there too
+    x, y = np.arange(-1, width + 1) + 0.5, np.arange(-1, height + 1) + 0.5
+    ax.contour(x, y, padded, levels=[0.5], colors=[contrast], linewidths=_LINE_WIDTH)
+    ax.contour(x, y, padded, levels=[0.5], colors=[colour], linewidths=_LINE_WIDTH / 2)
 
 
 def _draw_box(ax: Axes, detection: Detection, colours: tuple[str, str]) -> None:

@@ -3,3 +3,4 @@
 from pathlib import Path
 
 CHECKPOINT_DIRECTORY = Path(__file__).parent / "checkpoint"  # the weights and the tokenizer that ship
+MASK_VQVAE_FILE = Path(__file__).parent / "mask_vqvae" / "mask_vqvae.safetensors"  # what turns mask codes into masks

@@ -3,6 +3,7 @@
 Shapes: B scenes, R rows of text, H W picture, N patches, T text length.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -12,9 +13,19 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from vlm.image_processing import normalize
+from vlm.mask_vqvae import MaskDecoder, MaskEncoder
 from vlm.paligemma import IGNORE_INDEX
 from vlm.processor import PaliGemmaProcessor
-from vlm.toybox.prompts import Example, caption, sample_example
+from vlm.segmentation import encode_masks
+from vlm.toybox.prompts import (
+    ABSENT_CHANCE_SEGMENT,
+    Example,
+    caption,
+    draw_absent_label,
+    sample_example,
+    sample_segment_label,
+    segment,
+)
 from vlm.toybox.recipe import Recipe
 from vlm.toybox.scenes import IMAGE_SIZE, Scene, draw_scene
 from vlm.toybox.sprites import LABELS
@@ -25,7 +36,8 @@ BACKGROUND_CLASS = len(LABELS)
 ANSWER_TASKS = ("count", "presence", "where", "left")
 # Rows of like length go together, so that little is spent on padding; the lengths are fixed, so that a
 # compiled model sees few shapes.
-SHORT_TEXT, LONG_TEXT = 20, 36
+WORDS_LENGTH, BOXES_LENGTH, MASK_LENGTH, MASKS_LENGTH = 20, 36, 28, 96
+LONG_SEGMENTATIONS = 0.25  # of all: there we ask for a kind of which there may be several
 
 
 @dataclass
@@ -46,14 +58,22 @@ class Batch:
     pixel_values: Tensor  # [B, 3, H, W]
     patch_labels: Tensor  # [B, N], the class under each patch
     patch_boxes: Tensor  # [B, N, 4], the box of that object, relative to the patch
-    text: list[TextRows]  # captions and answers; detections. Empty while the tower learns to look
+    text: dict[str, TextRows]  # by what is learned; empty while the tower learns to look
 
 
 class TrainingBatches(IterableDataset):
     """The batch of step i is a function of i alone, so a resumed run sees what an unbroken one would have."""
 
-    def __init__(self, recipe: Recipe, processor: PaliGemmaProcessor, first_step: int):
+    def __init__(
+        self,
+        recipe: Recipe,
+        processor: PaliGemmaProcessor,
+        mask_encoder: MaskEncoder,
+        mask_decoder: MaskDecoder,
+        first_step: int,
+    ):
         self.recipe, self.processor, self.first_step = recipe, processor, first_step
+        self.mask_encoder, self.mask_decoder = mask_encoder, mask_decoder
 
     def __iter__(self) -> Iterator[Batch]:
         for step in range(self.first_step, self.recipe.total_steps):
@@ -64,17 +84,34 @@ class TrainingBatches(IterableDataset):
         scenes = [draw_scene(self.recipe.seed * 10**9 + step * size + i, "train") for i in range(size)]
         labels, boxes = zip(*(patch_targets(scene) for scene in scenes))
         pixel_values = normalize(np.stack([scene.pixels for scene in scenes]))
-        text = self.make_text(scenes, step) if step >= self.recipe.look_steps else []
+        text = self.make_text(scenes, step) if step >= self.recipe.look_steps else {}
         return Batch(pixel_values, torch.from_numpy(np.stack(labels)), torch.from_numpy(np.stack(boxes)), text)
 
-    def make_text(self, scenes: list[Scene], step: int) -> list[TextRows]:
-        """For each scene a caption, one answer, and one detection."""
+    def make_text(self, scenes: list[Scene], step: int) -> dict[str, TextRows]:
+        """For each scene a caption, one answer, and one detection; and about one segmentation."""
         rng = np.random.default_rng((self.recipe.seed, step))
+        everyone = list(range(len(scenes)))
         answers = [sample_example(scene, rng, str(rng.choice(ANSWER_TASKS))) for scene in scenes]
-        short = [caption(scene) for scene in scenes] + answers
+        words = [caption(scene) for scene in scenes] + answers
         detections = [sample_example(spread_edges(scene, rng), rng, "detect") for scene in scenes]
-        order = list(range(len(scenes)))
-        return [self.pad(short, order + order, SHORT_TEXT), self.pad(detections, order, LONG_TEXT)]
+        short, long = choose_segmentations(scenes, rng)
+        segmentations = self.segment_all(scenes, short + long, rng)
+        return {
+            "words": self.pad(words, everyone + everyone, WORDS_LENGTH),
+            "boxes": self.pad(detections, everyone, BOXES_LENGTH),
+            "mask": self.pad(segmentations[: len(short)], [index for index, _ in short], MASK_LENGTH),
+            "masks": self.pad(segmentations[len(short) :], [index for index, _ in long], MASKS_LENGTH),
+        }
+
+    def segment_all(self, scenes: list[Scene], asked: list[tuple[int, str]], rng: np.random.Generator) -> list[Example]:
+        """Each example's shapes are those inside the true boxes; the boxes as written are spread."""
+        places = [(i, j) for i, label in asked for j, thing in enumerate(scenes[i].objects) if thing.label == label]
+        masks, boxes = [scenes[i].mask(j) for i, j in places], [scenes[i].objects[j].box for i, j in places]
+        codes = dict(zip(places, encode_masks(masks, boxes, self.mask_encoder, self.mask_decoder), strict=True))
+        return [
+            segment(spread_edges(scenes[i], rng), label, {j: codes[k, j] for k, j in codes if k == i})
+            for i, label in asked
+        ]
 
     def pad(self, examples: list[Example], scene_index: list[int], text_length: int) -> TextRows:
         length = self.processor.num_image_tokens + text_length
@@ -90,6 +127,30 @@ class TrainingBatches(IterableDataset):
             token_type_ids[row, start:end] = 1
             labels[row, start:end] = torch.tensor(suffix)
         return TextRows(torch.tensor(scene_index), input_ids, attention_mask, token_type_ids, labels)
+
+
+def choose_segmentations(
+    scenes: list[Scene], rng: np.random.Generator
+) -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
+    """As many questions as there are scenes, each the index of its scene and the kind to ask for.
+
+    Returns:
+        Those whose answer is short, since that kind is there once or not at all; and a quarter whose kind is drawn
+        from all that are there.
+    """
+    num_long = max(1, round(LONG_SEGMENTATIONS * len(scenes)))
+    counts = [Counter(thing.label for thing in scene.objects) for scene in scenes]
+    singles = [(index, label) for index, count in enumerate(counts) for label in count if count[label] == 1]
+    short = []
+    for _ in range(len(scenes) - num_long):
+        if singles and rng.random() >= ABSENT_CHANCE_SEGMENT:
+            short.append(singles[rng.integers(len(singles))])
+        else:
+            index = int(rng.integers(len(scenes)))
+            short.append((index, draw_absent_label(scenes[index], rng)))
+    long_index = rng.permutation(len(scenes))[:num_long].tolist()
+    long = [(index, sample_segment_label(scenes[index], rng)) for index in long_index]
+    return short, long
 
 
 def spread_edges(scene: Scene, rng: np.random.Generator) -> Scene:

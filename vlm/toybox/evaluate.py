@@ -3,6 +3,7 @@
 import argparse
 import json
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,19 +12,31 @@ from tqdm import tqdm
 from vlm.boxes import Detection, parse_detections
 from vlm.generate import generate
 from vlm.loader import load_hf_model
+from vlm.mask_vqvae import MaskDecoder, load_mask_decoder
 from vlm.paligemma import PaliGemmaForConditionalGeneration
 from vlm.processor import PaliGemmaProcessor
-from vlm.toybox import CHECKPOINT_DIRECTORY
-from vlm.toybox.metrics import DetectionCounts, match_detections
-from vlm.toybox.prompts import TASKS, Example, all_examples
+from vlm.segmentation import decode_masks
+from vlm.toybox import CHECKPOINT_DIRECTORY, MASK_VQVAE_FILE
+from vlm.toybox.metrics import DetectionCounts, match_detections, match_masks
+from vlm.toybox.prompts import TASKS, all_examples, sample_segment_label
 from vlm.toybox.scenes import IMAGE_SIZE, SPLITS, Scene, draw_scene
 
-MAX_NEW_TOKENS = 48
+MAX_NEW_TOKENS = 100  # four masks have 91
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a scene; `answer` is the right one where there is only one way to say it."""
+
+    scene: Scene
+    prompt: str
+    answer: str | None = None
 
 
 def evaluate(
     model: PaliGemmaForConditionalGeneration,
     processor: PaliGemmaProcessor,
+    mask_decoder: MaskDecoder,
     num_scenes: int,
     split: str = "test",
     batch_size: int = 64,
@@ -32,51 +45,77 @@ def evaluate(
 
     Returns:
         For each task its measures: `exact_match` of captions and answers; `precision`, `recall` (at IoU 0.5)
-        and `mean_iou` (of the boxes that matched) of detections; `questions`, how many were asked. Scenes that
-        do not allow a question (no single object to ask "where" of) are not asked it.
+        and `mean_iou` (of the boxes that matched) of detections; `mean_iou` of masks, where a thing missed and a
+        mask too many count 0; `questions`, how many were asked. Scenes that do not allow a question (no single
+        object to ask "where" of) are not asked it.
     """
-    rng = np.random.default_rng(0)
-    scenes = [draw_scene(seed, split) for seed in range(num_scenes)]
-    questions = {task: [] for task in TASKS}
-    for scene in scenes:
-        for example in all_examples(scene, rng):
-            questions[example.task].append((scene, example))
+    questions = make_questions([draw_scene(seed, split) for seed in range(num_scenes)])
     report = {}
     for task, asked in questions.items():
         answers = ask(model, processor, asked, batch_size, task)
-        score = score_detections if task == "detect" else score_exact_match
-        report[task] = {"questions": len(asked), **score(asked, answers)}
+        if task == "detect":
+            measures = score_detections(asked, answers)
+        elif task == "segment":
+            measures = score_masks(asked, answers, mask_decoder)
+        else:
+            measures = score_exact_match(asked, answers)
+        report[task] = {"questions": len(asked), **measures}
     return report
+
+
+def make_questions(scenes: list[Scene]) -> dict[str, list[Question]]:
+    """One question of each task about each scene that allows it, the same ones each time."""
+    rng = np.random.default_rng(0)
+    questions: dict[str, list[Question]] = {task: [] for task in TASKS}
+    for scene in scenes:
+        for example in all_examples(scene, rng):
+            questions[example.task].append(Question(scene, example.prompt, example.suffix))
+        questions["segment"].append(Question(scene, f"segment {sample_segment_label(scene, rng)}"))
+    return questions
 
 
 def ask(
     model: PaliGemmaForConditionalGeneration,
     processor: PaliGemmaProcessor,
-    asked: list[tuple[Scene, Example]],
+    asked: list[Question],
     batch_size: int,
     task: str,
 ) -> list[str]:
     answers = []
     for start in tqdm(range(0, len(asked), batch_size), desc=task):
         batch = asked[start : start + batch_size]
-        prompts, images = [example.prompt for _, example in batch], [scene.image for scene, _ in batch]
+        prompts, images = [question.prompt for question in batch], [question.scene.image for question in batch]
         answers += generate(model, processor, prompts, images, MAX_NEW_TOKENS)
     return answers
 
 
-def score_exact_match(asked: list[tuple[Scene, Example]], answers: list[str]) -> dict[str, float | None]:
-    right = sum(answer == example.suffix for (_, example), answer in zip(asked, answers, strict=True))
+def score_exact_match(asked: list[Question], answers: list[str]) -> dict[str, float | None]:
+    right = sum(answer == question.answer for question, answer in zip(asked, answers, strict=True))
     return {"exact_match": round(right / len(asked), 4) if asked else None}
 
 
-def score_detections(asked: list[tuple[Scene, Example]], answers: list[str]) -> dict[str, float]:
+def score_detections(asked: list[Question], answers: list[str]) -> dict[str, float]:
     counts = DetectionCounts()
-    for (scene, example), answer in zip(asked, answers, strict=True):
-        labels = example.prompt.removeprefix("detect ").split(" ; ")
+    for question, answer in zip(asked, answers, strict=True):
+        scene, labels = question.scene, question.prompt.removeprefix("detect ").split(" ; ")
         actual = [Detection(thing.label, thing.box) for thing in scene.objects if thing.label in labels]
         counts += match_detections(parse_detections(answer, IMAGE_SIZE, IMAGE_SIZE), actual)
     measures = {"precision": counts.precision, "recall": counts.recall, "mean_iou": counts.mean_iou}
     return {name: round(value, 4) for name, value in measures.items()}
+
+
+def score_masks(asked: list[Question], answers: list[str], mask_decoder: MaskDecoder) -> dict[str, float]:
+    ious: list[float] = []
+    for question, answer in zip(asked, answers, strict=True):
+        scene, label = question.scene, question.prompt.removeprefix("segment ")
+        actual = [scene.mask(index) for index, thing in enumerate(scene.objects) if thing.label == label]
+        detections = parse_detections(answer, IMAGE_SIZE, IMAGE_SIZE)
+        # A box without a mask, or with another label, is a mask of nothing.
+        drawn = [replace(found, mask_codes=None) if found.label != label else found for found in detections]
+        nothing = np.zeros((IMAGE_SIZE, IMAGE_SIZE), dtype=bool)  # [H, W]
+        masks = decode_masks(drawn, mask_decoder, IMAGE_SIZE, IMAGE_SIZE)
+        ious += match_masks([nothing if mask is None else mask for mask in masks], actual)
+    return {"mean_iou": round(float(np.mean(ious)), 4) if ious else 0.0}
 
 
 def main():
@@ -94,7 +133,7 @@ def main():
     report = {
         "split": options.split,
         "scenes": options.scenes,
-        "tasks": evaluate(model, processor, options.scenes, options.split),
+        "tasks": evaluate(model, processor, load_mask_decoder(MASK_VQVAE_FILE), options.scenes, options.split),
         "seconds": None,
     }
     report["seconds"] = round(time.monotonic() - started)

@@ -7,12 +7,13 @@
     where       answer en where is the cat?                           top left
     left        answer en which is further left, the cat or the dog?  cat
     detect      detect cat ; dog                                      <loc0100><loc0020><loc0400><loc0300> cat
+    segment     segment cat                   <loc0100><loc0020><loc0400><loc0300><seg012>...<seg101> cat
 
 The words of the answers are English, and so say the prompts: "en".
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 
@@ -22,7 +23,7 @@ from vlm.boxes import Detection, format_detections
 from vlm.toybox.scenes import BACKGROUNDS, MAX_OBJECTS, Scene, SceneObject
 from vlm.toybox.sprites import LABELS, plural
 
-TASKS = ("caption", "count", "presence", "where", "left", "detect")
+TASKS = ("caption", "count", "presence", "where", "left", "detect", "segment")
 
 _NUMBER_WORDS = {2: "two", 3: "three", 4: "four"}
 _POSITIONS = (
@@ -36,6 +37,7 @@ _MIN_APART = 6
 # How often a question is about a toy that is not there.
 _ABSENT_CHANCE = 0.5
 _ABSENT_CHANCE_DETECT = 0.2
+ABSENT_CHANCE_SEGMENT = 0.1
 _MAX_DETECT_LABELS = 3
 
 
@@ -96,9 +98,11 @@ def left(scene: Scene, label_a: str, label_b: str) -> Example | None:
 
 
 def detect(scene: Scene, labels: Sequence[str]) -> Example:
-    """The boxes of all toys of some kinds: kind by kind as in the prompt, each kind from left to right.
+    """The boxes of all toys of some kinds: kind by kind as in the prompt, each kind from top to bottom.
 
-    A kind that is not there gives nothing; if none is, the suffix is "".
+    The top edge is the first number written, so it decides the order. If the left edge did, the model would have
+    to write the first number of a toy that it picks by another. A kind that is not there gives nothing; if none
+    is, the suffix is "".
 
     Raises:
         ValueError: if `labels` is empty, or has a label twice.
@@ -108,17 +112,33 @@ def detect(scene: Scene, labels: Sequence[str]) -> Example:
     detections = [
         Detection(label, thing.box)
         for label in labels
-        for thing in sorted(_find(scene, label), key=lambda thing: (thing.box[1], thing.box[0]))
+        for thing in sorted(_find(scene, label), key=lambda thing: thing.box)
     ]
     height, width = scene.owner.shape
     return Example("detect", f"detect {' ; '.join(labels)}", format_detections(detections, height, width))
+
+
+def segment(scene: Scene, label: str, mask_codes: Mapping[int, tuple[int, ...]]) -> Example:
+    """Box and mask of each toy of a kind, from top to bottom; "" if there is none.
+
+    Args:
+        mask_codes: the codes of the toys' masks, by their index in `scene.objects`; those of other kinds are not read.
+    """
+    found = [
+        Detection(label, thing.box, mask_codes[index])
+        for index, thing in enumerate(scene.objects)
+        if thing.label == label
+    ]
+    height, width = scene.owner.shape
+    suffix = format_detections(sorted(found, key=lambda detection: detection.box), height, width)
+    return Example("segment", f"segment {label}", suffix)
 
 
 def sample_example(scene: Scene, rng: np.random.Generator, task: str) -> Example:
     """Draw an example of a task, with labels that suit the scene.
 
     Where the scene has no clear answer to a "where" or "left", it is a "count" or "presence" instead, and its
-    `task` says so.
+    `task` says so. For "segment", whose answer needs codes, draw a label (`sample_segment_label`).
 
     Raises:
         ValueError: if there is no such task.
@@ -129,9 +149,21 @@ def sample_example(scene: Scene, rng: np.random.Generator, task: str) -> Example
     return sample_example(scene, rng, "count" if rng.integers(2) else "presence")
 
 
+def sample_segment_label(scene: Scene, rng: np.random.Generator) -> str:
+    """The label of a random kind that is there, or, one time in ten, of one that is not."""
+    if rng.random() < ABSENT_CHANCE_SEGMENT:
+        return draw_absent_label(scene, rng)
+    return str(rng.choice(_present_labels(scene)))
+
+
+def draw_absent_label(scene: Scene, rng: np.random.Generator) -> str:
+    """The label of a random kind that is not there."""
+    return str(rng.choice(_absent_labels(scene)))
+
+
 def all_examples(scene: Scene, rng: np.random.Generator) -> list[Example]:
-    """One example of each task that the scene allows, in the order of TASKS."""
-    examples = (_sample_if_possible(scene, rng, task) for task in TASKS)
+    """One example of each task that the scene allows, in the order of TASKS, but for "segment"."""
+    examples = (_sample_if_possible(scene, rng, task) for task in TASKS if task != "segment")
     return [example for example in examples if example is not None]
 
 
@@ -179,8 +211,7 @@ def _sample_if_possible(scene: Scene, rng: np.random.Generator, task: str) -> Ex
 def _draw_label(scene: Scene, rng: np.random.Generator) -> str:
     """Half of the time an absent label, else that of a random toy: so twins are asked for more often."""
     if rng.random() < _ABSENT_CHANCE:
-        absent = _absent_labels(scene)
-        return absent[rng.integers(len(absent))]
+        return draw_absent_label(scene, rng)
     return scene.objects[rng.integers(len(scene.objects))].label
 
 

@@ -17,8 +17,8 @@ class Recipe:
 
     seed: int = 0
     scenes_per_step: int = 32
-    look_steps: int = 3000
-    speak_steps: int = 5000
+    look_steps: int = 4000
+    speak_steps: int = 8000
     warmup_steps: int = 200
     look_learning_rate: float = 2e-3
     speak_learning_rate: float = 1.5e-3
@@ -26,7 +26,7 @@ class Recipe:
     weight_decay: float = 0.05
     max_gradient_norm: float = 1.0
     dense_weight: float = 0.5  # of the probe's loss while the model learns to speak
-    location_sigma: tuple[float, float] = (16.0, 6.0)  # bins; of the soft <loc> targets, at the start and the end
+    location_sigma: tuple[float, float] = (16.0, 4.0)  # bins; of the soft <loc> targets, at the start and the end
 
     @property
     def total_steps(self) -> int:

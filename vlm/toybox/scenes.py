@@ -15,7 +15,7 @@ from PIL import Image
 from vlm.toybox.sprites import LABELS, load_sprite
 
 IMAGE_SIZE = 112
-SPLITS = ("train", "validation", "test")
+SPLITS = ("train", "validation", "test", "hard")
 BACKGROUNDS: dict[str, str] = {  # name -> how a caption says it
     "grass": "on grass",
     "sand": "on sand",
@@ -31,6 +31,9 @@ _SMALLEST, _LARGEST = 26, 56  # side of a toy's square, in pixels
 _REPEAT_CHANCE = 0.35  # that a further toy is of a kind already there: else there is little to count
 _OPAQUE = 128  # from this alpha on (of 255), a pixel belongs to the toy
 _TEXTURE_SIZE = 4 * IMAGE_SIZE
+# Of the "hard" split: degrees either way, and by how much the whole picture is multiplied.
+_HARD_TURN = 15.0
+_HARD_BRIGHTNESS = (0.6, 1.4)
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,9 @@ def draw_scene(seed: int, split: str = "train") -> Scene:
 
     Args:
         seed: 0 or more.
-        split: one of SPLITS; all three have the same distribution.
+        split: one of SPLITS. The first three have the same distribution. "hard" is never trained on: clouds of light
+            and dark in the background's colours instead of its texture, toys turned by up to 15 degrees, and a
+            picture that may be much too dark or too bright.
 
     Raises:
         ValueError: if there is no such split, or the seed is negative.
@@ -94,13 +99,15 @@ def draw_scene(seed: int, split: str = "train") -> Scene:
         raise ValueError(f"there is no split {split!r}: choose one of {', '.join(SPLITS)}")
     rng = np.random.default_rng((SPLITS.index(split), seed))
     background = tuple(BACKGROUNDS)[rng.integers(len(BACKGROUNDS))]
-    pixels = _paint_background(background, rng)  # [H, W, 3]
+    hard = split == "hard"
+    pixels = _paint_background(background, rng, hard)  # [H, W, 3]
     owner = np.full((IMAGE_SIZE, IMAGE_SIZE), -1, np.int8)  # [H, W]
 
     labels: list[str] = []
     areas: list[int] = []
     for label in _choose_labels(rng):
-        placed = _find_place(label, owner, areas, rng)
+        turn = float(rng.uniform(-_HARD_TURN, _HARD_TURN)) if hard else 0.0
+        placed = _find_place(label, owner, areas, rng, turn)
         if placed is None:
             continue  # no room even for a small one: the scene has a toy less (of 12,000 scenes, none had)
         sprite, window = placed
@@ -111,6 +118,8 @@ def draw_scene(seed: int, split: str = "train") -> Scene:
         areas.append(int(solid.sum()))
 
     objects = tuple(SceneObject(label, _visible_box(owner == index)) for index, label in enumerate(labels))
+    if hard:
+        pixels = np.clip(pixels * np.float32(rng.uniform(*_HARD_BRIGHTNESS)), 0, 255)  # [H, W, 3]
     return Scene((pixels + 0.5).astype(np.uint8), objects, owner, background)
 
 
@@ -123,7 +132,7 @@ def _choose_labels(rng: np.random.Generator) -> list[str]:
 
 
 def _find_place(
-    label: str, owner: np.ndarray, areas: list[int], rng: np.random.Generator
+    label: str, owner: np.ndarray, areas: list[int], rng: np.random.Generator, turn: float
 ) -> tuple[np.ndarray, tuple[slice, slice]] | None:
     """A sprite, uint8 [h, w, 4], and a window of the picture where it may be pasted.
 
@@ -132,12 +141,15 @@ def _find_place(
     Args:
         owner: int8 [H, W], the toys put down so far.
         areas: for each of them, how many pixels it would show if nothing hid it.
+        turn: by how many degrees it is turned, counter-clockwise.
     """
     flip = bool(rng.integers(2))
     for largest in range(_LARGEST, _SMALLEST - 1, -1):  # the fuller the picture, the smaller what we try
         size = int(rng.integers(_SMALLEST, largest + 1))
         y, x = rng.integers(0, IMAGE_SIZE - size + 1, size=2)
         sprite = _resized_sprite(label, size, flip)
+        if turn:
+            sprite = np.array(Image.fromarray(sprite).rotate(turn, Image.Resampling.BICUBIC))
         window = (slice(y, y + size), slice(x, x + size))
         after = owner.copy()
         after[window][sprite[..., 3] >= _OPAQUE] = len(areas)
@@ -167,14 +179,14 @@ def _visible_box(mask: np.ndarray) -> tuple[int, int, int, int]:
     return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
 
 
-def _paint_background(name: str, rng: np.random.Generator) -> np.ndarray:
+def _paint_background(name: str, rng: np.random.Generator, hard: bool) -> np.ndarray:
     """float32 [H, W, 3] in 0..255: a crop of the kind's texture, coloured from one shade to another.
 
     Where the texture is 0 we see the dark shade, where it is 1 the light one. No two pictures look the same:
     the crop, both shades and the slope of light from top to bottom are drawn anew.
     """
     y, x = rng.integers(0, _TEXTURE_SIZE - IMAGE_SIZE + 1, size=2)
-    texture = _texture(name)[y : y + IMAGE_SIZE, x : x + IMAGE_SIZE]  # [H, W]
+    texture = (_clouds() if hard else _texture(name))[y : y + IMAGE_SIZE, x : x + IMAGE_SIZE]  # [H, W]
     if rng.integers(2):
         texture = texture[:, ::-1]
     shades = np.array(_SHADES[name], np.float32)  # [2, 3]: dark, light
@@ -189,6 +201,15 @@ def _paint_background(name: str, rng: np.random.Generator) -> np.ndarray:
 def _texture(name: str) -> np.ndarray:
     """float32 [T, T], about 0..1. Its seed is its own, so it does not depend on which scene asks first."""
     return _TEXTURES[name](np.random.default_rng(list(BACKGROUNDS).index(name))).astype(np.float32)
+
+
+@cache
+def _clouds() -> np.ndarray:
+    """float32 [T, T], 0..1: hills on hills on hills, as strong at each scale as it is large, like most photographs."""
+    rng = np.random.default_rng(len(BACKGROUNDS))
+    hills = sum(_blobs(rng, 4 * 2**octave, 4 * 2**octave) / 2**octave for octave in range(7))
+    lowest, highest = hills.min(), hills.max()
+    return ((hills - lowest) / (highest - lowest)).astype(np.float32)
 
 
 def _blobs(rng: np.random.Generator, height: int, width: int) -> np.ndarray:

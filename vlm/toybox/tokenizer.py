@@ -22,12 +22,11 @@ from pathlib import Path
 from tokenizers import AddedToken, Tokenizer, decoders, normalizers, trainers
 from tokenizers.models import BPE
 
-from vlm.boxes import NUM_LOCATION_BINS
+from vlm.boxes import NUM_LOCATION_BINS, NUM_MASK_CODES
 from vlm.toybox import CHECKPOINT_DIRECTORY
 from vlm.toybox.prompts import all_prompt_texts
 
 BASE_VOCABULARY_SIZE = 768
-NUM_MASK_CODES = 128
 
 CONTROL_TOKENS = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"]
 BYTE_TOKENS = [f"<0x{byte:02X}>" for byte in range(256)]

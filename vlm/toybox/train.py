@@ -21,9 +21,10 @@ from tqdm import tqdm
 
 from vlm.boxes import location_token
 from vlm.loader import load_model, save_hf_model
+from vlm.mask_vqvae import load_mask_decoder, load_mask_encoder
 from vlm.paligemma import PaliGemmaForConditionalGeneration
 from vlm.processor import PaliGemmaProcessor
-from vlm.toybox import CHECKPOINT_DIRECTORY
+from vlm.toybox import CHECKPOINT_DIRECTORY, MASK_VQVAE_FILE
 from vlm.toybox.batches import Batch, TextRows, TrainingBatches
 from vlm.toybox.losses import DenseProbe, soft_location_targets, suffix_loss
 from vlm.toybox.recipe import Recipe, toybox_config
@@ -59,7 +60,7 @@ class Trainer:
             print("no C++ compiler found: training runs uncompiled, about half as fast")
             return
         self.model.vision_tower.vision_model.encoder.compile()  # the patch convolution is slower when compiled
-        self.model.language_model.compile()
+        self.model.language_model.compile(dynamic=False)  # each of the few shapes for itself
 
     def train_step(self, batch: Batch) -> dict[str, Tensor]:
         """One gradient step; returns the losses."""
@@ -82,8 +83,10 @@ class Trainer:
         start, end = self.recipe.location_sigma
         targets = soft_location_targets(start * (end / start) ** progress).to(self.device)
         losses = {"dense": self.recipe.dense_weight * (1 - progress) * dense}
-        for name, rows in zip(("words", "boxes"), batch.text, strict=True):
-            losses[name] = self.text_loss(rows, image_features, targets)
+        num_scenes = len(batch.pixel_values)
+        for name, rows in batch.text.items():
+            share = min(1.0, len(rows.scene_index) / num_scenes)
+            losses[name] = share * self.text_loss(rows, image_features, targets)
         return losses
 
     def text_loss(self, rows: TextRows, image_features: Tensor, targets: Tensor) -> Tensor:
@@ -182,7 +185,8 @@ def train(recipe: Recipe, directory: Path, device: str, start: Path | None = Non
         trainer.started_from = json.loads((start / "provenance.json").read_text(encoding="utf-8"))
     trainer.resume()
     trainer.compile()
-    batches = TrainingBatches(recipe, trainer.processor, trainer.step)
+    mask_encoder, mask_decoder = load_mask_encoder(MASK_VQVAE_FILE), load_mask_decoder(MASK_VQVAE_FILE)
+    batches = TrainingBatches(recipe, trainer.processor, mask_encoder, mask_decoder, trainer.step)
     loader = DataLoader(batches, batch_size=None, num_workers=1, prefetch_factor=8)
     saved_at = clock = time.monotonic()
     bar = tqdm(loader, total=recipe.total_steps, initial=trainer.step, unit="step", smoothing=0.05)
