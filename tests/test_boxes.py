@@ -147,11 +147,6 @@ def test_a_box_without_a_label_gets_the_empty_label():
     assert parse(f"{LOCATIONS} ; {CAT_TEXT}") == [UNNAMED, CAT]
 
 
-def test_mask_tokens_are_skipped_and_the_detection_stays():
-    masks = "".join(f"<seg{index:03d}>" for index in range(112, 128))
-    assert parse(f"{LOCATIONS}{masks} cat ; {LOCATIONS} {masks}cat ; {DOG_TEXT}") == [CAT, CAT, DOG]
-
-
 @pytest.mark.parametrize("text", ["", "cat ; dog", "<seg001> cat", "<loc>", "loc0001 loc0002"])
 def test_text_without_a_box_gives_no_detections(text):
     assert parse(text) == []
@@ -174,3 +169,43 @@ def test_text_without_a_box_gives_no_detections(text):
 def test_iou_is_shared_area_over_covered_area(a, b, iou):
     assert box_iou(a, b) == pytest.approx(iou, abs=1e-12)
     assert box_iou(b, a) == pytest.approx(iou, abs=1e-12)
+
+
+CODES = tuple(range(100, 116))
+SHAPE = "".join(f"<seg{code:03d}>" for code in CODES)
+MASKED_CAT = Detection("cat", CAT.box, CODES)
+
+
+def test_a_mask_is_written_between_the_box_and_the_label():
+    assert format_detections([MASKED_CAT], HEIGHT, WIDTH) == f"{LOCATIONS}{SHAPE} cat"
+
+
+@pytest.mark.parametrize(
+    "text", [f"{LOCATIONS}{SHAPE} cat", f"{LOCATIONS} {SHAPE}cat ;", f"a {LOCATIONS}\n{SHAPE} cat<eos>"]
+)
+def test_a_mask_is_read_with_its_box(text):
+    assert parse(text) == [MASKED_CAT]
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        SHAPE.removesuffix("<seg115>"),
+        SHAPE + "<seg000>",
+        SHAPE.replace("<seg115>", "<seg128>"),
+        SHAPE.replace("<seg115>", "<seg15>"),
+        SHAPE.replace("<seg115>", "<seg>"),
+    ],
+)
+def test_a_malformed_mask_is_left_out_and_its_box_stays(shape):
+    assert parse(f"{LOCATIONS}{shape} cat ; {LOCATIONS}{SHAPE} cat") == [CAT, MASKED_CAT]
+
+
+def test_boxes_with_and_without_masks_can_be_mixed():
+    assert parse(f"{LOCATIONS}{SHAPE} cat ; {DOG_TEXT}") == [MASKED_CAT, DOG]
+
+
+@pytest.mark.parametrize("codes", [CODES[:15], (*CODES, 0), (*CODES[:15], 128), (*CODES[:15], -1)])
+def test_codes_that_could_not_be_read_back_are_refused(codes):
+    with pytest.raises(ValueError, match="expected 16 numbers of 0 to 127"):
+        format_detections([Detection("cat", CAT.box, codes)], HEIGHT, WIDTH)

@@ -1,9 +1,10 @@
 """How detections are counted, on boxes simple enough to overlap them in the head."""
 
+import numpy as np
 import pytest
 
 from vlm.boxes import Detection
-from vlm.toybox.metrics import DetectionCounts, match_detections
+from vlm.toybox.metrics import DetectionCounts, mask_iou, match_detections, match_masks
 
 CAT = Detection("cat", (0, 0, 10, 10))
 FAR_CAT = Detection("cat", (50, 50, 60, 60))
@@ -62,3 +63,28 @@ def test_counts_add_up_over_pictures():
     total = DetectionCounts(2, 1, (0.5,)) + DetectionCounts(2, 3, (0.75, 1.0)) + DetectionCounts()
     assert total == DetectionCounts(4, 4, (0.5, 0.75, 1.0))
     assert (total.precision, total.recall, total.mean_iou) == (0.75, 0.75, 0.75)
+
+
+def stripe(start: int, end: int) -> np.ndarray:
+    mask = np.zeros((2, 10), bool)
+    mask[:, start:end] = True
+    return mask
+
+
+def test_mask_iou_is_what_two_masks_share_of_what_they_cover():
+    assert mask_iou(stripe(0, 4), stripe(0, 4)) == 1
+    assert mask_iou(stripe(0, 4), stripe(2, 6)) == pytest.approx(2 / 6)
+    assert mask_iou(stripe(0, 4), stripe(4, 6)) == 0
+    assert mask_iou(stripe(0, 0), stripe(0, 0)) == 0
+
+
+def test_masks_are_paired_by_overlap_whatever_their_order():
+    assert match_masks([stripe(5, 10), stripe(0, 4)], [stripe(0, 5), stripe(5, 10)]) == (1.0, pytest.approx(0.8))
+
+
+def test_a_missed_thing_and_a_mask_too_many_count_nothing_each():
+    assert match_masks([], [stripe(0, 5)]) == (0.0,)
+    assert match_masks([stripe(0, 5)], []) == (0.0,)
+    assert match_masks([stripe(0, 5), stripe(0, 5)], [stripe(0, 5)]) == (1.0, 0.0)
+    assert match_masks([stripe(0, 5)], [stripe(6, 9)]) == (0.0, 0.0)
+    assert match_masks([], []) == ()

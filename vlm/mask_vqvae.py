@@ -150,7 +150,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         raise FileNotFoundError(f"{path} is not a file")
     try:
         if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
         return load_file(path)
     except (SafetensorError, zipfile.BadZipFile, ValueError, TypeError, EOFError, OSError) as error:
