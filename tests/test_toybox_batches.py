@@ -9,24 +9,31 @@ from transformers import AutoTokenizer
 
 from vlm.boxes import box_iou, parse_detections
 from vlm.image_processing import normalize
+from vlm.mask_vqvae import load_mask_decoder, load_mask_encoder
 from vlm.processor import PaliGemmaProcessor
-from vlm.toybox import CHECKPOINT_DIRECTORY, batches
+from vlm.segmentation import decode_masks
+from vlm.toybox import CHECKPOINT_DIRECTORY, MASK_VQVAE_FILE, batches
 from vlm.toybox.batches import (
     BACKGROUND_CLASS,
+    BOXES_LENGTH,
     GRID,
-    LONG_TEXT,
+    MASK_LENGTH,
+    MASKS_LENGTH,
     PATCH_SIZE,
-    SHORT_TEXT,
+    WORDS_LENGTH,
     TrainingBatches,
+    choose_segmentations,
     patch_targets,
     spread_edges,
 )
-from vlm.toybox.prompts import Example, all_examples, caption, detect
+from vlm.toybox.metrics import mask_iou
+from vlm.toybox.prompts import Example, all_examples, caption, detect, segment
 from vlm.toybox.recipe import Recipe
 from vlm.toybox.scenes import BACKGROUNDS, IMAGE_SIZE, Scene, SceneObject, draw_scene
 from vlm.toybox.sprites import LABELS
 
 N = GRID * GRID
+MASK_ENCODER, MASK_DECODER = load_mask_encoder(MASK_VQVAE_FILE), load_mask_decoder(MASK_VQVAE_FILE)
 RECIPE = Recipe(seed=3, scenes_per_step=2, look_steps=2, speak_steps=3)
 
 
@@ -35,24 +42,28 @@ def processor() -> PaliGemmaProcessor:
     return PaliGemmaProcessor(AutoTokenizer.from_pretrained(CHECKPOINT_DIRECTORY), N, IMAGE_SIZE)
 
 
+def make_batches(recipe: Recipe, processor: PaliGemmaProcessor, first_step: int) -> TrainingBatches:
+    return TrainingBatches(recipe, processor, MASK_ENCODER, MASK_DECODER, first_step)
+
+
 @pytest.fixture(scope="module")
 def unbroken(processor) -> list[batches.Batch]:
-    return list(TrainingBatches(RECIPE, processor, first_step=0))
+    return list(make_batches(RECIPE, processor, first_step=0))
 
 
 def tensors_of(batch: batches.Batch) -> list[torch.Tensor]:
     return [batch.pixel_values, batch.patch_labels, batch.patch_boxes] + [
-        getattr(rows, field.name) for rows in batch.text for field in dataclasses.fields(rows)
+        getattr(rows, field.name) for rows in batch.text.values() for field in dataclasses.fields(rows)
     ]
 
 
 def equal(a: batches.Batch, b: batches.Batch) -> bool:
-    return len(a.text) == len(b.text) and all(map(torch.equal, tensors_of(a), tensors_of(b)))
+    return a.text.keys() == b.text.keys() and all(map(torch.equal, tensors_of(a), tensors_of(b)))
 
 
 @pytest.mark.parametrize("first_step", [1, 2, 4])
 def test_the_batch_of_a_step_is_the_same_wherever_the_run_begins(processor, unbroken, first_step):
-    resumed = list(TrainingBatches(RECIPE, processor, first_step))
+    resumed = list(make_batches(RECIPE, processor, first_step))
     assert len(unbroken) == 5
     assert len(resumed) == 5 - first_step
     assert all(map(equal, resumed, unbroken[first_step:]))
@@ -64,12 +75,12 @@ def test_no_two_steps_have_the_same_batch(unbroken):
 
 
 def test_another_seed_gives_another_batch(processor, unbroken):
-    other = TrainingBatches(dataclasses.replace(RECIPE, seed=4), processor, 0).make_batch(0)
+    other = make_batches(dataclasses.replace(RECIPE, seed=4), processor, 0).make_batch(0)
     assert not torch.equal(other.pixel_values, unbroken[0].pixel_values)
 
 
 def test_a_run_that_is_over_has_no_more_batches(processor):
-    assert list(TrainingBatches(RECIPE, processor, RECIPE.total_steps)) == []
+    assert list(make_batches(RECIPE, processor, RECIPE.total_steps)) == []
 
 
 def test_pictures_and_targets_are_those_of_the_train_split(unbroken):
@@ -88,7 +99,7 @@ def test_no_scene_of_another_split_is_ever_drawn(processor, monkeypatch):
         return draw_scene(seed, split)
 
     monkeypatch.setattr(batches, "draw_scene", spy)
-    list(TrainingBatches(Recipe(scenes_per_step=2, look_steps=1, speak_steps=2), processor, 0))
+    list(make_batches(Recipe(scenes_per_step=2, look_steps=1, speak_steps=2), processor, 0))
     assert drawn == [("train", seed) for seed in range(6)]
 
 
@@ -97,15 +108,20 @@ def test_shapes_and_dtypes_of_a_batch(unbroken):
     assert batch.pixel_values.shape == (2, 3, 112, 112) and batch.pixel_values.dtype == torch.float32
     assert batch.patch_labels.shape == (2, 64) and batch.patch_labels.dtype == torch.int64
     assert batch.patch_boxes.shape == (2, 64, 4) and batch.patch_boxes.dtype == torch.float32
-    short, long = batch.text
-    assert short.input_ids.shape == short.labels.shape == (4, 64 + 20)  # a caption and an answer for each scene
-    assert long.input_ids.shape == long.labels.shape == (2, 64 + 36)
-    assert short.scene_index.tolist() == [0, 1, 0, 1]
-    assert long.scene_index.tolist() == [0, 1]
+    shapes = {name: rows.input_ids.shape for name, rows in batch.text.items()}
+    assert shapes == {
+        "words": (4, 64 + 20),  # a caption and an answer for each scene
+        "boxes": (2, 64 + 36),
+        "mask": (1, 64 + 28),
+        "masks": (1, 64 + 96),
+    }
+    assert {name: rows.labels.shape for name, rows in batch.text.items()} == shapes
+    assert batch.text["words"].scene_index.tolist() == [0, 1, 0, 1]
+    assert batch.text["boxes"].scene_index.tolist() == [0, 1]
 
 
 def test_there_are_no_words_while_the_tower_learns_to_look(unbroken):
-    assert [len(batch.text) for batch in unbroken] == [0, 0, 2, 2, 2]
+    assert [len(batch.text) for batch in unbroken] == [0, 0, 4, 4, 4]
 
 
 def make_scene(*objects: tuple[str, tuple[int, int, int, int]]) -> Scene:
@@ -162,14 +178,14 @@ def test_the_patches_fill_the_picture():
 
 def test_a_row_of_text_is_picture_prompt_answer_padding(processor):
     example = Example("count", "answer en how many cats are there?", "2")
-    rows = TrainingBatches(RECIPE, processor, 0).pad([example], [5], text_length=SHORT_TEXT)
+    rows = make_batches(RECIPE, processor, 0).pad([example], [5], text_length=WORDS_LENGTH)
     tokenizer = processor.tokenizer
     prompt = tokenizer.encode("answer en how many cats are there?\n", add_special_tokens=False)
     answer = tokenizer.encode("2", add_special_tokens=False)
     start, end = N + 1 + len(prompt), N + 1 + len(prompt) + len(answer) + 1
     picture = [tokenizer.convert_tokens_to_ids("<image>")] * N
     written = picture + [tokenizer.bos_token_id, *prompt, *answer, tokenizer.eos_token_id]
-    padding = N + SHORT_TEXT - end
+    padding = N + WORDS_LENGTH - end
     assert rows.scene_index.tolist() == [5]
     assert rows.input_ids[0].tolist() == written + [tokenizer.pad_token_id] * padding
     assert rows.attention_mask[0].tolist() == [1] * end + [0] * padding
@@ -178,7 +194,7 @@ def test_a_row_of_text_is_picture_prompt_answer_padding(processor):
 
 
 def test_labels_stand_on_the_suffix_alone_and_are_its_tokens(unbroken, processor):
-    for rows in unbroken[-1].text:
+    for rows in unbroken[-1].text.values():
         labelled = rows.labels != -100
         assert torch.equal(labelled, rows.token_type_ids == 1)
         assert torch.equal(rows.labels[labelled], rows.input_ids[labelled])
@@ -188,7 +204,7 @@ def test_labels_stand_on_the_suffix_alone_and_are_its_tokens(unbroken, processor
 
 def test_each_row_is_about_the_scene_it_points_to(unbroken, processor):
     scenes = [draw_scene(3_000_000_000 + 4 * 2 + i, "train") for i in range(2)]
-    short, long = unbroken[4].text
+    short, long = unbroken[4].text["words"], unbroken[4].text["boxes"]
     answers = [processor.decode(labels[labels != -100]) for labels in short.labels]
     assert answers[:2] == [caption(scene).suffix for scene in scenes]
     for row, scene in enumerate(scenes):
@@ -201,6 +217,43 @@ def test_each_row_is_about_the_scene_it_points_to(unbroken, processor):
         )
         assert sorted(thing.label for thing in found) == sorted(thing.label for thing in wanted)
         assert sum(max(box_iou(a.box, b.box) for b in wanted) for a in found) > 0.85 * len(found)
+
+
+def test_segmentations_hold_the_shapes_of_the_kind_asked_for(unbroken, processor):
+    for step in (2, 3, 4):
+        scenes = [draw_scene(3_000_000_000 + step * 2 + i, "train") for i in range(2)]
+        for name in ("mask", "masks"):
+            rows = unbroken[step].text[name]
+            for row, index in enumerate(rows.scene_index.tolist()):
+                prompt = processor.decode(rows.input_ids[row][rows.token_type_ids[row] == 0]).strip()
+                answer = processor.decode(rows.labels[row][rows.labels[row] != -100])
+                scene, label = scenes[index], prompt.removeprefix("segment ")
+                found = parse_detections(answer, IMAGE_SIZE, IMAGE_SIZE)
+                truths = [scene.mask(i) for i, thing in enumerate(scene.objects) if thing.label == label]
+                masks = decode_masks(found, MASK_DECODER, IMAGE_SIZE, IMAGE_SIZE)
+                assert len(masks) == len(truths)
+                assert all(max(mask_iou(mask, truth) for truth in truths) > 0.8 for mask in masks)
+
+
+def test_short_segmentations_ask_for_what_is_there_once_or_not_at_all():
+    scenes, rng = [draw_scene(seed) for seed in range(32)], np.random.default_rng(0)
+    absent = longest = 0
+    for _ in range(20):
+        short, long = choose_segmentations(scenes, rng)
+        assert (len(short), len(long)) == (24, 8)
+        counts = [sum(thing.label == label for thing in scenes[index].objects) for index, label in short]
+        assert set(counts) <= {0, 1}
+        absent += counts.count(0)
+        longest = max(longest, *(sum(t.label == label for t in scenes[index].objects) for index, label in long))
+    assert 0.05 * 480 < absent < 0.2 * 480
+    assert longest >= 3
+
+
+def test_scenes_of_twins_alone_can_be_asked_too():
+    twins = make_scene(("cat", (0, 0, 30, 30)), ("cat", (50, 50, 80, 80)))
+    short, long = choose_segmentations([twins] * 4, np.random.default_rng(0))
+    assert len(short) == 3 and all(label != "cat" for _, label in short)
+    assert len(long) == 1
 
 
 def test_spread_edges_reach_marks_that_whole_pixels_never_do():
@@ -226,8 +279,8 @@ def test_every_task_fits_its_row_over_many_scenes(processor):
         for example in all_examples(draw_scene(seed), rng):
             kind = "detect" if example.task == "detect" else "others"
             longest[kind] = max(longest[kind], text_length(processor, example))
-    assert 12 < longest["others"] <= SHORT_TEXT
-    assert 28 < longest["detect"] <= LONG_TEXT
+    assert 12 < longest["others"] <= WORDS_LENGTH
+    assert 28 < longest["detect"] <= BOXES_LENGTH
 
 
 @pytest.mark.parametrize("first", range(len(LABELS)))
@@ -236,12 +289,15 @@ def test_four_toys_fit_whatever_they_are(processor, first):
     full = make_scene(*((label, (0, 0, 30, 30)) for label in labels))
     for background in BACKGROUNDS:
         example = caption(dataclasses.replace(full, background=background))
-        assert text_length(processor, example) <= SHORT_TEXT
+        assert text_length(processor, example) <= WORDS_LENGTH
     twins = make_scene(*((label, (0, 0, 30, 30)) for label in [*labels[:3], labels[0]]))
-    assert text_length(processor, detect(twins, labels[:3])) <= LONG_TEXT
+    assert text_length(processor, detect(twins, labels[:3])) <= BOXES_LENGTH
+    four, codes = make_scene(*[(labels[0], (0, 0, 30, 30))] * 4), dict.fromkeys(range(4), (0,) * 16)
+    assert text_length(processor, segment(four, labels[0], codes)) <= MASKS_LENGTH
+    assert text_length(processor, segment(twins, labels[1], codes)) <= MASK_LENGTH
 
 
 def test_a_text_too_long_for_its_row_is_an_error(processor):
     long = Example("caption", "caption en", " and ".join(["a cat"] * 20))
     with pytest.raises(RuntimeError):
-        TrainingBatches(RECIPE, processor, 0).pad([long], [0], SHORT_TEXT)
+        make_batches(RECIPE, processor, 0).pad([long], [0], WORDS_LENGTH)

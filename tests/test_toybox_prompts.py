@@ -18,6 +18,8 @@ from vlm.toybox.prompts import (
     left,
     presence,
     sample_example,
+    sample_segment_label,
+    segment,
     where,
 )
 from vlm.toybox.scenes import IMAGE_SIZE, Scene, SceneObject, draw_scene
@@ -117,9 +119,9 @@ def test_left_is_asked_only_of_one_of_each_kind():
     assert left(scene, "dog", "dog") is None
 
 
-def test_detect_goes_by_the_prompt_and_then_from_left_to_right():
-    scene = make_scene(("cat", (28, 84, 56, 112)), ("dog", (0, 0, 28, 28)), ("cat", (56, 28, 84, 56)))
-    cats = "<loc0512><loc0256><loc0767><loc0512> cat ; <loc0256><loc0767><loc0512><loc1023> cat"
+def test_detect_goes_by_the_prompt_and_then_from_top_to_bottom():
+    scene = make_scene(("cat", (56, 28, 84, 56)), ("dog", (0, 0, 28, 28)), ("cat", (28, 84, 56, 112)))
+    cats = "<loc0256><loc0767><loc0512><loc1023> cat ; <loc0512><loc0256><loc0767><loc0512> cat"
     dog = "<loc0000><loc0000><loc0256><loc0256> dog"
     assert detect(scene, ["cat", "dog"]) == Example("detect", "detect cat ; dog", f"{cats} ; {dog}")
     assert detect(scene, ["dog", "cat"]) == Example("detect", "detect dog ; cat", f"{dog} ; {cats}")
@@ -142,15 +144,31 @@ def test_detections_read_back_are_the_boxes_of_the_scene():
         scene = draw_scene(seed)
         labels = sorted({thing.label for thing in scene.objects})
         found = parse_detections(detect(scene, labels).suffix, IMAGE_SIZE, IMAGE_SIZE)
-        truth = sorted(scene.objects, key=lambda thing: (thing.label, thing.box[1], thing.box[0]))
+        truth = sorted(scene.objects, key=lambda thing: (thing.label, thing.box))
         assert [detection.label for detection in found] == [thing.label for thing in truth]
         errors = np.subtract([detection.box for detection in found], [thing.box for thing in truth])
         assert np.abs(errors).max() <= 0.5 * IMAGE_SIZE / 1023 + 1e-9
 
 
+def test_segment_is_box_and_shape_of_each_of_a_kind_from_top_to_bottom():
+    scene = make_scene(("cat", (56, 28, 84, 56)), ("dog", (0, 0, 28, 28)), ("cat", (28, 84, 56, 112)))
+    codes = {0: tuple(range(16)), 2: tuple(range(16, 32))}
+    lower, upper = ("".join(f"<seg{code:03d}>" for code in codes[index]) for index in (0, 2))
+    cats = f"<loc0256><loc0767><loc0512><loc1023>{upper} cat ; <loc0512><loc0256><loc0767><loc0512>{lower} cat"
+    assert segment(scene, "cat", codes) == Example("segment", "segment cat", cats)
+    assert segment(scene, "bird", codes) == Example("segment", "segment bird", "")
+
+
+def test_one_segmentation_in_ten_asks_for_what_is_not_there():
+    scene, rng = make_scene_of("cat", "dog"), np.random.default_rng(0)
+    labels = [sample_segment_label(scene, rng) for _ in range(1000)]
+    assert 60 < sum(label not in ("cat", "dog") for label in labels) < 140
+    assert 350 < labels.count("cat") < 550
+
+
 def test_samples_are_the_task_asked_for_and_repeat_with_their_seed():
     scene = make_scene(("cat", (10, 10, 30, 30)), ("dog", (80, 80, 100, 100)))
-    for task in TASKS:
+    for task in TASKS[:-1]:  # all but "segment", whose answers need codes
         first, second = (sample_example(scene, np.random.default_rng(3), task) for _ in range(2))
         assert first == second
         assert first.task == task
@@ -191,7 +209,7 @@ def test_detect_samples_ask_for_one_to_three_labels_most_of_them_there_in_any_or
 def test_all_examples_has_each_task_that_the_scene_allows():
     rng = np.random.default_rng(0)
     rich = make_scene(("cat", (10, 10, 30, 30)), ("dog", (80, 80, 100, 100)))
-    assert tuple(example.task for example in all_examples(rich, rng)) == TASKS
+    assert tuple(example.task for example in all_examples(rich, rng)) == TASKS[:-1]
     twins = make_scene_of("cat", "cat")
     assert [example.task for example in all_examples(twins, rng)] == [*TASKS[:3], "detect"]
 

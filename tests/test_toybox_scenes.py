@@ -101,8 +101,8 @@ def test_every_object_is_at_least_80_percent_visible(monkeypatch):
     whole_areas = []
     find_place = scenes._find_place
 
-    def spy(label, owner, areas, rng):
-        placed = find_place(label, owner, areas, rng)
+    def spy(label, owner, areas, rng, turn):
+        placed = find_place(label, owner, areas, rng, turn)
         whole_areas.append(np.count_nonzero(placed[0][..., 3] >= 128))
         return placed
 
@@ -119,7 +119,7 @@ def test_every_object_is_at_least_80_percent_visible(monkeypatch):
 def test_an_object_that_fits_nowhere_is_given_up():
     owner = np.zeros((IMAGE_SIZE, IMAGE_SIZE), np.int8)
     just_visible_enough = owner.size / MIN_VISIBLE
-    assert scenes._find_place("cat", owner, [just_visible_enough], np.random.default_rng(0)) is None
+    assert scenes._find_place("cat", owner, [just_visible_enough], np.random.default_rng(0), 0.0) is None
 
 
 def test_one_to_four_objects_are_equally_common(many):
@@ -164,3 +164,35 @@ def test_an_object_is_seen_where_the_owner_map_says(monkeypatch):
 
 def test_the_center_of_an_object_is_the_middle_of_its_box():
     assert SceneObject("cat", (10, 20, 41, 40)).center == (25.5, 30.0)
+
+
+def test_the_hard_split_is_darker_and_brighter_and_turned_but_as_true():
+    hard, plain = ([draw_scene(seed, split) for seed in range(300)] for split in ("hard", "test"))
+
+    def brightness(scenes: list[Scene], background: str) -> list[float]:
+        return [scene.pixels.mean() for scene in scenes if scene.background == background]
+
+    for background in BACKGROUNDS:
+        assert np.std(brightness(hard, background)) > 1.5 * np.std(brightness(plain, background))
+    assert {scene.background for scene in hard} == set(BACKGROUNDS)
+    for scene in hard:
+        for index, thing in enumerate(scene.objects):
+            y, x = np.nonzero(scene.mask(index))
+            assert thing.box == (y.min(), x.min(), y.max() + 1, x.max() + 1)
+
+
+def test_toys_of_the_hard_split_are_turned_by_at_most_fifteen_degrees(monkeypatch):
+    turns = []
+    find_place = scenes._find_place
+
+    def spy(label, owner, areas, rng, turn):
+        turns.append(turn)
+        return find_place(label, owner, areas, rng, turn)
+
+    monkeypatch.setattr(scenes, "_find_place", spy)
+    for seed in range(60):
+        draw_scene(seed, "hard")
+    assert -15 <= min(turns) < -12 and 12 < max(turns) <= 15
+    turns.clear()
+    draw_scene(0, "test")
+    assert set(turns) == {0.0}

@@ -10,6 +10,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from vlm.loader import load_hf_model
+from vlm.mask_vqvae import load_mask_decoder, load_mask_encoder
+from vlm.toybox import MASK_VQVAE_FILE
 from vlm.toybox import train as training
 from vlm.toybox.batches import TrainingBatches
 from vlm.toybox.recipe import Recipe, toybox_config
@@ -45,8 +47,13 @@ def tiny_and_uncompiled(monkeypatch):
     monkeypatch.setattr(Trainer, "compile", lambda self: None)
 
 
+def make_batches(recipe: Recipe, processor, first_step: int) -> TrainingBatches:
+    mask_encoder, mask_decoder = load_mask_encoder(MASK_VQVAE_FILE), load_mask_decoder(MASK_VQVAE_FILE)
+    return TrainingBatches(recipe, processor, mask_encoder, mask_decoder, first_step)
+
+
 def run(trainer: Trainer, num_steps: int) -> list[dict[str, torch.Tensor]]:
-    batches = iter(TrainingBatches(trainer.recipe, trainer.processor, trainer.step))
+    batches = iter(make_batches(trainer.recipe, trainer.processor, trainer.step))
     return [trainer.train_step(next(batches)) for _ in range(num_steps)]
 
 
@@ -72,7 +79,7 @@ def saved(tmp_path) -> Trainer:
 def test_a_few_steps_lower_the_loss_and_nothing_is_nan(tmp_path):
     recipe = Recipe(scenes_per_step=2, look_steps=0, speak_steps=100, warmup_steps=1, speak_learning_rate=1e-2)
     trainer = Trainer(recipe, tmp_path, "cpu")
-    batch = TrainingBatches(recipe, trainer.processor, 0).make_batch(0)
+    batch = make_batches(recipe, trainer.processor, 0).make_batch(0)
     losses = [trainer.train_step(batch) for _ in range(12)]  # one batch again and again, to be learned by heart
     assert all(loss.isfinite() for step in losses for loss in step.values())
     assert all(tensor.isfinite().all() for tensor in weights(trainer).values())
@@ -100,7 +107,7 @@ def test_every_weight_learns_once_there_are_words(tmp_path):
     trainer = Trainer(RECIPE, tmp_path, "cpu")
     run(trainer, 2)
     before = weights(trainer)
-    assert list(run(trainer, 1)[0]) == ["dense", "words", "boxes"]
+    assert list(run(trainer, 1)[0]) == ["dense", "words", "boxes", "mask", "masks"]
     assert [name for name, tensor in weights(trainer).items() if torch.equal(tensor, before[name])] == []
 
 
@@ -301,7 +308,9 @@ def test_the_same_command_again_finishes_an_interrupted_run_with_the_same_weight
     assert_same(*map(load_file, files))
     log = [json.loads(line) for line in (tmp_path / "broken" / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in log] == [2, 4, 6]
-    assert [set(line) - {"step", "seconds"} for line in log] == [{"dense"}] + 2 * [{"dense", "words", "boxes"}]
+    assert [set(line) - {"step", "seconds"} for line in log] == [{"dense"}] + 2 * [
+        {"dense", "words", "boxes", "mask", "masks"}
+    ]
 
 
 def test_a_finished_run_is_only_exported_again(saved, monkeypatch):
