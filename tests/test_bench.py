@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from test_command_line import save_random_checkpoint
+from checkpoints import save_random_checkpoint
 
 from vlm import bench
 from vlm.processor import PaliGemmaProcessor

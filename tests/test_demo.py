@@ -4,8 +4,8 @@ import re
 from functools import partial
 
 import pytest
+from checkpoints import save_random_checkpoint
 from PIL import Image
-from test_command_line import save_random_checkpoint
 
 from vlm import demo
 from vlm.generate import generate, stream
@@ -34,16 +34,16 @@ def run(tmp_path_factory):
 def test_one_picture_is_drawn_and_its_place_is_said(run):
     _, output, printed = run
     with Image.open(output) as picture:
-        assert (picture.format, picture.size) == ("PNG", (1350, 720))
-    assert printed.endswith(f"The pictures with their boxes: {output}\n")
+        assert (picture.format, picture.size) == ("PNG", (1092, 1170))
+    assert printed.endswith(f"The pictures with their boxes and masks: {output}\n")
 
 
 def test_each_prompt_is_printed_once_in_order_with_its_time(run):
     _, _, printed = run
-    places = [printed.index(f"  {prompt}  ->  ") for prompt in PROMPTS[:4]]
+    places = [printed.index(f"  {prompt}  ->  ") for prompt in PROMPTS[:5]]
     assert places == sorted(places)
     assert [printed.count(f"  {prompt}  ->  ") for prompt in PROMPTS] == [PROMPTS.count(prompt) for prompt in PROMPTS]
-    assert len(re.findall(r"   \[\d+\.\d\d s\]\n", printed)) == len(PROMPTS) == 8
+    assert len(re.findall(r"   \[\d+\.\d\d s\]\n", printed)) == len(PROMPTS) == 10
 
 
 def test_the_first_line_says_how_large_the_model_is(run):
@@ -62,7 +62,7 @@ def test_the_answer_printed_is_the_answer_of_the_model(run):
     assert f"  {prompt}  ->  {expected}   [" in printed
 
 
-def test_the_last_prompt_about_each_picture_is_a_detection():
+def test_each_picture_is_captioned_and_then_boxed_and_masked():
     for prompts in demo.PROMPTS.values():
         assert prompts[0] == "caption en"
-        assert prompts[-1].startswith("detect ")
+        assert prompts[-2].startswith("detect ") and prompts[-1].startswith("segment ")

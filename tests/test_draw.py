@@ -121,3 +121,30 @@ def test_given_axes_are_used_and_the_title_is_set():
 
 def test_new_axes_have_the_shape_of_the_picture():
     assert draw().figure.get_size_inches().tolist() == pytest.approx([4.0, 4.0 * HEIGHT / WIDTH])
+
+
+def test_a_mask_is_tinted_where_it_is_and_in_the_colour_of_its_box():
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    mask[10:20, 20:80] = True
+    ax = draw(CAT, DOG, masks=[mask, None])
+    _, layer = ax.images
+    tint = layer.get_array()
+    assert layer.get_extent() == [0, WIDTH, HEIGHT, 0]
+    assert np.array_equal(tint[..., 3] > 0, mask)
+    assert to_hex(tint[15, 50, :3]) == to_hex(rectangles(ax)[0].get_edgecolor())
+
+
+def test_a_mask_that_fills_the_picture_leaves_the_axes_as_they_are():
+    ax = draw(CAT, masks=[np.ones((HEIGHT, WIDTH), bool)])
+    assert ax.get_xlim() == (0, WIDTH)
+    assert ax.get_ylim() == (HEIGHT, 0)
+
+
+def test_an_empty_mask_draws_its_box_alone():
+    ax = draw(CAT, masks=[np.zeros((HEIGHT, WIDTH), bool)])
+    assert len(rectangles(ax)) == 1
+
+
+def test_there_must_be_as_many_masks_as_detections():
+    with pytest.raises(ValueError):
+        draw(CAT, DOG, masks=[None])

@@ -66,6 +66,7 @@ def draw_detections(
     # Without an extent the first pixel's centre would be (0, 0), and all boxes half a pixel off.
     ax.imshow(image.convert("RGB"), extent=(0, width, height, 0), interpolation="nearest")
     ax.set(xticks=[], yticks=[])
+    ax.autoscale(False)  # an outline at the picture's edge does not widen the view
     if title is not None:
         ax.set_title(title)
     labels = list(dict.fromkeys(detection.label for detection in detections))
@@ -116,6 +117,8 @@ def _draw_mask(ax: Axes, mask: np.ndarray, colours: tuple[str, str]) -> None:
     tint = np.zeros((height, width, 4))  # [H, W, 4], red-green-blue and how opaque
     tint[mask] = (*to_rgb(colour), _MASK_OPACITY)
     ax.imshow(tint, extent=(0, width, height, 0), interpolation="nearest")
+    if not mask.any():
+        return
     padded = np.pad(mask.astype(float), 1)  # a thing at the picture's edge has an outline there too
     x, y = np.arange(-1, width + 1) + 0.5, np.arange(-1, height + 1) + 0.5
     ax.contour(x, y, padded, levels=[0.5], colors=[contrast], linewidths=_LINE_WIDTH)

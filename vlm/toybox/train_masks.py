@@ -125,7 +125,7 @@ def train_mask_vqvae(steps: int, path: Path):
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         if step % 20 == 0:
-            bar.set_postfix({name: round(float(loss), 4) for name, loss in losses.items()}, used=int((uses > 0).sum()))
+            bar.set_postfix({name: round(loss.item(), 4) for name, loss in losses.items()}, used=int((uses > 0).sum()))
     tensors = {name: tensor.half() for name, tensor in to_file_names(encoder, decoder).items()}
     made = {"steps": steps, "minutes": round((time.monotonic() - started) / 60, 1), "torch": torch.__version__}
     save_file(tensors, path, metadata={"format": "pt", "made": json.dumps(made)})

@@ -1,0 +1,32 @@
+"""Checkpoints for tests that need a whole model and no knowledge in it."""
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import torch
+from transformers import AutoTokenizer
+
+from vlm.loader import save_hf_model
+from vlm.paligemma import PaliGemmaForConditionalGeneration
+from vlm.toybox import CHECKPOINT_DIRECTORY
+from vlm.toybox.recipe import toybox_config
+from vlm.toybox.train import TOKENIZER_FILES, initialize
+
+
+def save_random_checkpoint(directory: Path) -> Path:
+    """A checkpoint like the Toybox's, with one layer on each side and nothing learned."""
+    tokenizer = AutoTokenizer.from_pretrained(CHECKPOINT_DIRECTORY)
+    config = toybox_config(len(tokenizer), tokenizer.convert_tokens_to_ids("<image>"))
+    vision_config = dataclasses.replace(config.vision_config, num_hidden_layers=1)
+    text_config = dataclasses.replace(config.text_config, num_hidden_layers=1)
+    torch.manual_seed(0)
+    config = dataclasses.replace(config, vision_config=vision_config, text_config=text_config)
+    model = PaliGemmaForConditionalGeneration(config)
+    initialize(model)
+    with torch.no_grad():  # else the last word speaks louder than all that the layers add, and is said again
+        model.language_model.model.layers[0].mlp.down_proj.weight.mul_(30)
+    save_hf_model(model, directory)
+    for name in TOKENIZER_FILES:
+        shutil.copyfile(CHECKPOINT_DIRECTORY / name, directory / name)
+    return directory
