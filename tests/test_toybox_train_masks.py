@@ -82,10 +82,10 @@ def test_unused_codes_are_moved_onto_vectors_and_the_others_stay(parts, masks):
 
 def test_a_short_training_lowers_the_loss_and_writes_what_can_be_loaded(tmp_path, monkeypatch, masks):
     monkeypatch.setattr(training, "MASKS_PER_STEP", 8)
-    monkeypatch.setattr(training, "FREE_STEPS", 25)
+    monkeypatch.setattr(training, "FREE", 0.5)
     monkeypatch.setattr(training, "WARMUP_STEPS", 1)
     path = tmp_path / "masks.safetensors"
-    train_mask_vqvae(30, path)
+    train_mask_vqvae(90, path)
     encoder, decoder = load_mask_encoder(path), load_mask_decoder(path)
     with torch.inference_mode():
         blank = (2 * masks - 1).square().mean()  # what an answer of 0 everywhere costs

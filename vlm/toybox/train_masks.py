@@ -28,7 +28,7 @@ STEPS = 2000
 MASKS_PER_STEP = 64
 LEARNING_RATE = 1e-3
 WARMUP_STEPS = 50
-FREE_STEPS = 200  # at first nothing is replaced: codes for vectors that mean nothing yet would teach nothing
+FREE = 0.1  # of the training: nothing is replaced yet, since codes of vectors that mean nothing would teach nothing
 COMMITMENT = 0.25  # how strongly the encoder is drawn to the codes that it is given
 STEPS_BETWEEN_REVIVALS = 50
 LAST_REVIVAL = 0.6  # of the training
@@ -111,13 +111,14 @@ def train_mask_vqvae(steps: int, path: Path):
     started = time.monotonic()
     bar = tqdm(DataLoader(TrainingMasks(steps), batch_size=None, num_workers=1), total=steps, unit="step")
     for step, masks in enumerate(bar):
-        if step >= FREE_STEPS and step % STEPS_BETWEEN_REVIVALS == 0 and step < LAST_REVIVAL * steps:
+        since_free = step - round(FREE * steps)
+        if since_free >= 0 and since_free % STEPS_BETWEEN_REVIVALS == 0 and step < LAST_REVIVAL * steps:
             revive_codes(masks, encoder, decoder, uses)  # the first time, all of them
             uses.zero_()
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, steps)
         with torch.autocast("cpu", torch.bfloat16):
-            if step < FREE_STEPS:
+            if since_free < 0:
                 losses = autoencoder_loss(masks, encoder, decoder)
             else:
                 losses = vqvae_losses(masks, encoder, decoder, uses)
