@@ -22,7 +22,7 @@
 #
 # - name every tensor between a picture and an answer, and say why it has the shape it has;
 # - write the loop that turns scores into words, first the slow way, then with a cache;
-# - read boxes out of the words, and draw them;
+# - read boxes and outlines out of the words, and draw them;
 # - look inside, and see which patches the model looked at when it wrote a word.
 #
 # It takes about 45 minutes. You should have met a neural network before; what we use of PyTorch is explained.
@@ -65,9 +65,8 @@ plt.show()
 
 # %%
 for name, part in model.named_children():
-    print(
-        f"{name:24}{sum(parameter.numel() for parameter in part.parameters()):>10,} parameters"
-    )
+    num_parameters = sum(parameter.numel() for parameter in part.parameters())
+    print(f"{name:24}{num_parameters:>10,} parameters")
 
 # %% [markdown]
 # We name the sizes once, and use the same letters in the whole book; {doc}`notation` has them all on one page.
@@ -101,7 +100,7 @@ row, column = 60, 40
 byte = torch.tensor(image.getpixel((column, row)))  # PIL counts columns first
 by_hand = (byte / 255 - 0.5) / 0.5  # [3]
 assert torch.allclose(inputs["pixel_values"][0, :, row, column], by_hand)
-print("red, green, blue:", byte.tolist(), "->", [round(value, 3) for value in by_hand.tolist()])
+print("red, green, blue:", byte.tolist(), "->", [round(x, 3) for x in by_hand.tolist()])
 
 # %% [markdown]
 # A model that compared every pixel with every other would have 12,544 things to compare. So the tower cuts the
@@ -135,15 +134,14 @@ for token_id, token in list(zip(ids, tokens))[N:]:
 # %% [markdown]
 # "▁" stands for a space. `<bos>` says that a text begins here. The newline at the end says that the question is
 # over, and that it is the model's turn. Count them: the whole sequence has S = 64 + 6 = 70 places, the same
-# number as in the shape of `input_ids` above. How many would a prompt with no words at all have?
+# number as in the shape of `input_ids` above. How many would a prompt with no words at all have? Think first: the cell
+# below tells.
 
 # %%
 S = inputs["input_ids"].shape[1]
 assert N + len(["<bos>", "detect", "▁cat", "▁;", "▁bird", "\n"]) == S
 empty = processor(text=[""], images=[image])
-print(
-    f"{S} places with the prompt, {empty['input_ids'].shape[1]} with an empty one: <bos> and the newline stay"
-)
+print(f"{S} places with the prompt, {empty['input_ids'].shape[1]} with an empty one")
 
 # %% [markdown]
 # ## The tower looks
@@ -328,9 +326,8 @@ while not new_tokens or new_tokens[-1] != tokenizer.eos_token_id:
     token_type_ids = torch.cat([token_type_ids, one], dim=1)  # what the model writes is suffix
 
 print(processor.decode(new_tokens))
-print(
-    f"{len(new_tokens)} new tokens, {places:,} places worked through, the tower run {len(new_tokens)} times"
-)
+print(f"{len(new_tokens)} new tokens, {places:,} places worked through")
+print(f"the tower run {len(new_tokens)} times")
 
 # %% [markdown]
 # It works, and it is wasteful. Each run reads the picture and the prompt again, although nothing about them has
@@ -340,7 +337,8 @@ print(
 
 # %%
 kv_cache = KVCache(text_config, batch_size=B, max_length=S + 100)
-token = model(**inputs, kv_cache=kv_cache, logits_to_keep=1).logits[:, -1].argmax(-1)  # [B]
+logits = model(**inputs, kv_cache=kv_cache, logits_to_keep=1).logits  # [B, 1, V]
+token = logits[:, -1].argmax(-1)  # [B]
 cached_tokens, places = [int(token)], S
 while cached_tokens[-1] != tokenizer.eos_token_id:
     logits = model(token[:, None], kv_cache=kv_cache).logits  # [B, 1, V]
@@ -349,9 +347,8 @@ while cached_tokens[-1] != tokenizer.eos_token_id:
     cached_tokens.append(int(token))
 
 assert cached_tokens == new_tokens
-print(
-    f"the same {len(cached_tokens)} tokens, {places} places worked through, the tower run once"
-)
+print(f"the same {len(cached_tokens)} tokens, {places} places worked through")
+print("the tower run once")
 
 # %% [markdown]
 # `generate`, which made the first picture of this chapter, is this second loop, for many rows at once and with
@@ -378,9 +375,35 @@ from vlm.boxes import box_iou
 for detection in parse_detections(answer, image.height, image.width):
     truths = [thing.box for thing in scene.objects if thing.label == detection.label]
     best = max(box_iou(detection.box, truth) for truth in truths)
+    edges = [round(edge) for edge in detection.box]
+    print(f"{detection.label:6}{edges!s:22}IoU with the truth {best:.2f}")
+
+# %% [markdown]
+# ## From words to shapes
+#
+# A box says where a thing is. If you ask the model to `segment`, it also says which shape the thing has. After the four
+# locations come 16 tokens more, of the 128 from `<seg000>` to `<seg127>`. Each of them stands for a learned piece of
+# outline; together they are the shape inside the box, in a 4 by 4 grid. A second, small network, the *mask decoder*, draws
+# a picture of 64 by 64 pixels from the 16 numbers, and we stretch it over the box. A later chapter builds that network.
+
+# %%
+from vlm import decode_masks, load_mask_decoder
+from vlm.toybox import MASK_VQVAE_FILE
+
+[outline] = generate(model, processor, ["segment cat"], [image])
+shapes = parse_detections(outline, image.height, image.width)
+for detection in shapes:
     print(
-        f"{detection.label:6}{[round(edge) for edge in detection.box]!s:22}IoU with the truth {best:.2f}"
+        detection.label, [round(edge) for edge in detection.box], "codes", detection.mask_codes
     )
+
+mask_decoder = load_mask_decoder(MASK_VQVAE_FILE)
+masks = decode_masks(shapes, mask_decoder, image.height, image.width)  # each [112, 112]
+
+# %% mystnb={"image": {"alt": "The scene with a box and a tinted outline on each of the two cats."}, "figure": {"caption": "The answer to \"segment cat\". Each outline was drawn from 16 words.", "name": "fig-ch01-masks"}} tags=["hide-input"]
+fig, ax = plt.subplots(figsize=(3.6, 3.6), layout="constrained")
+draw_detections(image, shapes, ax, masks=masks)
+plt.show()
 
 # %% [markdown]
 # ## What did it look at?
@@ -431,7 +454,7 @@ plt.show()
 # ## Other questions
 #
 # The same model answers other prompts. What it should do is said in words, as in the published PaliGemma: `caption`, `answer`,
-# `detect`, each with the language, `en`, where there is one.
+# `detect`, `segment`; and the language, `en`, where the answer is in words.
 
 # %%
 questions = [
@@ -484,9 +507,8 @@ reference_logits = reference(
     **inputs, token_type_ids=torch.zeros_like(inputs["input_ids"])
 ).logits  # [B, S, V]
 difference = (outputs.logits - reference_logits).abs().max().item()
-print(
-    f"logits up to {outputs.logits.abs().max():.0f} in size; largest difference below 1e-4: {difference < 1e-4}"
-)
+print(f"the largest logit: {outputs.logits.abs().max():.0f}")
+print("largest difference below 1e-4:", difference < 1e-4)
 assert difference < 1e-4
 
 # %% [markdown]
@@ -512,7 +534,7 @@ assert difference < 1e-4
 # A picture of 3 × 112 × 112 numbers became 64 vectors, one for each patch. A tower let them look at each other, a linear layer
 # brought them to Gemma's width, and they took the places kept free in a sequence of tokens. Gemma read the sequence under a mask
 # that is open in the prefix and a staircase in the answer. It wrote one token at a time; a cache made that cheap. Four of its
-# words were the edges of a box.
+# words were the edges of a box, and sixteen more were a shape.
 #
 # Each part has a chapter of its own, in which you build it. The next one begins where the picture does: how a patch
 # of pixels becomes a vector.
