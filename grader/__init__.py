@@ -1,0 +1,6 @@
+"""Grades the exercises: random cases, the submission in a process of its own, and mistakes called by their names."""
+
+from grader.exercise import Case, Exercise, Random
+from grader.truth import mistake, variant
+
+__all__ = ["Case", "Exercise", "Random", "mistake", "variant"]

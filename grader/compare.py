@@ -1,0 +1,113 @@
+"""Says in words how an answer differs from the right one."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from grader.encoding import Meta
+
+Equal = Callable[[Any, Any], bool]
+
+
+def difference(answer: Any, expected: Any, tolerance: float, equal: Equal | None = None) -> str:
+    """ "" if the answer counts as equal, else the first thing that is wrong with it.
+
+    Kind first, then shape, dtype and values: a wrong shape explains more than the wrong numbers in it.
+
+    Args:
+        tolerance: of each number, absolutely and relative to the expected one.
+        equal: decides instead, where several answers are right; it sees only answers of the right kind and shape.
+    """
+    problem = _difference_of_form(answer, expected, "")
+    if problem:
+        return problem
+    if equal is not None:
+        return "" if equal(answer, expected) else "the values are not right"
+    return _difference_of_values(answer, expected, tolerance, "")
+
+
+def same(answer: Any, other: Any, tolerance: float) -> bool:
+    """Whether two answers agree in everything."""
+    return difference(answer, other, tolerance) == ""
+
+
+def _difference_of_form(answer: Any, expected: Any, where: str) -> str:
+    at = f"{where}: " if where else ""
+    if isinstance(expected, (Tensor, Meta)):
+        if not isinstance(answer, (Tensor, Meta)):
+            return f"{at}expected a tensor, got {_describe(answer)}"
+        if tuple(answer.shape) != tuple(expected.shape):
+            return f"{at}the shape is {list(answer.shape)}, expected {list(expected.shape)}"
+        if answer.dtype != expected.dtype:
+            return f"{at}the dtype is {_name(answer.dtype)}, expected {_name(expected.dtype)}"
+        if isinstance(expected, Meta) and not isinstance(answer, Meta):
+            return f"{at}the answer is on another device than the arguments: make new tensors on theirs"
+        return ""
+    if isinstance(expected, (list, tuple)):
+        if not isinstance(answer, (list, tuple)):
+            return f"{at}expected {_describe(expected)}, got {_describe(answer)}"
+        if len(answer) != len(expected):
+            return f"{at}expected {len(expected)} items, got {len(answer)}"
+        parts = (_difference_of_form(a, e, f"{where}[{i}]") for i, (a, e) in enumerate(zip(answer, expected)))
+        return next(filter(None, parts), "")
+    if isinstance(expected, dict):
+        if not isinstance(answer, dict):
+            return f"{at}expected a dict, got {_describe(answer)}"
+        if answer.keys() != expected.keys():
+            return f"{at}the keys are {sorted(map(str, answer))}, expected {sorted(map(str, expected))}"
+        parts = (_difference_of_form(answer[key], expected[key], f"{where}[{key!r}]") for key in expected)
+        return next(filter(None, parts), "")
+    if isinstance(expected, (int, float)) and not isinstance(expected, bool):
+        if isinstance(answer, bool) or not isinstance(answer, (int, float)):
+            return f"{at}expected a number, got {_describe(answer)}"
+        return ""
+    return "" if isinstance(answer, type(expected)) else f"{at}expected {_describe(expected)}, got {_describe(answer)}"
+
+
+def _difference_of_values(answer: Any, expected: Any, tolerance: float, where: str) -> str:
+    at = f"{where}: " if where else ""
+    if isinstance(expected, Meta):
+        return ""
+    if isinstance(expected, Tensor):
+        return at + text if (text := _difference_of_tensors(answer, expected, tolerance)) else ""
+    if isinstance(expected, (list, tuple)):
+        parts = (
+            _difference_of_values(a, e, tolerance, f"{where}[{i}]") for i, (a, e) in enumerate(zip(answer, expected))
+        )
+        return next(filter(None, parts), "")
+    if isinstance(expected, dict):
+        parts = (_difference_of_values(answer[k], expected[k], tolerance, f"{where}[{k!r}]") for k in expected)
+        return next(filter(None, parts), "")
+    if isinstance(expected, float):
+        close = answer == expected or abs(answer - expected) <= tolerance * (1 + abs(expected))
+        return "" if close else f"{at}it is {answer:.6g}, expected {expected:.6g}"
+    return "" if answer == expected else f"{at}it is {answer!r}, expected {expected!r}"
+
+
+def _difference_of_tensors(answer: Tensor, expected: Tensor, tolerance: float) -> str:
+    if not expected.is_floating_point():
+        wrong = answer != expected
+    else:
+        answer, expected = answer.double(), expected.double()
+        wrong = ~torch.isclose(answer, expected, rtol=tolerance, atol=tolerance, equal_nan=True)
+    if not wrong.any():
+        return ""
+    index = tuple(int(i) for i in wrong.nonzero()[0])
+    number = f"{int(wrong.sum())} of {wrong.numel()} values differ" if wrong.numel() > 1 else "the value differs"
+    at = f" at {list(index)}" if index else ""
+    example = f"{at} it is {answer[index].item():.6g}, expected {expected[index].item():.6g}"
+    if answer.is_floating_point() and answer.isnan().any() and not expected.isnan().any():
+        return f"there is nan in the answer; {number}: first{example}"
+    return f"{number}: first{example}"
+
+
+def _describe(value: Any) -> str:
+    if value is None:
+        return "None: is a `return` missing?"
+    return f"{'an' if type(value).__name__[0] in 'aeiou' else 'a'} {type(value).__name__}"
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

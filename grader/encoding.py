@@ -1,0 +1,84 @@
+"""Values to bytes and back, without pickle: a submission's answers are read by a process that must not trust them."""
+
+import json
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+MAX_BYTES = 256 * 1024 * 1024
+_PLAIN = (bool, int, float, str, type(None))
+
+
+@dataclass(frozen=True)
+class Meta:
+    """Stands for a tensor without values (device "meta"): only shape and dtype are known."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+
+def encode(value: Any) -> bytes:
+    """Numbers, strings, None, tensors, and lists, tuples and dicts of these.
+
+    Raises:
+        TypeError: something else is among them.
+        ValueError: it is larger than 256 MB.
+    """
+    tensors: dict[str, Tensor] = {}
+    text = json.dumps(_to_json(value, tensors)).encode()
+    if sum(tensor.nbytes for tensor in tensors.values()) + len(text) > MAX_BYTES:
+        raise ValueError("what was returned is larger than 256 MB")
+    return struct.pack("<Q", len(text)) + text + save(tensors)
+
+
+def decode(data: bytes) -> Any:
+    """The inverse of `encode`.
+
+    Raises:
+        ValueError: these bytes do not come from it.
+    """
+    try:
+        (length,) = struct.unpack("<Q", data[:8])
+        return _from_json(json.loads(data[8 : 8 + length]), load(data[8 + length :]))
+    except Exception as error:  # whatever is wrong with them, we only need to know that it is
+        raise ValueError(f"these are not encoded values: {error}") from None
+
+
+def _to_json(value: Any, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        if value.is_meta:
+            return {"meta": list(value.shape), "dtype": str(value.dtype).removeprefix("torch.")}
+        tensors[str(len(tensors))] = value.detach().cpu().clone().contiguous()
+        return {"tensor": str(len(tensors) - 1)}
+    if isinstance(value, float) and not isinstance(value, bool):
+        return {"float": repr(float(value))}  # JSON has no nan
+    if isinstance(value, _PLAIN):
+        return value
+    if isinstance(value, tuple):
+        return {"tuple": [_to_json(item, tensors) for item in value]}
+    if isinstance(value, list):
+        return [_to_json(item, tensors) for item in value]
+    if isinstance(value, dict):
+        return {"dict": [[_to_json(key, tensors), _to_json(item, tensors)] for key, item in value.items()]}
+    raise TypeError(f"a value of type {type(value).__name__} was returned: expected tensors or plain Python values")
+
+
+def _from_json(value: Any, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(value, list):
+        return [_from_json(item, tensors) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "meta" in value:
+        return Meta(tuple(value["meta"]), getattr(torch, value["dtype"]))
+    [(kind, content)] = value.items()
+    if kind == "tensor":
+        return tensors[content]
+    if kind == "float":
+        return float(content)
+    if kind == "tuple":
+        return tuple(_from_json(item, tensors) for item in content)
+    return {_from_json(key, tensors): _from_json(item, tensors) for key, item in content}

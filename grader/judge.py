@@ -1,0 +1,98 @@
+"""Compares what a submission answered with what is right, and names the mistake if it is a known one."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from grader.compare import difference, same
+from grader.encoding import decode, encode
+from grader.exercise import Case, Exercise
+from grader.runner import Outcome
+
+
+@dataclass(frozen=True)
+class KnownMistake:
+    """What a wrong implementation answers, and what to tell who wrote one like it."""
+
+    name: str
+    says: str
+    answers: list[Any]  # as many as there are cases
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The right answers to the cases of one exercise and seed, and those of the known mistakes."""
+
+    answers: list[Any]
+    mistakes: list[KnownMistake]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The result of one exercise.
+
+    Attributes:
+        passed: all or nothing.
+        message: what is wrong, in one to three lines; "" if nothing is.
+        mistake: the name of the known mistake that it is; "" if it is none.
+    """
+
+    passed: bool
+    message: str = ""
+    mistake: str = ""
+
+
+_PROBLEMS = {
+    "not written": "not written yet",
+    "error": "it stopped with an error. {what}",
+    "syntax": "the file cannot be read as Python: {what}",
+    "forbidden": "it calls {what}, which is what you are to write here",
+    "not allowed": "it tried to {what}, which the grader does not let a submission do",
+    "exit": "it called exit()",
+    "time": "it was not done after {what} seconds: is there a loop that never ends?",
+    "memory": "it asked for more than 4 GB of memory: look at the shapes in between",
+    "crash": "it brought the Python process down ({what})",
+    "garbled": "its answer could not be read ({what})",
+}
+
+
+def judge(exercise: Exercise, cases: list[Case], outcome: Outcome, truth: Truth) -> Verdict:
+    """Whether every case is right, and if not, what is wrong with the first that is not.
+
+    Args:
+        cases: the arguments as they were before the submission saw them.
+    """
+    if outcome.problem:
+        return Verdict(False, _PROBLEMS[outcome.problem].format(what=outcome.what))
+    if len(outcome.answers) != len(cases) or len(outcome.arguments) != len(cases):
+        return Verdict(False, _PROBLEMS["garbled"].format(what="answers are missing"))
+    for number, (case, answer, expected) in enumerate(zip(cases, outcome.answers, truth.answers, strict=True)):
+        problem = difference(answer, expected, exercise.tolerance, exercise.equal)
+        if problem:
+            return explain(exercise, case, number, problem, outcome.answers, truth)
+    for case, after in zip(cases, outcome.arguments, strict=True):
+        for name, value in after.items():
+            if not same(value, decode(encode(case[name])), tolerance=0.0):
+                return Verdict(False, f"the answer is right, but the argument `{name}` was changed on the way")
+    return Verdict(True)
+
+
+def explain(exercise: Exercise, case: Case, number: int, problem: str, answers: list[Any], truth: Truth) -> Verdict:
+    """Name the known mistake that gives the same answers to all cases, or else describe the difference."""
+    see = f" See “{exercise.section}”." if exercise.section else ""
+    for mistake in truth.mistakes:
+        pairs = zip(answers, mistake.answers, strict=True)
+        if all(same(answer, other, exercise.tolerance) for answer, other in pairs):
+            return Verdict(False, f"{mistake.says}{see}\n{problem} ({describe_case(case)})", mistake.name)
+    return Verdict(False, f"{problem} (case {number + 1}: {describe_case(case)})")
+
+
+def describe_case(case: Case) -> str:
+    """The arguments in short: tensors by their shapes."""
+    return ", ".join(f"{name} {describe_value(value)}" for name, value in case.items())
+
+
+def describe_value(value: Any) -> str:
+    if hasattr(value, "shape"):
+        return str(list(value.shape))
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

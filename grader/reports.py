@@ -1,0 +1,51 @@
+"""Results as people and programs want them: a table, and Gradescope's JSON."""
+
+import json
+import textwrap
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+
+from grader.grading import Result
+
+_WIDTH = 100
+
+
+def table(results: Sequence[Result]) -> str:
+    """Each exercise with its points, and below it what is wrong."""
+    lines = []
+    width = max((len(result.exercise.name) for result in results), default=0)
+    for chapter, group in groupby(results, key=lambda result: result.chapter):
+        group = list(group)
+        lines += ["", f"{chapter} (seed {group[0].seed})"]
+        for result in group:
+            head = f"  {result.exercise.name:{width}}  {result.points}/{result.exercise.points}  "
+            if result.verdict.passed:
+                lines.append(f"{head}passed")
+                continue
+            first, *rest = result.verdict.message.splitlines()
+            indent = " " * len(head)
+            lines += textwrap.wrap(first, _WIDTH, initial_indent=head, subsequent_indent=indent)
+            for text in rest:
+                lines += textwrap.wrap(text, _WIDTH, initial_indent=indent, subsequent_indent=indent)
+            if result.printed:
+                lines.append(f"{indent}printed: {result.printed.strip()[:200]!r}")
+    earned, possible = (sum(values) for values in zip(*((r.points, r.exercise.points) for r in results), strict=True))
+    return "\n".join([*lines, "", f"{earned} of {possible} points"])
+
+
+def write_gradescope(results: Sequence[Result], path: Path):
+    """The file that Gradescope's autograder reads, results/results.json."""
+    tests = [
+        {
+            "name": f"{result.chapter}: {result.exercise.title}",
+            "number": result.exercise.name,
+            "score": result.points,
+            "max_score": result.exercise.points,
+            "status": "passed" if result.verdict.passed else "failed",
+            "output": result.verdict.message,
+        }
+        for result in results
+    ]
+    report = {"score": sum(test["score"] for test in tests), "tests": tests}
+    path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,212 @@
+"""Runs one exercise of a submission in a process of its own, where whatever it does costs that exercise alone.
+
+The process knows the questions and not the answers: expected values never enter it. It is kept from mistakes and
+from mischief by Python's own means (resource limits, audit hooks). That is enough for a class; to grade code of
+strangers, run the grader in a container.
+"""
+
+import contextlib
+import importlib.util
+import io
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from grader.encoding import encode
+from grader.exercise import Case, Exercise
+
+MEMORY_BYTES = 4 * 1024**3  # more than the process has when it starts
+PRINTED_CHARACTERS = 2000
+# What Python reports before it does it, and a submission has no reason to do.
+_REFUSED_EVENTS = (
+    "os.chmod",
+    "os.exec",
+    "os.fork",
+    "os.forkpty",
+    "os.kill",
+    "os.link",
+    "os.mkdir",
+    "os.posix_spawn",
+    "os.remove",
+    "os.rename",
+    "os.rmdir",
+    "os.spawn",
+    "os.symlink",
+    "os.system",
+    "os.truncate",
+    "shutil.",
+    "socket.",
+    "subprocess.Popen",
+)
+
+
+class ForbiddenCall(Exception):
+    """The submission called what the exercise is about."""
+
+
+class NotAllowed(PermissionError):
+    """The submission tried to touch what is outside its exercise."""
+
+
+class BoundedText(io.TextIOBase):
+    """Takes any number of characters, and keeps the first ones."""
+
+    def __init__(self):
+        self.text = ""
+
+    def write(self, text: str) -> int:
+        self.text += text[: max(PRINTED_CHARACTERS - len(self.text), 0)]
+        return len(text)
+
+
+def load_file(path: Path, name: str) -> ModuleType:
+    """Run a file of Python as a module of that name."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def load_exercise(checks: Path, name: str) -> Exercise:
+    """The exercise of that name in a file of checks."""
+    module = load_file(checks, f"checks_of_{checks.stem}")
+    return next(exercise for exercise in module.EXERCISES if exercise.name == name)
+
+
+def work(connection: Connection, submission: Path, checks: Path, name: str, seed: int, solutions: Path):
+    """The whole life of the process: make the cases, run the submission on them, send what came of it."""
+    printed = BoundedText()
+    # Only what the submission prints to Python's streams is kept; what C libraries print goes nowhere.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    sys.stdout = sys.stderr = printed
+    sys.dont_write_bytecode = True
+    try:
+        exercise = load_exercise(checks, name)
+        cases = exercise.cases(seed)
+        forbid(exercise.forbidden)
+        limit_memory()
+        private = [checks, Path(__file__).parent]
+        guard(private if submission.is_relative_to(solutions) else [*private, solutions])
+        message = run(exercise, submission, cases)
+    except MemoryError:
+        message = {"problem": "memory"}
+    message["printed"] = printed.text
+    connection.send_bytes(encode(message))
+    connection.close()
+    os._exit(0)  # nothing that the submission registered to run at the end runs
+
+
+def run(exercise: Exercise, submission: Path, cases: list[Case]) -> dict[str, Any]:
+    """Answers for every case, or what went wrong on the way to them."""
+    try:
+        module = load_file(submission, "submission")
+        answers, arguments = [], []
+        for case in cases:
+            answers.append(exercise.run(module, case))
+            arguments.append({name: value for name, value in case.items() if is_encodable(value)})
+        return {"answers": encode_each(answers), "arguments": encode_each(arguments)}
+    except NotImplementedError:
+        return {"problem": "not written"}
+    except MemoryError:
+        return {"problem": "memory"}
+    except ForbiddenCall as error:
+        return {"problem": "forbidden", "what": str(error)}
+    except NotAllowed as error:
+        return {"problem": "not allowed", "what": str(error)}
+    except SyntaxError as error:
+        return {"problem": "syntax", "what": f"line {error.lineno}: {error.msg}"}
+    except SystemExit:
+        return {"problem": "exit"}
+    except BaseException as error:
+        if "can't allocate memory" in str(error):
+            return {"problem": "memory"}
+        return {"problem": "error", "what": describe(error, submission)}
+
+
+def encode_each(values: list[Any]) -> list[Any]:
+    """Checks that each can be encoded, so that the message as a whole can."""
+    for value in values:
+        encode(value)
+    return values
+
+
+def is_encodable(value: Any) -> bool:
+    with contextlib.suppress(TypeError):
+        encode(value)
+        return True
+    return False
+
+
+def describe(error: BaseException, submission: Path) -> str:
+    """The error, and the line of the submission that it comes from."""
+    lines = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == submission]
+    where = f"line {lines[-1].lineno}, in `{lines[-1].line}`: " if lines else ""
+    text = str(error).strip().splitlines()
+    return f"{where}{type(error).__name__}{': ' + text[0] if text else ''}"
+
+
+def forbid(names: tuple[str, ...]):
+    """Replace each named function or class by one that refuses."""
+    for dotted in names:
+        owner_name, attribute = dotted.rsplit(".", 1)
+        setattr(find(owner_name), attribute, refuse(dotted))
+
+
+def find(dotted: str) -> Any:
+    """The module or class of that name."""
+    first, *rest = dotted.split(".")
+    found = importlib.import_module(first)
+    for index, part in enumerate(rest):
+        if not hasattr(found, part):
+            importlib.import_module(".".join([first, *rest[: index + 1]]))
+        found = getattr(found, part)
+    return found
+
+
+def refuse(dotted: str) -> Callable[..., Any]:
+    def refused(*_, **__):
+        raise ForbiddenCall(dotted)
+
+    return refused
+
+
+def limit_memory():
+    """A gigantic allocation then raises MemoryError, before it drags the machine down. Unix only."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    pages = int(Path("/proc/self/statm").read_text().split()[0]) if Path("/proc/self/statm").exists() else 0
+    limit = pages * resource.getpagesize() + MEMORY_BYTES
+    with contextlib.suppress(ValueError, OSError):  # macOS knows the limit and does not take it
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def guard(private: list[Path]):
+    """From now on refuse to write files, start programs, use the network, or read the grader and the solutions."""
+    kept = [str(path.resolve()) for path in private]
+
+    def hook(event: str, arguments: tuple):
+        if event == "open":
+            path, mode, flags = arguments
+            if isinstance(path, int):
+                return
+            writes = (flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC)) if isinstance(flags, int) else 0
+            if writes or (mode and set(str(mode)) & set("wax+")):
+                raise NotAllowed(f"write to the file {os.fsdecode(path)}")
+            resolved = os.path.realpath(os.fsdecode(path))
+            if any(resolved.startswith(prefix) for prefix in kept):
+                raise NotAllowed(f"read {os.path.basename(resolved)}")
+        elif event.startswith(_REFUSED_EVENTS):
+            raise NotAllowed(event)
+
+    sys.addaudithook(hook)

@@ -1,0 +1,83 @@
+"""Where right answers come from: the solutions, run on the same cases as the submission.
+
+`solutions/ch02_patches.py` has the reference for `exercises/ch02_patches.py`, and `solutions/mistakes/ch02_patches.py`
+has wrong implementations of the same exercises, each with what to say to who wrote it, and other right ones.
+"""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+from grader.encoding import decode, encode
+from grader.exercise import Exercise
+from grader.judge import KnownMistake, Truth
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A plausible wrong implementation of an exercise."""
+
+    exercise: str
+    name: str
+    says: str
+    implementation: Any
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Another right implementation of an exercise, written differently."""
+
+    exercise: str
+    name: str
+    implementation: Any
+
+
+def mistake(exercise: str, says: str) -> Callable[[Any], Mistake]:
+    """Mark a function or class as a known mistake in an exercise.
+
+    Args:
+        says: one sentence or two, to a learner whose answers are the same.
+    """
+    return lambda implementation: Mistake(exercise, implementation.__name__, says, implementation)
+
+
+def variant(exercise: str) -> Callable[[Any], Variant]:
+    """Mark a function or class as another right answer to an exercise."""
+    return lambda implementation: Variant(exercise, implementation.__name__, implementation)
+
+
+def load_solution(chapter: str) -> ModuleType:
+    """The reference of a chapter, such as "ch02_patches"."""
+    return importlib.import_module(f"solutions.{chapter}")
+
+
+def load_alternatives(chapter: str, kind: type) -> list[Any]:
+    """The chapter's mistakes (`kind` is Mistake) or other right answers (Variant), in the order of the file."""
+    module = importlib.import_module(f"solutions.mistakes.{chapter}")
+    return [value for value in vars(module).values() if isinstance(value, kind)]
+
+
+def substitute(solution: ModuleType, exercise: str, implementation: Any) -> SimpleNamespace:
+    """The reference with one thing in it replaced."""
+    return SimpleNamespace(**{**vars(solution), exercise: implementation})
+
+
+def answers_of(exercise: Exercise, submission: Any, seed: int) -> list[Any]:
+    """What trusted code answers to the cases of a seed, in the form in which a submission's answers arrive."""
+    return [decode(encode(exercise.run(submission, case))) for case in exercise.cases(seed)]
+
+
+def live_truth(exercise: Exercise, chapter: str, seed: int) -> Truth:
+    """Run the reference and the known mistakes. A mistake that ends in an error has no answers, and is left out."""
+    solution = load_solution(chapter)
+    known = []
+    for entry in load_alternatives(chapter, Mistake):
+        if entry.exercise == exercise.name:
+            try:
+                answers = answers_of(exercise, substitute(solution, exercise.name, entry.implementation), seed)
+            except Exception:  # its error tells the learner enough
+                continue
+            known.append(KnownMistake(entry.name, entry.says, answers))
+    return Truth(answers_of(exercise, solution, seed), known)

@@ -1,0 +1,166 @@
+"""Whatever a submission does costs one exercise, and the report says what it was."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from grader import Exercise
+from grader.grading import grade_exercise
+from grader.runner import Runner
+
+CHECKS = """
+import torch
+from grader import Exercise
+
+def make_cases(random):
+    yield {"x": random.normal(3, 4)}
+
+EXERCISES = [
+    Exercise("double", "Twice as much", make_cases, seconds=5.0),
+    Exercise("softmax", "Shares", make_cases, seconds=5.0, forbidden=("torch.softmax", "torch.Tensor.softmax")),
+]
+"""
+
+
+@pytest.fixture(scope="module")
+def runner() -> Runner:
+    return Runner()
+
+
+@pytest.fixture
+def run(runner, tmp_path):
+    """Run `double` (or another exercise) of a submission with this text."""
+    checks = tmp_path / "test_ch99_doubling.py"
+    checks.write_text(CHECKS)
+
+    def run(text: str, name: str = "double"):
+        submission = tmp_path / "ch99_doubling.py"
+        submission.write_text(text)
+        exercise = Exercise(name, "", make_cases, seconds=5.0)
+        return runner.run(exercise, submission, checks, 0, tmp_path / "solutions")
+
+    return run
+
+
+def make_cases(random):
+    yield {"x": random.normal(3, 4)}
+
+
+def test_answers_and_arguments_come_back(run):
+    outcome = run("def double(x):\n    return 2 * x\n")
+    [case] = Exercise("double", "", make_cases).cases(0)
+    assert outcome.problem == ""
+    assert torch.equal(outcome.answers[0], 2 * case["x"])
+    assert torch.equal(outcome.arguments[0]["x"], case["x"])
+
+
+def test_arguments_come_back_as_they_were_left(run):
+    outcome = run("def double(x):\n    return x.mul_(2)\n")
+    [case] = Exercise("double", "", make_cases).cases(0)
+    assert torch.equal(outcome.arguments[0]["x"], 2 * case["x"])
+
+
+@pytest.mark.parametrize(
+    ("body", "problem", "what"),
+    [
+        ("raise NotImplementedError", "not written", ""),
+        ("while True: pass", "time", "5"),
+        ("import time; time.sleep(60)", "time", "5"),
+        ("raise SystemExit(0)", "exit", ""),
+        ("import os; os._exit(0)", "crash", "exit code 0"),
+        ("import os; os.abort()", "crash", "SIGABRT"),
+        ("import ctypes; ctypes.string_at(0)", "crash", "SIGSEGV"),
+        ("return torch.zeros(10**11)", "memory", ""),
+        ("return [0] * 10**12", "memory", ""),
+        ("return x @ x", "error", "line 4, in `return x @ x`: RuntimeError"),
+        ("return double", "error", "TypeError: a value of type function was returned"),
+        ("open('stolen.txt', 'w')", "not allowed", "write to the file stolen.txt"),
+        ("import os; os.remove('anything')", "not allowed", "os.remove"),
+        ("import subprocess; subprocess.run(['true'])", "not allowed", "subprocess.Popen"),
+        ("import os; os.system('true')", "not allowed", "os.system"),
+        ("import socket; socket.create_connection(('127.0.0.1', 9))", "not allowed", "socket"),
+        ("import shutil; shutil.rmtree('somewhere')", "not allowed", "shutil.rmtree"),
+        ("import grader.sandbox as s; open(s.__file__)", "not allowed", "read sandbox.py"),
+    ],
+)
+def test_misbehaviour_has_a_name(run, body, problem, what):
+    outcome = run(f"import torch\n\ndef double(x):\n    {body}\n")
+    assert outcome.problem == problem, outcome
+    assert what in outcome.what
+
+
+def test_a_file_that_is_no_python_is_said_with_its_line(run):
+    outcome = run("def double(x):\n    return 2 * x\n\ndef softmax(x)\n    return x\n")
+    assert (outcome.problem, outcome.what) == ("syntax", "line 4: expected ':'")
+
+
+def test_a_file_that_fails_on_import_is_said(run):
+    assert "ModuleNotFoundError" in run("import no_such_thing\n").what
+
+
+def test_a_missing_function_and_a_missing_file_are_said(run, runner, tmp_path):
+    assert "AttributeError" in run("def triple(x):\n    return 3 * x\n").what
+    exercise = Exercise("double", "", make_cases)
+    outcome = runner.run(exercise, tmp_path / "nothing.py", tmp_path / "test_ch99_doubling.py", 0, tmp_path)
+    assert (outcome.problem, outcome.what) == ("not written", "there is no file nothing.py")
+
+
+@pytest.mark.parametrize("call", ["torch.softmax(x, -1)", "x.softmax(-1)"])
+def test_what_the_exercise_is_about_may_not_be_called(run, call):
+    outcome = run(f"import torch\n\ndef softmax(x):\n    return {call}\n", "softmax")
+    assert outcome.problem == "forbidden"
+    assert outcome.what.endswith(".softmax")
+    allowed = run(
+        "import torch\n\ndef softmax(x):\n    e = x.exp()\n    return e / e.sum(-1, keepdim=True)\n", "softmax"
+    )
+    assert allowed.problem == ""
+
+
+def test_a_flood_of_output_is_cut_and_costs_nothing(run):
+    outcome = run("def double(x):\n    for _ in range(300_000):\n        print('flood' * 20)\n    return 2 * x\n")
+    assert outcome.problem == ""
+    assert outcome.printed.startswith("flood") and len(outcome.printed) <= 2000
+
+
+def test_what_ran_before_does_not_matter(run):
+    spoiled = "import torch\ntorch.Tensor.__mul__ = None\ndef double(x):\n    return x * 2\n"
+    assert run(spoiled).problem == "error"
+    assert run("def double(x):\n    return x * 2\n").problem == ""
+
+
+def test_the_solutions_may_not_be_read(run, tmp_path):
+    (tmp_path / "solutions").mkdir()
+    (tmp_path / "solutions" / "ch99_doubling.py").write_text("def double(x):\n    return 2 * x\n")
+    text = f"def double(x):\n    return open({str(tmp_path / 'solutions' / 'ch99_doubling.py')!r}).read()\n"
+    outcome = run(text)
+    assert (outcome.problem, outcome.what) == ("not allowed", "read ch99_doubling.py")
+
+
+def test_an_answer_forged_on_the_wire_cannot_be_read(run):
+    text = (
+        "import gc, os\nfrom multiprocessing.connection import Connection\n"
+        "def double(x):\n"
+        "    wires = [thing for thing in gc.get_objects() if isinstance(thing, Connection)]\n"
+        "    wires[-1].send_bytes(b'all right!')\n"
+        "    os._exit(0)\n"
+    )
+    assert run(text).problem == "garbled"
+
+
+def test_a_graded_chapter_survives_one_bad_exercise(runner, tmp_path):
+    checks = Path(__file__).parent.parent / "exercises" / "test_ch02_patches.py"
+    solution = (Path(__file__).parent.parent / "solutions" / "ch02_patches.py").read_text(encoding="utf-8")
+    (tmp_path / "ch02_patches.py").write_text(
+        solution.replace(
+            "    rows, columns = height // patch_size",
+            "    import os; os.abort()\n    rows, columns = height // patch_size",
+            1,
+        )
+    )
+    from grader.sandbox import load_file
+
+    exercises = load_file(checks, "checks_for_the_runner").EXERCISES
+    verdicts = {e.name: grade_exercise(e, checks, tmp_path, 0, runner).verdict for e in exercises}
+    assert "SIGABRT" in verdicts["patchify"].message
+    assert verdicts["unpatchify"].passed and verdicts["patch_of_pixel"].passed

@@ -1,0 +1,112 @@
+"""Proof of the graders: every known mistake is failed and called by its name, every right answer passes."""
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from grader.encoding import decode, encode
+from grader.exercise import Exercise
+from grader.grading import EXERCISES, all_checks
+from grader.judge import Verdict, judge
+from grader.runner import Outcome
+from grader.sandbox import load_file
+from grader.truth import Mistake, Variant, answers_of, live_truth, load_alternatives, load_solution, substitute
+
+SEEDS = (0, 1)
+CHAPTERS = {checks.stem.removeprefix("test_"): checks for checks in all_checks()}
+
+
+@cache
+def exercises_of(chapter: str) -> dict[str, Exercise]:
+    return {exercise.name: exercise for exercise in load_file(CHAPTERS[chapter], f"proof_of_{chapter}").EXERCISES}
+
+
+@cache
+def truth_of(chapter: str, name: str, seed: int):
+    return live_truth(exercises_of(chapter)[name], chapter, seed)
+
+
+def alternatives(kind: type) -> list:
+    return [
+        pytest.param(chapter, entry, id=f"{chapter}-{entry.name}")
+        for chapter in CHAPTERS
+        for entry in load_alternatives(chapter, kind)
+    ]
+
+
+def verdict_on(chapter: str, name: str, implementation, seed: int) -> Verdict:
+    """Judge an implementation that we trust, in this process."""
+    exercise = exercises_of(chapter)[name]
+    submission = substitute(load_solution(chapter), name, implementation)
+    arguments = decode(encode(exercise.cases(seed)))
+    try:
+        outcome = Outcome(answers=answers_of(exercise, submission, seed), arguments=arguments)
+    except Exception as error:
+        outcome = Outcome("error", f"{type(error).__name__}: {error}")
+    return judge(exercise, exercise.cases(seed), outcome, truth_of(chapter, name, seed))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("chapter", "entry"), alternatives(Mistake))
+def test_a_known_mistake_is_failed_and_named(chapter, entry, seed):
+    verdict = verdict_on(chapter, entry.exercise, entry.implementation, seed)
+    assert not verdict.passed
+    if verdict.mistake:
+        assert verdict.mistake == entry.name
+        assert entry.says in verdict.message
+    else:
+        assert "error" in verdict.message  # the mistake ends in an error of its own
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("chapter", "entry"), alternatives(Variant))
+def test_another_right_answer_passes(chapter, entry, seed):
+    verdict = verdict_on(chapter, entry.exercise, entry.implementation, seed)
+    assert verdict.passed, verdict.message
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_each_exercise_has_mistakes_and_another_right_answer(chapter):
+    for name in exercises_of(chapter):
+        assert sum(entry.exercise == name for entry in load_alternatives(chapter, Mistake)) >= 2, name
+        assert sum(entry.exercise == name for entry in load_alternatives(chapter, Variant)) >= 1, name
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_mistakes_belong_to_exercises_and_differ_from_each_other(chapter):
+    for entry in load_alternatives(chapter, Mistake):
+        assert entry.exercise in exercises_of(chapter)
+    names = [entry.name for entry in load_alternatives(chapter, Mistake)]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_cases_come_from_the_seed_alone_and_another_seed_gives_others(chapter):
+    for name, exercise in exercises_of(chapter).items():
+        answers = [answers_of(exercise, load_solution(chapter), seed) for seed in (0, 0, 1)]
+        assert repr(answers[0]) == repr(answers[1]), name
+        assert repr(answers[0]) != repr(answers[2]), name
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_stubs_and_solutions_have_the_same_signatures_and_opening_lines(chapter):
+    import ast
+
+    def definitions(path: Path) -> dict[str, tuple[str, str]]:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        return {
+            node.name: (
+                ast.unparse(node.args) if isinstance(node, ast.FunctionDef) else "",
+                (ast.get_docstring(node) or "").splitlines()[0],
+            )
+            for node in tree.body
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name in exercises_of(chapter)
+        }
+
+    stubs, solutions = (
+        definitions(EXERCISES / f"{chapter}.py"),
+        definitions(EXERCISES.parent / f"solutions/{chapter}.py"),
+    )
+    assert stubs == solutions
+    assert set(stubs) == set(exercises_of(chapter))
