@@ -2,17 +2,19 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from grader.exercise import Exercise
 from grader.judge import Verdict, judge
 from grader.runner import Runner
 from grader.sandbox import load_file
-from grader.truth import live_truth
+from grader.truth import Truth, live_truth, recorded_truth
 
 ROOT = Path(__file__).parent.parent
 EXERCISES = ROOT / "exercises"
 SOLUTIONS = ROOT / "solutions"
+EXPECTED = EXERCISES / "expected"  # in a student's copy, which has no solutions
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,21 @@ def grade_exercise(exercise: Exercise, checks: Path, submissions: Path, seed: in
     """
     chapter = checks.stem.removeprefix("test_")
     outcome = runner.run(exercise, submissions / f"{chapter}.py", checks, seed, SOLUTIONS)
-    verdict = judge(exercise, exercise.cases(seed), outcome, live_truth(exercise, chapter, seed))
+    verdict = judge(exercise, exercise.cases(seed), outcome, find_truth(exercise, chapter, seed))
     return Result(chapter, exercise, verdict, seed, outcome.printed)
+
+
+def find_truth(exercise: Exercise, chapter: str, seed: int) -> Truth:
+    """From the solutions, or from the record where there are none."""
+    if (SOLUTIONS / f"{chapter}.py").is_file():
+        return live_truth(exercise, chapter, seed)
+    return recorded_truth(exercise, seed, EXPECTED / f"{chapter}.answers")
+
+
+@cache
+def load_exercises(checks: Path) -> list[Exercise]:
+    """The exercises that a file of checks defines."""
+    return load_file(checks, f"checks_of_{checks.stem}").EXERCISES
 
 
 def all_checks() -> list[Path]:
@@ -51,5 +66,5 @@ def all_checks() -> list[Path]:
 def grade_folder(submissions: Path, seed: int, runner: Runner) -> Iterator[Result]:
     """Grade every exercise of the course from the files in one folder."""
     for checks in all_checks():
-        for exercise in load_file(checks, f"checks_of_{checks.stem}").EXERCISES:
+        for exercise in load_exercises(checks):
             yield grade_exercise(exercise, checks, submissions, seed, runner)

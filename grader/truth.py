@@ -1,12 +1,15 @@
-"""Where right answers come from: the solutions, run on the same cases as the submission.
+"""Where right answers come from: the solutions, run on the same cases as the submission, or a record of that.
 
 `solutions/ch02_patches.py` has the reference for `exercises/ch02_patches.py`, and `solutions/mistakes/ch02_patches.py`
-has wrong implementations of the same exercises, each with what to say to who wrote it, and other right ones.
+has wrong implementations of the same exercises, each with what to say to who wrote it, and other right ones. Who has
+no solutions (students, see `grader/release.py`) has their answers to a few seeds in `exercises/expected/`.
 """
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -69,6 +72,7 @@ def answers_of(exercise: Exercise, submission: Any, seed: int) -> list[Any]:
     return [decode(encode(exercise.run(submission, case))) for case in exercise.cases(seed)]
 
 
+@cache
 def live_truth(exercise: Exercise, chapter: str, seed: int) -> Truth:
     """Run the reference and the known mistakes. A mistake that ends in an error has no answers, and is left out."""
     solution = load_solution(chapter)
@@ -81,3 +85,30 @@ def live_truth(exercise: Exercise, chapter: str, seed: int) -> Truth:
                 continue
             known.append(KnownMistake(entry.name, entry.says, answers))
     return Truth(answers_of(exercise, solution, seed), known)
+
+
+def record_truth(exercises: Sequence[Exercise], chapter: str, seeds: Sequence[int], path: Path):
+    """Write what `live_truth` gives for some seeds into a file, as numbers and no code."""
+    record = {}
+    for seed in seeds:
+        for exercise in exercises:
+            truth = live_truth(exercise, chapter, seed)
+            mistakes = [(mistake.name, mistake.says, mistake.answers) for mistake in truth.mistakes]
+            record[f"{exercise.name} {seed}"] = {"answers": truth.answers, "mistakes": mistakes}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(encode(record))
+
+
+@cache
+def recorded_truth(exercise: Exercise, seed: int, path: Path) -> Truth:
+    """Read it back.
+
+    Raises:
+        ValueError: the seed is not among those recorded.
+    """
+    record = decode(path.read_bytes())
+    seeds = sorted({int(key.split()[1]) for key in record})
+    if seed not in seeds:
+        raise ValueError(f"expected answers are recorded for --grader-seed {seeds}, not for {seed}")
+    entry = record[f"{exercise.name} {seed}"]
+    return Truth(entry["answers"], [KnownMistake(*mistake) for mistake in entry["mistakes"]])

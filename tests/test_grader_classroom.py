@@ -1,0 +1,87 @@
+"""Grading a class: one line for each student, whatever is in their folders."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from grader import classroom
+from grader.classroom import columns, grade_class, main
+from grader.grading import EXERCISES, SOLUTIONS, all_checks, load_exercises
+
+CHAPTER = all_checks()[0].stem.removeprefix("test_")
+ALL_POINTS = sum(exercise.points for checks in all_checks() for exercise in load_exercises(checks))
+
+
+def hand_in(folder: Path, source: Path):
+    folder.mkdir(parents=True)
+    for path in source.glob("ch*.py"):
+        (folder / path.name).write_bytes(path.read_bytes())
+
+
+@pytest.fixture(scope="module")
+def graded(tmp_path_factory):
+    """Four students: all right, nothing done, a mischievous one, an empty folder."""
+    root = tmp_path_factory.mktemp("class")
+    submissions, output, reports = root / "submissions", root / "grades.csv", root / "reports"
+    hand_in(submissions / "ada" / "work" / "exercises", SOLUTIONS)
+    hand_in(submissions / "bob", EXERCISES)
+    hand_in(submissions / "eve", SOLUTIONS)
+    (submissions / "eve" / f"{CHAPTER}.py").write_text("import os\nos._exit(0)\n")
+    (submissions / "eve" / "conftest.py").write_text("raise SystemExit\n")
+    (submissions / "eve" / f"test_{CHAPTER}.py").write_text("EXERCISES = []\n")
+    (submissions / "eve" / "grader").mkdir()
+    (submissions / "eve" / "grader" / "__init__.py").write_text("raise SystemExit\n")
+    (submissions / "zoe").mkdir()
+    grade_class(submissions, output, seed=5, jobs=2, reports=reports)
+    return submissions, output, reports
+
+
+def rows(output: Path) -> dict[str, dict[str, str]]:
+    with open(output, newline="", encoding="utf-8") as file:
+        return {row["student"]: row for row in csv.DictReader(file)}
+
+
+def test_each_student_has_a_line_with_a_column_for_each_exercise(graded):
+    table = rows(graded[1])
+    assert sorted(table) == ["ada", "bob", "eve", "zoe"]
+    assert list(table["ada"]) == columns()
+
+
+def test_points_are_those_of_the_exercises_that_are_right(graded):
+    points = {student: int(row["points"]) for student, row in rows(graded[1]).items()}
+    chapter_points = sum(exercise.points for exercise in load_exercises(all_checks()[0]))
+    assert points == {"ada": ALL_POINTS, "bob": 0, "eve": ALL_POINTS - chapter_points, "zoe": 0}
+    for row in rows(graded[1]).values():
+        assert int(row["points"]) == sum(int(value) for name, value in row.items() if "/" in name)
+
+
+def test_what_is_wrong_is_in_each_student_s_report(graded):
+    reports = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in graded[2].iterdir()}
+    assert sorted(reports) == ["ada", "bob", "eve", "zoe"]
+    assert reports["ada"]["score"] == ALL_POINTS
+    assert {test["output"] for test in reports["bob"]["tests"]} == {"not written yet"}
+    assert "brought the Python process down" in reports["eve"]["tests"][0]["output"]
+
+
+def test_who_is_graded_already_is_not_graded_again(graded, monkeypatch):
+    submissions, output, _ = graded
+    before = output.read_text(encoding="utf-8")
+    monkeypatch.setattr(classroom, "grade_student", lambda *_: pytest.fail("graded again"))
+    grade_class(submissions, output, seed=5, jobs=1)
+    assert output.read_text(encoding="utf-8") == before
+
+
+def test_a_table_of_another_course_is_left_alone(tmp_path):
+    output = tmp_path / "grades.csv"
+    output.write_text("student,points\nada,3\n", encoding="utf-8")
+    (tmp_path / "submissions").mkdir()
+    with pytest.raises(SystemExit, match="has other columns"):
+        main([str(tmp_path / "submissions"), "--output", str(output)])
+    assert output.read_text(encoding="utf-8") == "student,points\nada,3\n"
+
+
+def test_a_folder_that_is_not_there_is_said(tmp_path):
+    with pytest.raises(SystemExit, match="is not a folder"):
+        main([str(tmp_path / "nowhere")])
