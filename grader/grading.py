@@ -7,14 +7,10 @@ from pathlib import Path
 
 from grader.exercise import Exercise
 from grader.judge import Verdict, judge
+from grader.places import EXERCISES, EXPECTED, SOLUTIONS
 from grader.runner import Runner
 from grader.sandbox import load_file
 from grader.truth import Truth, live_truth, recorded_truth
-
-ROOT = Path(__file__).parent.parent
-EXERCISES = ROOT / "exercises"
-SOLUTIONS = ROOT / "solutions"
-EXPECTED = EXERCISES / "expected"  # in a student's copy, which has no solutions
 
 
 @dataclass(frozen=True)

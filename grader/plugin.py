@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from grader.exercise import Exercise
-from grader.grading import EXERCISES, grade_exercise
+from grader.grading import grade_exercise
+from grader.places import EXERCISES
 from grader.reports import table, write_gradescope
 from grader.runner import Runner
 

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
-from grader.grading import Result
+from grader.grading import Result, all_checks, grade_exercise, load_exercises
+from grader.places import EXERCISES
+from grader.runner import Runner
 
 _WIDTH = 100
 
@@ -32,6 +34,16 @@ def table(results: Sequence[Result]) -> str:
                 lines.append(f"{indent}printed: {result.printed.strip()[:200]!r}")
     earned, possible = (sum(values) for values in zip(*((r.points, r.exercise.points) for r in results), strict=True))
     return "\n".join([*lines, "", f"{earned} of {possible} points"])
+
+
+def grade_chapter(chapter: str, seed: int = 0):
+    """Grade what you wrote in `exercises/` for a chapter, such as "ch02_patches", and print the table."""
+    checks, runner = EXERCISES / f"test_{chapter}.py", Runner()
+    if not checks.is_file():
+        chapters = [path.stem.removeprefix("test_") for path in all_checks()]
+        raise ValueError(f"there are no exercises for {chapter!r}: choose one of {', '.join(chapters)}")
+    results = [grade_exercise(exercise, checks, EXERCISES, seed, runner) for exercise in load_exercises(checks)]
+    print(table(results))
 
 
 def write_gradescope(results: Sequence[Result], path: Path):

@@ -6,6 +6,7 @@ no solutions (students, see `grader/release.py`) has their answers to a few seed
 """
 
 import importlib
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +17,7 @@ from typing import Any
 from grader.encoding import decode, encode
 from grader.exercise import Exercise
 from grader.judge import KnownMistake, Truth
+from grader.places import ROOT
 
 
 @dataclass(frozen=True)
@@ -53,13 +55,19 @@ def variant(exercise: str) -> Callable[[Any], Variant]:
 
 def load_solution(chapter: str) -> ModuleType:
     """The reference of a chapter, such as "ch02_patches"."""
-    return importlib.import_module(f"solutions.{chapter}")
+    return _import(f"solutions.{chapter}")
 
 
 def load_alternatives(chapter: str, kind: type) -> list[Any]:
     """The chapter's mistakes (`kind` is Mistake) or other right answers (Variant), in the order of the file."""
-    module = importlib.import_module(f"solutions.mistakes.{chapter}")
+    module = _import(f"solutions.mistakes.{chapter}")
     return [value for value in vars(module).values() if isinstance(value, kind)]
+
+
+def _import(name: str) -> ModuleType:
+    if str(ROOT) not in sys.path:  # in a notebook the working folder is another
+        sys.path.append(str(ROOT))
+    return importlib.import_module(name)
 
 
 def substitute(solution: ModuleType, exercise: str, implementation: Any) -> SimpleNamespace:

@@ -8,7 +8,8 @@ import pytest
 
 from grader import classroom
 from grader.classroom import columns, grade_class, main
-from grader.grading import EXERCISES, SOLUTIONS, all_checks, load_exercises
+from grader.grading import all_checks, load_exercises
+from grader.places import EXERCISES, SOLUTIONS
 
 CHAPTER = all_checks()[0].stem.removeprefix("test_")
 ALL_POINTS = sum(exercise.points for checks in all_checks() for exercise in load_exercises(checks))

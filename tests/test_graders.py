@@ -7,8 +7,9 @@ import pytest
 
 from grader.encoding import decode, encode
 from grader.exercise import Exercise
-from grader.grading import EXERCISES, all_checks
+from grader.grading import all_checks
 from grader.judge import Verdict, judge
+from grader.places import EXERCISES, SOLUTIONS
 from grader.runner import Outcome
 from grader.sandbox import load_file
 from grader.truth import Mistake, Variant, answers_of, live_truth, load_alternatives, load_solution, substitute
@@ -106,7 +107,7 @@ def test_stubs_and_solutions_have_the_same_signatures_and_opening_lines(chapter)
 
     stubs, solutions = (
         definitions(EXERCISES / f"{chapter}.py"),
-        definitions(EXERCISES.parent / f"solutions/{chapter}.py"),
+        definitions(SOLUTIONS / f"{chapter}.py"),
     )
     assert stubs == solutions
     assert set(stubs) == set(exercises_of(chapter))

@@ -7,7 +7,8 @@ command makes book/chNN_name.ipynb of it, executed, with its outputs.
     --refresh   write the package's own definitions into the cells that show them
 
 A cell tagged `from:vlm.siglip.SiglipAttention` shows that definition. `--check` compares the two as syntax
-trees, docstrings aside, so what a chapter shows is what the package runs.
+trees, docstrings aside, so what a chapter shows is what the package runs. A cell tagged `live` has sliders, which do
+nothing on a page: what it shows is not kept.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from nbclient import NotebookClient
 
 BOOK = Path(__file__).resolve().parent.parent / "book"
 TAG = "from:"
+LIVE = "live"  # a cell that shows something only while a kernel runs: its output is not kept
 KEPT_METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -50,6 +52,8 @@ def execute(path: Path) -> Path:
     notebook.metadata = nbformat.from_dict(KEPT_METADATA)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # times of day
+        if LIVE in cell.metadata.get("tags", []):
+            cell.outputs = []
     target = path.with_suffix(".ipynb")
     partial = target.with_name(target.name + ".partial")
     partial.write_text(nbformat.writes(notebook, version=4) + "\n", encoding="utf-8")

@@ -1,0 +1,405 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # How does a picture become a list of vectors? From pixels to patches
+#
+# A transformer reads a sequence of vectors. A picture is not a sequence, and its pixels are not vectors of the right
+# width. In this chapter you build the layer that stands between them. It cuts the picture into patches, makes one
+# vector of each, and adds to each vector a note of where its patch was.
+#
+# At the end you will be able to
+#
+# - cut a picture into patches and put it together again, without mixing up an axis;
+# - say why a convolution with a stride as large as its kernel is nothing but a linear layer on patches;
+# - read a trained model's filters, and see what its learned positions know about the grid;
+# - write `SiglipVisionEmbeddings`, the first layer of PaliGemma, as the package has it.
+#
+# It takes about 40 minutes. The picture shows where we are going: 64 patches, and one vector for each.
+
+# %% mystnb={"image": {"alt": "Left: a toy scene, cut into 8 by 8 patches with gaps between them. Right: a matrix with 64 rows and 192 columns."}, "figure": {"caption": "Left, what goes in: the patches of one picture. Right, what comes out of the trained model's first layer: one row of 192 numbers for each patch, in reading order.", "name": "fig-ch02-goal"}} tags=["hide-input"]
+import matplotlib.pyplot as plt
+import torch
+from torch import Tensor, nn
+from vlm.config import SiglipVisionConfig
+from vlm.image_processing import process_images
+from vlm.loader import load_model
+from vlm.toybox import CHECKPOINT_DIRECTORY
+from vlm.toybox.examples import example_image
+
+torch.set_grad_enabled(False)  # nothing is trained in this chapter
+
+model = load_model(CHECKPOINT_DIRECTORY)
+config = model.config.vision_config
+trained = model.vision_tower.vision_model.embeddings
+image = example_image(0)
+pixel_values = process_images([image], config.image_size)  # [B, C, H, W]
+
+fig = plt.figure(figsize=(7.4, 3.4), layout="constrained")
+left, right = fig.subfigures(1, 2)
+for patch, ax in enumerate(left.subplots(8, 8).flat):
+    y, x = divmod(patch, 8)
+    ax.imshow(image.crop((x * 14, y * 14, x * 14 + 14, y * 14 + 14)))
+    ax.axis("off")
+ax = right.subplots()
+layer = ax.imshow(trained(pixel_values)[0], cmap="cividis", vmin=-3, vmax=3, aspect="auto")
+ax.set(xlabel="number in the vector", ylabel="patch")
+right.colorbar(layer, label="value")
+plt.show()
+
+# %% [markdown]
+# ## Why patches
+#
+# The simplest sequence would be the pixels themselves, one after another. Then a picture of 224 by 224 would be a
+# sequence of 50,176. In a transformer every place looks at every other, so the work grows with the square of the length.
+# Patches of 14 by 14 make the sequence 196 times shorter, and the table of who looks at whom 196² times smaller.
+
+# %%
+for size in (112, 224, 448, 896):
+    pixels, patches = size**2, (size // 14) ** 2
+    print(
+        f"{size:4} px: {pixels:>7,} pixels, {patches:>5,} patches, {patches**2:>12,} pairs of patches"
+    )
+
+# %% [markdown]
+# ## Cutting
+#
+# Here is a picture small enough to check by eye: one channel, 4 rows, 6 columns, the pixels numbered in reading order.
+# With patches of 2 by 2 there are 2 rows of 3 patches. The first patch should hold 0, 1, 6, 7.
+
+# %%
+P = 2
+small = torch.arange(24).reshape(1, 1, 4, 6)  # [B, C, H, W]
+print(small[0, 0])
+
+# %% [markdown]
+# The first idea is to reshape. There are 24 numbers, and we want 6 patches of 4. Before you run the next cell: what will be
+# in the first row?
+
+# %%
+print(small.reshape(1, 6, P * P)[0])
+
+# %% [markdown]
+# `reshape` never moves a number. It reads them in the order in which they lie in memory, and that is row by row through the
+# whole picture. So the first "patch" is a strip, 0 1 2 3. The shape is right and the content is wrong, which makes this
+# the most common mistake with patches: nothing fails, the model trains, and it is bad.
+#
+# What helps is to name every axis first. A row number y in the picture is *two* numbers: which row of patches it is in, and
+# which row inside that patch, y = (row of patches) · P + (row inside). The same holds for columns. Splitting an axis into
+# two like this moves nothing, so `reshape` may do it.
+
+# %%
+B, C, H, W = small.shape
+split = small.reshape(B, C, H // P, P, W // P, P)  # [B, C, H/P, P, W/P, P]
+print(list(split.shape))
+
+# %% [markdown]
+# Now move the axes, so that the two that count patches come first, and those that lie inside a patch come last. This
+# is the step that was missing. `permute` takes the old numbers of the axes in their new order.
+
+# %%
+moved = split.permute(0, 2, 4, 1, 3, 5)  # [B, H/P, W/P, C, P, P]
+patches = moved.reshape(B, (H // P) * (W // P), C * P * P)  # [B, N, C * P * P]
+print(patches[0])
+assert patches[0, 0].tolist() == [0, 1, 6, 7]  # as we wanted it
+assert patches[0, 4].tolist() == [14, 15, 20, 21]  # the second row of patches, in its middle
+
+# %% [markdown]
+# Why do the channels come before the rows inside a patch, and not after? Nothing forces it. But PyTorch's convolution has its
+# filters as `[D, C, P, P]`, and we want ours to be laid out in the same way: you will see why in a moment.
+#
+# You will write this as a function, `patchify`, in the exercises. Below, PyTorch's own `unfold` does the same work.
+# It gives the patches as columns, so the last two axes have to be exchanged.
+
+
+# %%
+def patchify_v1(pixel_values: Tensor, patch_size: int) -> Tensor:
+    """[B, C, H, W] -> [B, N, C * P * P], by PyTorch."""
+    columns = nn.functional.unfold(
+        pixel_values, patch_size, stride=patch_size
+    )  # [B, C * P * P, N]
+    return columns.transpose(1, 2)  # [B, N, C * P * P]
+
+
+assert torch.equal(patchify_v1(small.float(), P), patches.float())
+
+# %% [markdown]
+# ## A vector for each patch
+#
+# A patch of our pictures has 3 · 14 · 14 = 588 numbers. The model wants D = 192. The simplest way from 588 numbers to 192 is a
+# linear layer: 192 weighted sums. Each has its own 588 weights, which lie on the patch like a small picture, a *filter*.
+# Its sum is large where the patch resembles the filter.
+
+# %%
+pixels_of_patches = patchify_v1(pixel_values, config.patch_size)  # [B, N, 588]
+weight, bias = trained.patch_embedding.weight, trained.patch_embedding.bias  # [D, C, P, P], [D]
+by_matrix = pixels_of_patches @ weight.flatten(1).T + bias  # [B, N, D]
+print(
+    "filters",
+    list(weight.shape),
+    " patches",
+    list(pixels_of_patches.shape),
+    " vectors",
+    list(by_matrix.shape),
+)
+
+# %% [markdown]
+# `weight.flatten(1)` lays each filter out as a row of 588 numbers: channels first, then rows, then columns. That is the
+# layout of our patches, and now you see why it had to be.
+#
+# The weights have the shape of a convolution's, since that is how the model calls it. A convolution slides each filter over
+# the picture, `stride` pixels at a time, and takes the weighted sum at each stop. If the stride is as large as the filter, the
+# stops do not overlap: they *are* the patches. So the convolution and the linear layer must give the same numbers.
+
+# %%
+by_convolution = trained.patch_embedding(pixel_values)  # [B, D, H/P, W/P]
+print(list(by_convolution.shape))
+by_convolution = by_convolution.flatten(2).transpose(1, 2)  # [B, N, D]
+print("largest difference below 1e-4:", bool((by_convolution - by_matrix).abs().max() < 1e-4))
+assert torch.allclose(by_convolution, by_matrix, atol=1e-4)
+
+# %% [markdown]
+# They do. The convolution leaves its result as a grid, with D in front, so the grid has to be flattened and its axes
+# exchanged. Forget the `transpose`, and you get a matrix of 192 rows where each row is a filter and not a patch.
+#
+# What do the filters look for? Here are the 40 strongest of the trained model, as the small pictures that they are.
+
+# %% mystnb={"image": {"alt": "Forty small coloured squares. Many are smooth: a colour on one side and its opposite on the other. Some are one colour all over, a few have finer structure."}, "figure": {"caption": "The 40 filters with the largest weights, each scaled to its own range. Most are broad: a colour against its opposite, left against right, top against bottom. A toy is known by its colours and edges.", "name": "fig-ch02-filters"}} tags=["hide-input"]
+strongest = weight.flatten(1).norm(dim=1).argsort(descending=True)[:40]
+fig, axes = plt.subplots(4, 10, figsize=(7.4, 3.1), layout="constrained")
+for ax, index in zip(axes.flat, strongest):
+    filter_ = weight[index] / weight[index].abs().max()  # [C, P, P], -1..1
+    ax.imshow((filter_ / 2 + 0.5).movedim(0, -1))
+    ax.axis("off")
+plt.show()
+
+# %% [markdown]
+# You can also ask of one filter where in the picture it answers. The slider below chooses a filter, if you run the notebook; on
+# the page you see one.
+
+
+# %% mystnb={"image": {"alt": "Three panels: the scene, one filter enlarged, and an 8 by 8 map of its answers, positive and negative."}, "figure": {"caption": "One filter, and how strongly it answers in each patch. Blue is a negative answer: the patch is the filter's opposite.", "name": "fig-ch02-response"}}
+def show_filter(number: int = 0):
+    """The picture, the filter of that rank, and its answer in each patch."""
+    index = strongest[number]
+    fig, axes = plt.subplots(1, 3, figsize=(7.4, 2.6), layout="constrained")
+    axes[0].imshow(image)
+    axes[1].imshow((weight[index] / weight[index].abs().max() / 2 + 0.5).movedim(0, -1))
+    answers = by_matrix[0, :, index].reshape(8, 8)  # [H/P, W/P]
+    largest = answers.abs().max()
+    layer = axes[2].imshow(answers, cmap="RdBu_r", vmin=-largest, vmax=largest)
+    for ax, title in zip(axes, ("picture", f"filter {int(index)}", "answers")):
+        ax.set(xticks=[], yticks=[], title=title)
+    fig.colorbar(layer, ax=axes[2], shrink=0.8, label="weighted sum")
+    plt.show()
+
+
+show_filter(0)
+
+# %% tags=["live", "nbval-ignore-output"]
+from ipywidgets import IntSlider, interact
+
+interact(show_filter, number=IntSlider(value=0, min=0, max=39, description="filter"))
+# %% [markdown]
+# ## Where a patch was
+#
+# One thing is lost. Attention, which comes next, treats its input as a set: exchange two rows, and the output has the
+# same two rows exchanged. Then "a cat on the left" and "a cat on the right" are the same picture. Each vector has to say where
+# its patch was.
+#
+# SigLIP adds to the vector of patch n a vector that belongs to the place n, and learns those vectors like any other weight.
+# There are N of them. Nothing tells the model that place 9 is below place 1: on our grid with 8 columns it is
+# one row down, but the model sees 64 unrelated places. Whatever it knows about the grid it has found out in training.
+# Before you look: with which other places will the vector of one place be most similar?
+
+# %% mystnb={"image": {"alt": "An 8 by 8 arrangement of small 8 by 8 maps. In each map the place itself is brightest, its neighbours are brighter than the rest, often along its row and column."}, "figure": {"caption": "Each small map is one place: its vector's similarity to the vectors of all 64 places. Neighbours are alike. The model was never told that there is a grid.", "name": "fig-ch02-positions"}} tags=["hide-input"]
+positions = trained.position_embedding.weight  # [N, D]
+centred = positions - positions.mean(0)
+similarity = torch.cosine_similarity(centred[:, None], centred[None], dim=-1)  # [N, N]
+fig, axes = plt.subplots(8, 8, figsize=(6.4, 6.4), layout="constrained")
+for place, ax in enumerate(axes.flat):
+    layer = ax.imshow(similarity[place].reshape(8, 8), cmap="cividis", vmin=-0.4, vmax=1)
+    ax.set(xticks=[], yticks=[])
+fig.supxlabel("column of the place")
+fig.supylabel("row of the place")
+fig.colorbar(layer, ax=axes, shrink=0.6, label="cosine similarity")
+plt.show()
+
+# %% [markdown]
+# We can put a number to it: how similar are places that are so many steps apart?
+
+# %%
+row, column = torch.arange(64) // 8, torch.arange(64) % 8  # each [N]
+steps = (row[:, None] - row).abs() + (column[:, None] - column).abs()  # [N, N]
+for distance in (1, 2, 4, 8):
+    print(
+        f"{distance} steps apart: mean similarity {similarity[steps == distance].mean():+.2f}"
+    )
+
+# %% [markdown]
+# There is a price. The model has 64 places and no more. A larger picture, with more patches, has no vectors for its new
+# places. That is why PaliGemma comes in three sizes, 224, 448 and 896 pixels: three checkpoints, whose position vectors were
+# stretched and trained further (arXiv 2407.07726, section 3.2). It is also why the processor squeezes every picture to a square.
+#
+# ## The layer
+#
+# Put together, this is the package's first layer, all of it.
+
+
+# %% tags=["from:vlm.siglip.SiglipVisionEmbeddings"]
+class SiglipVisionEmbeddings(nn.Module):
+    """Cuts the picture into patches, projects each, and adds a learned vector for its place."""
+
+    def __init__(self, config: SiglipVisionConfig):
+        super().__init__()
+        self.patch_embedding = nn.Conv2d(
+            config.num_channels,
+            config.hidden_size,
+            kernel_size=config.patch_size,
+            stride=config.patch_size,
+        )
+        self.position_embedding = nn.Embedding(config.num_image_tokens, config.hidden_size)
+
+    def forward(self, pixel_values: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, N, D], patches in reading order."""
+        patches = self.patch_embedding(pixel_values)  # [B, D, H/P, W/P]
+        patches = patches.flatten(2).transpose(1, 2)  # [B, N, D]
+        return patches + self.position_embedding.weight
+
+
+# %% [markdown]
+# Check it three times: against our own arithmetic, against the shipped model, and against the layer in Hugging Face's
+# *transformers*, with the trained weights in all of them.
+
+# %%
+from transformers import SiglipVisionConfig as ReferenceConfig
+from transformers.models.siglip.modeling_siglip import SiglipVisionEmbeddings as Reference
+
+ours = SiglipVisionEmbeddings(config)
+ours.load_state_dict(trained.state_dict())
+vectors = ours(pixel_values)  # [B, N, D]
+assert torch.allclose(vectors, by_matrix + positions, atol=1e-4)
+assert torch.equal(vectors, trained(pixel_values))
+
+reference = Reference(ReferenceConfig(hidden_size=192, image_size=112, patch_size=14))
+reference.load_state_dict(
+    trained.state_dict(), strict=False
+)  # it also keeps a list 0, 1, 2 ...
+difference = (reference(pixel_values) - vectors).abs().max().item()
+assert difference < 1e-5
+print("vectors", list(vectors.shape), " the reference agrees:", difference < 1e-5)
+
+# %% [markdown]
+# ## Exercises
+#
+# Open `exercises/ch02_patches.py`, write the four functions, and grade them, here or in a terminal:
+#
+# ```text
+# pytest exercises/test_ch02_patches.py
+# ```
+#
+# Each exercise is graded on random pictures of several shapes, not square ones among them. If you have made a mistake
+# that others have made before you, the table says which.
+#
+# ### `patchify` (2 points, 10 minutes)
+#
+# Pictures in, patches out, as in the section on cutting, but for any batch, any number of channels and any height and width.
+# `unfold` is allowed; try it without.
+#
+# ```{admonition} Hint 1: what to think about
+# :class: dropdown
+# Write the shapes down first: what you have, what you want, and the shape with all six axes named between them.
+# ```
+# ```{admonition} Hint 2: which step
+# :class: dropdown
+# Split two axes with `reshape`, move axes with `permute`, join axes with a second `reshape`. Only the middle one moves numbers.
+# ```
+# ```{admonition} Hint 3: almost the line
+# :class: dropdown
+# After the split the axes are B, C, row of patches, row inside, column of patches, column inside. You want B, row of patches,
+# column of patches, C, row inside, column inside.
+# ```
+# ````{admonition} Solution
+# :class: dropdown
+# ```{literalinclude} ../solutions/ch02_patches.py
+# :pyobject: patchify
+# ```
+# ````
+#
+# ### `unpatchify` (2 points, 10 minutes)
+#
+# The way back. It needs the height and width, since 12 patches may be 3 rows of 4 or 4 rows of 3.
+#
+# ```{admonition} Hint 1: what to think about
+# :class: dropdown
+# Go the way of `patchify` backwards, one step at a time. The inverse of a split is a join; the inverse of a permutation is
+# another permutation.
+# ```
+# ```{admonition} Hint 2: which step
+# :class: dropdown
+# Split the patches' axis into rows and columns, and the last axis into C, P and P. Where does each of the six axes have to go?
+# ```
+# ````{admonition} Solution
+# :class: dropdown
+# ```{literalinclude} ../solutions/ch02_patches.py
+# :pyobject: unpatchify
+# ```
+# ````
+#
+# ### `embed_patches` (2 points, 5 minutes)
+#
+# One vector for each patch, without a convolution. `torch`'s convolutions and `unfold` refuse to work in this exercise.
+#
+# ```{admonition} Hint 1: what to think about
+# :class: dropdown
+# You have the patches from the first exercise. What shape must the filters have, so that one matrix product gives [B, N, D]?
+# ```
+# ```{admonition} Hint 2: almost the line
+# :class: dropdown
+# `weight.flatten(1)` is [D, C · P · P]. A product of [B, N, C · P · P] with its transpose is [B, N, D].
+# ```
+# ````{admonition} Solution
+# :class: dropdown
+# ```{literalinclude} ../solutions/ch02_patches.py
+# :pyobject: embed_patches
+# ```
+# ````
+#
+# ### `patch_of_pixel` (1 point, 5 minutes)
+#
+# In which patch is a pixel? You need it whenever you want to know which image token saw a thing.
+#
+# ```{admonition} Hint
+# :class: dropdown
+# First the row and the column of the patch, by whole-number division. Then: how many patches are in the rows above it?
+# ```
+# ````{admonition} Solution
+# :class: dropdown
+# ```{literalinclude} ../solutions/ch02_patches.py
+# :pyobject: patch_of_pixel
+# ```
+# ````
+
+# %% tags=["nbval-ignore-output"]
+from grader import grade_chapter
+
+grade_chapter("ch02_patches")
+
+# %% [markdown]
+# ## Summary
+#
+# A picture `[B, C, H, W]` becomes `[B, N, D]`. Splitting and joining axes moves no number; only a permutation does, and without it
+# the patches are strips. A convolution whose stride is its kernel size is a linear layer on patches, if filters and patches are laid
+# out alike. Each vector gets a learned vector for its place, because what follows cannot see order; the grid itself has to be
+# found out in training, and it is. In PaliGemma the same layer makes 256 vectors of 1,152 numbers of a picture of 224 pixels.
+#
+# The vectors do not know of each other yet. In the next chapter they begin to look.
