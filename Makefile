@@ -1,6 +1,6 @@
 # Every target sets up its own environment in .venv; you need Python 3.11 or newer, pip and make.
 .DEFAULT_GOAL := help
-.PHONY: help setup book test demo lab train bench lint format notebooks clean
+.PHONY: help setup book test demo lab train bench release lint format notebooks clean
 
 PYTHON ?= python3
 PY := .venv/bin/python
@@ -8,11 +8,12 @@ READY := .venv/ready
 
 help:
 	@echo "make book       execute every chapter, build the web pages, print where they are"
-	@echo "make test       unit tests, then every chapter as a regression test"
+	@echo "make test       unit tests, every chapter as a regression test, the solutions of all exercises"
 	@echo "make demo       the shipped model captions, answers and draws boxes (demo.png)"
 	@echo "make lab        open the chapters in JupyterLab"
 	@echo "make train      train the Toybox model from nothing (into runs/)"
 	@echo "make bench      this package beside transformers: seconds and tokens per second"
+	@echo "make release    the students' copy, without solutions (into release/)"
 	@echo "make lint       style of the code"
 	@echo "make format     put the code into that style"
 	@echo "make notebooks  make and execute the notebooks anew from book/*.py"
@@ -28,10 +29,12 @@ book: $(READY)
 	@$(PY) tools/build_book.py
 
 test: $(READY)
-	@echo "== 1 of 2: unit tests"
+	@echo "== 1 of 3: unit tests"
 	@$(PY) -m pytest tests
-	@echo "== 2 of 2: every chapter runs and gives what is printed in it"
+	@echo "== 2 of 3: every chapter runs and gives what is printed in it"
 	@$(PY) -m pytest --nbval --nbval-current-env -p no:warnings book
+	@echo "== 3 of 3: the graders pass the solutions"
+	@$(PY) -m pytest exercises --impl solutions
 
 demo: $(READY)
 	@$(PY) -m vlm.demo
@@ -44,6 +47,9 @@ train: $(READY)
 
 bench: $(READY)
 	@$(PY) -m vlm.bench
+
+release: $(READY)
+	@$(PY) -m grader.release
 
 lint: $(READY)
 	@$(PY) -m ruff check .

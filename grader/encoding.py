@@ -49,9 +49,9 @@ def decode(data: bytes) -> Any:
 
 
 def _to_json(value: Any, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(value, Meta) or (isinstance(value, Tensor) and value.is_meta):
+        return {"meta": list(value.shape), "dtype": str(value.dtype).removeprefix("torch.")}
     if isinstance(value, Tensor):
-        if value.is_meta:
-            return {"meta": list(value.shape), "dtype": str(value.dtype).removeprefix("torch.")}
         tensors[str(len(tensors))] = value.detach().cpu().clone().contiguous()
         return {"tensor": str(len(tensors) - 1)}
     if isinstance(value, float) and not isinstance(value, bool):
