@@ -1,5 +1,6 @@
 """Values to bytes and back, without pickle: a submission's answers are read by a process that must not trust them."""
 
+import contextlib
 import json
 import struct
 from dataclasses import dataclass
@@ -33,6 +34,16 @@ def encode(value: Any) -> bytes:
     if sum(tensor.nbytes for tensor in tensors.values()) + len(text) > MAX_BYTES:
         raise ValueError("what was returned is larger than 256 MB")
     return struct.pack("<Q", len(text)) + text + save(tensors)
+
+
+def encodable_part(case: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a case that can be encoded: a config among them cannot, and is never changed."""
+    part = {}
+    for name, value in case.items():
+        with contextlib.suppress(TypeError):
+            encode(value)
+            part[name] = value
+    return part
 
 
 def decode(data: bytes) -> Any:

@@ -45,7 +45,7 @@ class Runner:
         can_fork = sys.platform == "linux"
         self.context = multiprocessing.get_context("forkserver" if can_fork else "spawn")
         if can_fork:
-            self.context.set_forkserver_preload(["torch", "safetensors.torch", "pytest", "grader.sandbox"])
+            self.context.set_forkserver_preload(["torch", "safetensors.torch", "pytest", "grader.sandbox", "vlm"])
 
     def run(self, exercise: Exercise, submission: Path, checks: Path, seed: int, solutions: Path) -> Outcome:
         """Run one exercise.

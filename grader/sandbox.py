@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from grader.encoding import encode
+from grader.encoding import encodable_part, encode
 from grader.exercise import Case, Exercise
 
 MEMORY_BYTES = 4 * 1024**3  # more than the process has when it starts
@@ -111,7 +111,7 @@ def run(exercise: Exercise, submission: Path, cases: list[Case]) -> dict[str, An
         answers, arguments = [], []
         for case in cases:
             answers.append(exercise.run(module, case))
-            arguments.append({name: value for name, value in case.items() if is_encodable(value)})
+            arguments.append(encodable_part(case))
         return {"answers": encode_each(answers), "arguments": encode_each(arguments)}
     except NotImplementedError:
         return {"problem": "not written"}
@@ -136,13 +136,6 @@ def encode_each(values: list[Any]) -> list[Any]:
     for value in values:
         encode(value)
     return values
-
-
-def is_encodable(value: Any) -> bool:
-    with contextlib.suppress(TypeError):
-        encode(value)
-        return True
-    return False
 
 
 def describe(error: BaseException, submission: Path) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from grader.encoding import decode, encode
+from grader.encoding import decode, encodable_part, encode
 from grader.exercise import Exercise
 from grader.grading import all_checks
 from grader.judge import Verdict, judge
@@ -40,7 +40,7 @@ def verdict_on(chapter: str, name: str, implementation, seed: int) -> Verdict:
     """Judge an implementation that we trust, in this process."""
     exercise = exercises_of(chapter)[name]
     submission = substitute(load_solution(chapter), name, implementation)
-    arguments = decode(encode(exercise.cases(seed)))
+    arguments = [decode(encode(encodable_part(case))) for case in exercise.cases(seed)]
     try:
         outcome = Outcome(answers=answers_of(exercise, submission, seed), arguments=arguments)
     except Exception as error:
