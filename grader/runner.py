@@ -3,14 +3,19 @@
 import multiprocessing
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
+from types import ModuleType
 from typing import Any
 
 from grader import sandbox
 from grader.encoding import MAX_BYTES, decode
 from grader.exercise import Exercise
 
+_MAIN_LOCK = Lock()
 _STARTUP_SECONDS = 60.0  # for importing torch, on a busy machine
 
 
@@ -45,7 +50,7 @@ class Runner:
         can_fork = sys.platform == "linux"
         self.context = multiprocessing.get_context("forkserver" if can_fork else "spawn")
         if can_fork:
-            self.context.set_forkserver_preload(["torch", "safetensors.torch", "pytest", "grader.sandbox", "vlm"])
+            self.context.set_forkserver_preload(["torch", "safetensors.torch", "grader.sandbox", "vlm"])
 
     def run(self, exercise: Exercise, submission: Path, checks: Path, seed: int, solutions: Path) -> Outcome:
         """Run one exercise.
@@ -60,7 +65,8 @@ class Runner:
         receiver, sender = self.context.Pipe(duplex=False)
         arguments = (sender, submission.resolve(), checks.resolve(), exercise.name, seed, solutions.resolve())
         process = self.context.Process(target=sandbox.work, args=arguments, daemon=True)
-        process.start()
+        with _without_main():
+            process.start()
         sender.close()
         try:
             return self.read(process, receiver, exercise.seconds)
@@ -81,6 +87,18 @@ class Runner:
             return Outcome("crash", describe_exit(process.exitcode))
         except (ValueError, TypeError, OSError) as error:
             return Outcome("garbled", str(error))
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Hide the program that runs: a new process would else run its file again, be it a learner's own script."""
+    with _MAIN_LOCK:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
 
 
 def describe_exit(code: int | None) -> str:
