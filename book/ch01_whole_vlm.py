@@ -15,21 +15,21 @@
 #
 # A vision language model (VLM) takes a picture and a text, and gives back a text. In this chapter you follow
 # one picture and one prompt through a whole one, from the bytes of the picture to the boxes drawn on it. Nothing
-# is trained, and nothing is left out. The model is small: 2.7 million parameters, where Google's PaliGemma has
+# is trained, and no step is skipped, though some stay closed until their own chapter. The model is small: 2.7 million parameters, where Google's PaliGemma has
 # 2.9 billion. But it has the same parts under the same names, and the same code runs both.
 #
 # At the end you will be able to
 #
-# - name every tensor between a picture and an answer, and say why it has the shape it has;
+# - name the main tensors between a picture and an answer, and say why they have the shapes they have;
 # - write the loop that turns scores into words, first the slow way, then with a cache;
 # - read boxes and outlines out of the words, and draw them;
 # - look inside, and see which patches the model looked at when it wrote a word.
 #
-# It takes about 45 minutes. You should have met a neural network before; what we use of PyTorch is explained.
+# It takes about 45 minutes. You should have met a neural network and a little PyTorch before.
 #
 # Here is where we are going. The cell loads a model, gives it one picture and one prompt, and draws what it says.
 
-# %% mystnb={"image": {"alt": "A toy scene with two birds and two cats on grass, with labelled boxes. One cat has two boxes, the left bird none."}, "figure": {"caption": "The prompt was \"detect cat ; bird\". The model never saw this picture in training. It answered in words, and four of the words for each thing were the edges of its box. It also made a mistake: the last box is a second one on a cat, and the left bird has none.", "name": "fig-ch01-goal"}}
+# %% mystnb={"image": {"alt": "A toy scene with two birds and two cats on grass, each with a labelled box."}, "figure": {"caption": "The prompt was \"detect cat ; bird\". The model never saw this picture in training. It answered in words, and four of the words for each thing were the edges of its box. All four things are found; some edges are a few pixels off.", "name": "fig-ch01-goal"}}
 import matplotlib.pyplot as plt
 import torch
 from torch import Tensor
@@ -242,7 +242,8 @@ print(list(sequence.shape))
 # A language model that writes must not see what it has not written yet. But the picture and the question are there
 # from the beginning, so they may see each other in full. PaliGemma therefore has two rules in one mask: everything in the
 # *prefix* (picture and prompt) sees the whole prefix; each token of the *suffix* (the answer) sees the prefix, and
-# the answer up to itself. Here is the mask for our prompt and the first ten tokens of an answer.
+# the answer up to itself. The mask is added to the scores of attention: 0 allows a look, a huge negative number forbids it. The
+# 1 in its shape stands for all heads at once. Here is the mask for our prompt and the first ten tokens of an answer.
 
 # %% mystnb={"image": {"alt": "A square grid. The 70 columns of the prefix are visible to all rows. The last ten columns, the answer, are visible only to the answer's own rows, as a staircase."}, "figure": {"caption": "The prefix-LM mask. Rows look, columns are looked at; light means \"may see\". The prefix is one full block, the answer a staircase.", "name": "fig-ch01-mask"}}
 from vlm.masks import make_prefix_lm_mask
@@ -282,10 +283,11 @@ for probability, token_id in zip(*probabilities.topk(5)):
 # %% [markdown]
 # The likeliest words are places. PaliGemma's vocabulary has 1,024 tokens `<loc0000>` to `<loc1023>`: marks on a ruler
 # from the picture's top edge to its bottom edge, or from left to right. A box is four of them: top, left, bottom,
-# right. So the first word of the answer says how far down the first thing begins. We asked for cats first. Let us
-# look at the probability of all 1,024 marks, and at where the cats in this picture really begin.
+# right. So the first word of the answer says how far down the first thing begins. No mark has more than 1.1 %:
+# neighbouring marks mean nearly the same, and share the probability among them. Let us look at all 1,024 marks, and at where
+# the cats in this picture really begin.
 
-# %% mystnb={"image": {"alt": "Probability over the 1,024 location marks: two hills, each near one of two dashed lines, the true top edges of the two cats."}, "figure": {"caption": "The model's first word, before it is chosen: two hills, one for each cat. The dashed lines are their true top edges. The model has not settled on a cat yet, and its hills stand a few pixels too low (9 marks are one pixel).", "name": "fig-ch01-first-word"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Probability over the 1,024 location marks: two hills, each near one of two dashed lines, the true top edges of the two cats."}, "figure": {"caption": "The model's first word, before it is chosen: a high hill at the upper cat's top edge and a flat one at the lower cat's. The dashed lines are the true edges; 9 marks are one pixel. The model was taught to begin with the topmost thing, and has nearly settled on it.", "name": "fig-ch01-first-word"}} tags=["hide-input"]
 from vlm.boxes import NUM_LOCATION_BINS
 
 first_location = tokenizer.convert_tokens_to_ids("<loc0000>")
@@ -330,10 +332,12 @@ print(f"{len(new_tokens)} new tokens, {places:,} places worked through")
 print(f"the tower run {len(new_tokens)} times")
 
 # %% [markdown]
-# It works, and it is wasteful. Each run reads the picture and the prompt again, although nothing about them has
+# The 27 tokens are 16 locations, 4 names, 3 times "▁;" and a space behind it, and `<eos>`, which is not printed. But the loop is
+# wasteful. Each run reads the picture and the prompt again, although nothing about them has
 # changed: no place may see a later one of the answer, so what a place has computed stays as it is. A *KV cache* keeps
 # what later places need of the earlier ones. Then the first run reads the picture and the prompt, and each
-# further run reads one new token.
+# further run reads one new token. It needs no mask: a new token may look at everything in the cache. `logits_to_keep=1` asks for
+# the last place's scores alone, and `max_length` is how many places the cache has room for.
 
 # %%
 kv_cache = KVCache(text_config, batch_size=B, max_length=S + 100)
@@ -365,9 +369,9 @@ assert answer == processor.decode(new_tokens)
 # *intersection over union* (IoU): the area that two boxes share, divided by the area they cover together. It is 1
 # for equal boxes and 0 for boxes that do not touch. We drew the scene ourselves, so we know the truth.
 #
-# For each box, we take the best match among the things of that name. So a second box on the same cat looks good here,
-# and a bird without a box does not show. A later chapter measures detection properly; over 1,000 scenes like this one, the
-# shipped model finds 91 % of the things it is asked for, and 92 % of its boxes are right.
+# For each box, we take the best match among the things of that name. So a second box on the same cat would look good here,
+# and a bird without a box would not show. A later chapter measures detection properly. Over 1,000 scenes like this one, the
+# shipped model finds 92 % of the things it is asked for, and 93 % of its boxes are on such a thing, with an IoU of 0.5 or more.
 
 # %%
 from vlm.boxes import box_iou
@@ -412,7 +416,7 @@ plt.show()
 # recorded from the running model. For each thing in the answer we take the moment at which the model is about to say
 # what it is: it has written four locations and is choosing the name. From where does it take that?
 
-# %% mystnb={"image": {"alt": "Four copies of the scene, one for each thing that was found. Each shows bright patches where the model looked when it chose the thing's name, and the box it had just written."}, "figure": {"caption": "Attention from the last place to the 64 patches at the moment before each name is written, as the mean over heads and layers. The model has just written the box shown. Mostly it looks into that box for the name; some looks go elsewhere.", "name": "fig-ch01-attention"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Four copies of the scene, one for each thing that was found. Each shows bright patches where the model looked when it chose the thing's name, and the box it had just written."}, "figure": {"caption": "Attention from the last place to the 64 patches at the moment before each name is written, as the mean over heads and layers. The model has just written the box shown; each map has its own scale. In all four, bright patches lie in that box; for the first cat, another one lies far off. Attention says where numbers came from, not what was made of them.", "name": "fig-ch01-attention"}} tags=["hide-input"]
 from vlm.recording import record_attention
 
 kv_cache.reset()
@@ -479,8 +483,7 @@ for index, ax in enumerate(axes):
 plt.show()
 
 # %% [markdown]
-# It answers in the words that it was trained on, and in no others. Ask it about something outside its world, and it has
-# no way to say so. Here is a picture of nothing: plain grey.
+# It answers in the words that it was trained on. What happens outside its world? Here is a picture of nothing: plain grey.
 
 # %%
 from PIL import Image
@@ -491,7 +494,8 @@ for text in ("caption en", "answer en is there a zebra?", "detect cat"):
     print(f"{text:32}{reply!r}")
 
 # %% [markdown]
-# A confident answer is not a correct one. That holds for the real model too, and a later chapter measures it.
+# Two of the answers are right. The caption is invented: a caption has to name something, and no training sentence says "I see
+# nothing". The real model invents too, and a later chapter measures it.
 #
 # ## Is this really PaliGemma?
 #
@@ -500,8 +504,9 @@ for text in ("caption en", "answer en is there a zebra?", "detect cat"):
 # reference wants to be told that all places are prefix; our model takes that for granted.)
 
 # %%
-from transformers import PaliGemmaForConditionalGeneration
+from transformers import PaliGemmaForConditionalGeneration, logging
 
+logging.disable_progress_bar()
 reference = PaliGemmaForConditionalGeneration.from_pretrained(CHECKPOINT_DIRECTORY)
 reference_logits = reference(
     **inputs, token_type_ids=torch.zeros_like(inputs["input_ids"])
@@ -518,15 +523,16 @@ assert difference < 1e-4
 #    does each have? How many places does `caption en` take at 896?
 # 2. The slow loop worked through how many places for an answer of T tokens, the fast one through how many? Find both
 #    formulas, with S for the length of the prefix, and check them against the numbers printed above.
-# 3. Change `prompt` in the first cell to `detect bird ; cat` and run the chapter again. What changes in the answer, and
-#    in the figure of the first word?
+# 3. Change `prompt` in the first cell to `detect bird` and run the chapter again. What changes in the answer, and
+#    in the figure of the first word? And what if you ask for `detect bird ; cat`?
 #
 # ```{admonition} Answers
 # :class: dropdown
 # 1. (224/14)² = 256, (448/14)² = 1,024, (896/14)² = 4,096. The prompt
 #    adds four more: `<bos>`, "caption", "▁en" and the newline. So `caption en` takes 4,100 places.
 # 2. Slow: S + (S + 1) + … + (S + T − 1) = T·S + T(T − 1)/2. Fast: S + T − 1.
-# 3. The boxes of the birds come first, so the hill in the figure moves to a bird's top edge.
+# 3. Only the birds are found, and the hill moves to the upper bird's top edge. With `detect bird ; cat` nearly nothing changes: the
+#    model was taught to name the kinds in the order of the prompt, and has not learned to.
 # ```
 #
 # ## Summary

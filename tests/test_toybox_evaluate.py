@@ -47,15 +47,15 @@ def test_the_truth_scores_one_everywhere(monkeypatch):
     for task in EXACT_TASKS:
         assert report[task]["exact_match"] == 1.0
     assert (report["detect"]["precision"], report["detect"]["recall"]) == (1.0, 1.0)
-    assert 0.99 < report["detect"]["mean_iou"] <= 1.0  # boxes are rounded to a 1023rd of the picture
-    assert 0.95 < report["segment"]["mean_iou"] <= 1.0  # masks are squeezed into 16 codes
+    assert 0.99 < report["detect"]["mean_box_iou"] <= 1.0  # boxes are rounded to a 1023rd of the picture
+    assert 0.95 < report["segment"]["mean_mask_iou"] <= 1.0  # masks are squeezed into 16 codes
 
 
 def test_silence_scores_nothing_where_something_was_to_be_said(monkeypatch):
     report = report_of(monkeypatch, lambda model, processor, asked, *_: [""] * len(asked))
     assert [report[task]["exact_match"] for task in EXACT_TASKS] == [0.0] * 5
-    assert (report["detect"]["precision"], report["detect"]["recall"], report["detect"]["mean_iou"]) == (1, 0, 0)
-    assert report["segment"]["mean_iou"] == 0
+    assert (report["detect"]["precision"], report["detect"]["recall"], report["detect"]["mean_box_iou"]) == (1, 0, 0)
+    assert report["segment"]["mean_mask_iou"] == 0
 
 
 def test_one_wrong_answer_of_many_lowers_the_score_by_its_share(monkeypatch):
@@ -76,7 +76,7 @@ def test_answers_about_another_scene_score_less(monkeypatch):
     report = report_of(monkeypatch, shuffled)
     assert all(report[task]["exact_match"] < 0.9 for task in EXACT_TASKS)
     assert report["detect"]["precision"] < 0.3 and report["detect"]["recall"] < 0.3
-    assert report["segment"]["mean_iou"] < 0.2
+    assert report["segment"]["mean_mask_iou"] < 0.2
 
 
 def test_each_scene_is_asked_what_it_allows(monkeypatch):
@@ -134,7 +134,7 @@ def test_detections_by_hand():
     scores = score_detections(asked, answers)
     assert scores["precision"] == 0.5  # two of four boxes
     assert scores["recall"] == 0.5  # two of four cats
-    assert scores["mean_iou"] == pytest.approx((0.998 + 0.5005) / 2, abs=2e-3)
+    assert scores["mean_box_iou"] == pytest.approx((0.998 + 0.5005) / 2, abs=2e-3)
 
 
 def test_of_several_labels_each_is_looked_for():
@@ -146,7 +146,7 @@ def test_of_several_labels_each_is_looked_for():
 
 def test_a_kind_that_is_not_there_is_rightly_answered_with_nothing():
     asked = [Question(make_scene(("cat", (0, 0, 56, 56))), "detect dog")]
-    assert score_detections(asked, [""]) == {"precision": 1.0, "recall": 1.0, "mean_iou": 0.0}
+    assert score_detections(asked, [""]) == {"precision": 1.0, "recall": 1.0, "mean_box_iou": 0.0}
     assert score_detections(asked, ["<loc0000><loc0000><loc0512><loc0512> dog"])["precision"] == 0.0
 
 
@@ -155,32 +155,32 @@ def test_a_kind_that_is_not_there_is_rightly_answered_with_nothing():
 )
 def test_an_answer_without_a_whole_box_finds_nothing(answer):
     asked = [Question(make_scene(("cat", (0, 0, 56, 56))), "detect cat")]
-    assert score_detections(asked, [answer]) == {"precision": 1.0, "recall": 0.0, "mean_iou": 0.0}
+    assert score_detections(asked, [answer]) == {"precision": 1.0, "recall": 0.0, "mean_box_iou": 0.0}
 
 
 def test_masks_by_hand():
     scene = draw_scene(37, "test")  # two dogs and a car
     car, dogs = true_segmentation(scene, "car"), true_segmentation(scene, "dog")
     first_dog = dogs.split(" ; ")[0]
-    whole = score_masks([Question(scene, "segment dog")], [dogs], MASK_DECODER)["mean_iou"]
-    half = score_masks([Question(scene, "segment dog")], [first_dog], MASK_DECODER)["mean_iou"]
+    whole = score_masks([Question(scene, "segment dog")], [dogs], MASK_DECODER)["mean_mask_iou"]
+    half = score_masks([Question(scene, "segment dog")], [first_dog], MASK_DECODER)["mean_mask_iou"]
     assert whole > 0.95 and half == pytest.approx(whole / 2, abs=0.02)
-    too_many = score_masks([Question(scene, "segment dog")], [f"{dogs} ; {first_dog}"], MASK_DECODER)["mean_iou"]
+    too_many = score_masks([Question(scene, "segment dog")], [f"{dogs} ; {first_dog}"], MASK_DECODER)["mean_mask_iou"]
     assert too_many == pytest.approx(whole * 2 / 3, abs=0.01)
-    assert score_masks([Question(scene, "segment dog")], [car], MASK_DECODER)["mean_iou"] == 0
+    assert score_masks([Question(scene, "segment dog")], [car], MASK_DECODER)["mean_mask_iou"] == 0
     boxes_alone = dogs.replace("<seg", "<gone")
-    assert score_masks([Question(scene, "segment dog")], [boxes_alone], MASK_DECODER)["mean_iou"] == 0
+    assert score_masks([Question(scene, "segment dog")], [boxes_alone], MASK_DECODER)["mean_mask_iou"] == 0
     mislabelled = dogs.replace(" dog", " car")
-    assert score_masks([Question(scene, "segment dog")], [mislabelled], MASK_DECODER)["mean_iou"] == 0
+    assert score_masks([Question(scene, "segment dog")], [mislabelled], MASK_DECODER)["mean_mask_iou"] == 0
 
 
 def test_no_mask_asked_and_none_drawn_counts_nothing():
     scene = draw_scene(37, "test")
     both = [Question(scene, "segment frog"), Question(scene, "segment dog")]
-    right = score_masks(both, ["", true_segmentation(scene, "dog")], MASK_DECODER)["mean_iou"]
+    right = score_masks(both, ["", true_segmentation(scene, "dog")], MASK_DECODER)["mean_mask_iou"]
     assert right > 0.95
     wrong = score_masks(both, [true_segmentation(scene, "car"), true_segmentation(scene, "dog")], MASK_DECODER)
-    assert wrong["mean_iou"] == pytest.approx(right * 2 / 3, abs=0.01)
+    assert wrong["mean_mask_iou"] == pytest.approx(right * 2 / 3, abs=0.01)
 
 
 def test_questions_are_asked_in_batches_and_answered_in_order(monkeypatch):
@@ -200,6 +200,19 @@ def test_questions_are_asked_in_batches_and_answered_in_order(monkeypatch):
     assert answers == [f"question {number} {number}" for number in range(5)]
     assert batches == [2, 2, 1]
     assert ask(None, None, [], batch_size=2, task="count") == []
+
+
+def test_the_table_has_a_row_for_each_measure():
+    tasks = {
+        "where": {"questions": 0, "exact_match": None},
+        "detect": {"questions": 1000, "precision": 0.95, "recall": 0.96049, "mean_box_iou": 0.8},
+    }
+    assert evaluation.format_table(tasks).splitlines()[2:] == [
+        "| where | 0 | exact match |  |",
+        "| detect | 1,000 | precision at IoU 0.5 | 0.950 |",
+        "| detect | 1,000 | recall at IoU 0.5 | 0.960 |",
+        "| detect | 1,000 | mean IoU of the boxes that matched | 0.800 |",
+    ]
 
 
 def test_the_longest_answer_fits_into_the_tokens_allowed():
@@ -229,7 +242,9 @@ def test_the_command_prints_the_report_and_writes_it(monkeypatch, tmp_path, caps
     monkeypatch.setattr("sys.argv", ["evaluate", *options])
     evaluation.main()
     report = json.loads(output.read_text(encoding="utf-8"))
-    assert json.loads(capsys.readouterr().out) == report
+    printed = capsys.readouterr().out
+    assert printed.startswith("20 scenes of the validation split")
+    assert printed.endswith(f"{evaluation.format_table(report['tasks'])}\n")
     assert (report["split"], report["scenes"]) == ("validation", 20)
     assert report["tasks"]["count"] == {"questions": 20, "exact_match": 1.0}
     assert report["seconds"] >= 0

@@ -44,9 +44,10 @@ def test_drawing_them_again_gives_the_same_pictures(tmp_path, monkeypatch):
 @pytest.mark.parametrize("index", PROMPTS)
 def test_the_demo_asks_mostly_about_what_is_there(index):
     labels = {thing.label for thing in example_scene(index).objects}
-    *questions, detection = PROMPTS[index]
+    *questions, detection, segmentation = PROMPTS[index]
     asked = detection.removeprefix("detect ").split(" ; ")
     assert detection.startswith("detect ") and set(asked) == labels
+    assert segmentation.removeprefix("segment ") in labels
     words = " ".join(questions).replace("?", "").split()
     assert any(word in words for label in labels for word in (label, plural(label)))
     assert all(label in LABELS for label in asked)

@@ -23,6 +23,14 @@ from vlm.toybox.scenes import IMAGE_SIZE, SPLITS, Scene, draw_scene
 
 MAX_NEW_TOKENS = 100  # four masks have 91
 
+MEASURES = {
+    "exact_match": "exact match",
+    "precision": "precision at IoU 0.5",
+    "recall": "recall at IoU 0.5",
+    "mean_box_iou": "mean IoU of the boxes that matched",
+    "mean_mask_iou": "mean IoU of the masks",
+}
+
 
 @dataclass(frozen=True)
 class Question:
@@ -45,7 +53,7 @@ def evaluate(
 
     Returns:
         For each task its measures: `exact_match` of captions and answers; `precision`, `recall` (at IoU 0.5)
-        and `mean_iou` (of the boxes that matched) of detections; `mean_iou` of masks, where a thing missed and a
+        and `mean_box_iou` (of the boxes that matched) of detections; `mean_mask_iou`, where a thing missed and a
         mask too many count 0; `questions`, how many were asked. Scenes that do not allow a question (no single
         object to ask "where" of) are not asked it.
     """
@@ -100,7 +108,7 @@ def score_detections(asked: list[Question], answers: list[str]) -> dict[str, flo
         scene, labels = question.scene, question.prompt.removeprefix("detect ").split(" ; ")
         actual = [Detection(thing.label, thing.box) for thing in scene.objects if thing.label in labels]
         counts += match_detections(parse_detections(answer, IMAGE_SIZE, IMAGE_SIZE), actual)
-    measures = {"precision": counts.precision, "recall": counts.recall, "mean_iou": counts.mean_iou}
+    measures = {"precision": counts.precision, "recall": counts.recall, "mean_box_iou": counts.mean_iou}
     return {name: round(value, 4) for name, value in measures.items()}
 
 
@@ -115,7 +123,18 @@ def score_masks(asked: list[Question], answers: list[str], mask_decoder: MaskDec
         nothing = np.zeros((IMAGE_SIZE, IMAGE_SIZE), dtype=bool)  # [H, W]
         masks = decode_masks(drawn, mask_decoder, IMAGE_SIZE, IMAGE_SIZE)
         ious += match_masks([nothing if mask is None else mask for mask in masks], actual)
-    return {"mean_iou": round(float(np.mean(ious)), 4) if ious else 0.0}
+    return {"mean_mask_iou": round(float(np.mean(ious)), 4) if ious else 0.0}
+
+
+def format_table(tasks: dict[str, dict[str, float]]) -> str:
+    """The measures as a table in Markdown."""
+    lines = ["| task | questions | measure | value |", "| --- | ---: | --- | ---: |"]
+    for task, measures in tasks.items():
+        for name, value in measures.items():
+            if name != "questions":
+                shown = "" if value is None else f"{value:.3f}"
+                lines.append(f"| {task} | {measures['questions']:,} | {MEASURES[name]} | {shown} |")
+    return "\n".join(lines)
 
 
 def main():
@@ -137,10 +156,10 @@ def main():
         "seconds": None,
     }
     report["seconds"] = round(time.monotonic() - started)
-    text = json.dumps(report, indent=2)
-    print(text)
+    print(f"{options.scenes} scenes of the {options.split} split in {report['seconds']} s\n")
+    print(format_table(report["tasks"]))
     if options.output:
-        options.output.write_text(text + "\n", encoding="utf-8")
+        options.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -8,12 +8,14 @@ import argparse
 import json
 import math
 import os
+import platform
 import shutil
+import subprocess
 import time
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -53,6 +55,7 @@ class Trainer:
         self.optimizer = make_optimizer([self.model, self.probe], recipe)
         self.step, self.seconds = 0, 0.0
         self.started_from: dict | None = None  # how the weights at the start were made, if they were not random
+        self.commit = current_commit()
 
     def compile(self):
         """Fuse the small operations. Without a compiler everything runs as it is, at about half the speed."""
@@ -127,6 +130,7 @@ class Trainer:
             for key, value in self.optimizer.state[parameter].items():
                 tensors[f"optimizer.{index}.{key}"] = value
         metadata = {"step": str(self.step), "seconds": str(self.seconds), "recipe": repr(self.recipe)}
+        metadata["commit"] = self.commit
         path = self.directory / "state.safetensors"
         save_file(tensors, f"{path}.partial", metadata=metadata)
         os.replace(f"{path}.partial", path)
@@ -136,8 +140,11 @@ class Trainer:
         path = self.directory / "state.safetensors"
         if not path.is_file():
             return
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata()
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata()
+        except SafetensorError as error:
+            raise SystemExit(f"{path} is not whole ({error}): delete it, and the run begins anew") from None
         if metadata["recipe"] != repr(self.recipe):
             raise SystemExit(f"{path} is of another recipe: train into another directory, or delete it\n{metadata}")
         tensors = load_file(path, device=self.device)
@@ -153,6 +160,7 @@ class Trainer:
                 _, index, key = name.split(".")
                 self.optimizer.state[parameters[int(index)]][key] = tensor
         self.step, self.seconds = int(metadata["step"]), float(metadata["seconds"])
+        self.commit = metadata["commit"]  # of the code that the run began with
         print(f"resumed at step {self.step} after {self.seconds / 60:.1f} minutes of training")
 
 
@@ -184,6 +192,7 @@ def train(recipe: Recipe, directory: Path, device: str, start: Path | None = Non
         trainer.model.load_state_dict(load_model(start, device).state_dict())
         trainer.started_from = json.loads((start / "provenance.json").read_text(encoding="utf-8"))
     trainer.resume()
+    forget_later_lines(directory / "log.jsonl", trainer.step)
     trainer.compile()
     mask_encoder, mask_decoder = load_mask_encoder(MASK_VQVAE_FILE), load_mask_decoder(MASK_VQVAE_FILE)
     batches = TrainingBatches(recipe, trainer.processor, mask_encoder, mask_decoder, trainer.step)
@@ -205,6 +214,14 @@ def train(recipe: Recipe, directory: Path, device: str, start: Path | None = Non
     export(trainer, directory / "final")
 
 
+def forget_later_lines(log: Path, step: int):
+    """Drop what an interrupted run logged after its last save: those steps are made again."""
+    if log.is_file():
+        lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
+        whole = (line for line in lines if line.endswith("\n"))  # the last one may be cut off
+        log.write_text("".join(line for line in whole if json.loads(line)["step"] <= step), encoding="utf-8")
+
+
 def export(trainer: Trainer, directory: Path):
     """Write the model in the published format, with the tokenizer and how it came to be."""
     save_hf_model(trainer.model, directory)
@@ -212,6 +229,7 @@ def export(trainer: Trainer, directory: Path):
         shutil.copyfile(CHECKPOINT_DIRECTORY / name, directory / name)
     provenance = {
         "recipe": vars(trainer.recipe),
+        "commit": trainer.commit,
         "training_minutes": round(trainer.seconds / 60, 1),
         "device": describe_device(trainer.device),
         "torch": torch.__version__,
@@ -221,10 +239,26 @@ def export(trainer: Trainer, directory: Path):
     print(f"finished: {directory}")
 
 
+def current_commit() -> str:
+    """Which version of the code runs; "unknown" outside a repository."""
+    command = ["git", "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
 def describe_device(device: str) -> str:
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
-    return f"{device}, {torch.get_num_threads()} threads"
+    processor = platform.processor() or platform.machine()
+    information = Path("/proc/cpuinfo")  # on Linux, where platform.processor() says no more than "x86_64"
+    if information.is_file():
+        names = [line.split(":")[1].strip() for line in information.read_text().splitlines() if "model name" in line]
+        processor = names[0] if names else processor
+    return f"{processor}, {torch.get_num_threads()} threads"
 
 
 def main():
