@@ -119,12 +119,20 @@ def test_left_is_asked_only_of_one_of_each_kind():
     assert left(scene, "dog", "dog") is None
 
 
-def test_detect_goes_by_the_prompt_and_then_from_top_to_bottom():
+def test_detect_goes_from_top_to_bottom_whatever_the_kinds_and_their_order():
     scene = make_scene(("cat", (56, 28, 84, 56)), ("dog", (0, 0, 28, 28)), ("cat", (28, 84, 56, 112)))
-    cats = "<loc0256><loc0767><loc0512><loc1023> cat ; <loc0512><loc0256><loc0767><loc0512> cat"
-    dog = "<loc0000><loc0000><loc0256><loc0256> dog"
-    assert detect(scene, ["cat", "dog"]) == Example("detect", "detect cat ; dog", f"{cats} ; {dog}")
-    assert detect(scene, ["dog", "cat"]) == Example("detect", "detect dog ; cat", f"{dog} ; {cats}")
+    dog, high_cat = "<loc0000><loc0000><loc0256><loc0256> dog", "<loc0256><loc0767><loc0512><loc1023> cat"
+    low_cat = "<loc0512><loc0256><loc0767><loc0512> cat"
+    assert detect(scene, ["cat"]) == Example("detect", "detect cat", f"{high_cat} ; {low_cat}")
+    for prompt in ("cat ; dog", "dog ; cat"):
+        expected = Example("detect", f"detect {prompt}", f"{dog} ; {high_cat} ; {low_cat}")
+        assert detect(scene, prompt.split(" ; ")) == expected
+
+
+def test_detect_goes_by_the_top_edge_also_between_kinds():
+    scene = make_scene(("cat", (56, 28, 84, 56)), ("dog", (28, 0, 56, 28)), ("cat", (0, 84, 28, 112)))
+    found = parse_detections(detect(scene, ["dog", "cat"]).suffix, IMAGE_SIZE, IMAGE_SIZE)
+    assert [detection.label for detection in found] == ["cat", "dog", "cat"]
 
 
 def test_detect_is_silent_about_what_is_absent():
@@ -144,7 +152,7 @@ def test_detections_read_back_are_the_boxes_of_the_scene():
         scene = draw_scene(seed)
         labels = sorted({thing.label for thing in scene.objects})
         found = parse_detections(detect(scene, labels).suffix, IMAGE_SIZE, IMAGE_SIZE)
-        truth = sorted(scene.objects, key=lambda thing: (thing.label, thing.box))
+        truth = sorted(scene.objects, key=lambda thing: thing.box)
         assert [detection.label for detection in found] == [thing.label for thing in truth]
         errors = np.subtract([detection.box for detection in found], [thing.box for thing in truth])
         assert np.abs(errors).max() <= 0.5 * IMAGE_SIZE / 1023 + 1e-9

@@ -98,22 +98,19 @@ def left(scene: Scene, label_a: str, label_b: str) -> Example | None:
 
 
 def detect(scene: Scene, labels: Sequence[str]) -> Example:
-    """The boxes of all toys of some kinds: kind by kind as in the prompt, each kind from top to bottom.
+    """The boxes of all toys of some kinds, from top to bottom, whatever their kind.
 
-    The top edge is the first number written, so it decides the order. If the left edge did, the model would have
-    to write the first number of a toy that it picks by another. A kind that is not there gives nothing; if none
-    is, the suffix is "".
+    The top edge is the first number written, so it decides the order. If the left edge did, or the order of the
+    kinds in the prompt, the model would have to write the first number of a toy that it picks by another. A kind
+    that is not there gives nothing; if none is, the suffix is "".
 
     Raises:
         ValueError: if `labels` is empty, or has a label twice.
     """
     if not labels or len(set(labels)) < len(labels):
         raise ValueError(f"labels are {list(labels)}: name at least one, and none of them twice")
-    detections = [
-        Detection(label, thing.box)
-        for label in labels
-        for thing in sorted(_find(scene, label), key=lambda thing: thing.box)
-    ]
+    things = sorted((thing for thing in scene.objects if thing.label in labels), key=lambda thing: thing.box)
+    detections = [Detection(thing.label, thing.box) for thing in things]
     height, width = scene.owner.shape
     return Example("detect", f"detect {' ; '.join(labels)}", format_detections(detections, height, width))
 
