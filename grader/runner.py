@@ -16,7 +16,7 @@ from grader.encoding import MAX_BYTES, decode
 from grader.exercise import Exercise
 
 _MAIN_LOCK = Lock()
-_STARTUP_SECONDS = 60.0  # for importing torch, on a busy machine
+_STARTUP_SECONDS = 120.0  # for importing torch, on a busy machine: not counted as the submission's time
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,13 @@ class Runner:
             process.join()
 
     def read(self, process, receiver, seconds: float) -> Outcome:
-        if not receiver.poll(seconds + (0 if self.context.get_start_method() == "forkserver" else _STARTUP_SECONDS)):
-            return Outcome("time", f"{seconds:g}")
         try:
-            message = decode(receiver.recv_bytes(2 * MAX_BYTES))
-            return Outcome(**message)
+            if not receiver.poll(_STARTUP_SECONDS):
+                return Outcome("crash", "it did not start")
+            receiver.recv_bytes(2 * MAX_BYTES)  # "ready": from now on the submission's time counts
+            if not receiver.poll(seconds):
+                return Outcome("time", f"{seconds:g}")
+            return Outcome(**decode(receiver.recv_bytes(2 * MAX_BYTES)))
         except EOFError:
             process.join(5)
             return Outcome("crash", describe_exit(process.exitcode))

@@ -95,6 +95,7 @@ def work(connection: Connection, submission: Path, checks: Path, name: str, seed
         limit_memory()
         private = [checks, Path(__file__).parent]
         guard(private if submission.is_relative_to(solutions) else [*private, solutions])
+        connection.send_bytes(b"ready")
         message = run(exercise, submission, cases)
     except MemoryError:
         message = {"problem": "memory"}
