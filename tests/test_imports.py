@@ -13,7 +13,7 @@ STOREYS = [
     {"config", "boxes"},
     {"attention", "kv_cache", "masks", "image_processing", "mask_vqvae"},
     {"siglip", "gemma", "segmentation"},
-    {"paligemma"},
+    {"paligemma", "contrastive"},
     {"processor", "loader"},
     {"generate", "recording"},
     {"draw"},
