@@ -1,4 +1,4 @@
-"""Learning from pairs: losses by hand and against transformers, the pooling head and the text tower against transformers."""
+"""Learning from pairs: losses by hand and against transformers, the text tower against transformers."""
 
 import math
 
@@ -8,7 +8,6 @@ from transformers import SiglipConfig, SiglipModel
 
 from vlm.config import SiglipVisionConfig
 from vlm.contrastive import (
-    SiglipMultiheadAttentionPoolingHead,
     SiglipTextModel,
     initial_logit_scale_and_bias,
     pair_logits,
@@ -47,14 +46,6 @@ def test_the_text_tower_agrees_with_transformers(reference, batch):
     tower.load_state_dict(reference.text_model.state_dict())
     expected = reference.text_model(batch["input_ids"]).pooler_output
     assert torch.allclose(tower(batch["input_ids"]), expected, atol=1e-5)
-
-
-@torch.no_grad()
-def test_the_pooling_head_agrees_with_transformers(reference, batch):
-    head = SiglipMultiheadAttentionPoolingHead(CONFIG)
-    head.load_state_dict(reference.vision_model.head.state_dict())
-    outputs = reference.vision_model(batch["pixel_values"])
-    assert torch.allclose(head(outputs.last_hidden_state), outputs.pooler_output, atol=1e-5)
 
 
 @torch.no_grad()

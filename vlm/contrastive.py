@@ -3,7 +3,7 @@
 This is how a SigLIP tower is trained before it becomes part of a PaliGemma, which keeps the picture's tower and drops
 everything that is in this file.
 
-Shapes: B pairs of a picture and a text, N image tokens, T text length, D hidden size.
+Shapes: B pairs of a picture and a text, T text length, D hidden size.
 
 Source: "Sigmoid Loss for Language Image Pre-Training" (arXiv 2303.15343); CLIP is arXiv 2103.00020.
 """
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from vlm.config import SiglipVisionConfig
-from vlm.siglip import SiglipEncoder, SiglipMLP
+from vlm.siglip import SiglipEncoder
 
 
 def pair_logits(image_embeds: Tensor, text_embeds: Tensor, logit_scale: Tensor, logit_bias: Tensor) -> Tensor:
@@ -58,23 +58,6 @@ def sigmoid_loss(logits: Tensor) -> Tensor:
     """
     labels = 2 * torch.eye(len(logits), device=logits.device) - 1  # [B, B], 1 where they belong together, else -1
     return -nn.functional.logsigmoid(labels * logits).sum() / len(logits)
-
-
-class SiglipMultiheadAttentionPoolingHead(nn.Module):
-    """One vector for the whole picture: a learned query asks all patches, and an MLP thinks about the answer."""
-
-    def __init__(self, config: SiglipVisionConfig):
-        super().__init__()
-        self.probe = nn.Parameter(torch.randn(1, 1, config.hidden_size))
-        self.attention = nn.MultiheadAttention(config.hidden_size, config.num_attention_heads, batch_first=True)
-        self.layernorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.mlp = SiglipMLP(config)
-
-    def forward(self, hidden_states: Tensor) -> Tensor:
-        """Patch vectors [B, N, D] -> [B, D]."""
-        probe = self.probe.expand(len(hidden_states), 1, -1)  # [B, 1, D]
-        pooled, _ = self.attention(probe, hidden_states, hidden_states, need_weights=False)  # [B, 1, D]
-        return (pooled + self.mlp(self.layernorm(pooled)))[:, 0]
 
 
 class SiglipTextModel(nn.Module):
