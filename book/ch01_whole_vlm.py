@@ -170,19 +170,35 @@ largest_cat = max(
     key=lambda thing: thing.box[2] - thing.box[0],
 )
 y, x = (int(value // P) for value in largest_cat.center)
-chosen = y * 8 + x
 
-fig, axes = plt.subplots(1, 2, figsize=(7.2, 3.7), layout="constrained")
-for ax, vectors, title in zip(
-    axes, (embeddings, patch_vectors), ("before the rounds", "after the rounds")
-):
-    similarity = torch.cosine_similarity(vectors[0], vectors[0, chosen], dim=-1)  # [N]
-    layer = draw_patch_values(image, similarity.clamp(min=0), ax, title, vmax=1)
-    ax.add_patch(
-        plt.Rectangle((x * P, y * P), P, P, fill=False, edgecolor="white", linewidth=2.5)
-    )
-fig.colorbar(layer, ax=axes, label="cosine similarity", shrink=0.85)
-plt.show()
+
+def show_similarity(patch: int):
+    """How similar all patches are to one, before and after the rounds."""
+    y, x = divmod(patch, 8)
+    fig, axes = plt.subplots(1, 2, figsize=(7.2, 3.7), layout="constrained")
+    for ax, vectors, title in zip(
+        axes, (embeddings, patch_vectors), ("before the rounds", "after the rounds")
+    ):
+        similarity = torch.cosine_similarity(vectors[0], vectors[0, patch], dim=-1)  # [N]
+        layer = draw_patch_values(image, similarity.clamp(min=0), ax, title, vmax=1)
+        ax.add_patch(
+            plt.Rectangle((x * P, y * P), P, P, fill=False, edgecolor="white", linewidth=2.5)
+        )
+    fig.colorbar(layer, ax=axes, label="cosine similarity", shrink=0.85)
+    plt.show()
+
+
+show_similarity(y * 8 + x)
+
+# %% [markdown]
+# If you run the notebook, choose another patch: one of a bird, one of the grass.
+
+# %% tags=["live", "nbval-ignore-output"]
+from ipywidgets import IntSlider, interact
+
+interact(
+    show_similarity, patch=IntSlider(value=y * 8 + x, min=0, max=N - 1, description="patch")
+)
 
 # %% [markdown]
 # ## One sequence from two worlds
@@ -519,20 +535,86 @@ assert difference < 1e-4
 # %% [markdown]
 # ## Exercises
 #
-# 1. PaliGemma comes in three picture sizes: 224, 448 and 896 pixels, all with patches of 14. How many image tokens
-#    does each have? How many places does `caption en` take at 896?
-# 2. The slow loop worked through how many places for an answer of T tokens, the fast one through how many? Find both
-#    formulas, with S for the length of the prefix, and check them against the numbers printed above.
-# 3. Change `prompt` in the first cell to `detect bird` and run the chapter again. What changes in the answer, and
-#    in the figure of the first word? And what if you ask for `detect bird ; cat`?
+# Open `exercises/ch01_whole_vlm.py`, write the three functions, and grade them here or in a terminal:
 #
-# ```{admonition} Answers
+# ```text
+# pytest exercises/test_ch01_whole_vlm.py
+# ```
+#
+# ### `trace_shapes` (2 points, 10 minutes)
+#
+# Every shape from the picture to the scores, for any PaliGemma. PaliGemma itself comes in three picture sizes, 224, 448 and 896 pixels, all with patches of
+# 14: how many image tokens does each have?
+#
+# ```{admonition} Hint 1: what to think about
 # :class: dropdown
-# 1. (224/14)² = 256, (448/14)² = 1,024, (896/14)² = 4,096. The prompt
-#    adds four more: `<bos>`, "caption", "▁en" and the newline. So `caption en` takes 4,100 places.
-# 2. Slow: S + (S + 1) + … + (S + T − 1) = T·S + T(T − 1)/2. Fast: S + T − 1.
-# 3. Only the birds are found, and the hill moves to the upper bird's top edge. With `detect bird ; cat` nearly nothing changes: the
-#    model was taught to name the kinds in the order of the prompt, and has not learned to.
+# Count the patches along one side first. Then count the tokens of the empty prompt, as above: what is there besides the picture?
+# ```
+# ```{admonition} Hint 2: which tensor
+# :class: dropdown
+# Only the patch vectors have the tower's width. From the projector on, every vector has the language model's.
+# ```
+# ```{admonition} Hint 3: almost the line
+# :class: dropdown
+# `num_image_tokens = (image_size // patch_size) ** 2`, and the sequence has `num_image_tokens + 1 + prompt_tokens + 1` places. (224 pixels make 256, 448 make 1,024, 896 make 4,096.)
+# ```
+# ````{admonition} Solution
+# :class: dropdown
+# ```{literalinclude} ../solutions/ch01_whole_vlm.py
+# :pyobject: trace_shapes
+# ```
+# ````
+#
+# ### `places_worked_through` (1 point, 10 minutes)
+#
+# The slow loop and the fast one above printed how many places they worked through. Find both numbers for any prefix and any answer.
+#
+# ```{admonition} Hint 1: what to think about
+# :class: dropdown
+# Write down the lengths of the first three runs of each loop. Is the last token of the answer ever read?
+# ```
+# ```{admonition} Hint 2: almost the line
+# :class: dropdown
+# Slow: S + (S + 1) + … + (S + T − 1). Fast: S, and then 1 for each token but the last.
+# ```
+# ````{admonition} Solution
+# :class: dropdown
+# ```{literalinclude} ../solutions/ch01_whole_vlm.py
+# :pyobject: places_worked_through
+# ```
+# ````
+#
+# ### `read_boxes` (2 points, 15 minutes)
+#
+# From words to boxes, without the package.
+#
+# ```{admonition} Hint 1: what to think about
+# :class: dropdown
+# Split the answer into things first, then each thing into four tokens and a name. Which of the four go with the height?
+# ```
+# ```{admonition} Hint 2: which function
+# :class: dropdown
+# `re.findall` with one pattern for a whole thing gives all numbers and names at once: four times `<loc(\\d{4})>`, a space, and then anything but `;` and `<`.
+# ```
+# ````{admonition} Solution
+# :class: dropdown
+# ```{literalinclude} ../solutions/ch01_whole_vlm.py
+# :pyobject: read_boxes
+# ```
+# ````
+
+# %% tags=["nbval-ignore-output"]
+from grader import grade_chapter
+
+grade_chapter("ch01_whole_vlm")
+
+# %% [markdown]
+# Two things to try without a grade. Change `prompt` in the first cell to `detect bird` and run the chapter again: what changes in the answer, and in the figure of the first word? And what if you ask for `detect bird ; cat`?
+#
+# ```{admonition} What happens
+# :class: dropdown
+# Only the birds are found, and the hill moves to the upper bird's top edge. With `detect bird ; cat` nearly nothing changes: the model was taught to go from top to bottom, whatever the
+# order of the kinds in the prompt.
 # ```
 #
 # ## Summary

@@ -34,13 +34,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from vlm.config import SiglipVisionConfig
-from vlm.contrastive import (
-    SiglipTextModel,
-    initial_logit_scale_and_bias,
-    pair_logits,
-    sigmoid_loss,
-    softmax_loss,
-)
+from vlm.contrastive import initial_logit_scale_and_bias
 from vlm.image_processing import normalize
 from vlm.loader import load_hf_model
 from vlm.siglip import SiglipEncoder
@@ -54,7 +48,12 @@ def draw_table(values, scenes, captions, ax, vmin=-1.0, vmax=1.0):
     """A row for each picture, a column for each sentence; the pictures stand at the left."""
     layer = ax.imshow(values, cmap="RdBu_r", vmin=vmin, vmax=vmax)
     ax.set_xticks(
-        range(len(captions)), captions, rotation=40, ha="right", rotation_mode="anchor", fontsize=7
+        range(len(captions)),
+        captions,
+        rotation=40,
+        ha="right",
+        rotation_mode="anchor",
+        fontsize=7,
     )
     ax.set_yticks([])
     ax.set_xlabel("sentence")
@@ -253,9 +252,7 @@ tiny = SiglipConfig(
 torch.manual_seed(0)
 reference = SiglipModel(tiny).eval()
 with torch.no_grad():
-    outputs = reference(
-        torch.randint(30, (5, 6)), torch.randn(5, 3, 12, 12), return_loss=True
-    )
+    outputs = reference(torch.randint(30, (5, 6)), torch.randn(5, 3, 12, 12), return_loss=True)
     ours = pair_logits(
         outputs.image_embeds, outputs.text_embeds, reference.logit_scale, reference.logit_bias
     )
@@ -427,7 +424,10 @@ with_sigmoid, sigmoid_history = train(sigmoid_loss, learning_rate=3e-3)
 with_softmax, softmax_history = train(softmax_loss, learning_rate=3e-3)
 for name, history in (("sigmoid", sigmoid_history), ("softmax", softmax_history)):
     first, last = history[0], history[-1]
-    print(f"{name}: first loss {first[1]:.1f}; at the end right in more than 9 of 10:", last[2] > 0.9)
+    print(
+        f"{name}: first loss {first[1]:.1f}; at the end right in more than 9 of 10:",
+        last[2] > 0.9,
+    )
     assert last[2] > 0.9
 
 # %% mystnb={"image": {"alt": "Two curves over 200 training steps: the share of 200 pictures for which the model chose the right of 120 sentences. Both rise from near 0 to near 1, the softmax curve sooner."}, "figure": {"caption": "Zero-shot accuracy during training, for both losses. In this small world, with 128 pairs in a step, CLIP's loss gets there first. The SigLIP paper finds the sigmoid ahead at batches below 16 thousand, after very much longer training: a race over 200 steps does not decide that.", "name": "fig-ch04-training"}} tags=["hide-input"]
@@ -493,7 +493,9 @@ def show_match(number: int = 0):
     scene = two_kinds[number]
     labels = sorted({thing.label for thing in scene.objects})
     texts = [f"a {label} {BACKGROUNDS[scene.background]}" for label in labels]
-    directions = nn.functional.normalize(with_sigmoid.text_tower(encode(texts)), dim=-1)  # [2, D]
+    directions = nn.functional.normalize(
+        with_sigmoid.text_tower(encode(texts)), dim=-1
+    )  # [2, D]
     terms = with_sigmoid.image_head(look([scene])[0]) @ directions.T  # [N, 2]
     fig, axes = plt.subplots(1, 3, figsize=(7.6, 2.9), layout="constrained")
     axes[0].imshow(scene.image)

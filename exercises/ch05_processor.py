@@ -28,7 +28,8 @@ def to_pixel_values(image: Image.Image, image_size: int) -> Tensor:
     Returns:
         float32 [C, R, R].
 
-    Source: the preprocessor_config.json of google/paligemma-3b-pt-224. White behind the transparent is this course's choice.
+    Source: the preprocessor_config.json of google/paligemma-3b-pt-224.
+    The white is this course's choice.
     """
     raise NotImplementedError
 
@@ -99,9 +100,9 @@ def merge(pieces: list[str], pair: Pair) -> list[str]:
 def train_bpe(words: dict[str, int], num_merges: int) -> list[Pair]:
     """Learn which pieces to join, by byte-pair encoding: again and again, the pair that is seen most often.
 
-    Every word starts as a list of its characters. Then, up to `num_merges` times: count each pair of neighbours in all words (a
-    word that was seen 5 times counts 5 times), join the most frequent pair everywhere, and note it down. Stop early
-    when no pair is left.
+    Every word starts as a list of its characters. Then, up to `num_merges` times: count each pair of neighbours in all
+    words (a word that was seen 5 times counts 5 times), join the most frequent pair everywhere, and note it down. Stop
+    early when no pair is left.
 
     Pieces have numbers: first all characters that occur, sorted; then each new piece as it is made. A tie goes to the
     pair whose left piece has the lower number; if that ties too, whose right piece has.
@@ -120,7 +121,7 @@ def train_bpe(words: dict[str, int], num_merges: int) -> list[Pair]:
 
 
 def encode_word(word: str, merges: list[Pair]) -> list[str]:
-    """Cut a word into pieces: start from its characters, and join by the merges, in the order in which they were learned.
+    """Cut a word into pieces: from its characters on, join by the merges in the order in which they were learned.
 
     Example: merges [("a", "b"), ("c", "ab")] cut "cabb" into ["cab", "b"].
     """

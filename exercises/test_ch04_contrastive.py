@@ -39,7 +39,9 @@ EXERCISES = [
     Exercise("pair_logits", "How well pictures and texts match", vectors, section="Two vectors, one space"),
     Exercise("softmax_loss", "CLIP's loss", tables, points=2, section="CLIP: pick your partner"),
     Exercise("sigmoid_loss", "SigLIP's loss", tables, points=2, section="SigLIP: yes or no, pair by pair"),
-    Exercise("choose_kind", "A classifier made of sentences", pictures_and_sentences, 2, section="A classifier for free"),
+    Exercise(
+        "choose_kind", "A classifier made of sentences", pictures_and_sentences, 2, section="A classifier for free"
+    ),
 ]
 
 

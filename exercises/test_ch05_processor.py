@@ -35,7 +35,14 @@ WORDS = ["detect", "caption", "answer", "en", "cat", "dog", "tree", ";", "two", 
 
 
 def prompts(random: Random) -> Iterator[Case]:
-    for number_of_words, num_image_tokens, room in [(3, 4, 20), (0, 1, 10), (6, 9, 5), (8, 2, 10), (7, 2, 8), (1, 3, 2)]:
+    for number_of_words, num_image_tokens, room in [
+        (3, 4, 20),
+        (0, 1, 10),
+        (6, 9, 5),
+        (8, 2, 10),
+        (7, 2, 8),
+        (1, 3, 2),
+    ]:
         prompt = " ".join(random.choice(WORDS) for _ in range(number_of_words))
         yield vocabulary(random) | {"prompt": prompt, "num_image_tokens": num_image_tokens, "max_text_tokens": room}
     yield vocabulary(random) | {"prompt": "detect <image> cat", "num_image_tokens": 2, "max_text_tokens": 20}

@@ -3,6 +3,7 @@
 Shapes: B rows, C channels, N image tokens, S length of the sequence, R side of the square that the model wants.
 """
 
+import itertools
 from collections import Counter
 from collections.abc import Callable
 
@@ -71,7 +72,7 @@ def train_bpe(words: dict[str, int], num_merges: int) -> list[Pair]:
     for _ in range(num_merges):
         counts = Counter()
         for word, pieces in split.items():
-            for pair in zip(pieces, pieces[1:]):
+            for pair in itertools.pairwise(pieces):
                 counts[pair] += words[word]
         if not counts:
             break
@@ -84,7 +85,7 @@ def train_bpe(words: dict[str, int], num_merges: int) -> list[Pair]:
 
 
 def encode_word(word: str, merges: list[Pair]) -> list[str]:
-    """Cut a word into pieces: start from its characters, and join by the merges, in the order in which they were learned."""
+    """Cut a word into pieces: from its characters on, join by the merges in the order in which they were learned."""
     pieces = list(word)
     for pair in merges:
         pieces = merge(pieces, pair)

@@ -71,7 +71,9 @@ def softmax_loss_summed(logits: Tensor) -> Tensor:
     return solution.softmax_loss(logits) * len(logits)
 
 
-@mistake("softmax_loss", "log of a softmax overflows for large logits: use log_softmax, which takes both steps at once.")
+@mistake(
+    "softmax_loss", "log of a softmax overflows for large logits: use log_softmax, which takes both steps at once."
+)
 def softmax_then_log(logits: Tensor) -> Tensor:
     powers = logits.exp()
     pictures = -(powers / powers.sum(dim=1, keepdim=True)).log().diagonal().mean()
@@ -150,7 +152,9 @@ def sigmoid_loss_by_binary_cross_entropy(logits: Tensor) -> Tensor:
     return nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="sum") / len(logits)
 
 
-@mistake("choose_kind", "The kinds' vectors have different lengths after the mean: a cosine needs them at length 1 again.")
+@mistake(
+    "choose_kind", "The kinds' vectors have different lengths after the mean: a cosine needs them at length 1 again."
+)
 def mean_not_normalized(image_embeds: Tensor, sentence_embeds: Tensor) -> Tensor:
     kinds = nn.functional.normalize(sentence_embeds, dim=-1).mean(dim=1)
     return (image_embeds @ kinds.T).argmax(dim=-1)

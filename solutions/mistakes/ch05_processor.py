@@ -1,5 +1,6 @@
 """Mistakes people make in chapter 5, and other right answers."""
 
+import itertools
 from collections import Counter
 from collections.abc import Callable
 
@@ -194,9 +195,7 @@ def prefix_with_newline_encoded(
 def padded_on_the_right(prefixes: list[list[int]], suffixes: list[list[int]], pad_id: int) -> dict[str, Tensor]:
     batch = solution.pad_batch(prefixes, suffixes, pad_id)
     shifts = [batch["input_ids"].shape[1] - len(p) - len(s) for p, s in zip(prefixes, suffixes)]
-    return {
-        name: torch.stack([row.roll(-shift) for row, shift in zip(rows, shifts)]) for name, rows in batch.items()
-    }
+    return {name: torch.stack([row.roll(-shift) for row, shift in zip(rows, shifts)]) for name, rows in batch.items()}
 
 
 @mistake("pad_batch", "Your labels hold the prefix too; the model is to learn the suffix alone.")
@@ -229,7 +228,9 @@ def types_upside_down(prefixes: list[list[int]], suffixes: list[list[int]], pad_
     return batch | {"token_type_ids": batch["attention_mask"] - batch["token_type_ids"]}
 
 
-@mistake("pad_batch", "Your labels are moved by one place. The loss does that; here a label stands under its own token.")
+@mistake(
+    "pad_batch", "Your labels are moved by one place. The loss does that; here a label stands under its own token."
+)
 def labels_shifted(prefixes: list[list[int]], suffixes: list[list[int]], pad_id: int) -> dict[str, Tensor]:
     batch = solution.pad_batch(prefixes, suffixes, pad_id)
     filler = torch.full_like(batch["labels"][:, :1], -100)
@@ -266,7 +267,7 @@ def merge_overlapping(pieces: list[str], pair: Pair) -> list[str]:
 
 @mistake("merge", "Only the first place was joined; join the pair wherever it stands.")
 def merge_first_only(pieces: list[str], pair: Pair) -> list[str]:
-    for i, two in enumerate(zip(pieces, pieces[1:])):
+    for i, two in enumerate(itertools.pairwise(pieces)):
         if two == tuple(pair):
             return pieces[:i] + ["".join(pair)] + pieces[i + 2 :]
     return list(pieces)
@@ -314,7 +315,7 @@ def merge_by_looking_back(pieces: list[str], pair: Pair) -> list[str]:
 def count_pairs(split: dict[str, list[str]], words: dict[str, int]) -> Counter:
     counts = Counter()
     for word, pieces in split.items():
-        for pair in zip(pieces, pieces[1:]):
+        for pair in itertools.pairwise(pieces):
             counts[pair] += words[word]
     return counts
 
@@ -368,7 +369,7 @@ def ties_by_the_alphabet(words: dict[str, int], num_merges: int) -> list[Pair]:
 @mistake("train_bpe", "You stopped at pairs that are seen only once; go on while there is any pair.")
 def stops_at_single_pairs(words: dict[str, int], num_merges: int) -> list[Pair]:
     return learn(
-        {word: count for word, count in words.items()},
+        dict(words.items()),
         num_merges,
         lambda counts, v: min(counts, key=lambda p: (-counts[p], v.index(p[0]), v.index(p[1]))),
         minimum=2,
@@ -388,7 +389,7 @@ def train_with_numbers(words: dict[str, int], num_merges: int) -> list[Pair]:
     while len(merges) < num_merges:
         counts = {}
         for pieces, count in texts:
-            for left, right in zip(pieces[:-1], pieces[1:]):
+            for left, right in itertools.pairwise(pieces):
                 counts[left, right] = counts.get((left, right), 0) + count
         ranked = sorted(counts.items(), key=lambda item: (-item[1], numbers[item[0][0]], numbers[item[0][1]]))
         if not ranked:
@@ -427,7 +428,7 @@ def last_merge_first(word: str, merges: list[Pair]) -> list[str]:
 def leftmost_pair_first(word: str, merges: list[Pair]) -> list[str]:
     pieces = list(word)
     while True:
-        found = next((i for i, two in enumerate(zip(pieces, pieces[1:])) if two in merges), None)
+        found = next((i for i, two in enumerate(itertools.pairwise(pieces)) if two in merges), None)
         if found is None:
             return pieces
         pieces[found : found + 2] = [pieces[found] + pieces[found + 1]]
@@ -446,8 +447,8 @@ def one_join(word: str, merges: list[Pair]) -> list[str]:
 def encode_by_rank(word: str, merges: list[Pair]) -> list[str]:
     ranks = {pair: rank for rank, pair in enumerate(merges)}
     pieces = list(word)
-    while known := [pair for pair in zip(pieces, pieces[1:]) if pair in ranks]:
+    while known := [pair for pair in itertools.pairwise(pieces) if pair in ranks]:
         best = min(known, key=ranks.get)
-        i = next(i for i, two in enumerate(zip(pieces, pieces[1:])) if two == best)
+        i = next(i for i, two in enumerate(itertools.pairwise(pieces)) if two == best)
         pieces[i : i + 2] = [pieces[i] + pieces[i + 1]]
     return pieces

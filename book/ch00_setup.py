@@ -1,0 +1,297 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Does everything run? Setting up, and how to use this book
+#
+# Before you build a model, make sure that the workshop is in order. This chapter checks your machine, shows you the whole way that a picture takes through the model, and lets you solve three
+# small exercises, so that you know how they are graded.
+#
+# At the end you will be able to
+#
+# - say that everything you need is installed and works;
+# - find your way through the chapters, and know which chapter builds which part;
+# - make tensors whose shapes, kinds and devices fit each other, which prevents half of all mistakes;
+# - write an exercise, have it graded, and read what the grader says.
+#
+# It takes about 30 minutes. Here is the way, from left to right, with the real numbers of the small model that comes with this course. You don't have to understand it yet.
+
+# %% mystnb={"image": {"alt": "Five panels from left to right: a toy scene; the same scene in 64 patches; a matrix of 64 rows and 192 columns; a matrix of 69 rows and 128 columns with a line between picture and prompt; the scene with a box around each dog."}, "figure": {"caption": "The whole course in one row: pixels, patches, the vision tower's vectors, the sequence that the language model reads (the picture above the line, the prompt below), and its answer, drawn. Every panel shows numbers of the trained model.", "name": "fig-ch00-map"}} tags=["hide-input"]
+import time
+
+import matplotlib.pyplot as plt
+import torch
+from vlm import PaliGemmaProcessor, generate, load_hf_model, parse_detections
+from vlm.draw import draw_detections
+from vlm.toybox import CHECKPOINT_DIRECTORY
+from vlm.toybox.examples import example_image
+
+torch.set_grad_enabled(False)  # nothing is trained in this chapter
+
+start = time.perf_counter()
+model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY, device="cpu")
+vision_config = model.config.vision_config
+processor = PaliGemmaProcessor(
+    tokenizer, vision_config.num_image_tokens, vision_config.image_size
+)
+image, prompt = example_image(1), "detect dog"
+inputs = processor(text=[prompt], images=[image])
+patch_vectors = model.vision_tower(inputs["pixel_values"])  # [B, N, 192]
+image_features = model.multi_modal_projector(patch_vectors)  # [B, N, D]
+words = model.language_model.model.embed(inputs["input_ids"][:, image_features.shape[1] :])
+sequence = torch.cat([image_features, words], dim=1)  # [B, S, D]
+[answer] = generate(model, processor, [prompt], [image])
+seconds = time.perf_counter() - start
+
+
+def draw_map():
+    """The whole way in five panels."""
+    fig = plt.figure(figsize=(10, 2.9), layout="constrained")
+    panels = fig.subfigures(1, 5)
+    titles = (
+        "pixels\n3 × 112 × 112",
+        "patches\n64",
+        "tower\n64 × 192",
+        f"sequence\n{sequence.shape[1]} × 128",
+        "answer\nboxes",
+    )
+    for panel, title in zip(panels, titles):
+        panel.suptitle(title, fontsize=9)
+    ax = panels[0].subplots()
+    ax.imshow(image)
+    ax.axis("off")
+    for patch, ax in enumerate(panels[1].subplots(8, 8).flat):
+        y, x = divmod(patch, 8)
+        ax.imshow(image.crop((x * 14, y * 14, x * 14 + 14, y * 14 + 14)))
+        ax.axis("off")
+    for panel, values, limit in ((panels[2], patch_vectors, 3), (panels[3], sequence, 3)):
+        ax = panel.subplots()
+        ax.imshow(values[0], cmap="cividis", vmin=-limit, vmax=limit, aspect="auto")
+        ax.set_xlabel("number in the vector", fontsize=7)
+        ax.set_ylabel("place", fontsize=7)
+        ax.tick_params(labelsize=6)
+    ax.axhline(image_features.shape[1] - 0.5, color="white", linewidth=1.5)
+    ax = panels[4].subplots()
+    draw_detections(image, parse_detections(answer, image.height, image.width), ax)
+    plt.show()
+
+
+draw_map()
+
+# %% [markdown]
+# ## Is everything there?
+#
+# If you are reading this on a web page and only want to read, go on to the next section. To run the chapters, you need Python 3.11 or newer and the repository. One command makes an environment in the folder `.venv`,
+# installs everything into it, and opens the chapters:
+#
+# ```bash
+# make lab
+# ```
+#
+# After that no chapter needs a network. If the picture above appeared when you ran its cell, then the model was loaded, it looked, and it answered. The next cell asks for the versions, and
+# measures how long that took. (On the page you see ours; yours will differ.)
+
+# %% tags=["nbval-ignore-output"]
+import platform
+
+import transformers
+
+print("Python", platform.python_version(), " torch", torch.__version__.split("+")[0])
+print("transformers", transformers.__version__, " threads", torch.get_num_threads())
+print(f"model loaded and asked in {seconds:.1f} s")
+
+# %% [markdown]
+# The answer itself does not depend on your machine. If this cell stops with an error, something is wrong with the installation: delete `.venv` and begin again.
+
+# %%
+print(answer)
+assert [d.label for d in parse_detections(answer, 112, 112)] == ["dog", "dog"]
+
+# %% [markdown]
+# ## How a chapter works
+#
+# Each chapter asks one question. It begins with the naive answer, finds out what is wrong with it, and ends with code that is in the package `vlm/`, word for word: a test compares the two. You can read the chapters without running
+# them, since the outputs are on the page. Run them anyway. Change a number, and predict what will happen before you look.
+#
+# | chapter | question | what you build |
+# | --- | --- | --- |
+# | {doc}`ch01_whole_vlm` | How does a picture become an answer? | the loop that writes, the boxes that are drawn |
+# | {doc}`ch02_patches` | How does a picture become a list of vectors? | patch embedding and positions |
+# | {doc}`ch03_attention` | How do patches look at each other? | the vision tower |
+# | {doc}`ch04_contrastive` | How does a picture learn what words mean? | the losses of CLIP and SigLIP |
+# | {doc}`ch05_processor` | How do a picture and a question become tensors? | the processor, and a tokenizer |
+#
+# Letters for sizes, such as B and N, mean the same everywhere; {doc}`notation` has them all. A comment at the end of a line gives the shape of what the line makes.
+#
+# Some figures have a slider. On the page you see one position of it; in the notebook you can move it. Try it with the picture: which example shall the model look at?
+
+
+# %% mystnb={"image": {"alt": "A toy scene with a box around each thing that the model found."}, "figure": {"caption": "What the model finds when it is asked for everything in the picture. In the notebook you can choose among six.", "name": "fig-ch00-examples"}}
+def show_example(number: int = 0):
+    """Ask for a caption of an example, and for the boxes of a few kinds."""
+    picture = example_image(number)
+    [sentence] = generate(model, processor, ["caption en"], [picture])
+    fig, ax = plt.subplots(figsize=(3.4, 3.6), layout="constrained")
+    found = []
+    for label in ("bird", "cat", "dog", "car", "flower", "clock", "apple"):
+        if label in sentence:
+            [boxes] = generate(model, processor, [f"detect {label}"], [picture])
+            found += parse_detections(boxes, picture.height, picture.width)
+    draw_detections(picture, found, ax)
+    ax.set_title(sentence, fontsize=9)
+    plt.show()
+
+
+show_example(2)
+
+# %% tags=["live", "nbval-ignore-output"]
+from ipywidgets import IntSlider, interact
+
+interact(show_example, number=IntSlider(value=2, min=0, max=5, description="example"))
+
+# %% [markdown]
+# ## Shapes that fit
+#
+# Most mistakes in this trade are mistakes of shape, and the worst of them raise no error. When two tensors of different shapes meet, PyTorch lines the shapes up *from the right*. Two sizes fit if they are equal, or if one of them is 1 or missing;
+# then it is repeated. This is called *broadcasting*.
+
+# %%
+states = torch.arange(24.0).reshape(2, 3, 4)  # [B, N, D]
+weights = torch.tensor([1.0, 10.0, 100.0, 1000.0])  # [D]
+print(list((states * weights).shape), (states * weights)[0, 0].tolist())
+
+# %% [markdown]
+# `weights` has 4 numbers, and the last axis of `states` has 4 places: it fits. Suppose now that you have a number for each of the *places*, so N = 3 of them. What will the next cell do?
+
+# %%
+per_place = torch.tensor([1.0, 10.0, 100.0])  # [N]
+try:
+    states * per_place
+except RuntimeError as error:
+    print(str(error)[:86])
+
+# %% [markdown]
+# From the right, 3 meets 4, and that is an error. A good one: you are told. Had D been 3 as well, the numbers would have gone to the wrong axis, and nobody would have said a word. So give a tensor its missing axes yourself, with `None`.
+
+# %%
+scaled = states * per_place[:, None]  # [N, 1] meets [B, N, D]
+assert torch.equal(scaled[1, 2], states[1, 2] * 100)  # place 2 got its own number
+square = torch.ones(1, 3, 3)
+print(
+    "the same numbers on two axes:",
+    (square * per_place)[0, 0].tolist(),
+    (square * per_place[:, None])[0, 0].tolist(),
+)
+
+# %% [markdown]
+# Sums and lengths take an axis away. If you want to divide by them, you want it to stay, with the size 1. That is what `keepdim=True` is for.
+
+# %%
+print(list(states.sum(dim=-1).shape), list(states.sum(dim=-1, keepdim=True).shape))
+shares = states / states.sum(dim=-1, keepdim=True)  # [B, N, D]
+assert torch.allclose(shares.sum(dim=-1), torch.ones(2, 3))  # each vector's shares make 1
+
+# %% [markdown]
+# ## Kinds and places
+#
+# A tensor has a kind of number, its *dtype*, and a place where it lives, its *device*. When kinds meet, the wider one wins. That is convenient, and it hides mistakes: a model in half precision becomes twice as large because
+# of one constant. When devices meet, there is an error. So whenever you make a new tensor, make it of the kind and at the place of those that it will meet.
+
+# %%
+double = torch.ones(2, 3, dtype=torch.float64)
+careless = torch.arange(3.0)  # float32, on the processor
+careful = torch.arange(3, dtype=double.dtype, device=double.device)
+print(careless.dtype, careful.dtype)
+
+# %% [markdown]
+# To try a second device without having one, PyTorch has the device `meta`. A tensor there has a shape and a dtype and no numbers. Whatever works with it would have worked on a graphics processor. The graders use it.
+
+# %%
+elsewhere = torch.empty(2, 3, device="meta")
+print(elsewhere + torch.ones(2, 3, device=elsewhere.device))
+
+# %% [markdown]
+# ## Exercises
+#
+# Every chapter has exercises. You write them in the folder `exercises/`: here `exercises/ch00_setup.py`. Open that file. Each function says what goes in, what comes out and in which shape, and ends with `raise NotImplementedError`; put your
+# code in its place. Then grade it, with the last cell of this chapter or in a terminal:
+#
+# ```text
+# pytest exercises/test_ch00_setup.py
+# ```
+#
+# You get a table: each exercise, its points, and "passed", or what is wrong. The inputs are random, and there are several shapes of them. If you have made a mistake that others have made before you, the table says which. If you don't get on, unfold the hints one
+# by one. The first says what to think about, the last is almost the line. The solution is below them; it is better to look at it than to be stuck for an hour.
+#
+# ### `to_unit_length` (1 point, 5 minutes)
+#
+# ```{admonition} Hint 1: what to think about
+# :class: dropdown
+# A length for each vector: which axis disappears, and should it?
+# ```
+# ```{admonition} Hint 2: almost the line
+# :class: dropdown
+# `(vectors**2).sum(dim=-1, keepdim=True).sqrt()` has the shape `[B, N, 1]`.
+# ```
+# ````{admonition} Solution
+# :class: dropdown
+# ```{literalinclude} ../solutions/ch00_setup.py
+# :pyobject: to_unit_length
+# ```
+# ````
+#
+# ### `add_shades` (1 point, 5 minutes)
+#
+# ```{admonition} Hint 1: what to think about
+# :class: dropdown
+# Line the two shapes up from the right: `[B, C, H, W]` and `[B, C]`. What does the second lack, and on which side?
+# ```
+# ```{admonition} Hint 2: almost the line
+# :class: dropdown
+# `shades[:, :, None, None]` is `[B, C, 1, 1]`.
+# ```
+# ````{admonition} Solution
+# :class: dropdown
+# ```{literalinclude} ../solutions/ch00_setup.py
+# :pyobject: add_shades
+# ```
+# ````
+#
+# ### `append_places` (1 point, 10 minutes)
+#
+# ```{admonition} Hint 1: what to think about
+# :class: dropdown
+# You need a new tensor: of which dtype, on which device? And in the end it must have the shape `[B, N, 1]`.
+# ```
+# ```{admonition} Hint 2: which functions
+# :class: dropdown
+# `torch.arange` takes `dtype` and `device`. `expand` repeats an axis of size 1. `torch.cat` joins along an axis.
+# ```
+# ````{admonition} Solution
+# :class: dropdown
+# ```{literalinclude} ../solutions/ch00_setup.py
+# :pyobject: append_places
+# ```
+# ````
+
+# %% tags=["nbval-ignore-output"]
+from grader import grade_chapter
+
+grade_chapter("ch00_setup")
+
+# %% [markdown]
+# ## Summary
+#
+# Your workshop is in order: the model that comes with the course loads, looks and answers on your machine. Shapes are lined up from the right; missing axes are given with `None`, and axes that a sum takes away are kept with `keepdim`. New tensors
+# are made of the dtype and on the device of those that they will meet.
+#
+# Next you follow one picture through the whole model, in one sitting.
