@@ -140,7 +140,7 @@ def show_example(number: int = 0):
     """Ask for a caption of an example, and for the boxes of a few kinds."""
     picture = example_image(number)
     [sentence] = generate(model, processor, ["caption en"], [picture])
-    fig, ax = plt.subplots(figsize=(3.4, 3.6), layout="constrained")
+    _, ax = plt.subplots(figsize=(3.4, 3.6), layout="constrained")
     found = []
     for label in ("bird", "cat", "dog", "car", "flower", "clock", "apple"):
         if label in sentence:

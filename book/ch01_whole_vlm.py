@@ -594,7 +594,7 @@ assert difference < 1e-4
 # ```
 # ```{admonition} Hint 2: which function
 # :class: dropdown
-# `re.findall` with one pattern for a whole thing gives all numbers and names at once: four times `<loc(\\d{4})>`, a space, and then anything but `;` and `<`.
+# `re.findall` with one pattern for a whole thing gives all numbers and names at once: four times `<loc(\d{4})>`, a space, and then anything but `;` and `<`.
 # ```
 # ````{admonition} Solution
 # :class: dropdown

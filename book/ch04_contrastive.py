@@ -98,6 +98,8 @@ plt.show()
 # sentence had 1 and all others −1, a softmax over 8 would give it no more than 51 %. So the cosine is stretched by a number that is
 # learned, and a second learned number is added. The stretch is kept as its logarithm. The optimiser may move that anywhere, and the stretch stays
 # positive.
+#
+# The table, both losses and a classifier are the exercises of this chapter. Their cells are folded: try each before you unfold it.
 
 # %%
 cosines = torch.full((8,), -1.0)
@@ -106,7 +108,7 @@ for stretch in (1, 10):
     print(f"stretch {stretch:2}: the right one gets {(stretch * cosines).softmax(0)[0]:.1%}")
 
 
-# %% tags=["from:vlm.contrastive.pair_logits"]
+# %% tags=["from:vlm.contrastive.pair_logits", "hide-input"]
 def pair_logits(
     image_embeds: Tensor, text_embeds: Tensor, logit_scale: Tensor, logit_bias: Tensor
 ) -> Tensor:
@@ -138,7 +140,7 @@ def pair_logits(
 # Before you run the cell: what should the loss be when a model knows nothing, and all its cosines are the same?
 
 
-# %% tags=["from:vlm.contrastive.softmax_loss"]
+# %% tags=["from:vlm.contrastive.softmax_loss", "hide-input"]
 def softmax_loss(logits: Tensor) -> Tensor:
     """CLIP's loss: each picture should pick its own text out of the batch's texts, and each text its picture.
 
@@ -172,7 +174,7 @@ assert torch.allclose(
 # sigmoid(z · logit). The loss sums −log of that over all B² cells, and divides by B.
 
 
-# %% tags=["from:vlm.contrastive.sigmoid_loss"]
+# %% tags=["from:vlm.contrastive.sigmoid_loss", "hide-input"]
 def sigmoid_loss(logits: Tensor) -> Tensor:
     """SigLIP's loss: each of the B * B pairs by itself, yes or no. The sum over all pairs, divided by B.
 
