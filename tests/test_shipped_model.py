@@ -35,7 +35,7 @@ def test_published_figures_are_high(published):
     assert published["split"] == "test" and published["scenes"] == 1000
     assert tasks["caption"]["exact_match"] >= 0.90
     assert all(tasks[task]["exact_match"] >= 0.95 for task in ("count", "presence", "where", "left"))
-    assert tasks["detect"]["precision"] >= 0.90 and tasks["detect"]["recall"] >= 0.90
+    assert tasks["detect"]["precision"] >= 0.95 and tasks["detect"]["recall"] >= 0.95
     assert tasks["detect"]["mean_box_iou"] >= 0.80
     assert tasks["segment"]["mean_mask_iou"] >= 0.75
 
