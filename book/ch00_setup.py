@@ -153,7 +153,7 @@ def show_example(number: int = 0):
 
 show_example(2)
 
-# %% tags=["live", "nbval-ignore-output"]
+# %% tags=["skip-execution", "nbval-ignore-output"]
 from ipywidgets import IntSlider, interact
 
 interact(show_example, number=IntSlider(value=2, min=0, max=5, description="example"))

@@ -205,7 +205,7 @@ def show_filter(number: int = 0):
 
 show_filter(0)
 
-# %% tags=["live", "nbval-ignore-output"]
+# %% tags=["skip-execution", "nbval-ignore-output"]
 from ipywidgets import IntSlider, interact
 
 interact(show_filter, number=IntSlider(value=0, min=0, max=39, description="filter"))

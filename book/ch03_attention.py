@@ -224,7 +224,7 @@ plt.show()
 # %% [markdown]
 # Choose a patch, a layer and a head yourself, if you run the notebook.
 
-# %% tags=["live", "nbval-ignore-output"]
+# %% tags=["skip-execution", "nbval-ignore-output"]
 from ipywidgets import IntSlider, interact
 
 

@@ -515,7 +515,7 @@ two_kinds = [
 ][:20]
 show_match(0)
 
-# %% tags=["live", "nbval-ignore-output"]
+# %% tags=["skip-execution", "nbval-ignore-output"]
 from ipywidgets import IntSlider, interact
 
 interact(show_match, number=IntSlider(value=0, min=0, max=19, description="scene"))

@@ -277,16 +277,21 @@ for name, change in changes.items():
     answers = [processor.decode(row) for row in torch.stack(steps, dim=1)]
     scores[name] = sum(a == b for a, b in zip(answers, true_captions)) / 60
 
-# %% mystnb={"image": {"alt": "Horizontal bars: the share of 60 captions that are right. As it should be is highest; the six mistakes are lower, several of them near zero."}, "figure": {"caption": "Captions of 60 test pictures that are exactly right, by the shipped model. Only the inputs differ. A larger model, trained on more kinds of pictures, bends further before it breaks; but no mistake here is harmless.", "name": "fig-ch05-mistakes"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Horizontal bars: the share of 60 captions that are right. Five of the six mistakes are far lower, three of them near zero; with the bos token before the picture nothing changes."}, "figure": {"caption": "Captions of 60 test pictures that are exactly right, by the shipped model. Only the inputs differ. Five mistakes are costly, one costs nothing: our model does not mind where <bos> stands.", "name": "fig-ch05-mistakes"}} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(6.4, 2.8), layout="constrained")
 names = list(scores)[::-1]
 ax.barh(names, [scores[name] for name in names], color=["#D55E00"] * 6 + ["#0072B2"])
 ax.set(xlabel="captions exactly right", xlim=(0, 1))
 plt.show()
 assert scores["as it should be"] > 0.8
-assert all(score < scores["as it should be"] for score in list(scores.values())[1:])
+costly = [name for name in scores if scores[name] < 0.5]
+print(costly)
+assert len(costly) == 5
 
 # %% [markdown]
+# Did you guess the last one? The image tokens see `<bos>` wherever it stands, since the prefix sees itself in full, and a shift by one place means little to them. That is luck, and you learn it only by measuring.
+# Without the newline the model is lost, because the newline was the sign to begin. The real model, trained on more kinds of pictures, may bend further before it breaks. We have not measured that.
+#
 # Why the wrong constants hurt is seen best in the numbers themselves. The tower's filters were trained on numbers that lie in −1 to 1.
 
 # %% mystnb={"image": {"alt": "Two histograms of the same six pictures. With 0.5 and 0.5 all values lie between -1 and 1. With ImageNet's constants they reach from -2.1 to 2.6, differently for each channel."}, "figure": {"caption": "The same six pictures in the range that the model was trained on, and with ImageNet's constants: twice as wide, and shifted differently in each channel.", "name": "fig-ch05-histogram"}} tags=["hide-input"]
@@ -409,7 +414,7 @@ def show_pieces(text: str = "detect cat ; two kangaroos jumps over <loc0512>"):
 
 show_pieces()
 
-# %% tags=["live", "nbval-ignore-output"]
+# %% tags=["skip-execution", "nbval-ignore-output"]
 from ipywidgets import Text, interact
 
 interact(show_pieces, text=Text(value="answer en is there a zebra?", description="text"))
@@ -417,8 +422,8 @@ interact(show_pieces, text=Text(value="answer en is there a zebra?", description
 # %% [markdown]
 # ## One sequence
 #
-# The model reads one sequence. In front are N image tokens, which keep the places for the picture. Then `<bos>`, the prompt and a newline. The order is a matter of training and nothing else: PaliGemma was trained with `<bos>` behind the picture, and you
-# saw above what the other order costs.
+# The model reads one sequence. In front are N image tokens, which keep the places for the picture. Then `<bos>`, the prompt and a newline. The order is a matter of training and nothing else: PaliGemma was trained with `<bos>` behind the picture. You
+# saw above that the other order happens to do no harm here; keep to the trained one all the same.
 #
 # The newline is more than a habit. It separates the question from the answer, and it must always be the same token. So prompt and answer are
 # tokenised apart. If they were one text, a tokenizer with a piece for "newline and a space" could join the two, and the model would meet a token that it has never seen there. In Gemma's vocabulary that is
@@ -735,6 +740,6 @@ grade_chapter("ch05_processor")
 # ## Summary
 #
 # A picture becomes RGB, upright, with white behind what is transparent; it is squeezed to a square, and its bytes become numbers from −1 to 1. A text is cut into learned pieces. The sequence is: image tokens, `<bos>`, prompt, newline, and in training the answer
-# and `<eos>`. Rows are filled up on the left. None of this is hard, and each of it, done wrong, costs the model more than most changes to the model would gain.
+# and `<eos>`. Rows are filled up on the left. None of this is hard. But five of six small mistakes, none of which raises an error, cost the model more than half of its right answers.
 #
 # This ends the first part: everything from a picture to the vectors and the tokens. The next part is about the language model that reads them.

@@ -114,3 +114,12 @@ def test_refresh_writes_the_package_definition_into_the_cell(chapter):
     assert notebooks.package_source("vlm.masks.make_position_ids") in text
     assert "print(1 + 1)" in text
     assert notebooks.check_definitions(notebooks.read_source(chapter), "chapter") == []
+
+
+def test_a_cell_with_sliders_is_neither_run_nor_kept(chapter, monkeypatch):
+    definition = CHAPTER.partition('ids"]\n')[2].replace("Tensor", "object")
+    monkeypatch.setattr(notebooks, "package_source", lambda name: definition)
+    live = '\n# %% tags=["skip-execution"]\nraise RuntimeError("run")\n'
+    chapter.write_text(chapter.read_text(encoding="utf-8") + live, encoding="utf-8")
+    notebooks.execute(chapter)
+    assert notebooks.check(chapter) == []
