@@ -163,7 +163,7 @@ print(list(embeddings.shape), "->", list(patch_vectors.shape))
 # Before you look at the picture: the two cats do not touch, and both are orange. Which patches will be similar to the
 # cat's patch *before* the tower's four rounds? What will the rounds change?
 
-# %% mystnb={"image": {"alt": "Two maps of the scene. Before the rounds, patches with orange in them are similar to the chosen one, and the grass is half similar. After them, both cats stand out and the grass is darker."}, "figure": {"caption": "Similarity to the patch marked in white. Before the rounds it goes by colour, and the grass is half similar too. After them the grass has moved away, and both cats stand out as wholes.", "name": "fig-ch01-similarity"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Two maps of the scene. Before the rounds, patches with orange in them are similar to the chosen one, and the grass is half similar. After them, both cats stand out, a rim around the things is half similar, and the grass beyond it is dark."}, "figure": {"caption": "Similarity to the patch marked in white. Before the rounds it goes by colour, and the grass is half similar too. After them the grass has moved away, and both cats stand out, with a rim of patches around all four things.", "name": "fig-ch01-similarity"}} tags=["hide-input"]
 scene = example_scene(0)
 largest_cat = max(
     (thing for thing in scene.objects if thing.label == "cat"),
@@ -299,11 +299,11 @@ for probability, token_id in zip(*probabilities.topk(5)):
 # %% [markdown]
 # The likeliest words are places. PaliGemma's vocabulary has 1,024 tokens `<loc0000>` to `<loc1023>`: marks on a ruler
 # from the picture's top edge to its bottom edge, or from left to right. A box is four of them: top, left, bottom,
-# right. So the first word of the answer says how far down the first thing begins. No mark has more than 1.1 %:
+# right. So the first word of the answer says how far down the first thing begins. No mark has more than 3.7 %:
 # neighbouring marks mean nearly the same, and share the probability among them. Let us look at all 1,024 marks, and at where
 # the cats in this picture really begin.
 
-# %% mystnb={"image": {"alt": "Probability over the 1,024 location marks: two hills, each near one of two dashed lines, the true top edges of the two cats."}, "figure": {"caption": "The model's first word, before it is chosen: a high hill at the upper cat's top edge and a flat one at the lower cat's. The dashed lines are the true edges; 9 marks are one pixel. The model was taught to begin with the topmost thing, and has nearly settled on it.", "name": "fig-ch01-first-word"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Probability over the 1,024 location marks: one hill near the first of two dashed lines, the true top edges of the two cats."}, "figure": {"caption": "The model's first word, before it is chosen: one hill, a few pixels wide, at the upper cat's top edge, and nothing at the lower cat's. The dashed lines are the true edges; 9 marks are one pixel. The model was taught to begin with the topmost thing, and has settled on it.", "name": "fig-ch01-first-word"}} tags=["hide-input"]
 from vlm.boxes import NUM_LOCATION_BINS
 
 first_location = tokenizer.convert_tokens_to_ids("<loc0000>")
@@ -432,7 +432,7 @@ plt.show()
 # recorded from the running model. For each thing in the answer we take the moment at which the model is about to say
 # what it is: it has written four locations and is choosing the name. From where does it take that?
 
-# %% mystnb={"image": {"alt": "Four copies of the scene, one for each thing that was found. Each shows bright patches where the model looked when it chose the thing's name, and the box it had just written."}, "figure": {"caption": "Attention from the last place to the 64 patches at the moment before each name is written, as the mean over heads and layers. The model has just written the box shown; each map has its own scale. In all four, bright patches lie in that box; for the first cat, another one lies far off. Attention says where numbers came from, not what was made of them.", "name": "fig-ch01-attention"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Four copies of the scene, one for each thing that was found. Each shows bright patches where the model looked when it chose the thing's name, and the box it had just written."}, "figure": {"caption": "Attention from the last place to the 64 patches at the moment before each name is written, as the mean over heads and layers. The model has just written the box shown; each map has its own scale. In all four the brightest patches lie in that box or at its edge. Attention says where numbers came from, not what was made of them.", "name": "fig-ch01-attention"}} tags=["hide-input"]
 from vlm.recording import record_attention
 
 kv_cache.reset()
@@ -510,8 +510,8 @@ for text in ("caption en", "answer en is there a zebra?", "detect cat"):
     print(f"{text:32}{reply!r}")
 
 # %% [markdown]
-# Two of the answers are right. The caption is invented: a caption has to name something, and no training sentence says "I see
-# nothing". The real model invents too, and a later chapter measures it.
+# Only the last answer is right: there is no cat, and the model writes nothing. The caption is invented: a caption has to name something, and no training sentence says "I see
+# nothing". And to a word that it has never met in a question, "zebra", the model answers with a number. The real model invents too, and a later chapter measures it.
 #
 # ## Is this really PaliGemma?
 #

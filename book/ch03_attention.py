@@ -210,7 +210,7 @@ class SiglipAttention(nn.Module):
 # Each head of the trained tower has found something of its own to do. One way to put a number to it: how far away, on average, is what
 # a head looks at?
 
-# %% mystnb={"image": {"alt": "Dots for six heads in each of four layers. The heads spread between one and a half and five patches; the dashed line of an even look is at about four."}, "figure": {"caption": "Mean distance, in patches, between a place and what its head looks at, over all 64 places of our picture. The dashed line is a head that looks everywhere alike. Heads far below it look at neighbours.", "name": "fig-ch03-distance"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Dots for six heads in each of four layers. In the first layer they lie around the dashed line of an even look, at about four patches; in the later layers between two and nearly four."}, "figure": {"caption": "Mean distance, in patches, between a place and what its head looks at, over all 64 places of our picture. The dashed line is a head that looks everywhere alike. In the first layer the heads look nearly everywhere; later they look closer by.", "name": "fig-ch03-distance"}} tags=["hide-input"]
 y, x_ = torch.arange(64) // 8, torch.arange(64) % 8
 distance = ((y[:, None] - y) ** 2 + (x_[:, None] - x_) ** 2).sqrt()  # [N, N]
 fig, ax = plt.subplots(figsize=(5.2, 3), layout="constrained")

@@ -248,6 +248,7 @@ shape = {
     "num_attention_heads": 2,
 }
 text_shape = {"vocab_size": 30, "max_position_embeddings": 6, "projection_size": 16}
+text_shape |= {"bos_token_id": 0, "eos_token_id": 1}
 tiny = SiglipConfig(
     text_config=shape | text_shape, vision_config=shape | {"patch_size": 4, "image_size": 12}
 )
@@ -456,7 +457,7 @@ plt.show()
 # Both losses began where you worked out that they would: the sigmoid's near 10, the softmax's near log 128 = 4.9. Now the table from the beginning of the chapter, before
 # and after. "Before" is the same model with random weights in what we trained.
 
-# %% mystnb={"image": {"alt": "Two tables of cosines between eight pictures and eight captions. Before training all cells are nearly the same. After training the diagonal is dark red, cells with the same ground or toy are lighter, most others blue."}, "figure": {"caption": "Cosines between eight test pictures and their captions, before and after training. The diagonal stands out. Off it, red cells are pairs that share something: the ground, or a toy.", "name": "fig-ch04-table"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Two tables of cosines between eight pictures and eight captions. Before training all cells are nearly the same. After training the diagonal is dark red and all other cells are lighter, some of them half as red."}, "figure": {"caption": "Cosines between eight test pictures and their captions, before and after training. The diagonal stands out. Off it no cosine is far below 0, and none needs to be: only differences count, and the stretch makes a difference of 0.4 a clear one.", "name": "fig-ch04-table"}} tags=["hide-input"]
 torch.manual_seed(0)
 untrained = PairModel().eval()
 eight_vectors, eight_ids = look(eight), encode(eight_captions)
@@ -483,28 +484,35 @@ assert own.tolist() == list(range(8))
 # sentence's vector to length 1, take the mean of the six, and let the 20 means compete. That is the last exercise below.
 #
 # What did the picture's vector take from where? Our pooling is a mean followed by a linear layer, so the vector is the mean of what each patch gives. Its scalar
-# product with a sentence is then a sum over patches, and we can draw the terms.
-
-# %% mystnb={"image": {"alt": "A scene with two kinds of toys three times: as it is, and with two maps. For the sentence about the first toy its patches are bright, for the other sentence the patches of the other toy."}, "figure": {"caption": "What each patch adds to the match with two sentences. Nobody told the text tower where anything is: from pairs alone it learned which patches its words are about.", "name": "fig-ch04-patches"}}
-from vlm.draw import draw_patch_values
+# product with a sentence is then a mean over patches, and we can draw the terms. The ground is in both sentences below, so we draw the difference: for which of the two does each
+# patch speak?
 
 
+# %% mystnb={"image": {"alt": "A scene with a frog and a rocket at night, and a map of its patches: red patches on the frog, blue ones on the rocket, the rest pale."}, "figure": {"caption": "For which of two sentences each patch speaks. Nobody told the text tower where anything is: from pairs alone it learned which patches its words are about.", "name": "fig-ch04-patches"}}
 @torch.no_grad()
 def show_match(number: int = 0):
-    """A test scene with two kinds of toys, and what each patch adds to the match with a sentence about each."""
+    """A test scene with two kinds of toys; red patches speak for the first, blue ones for the second."""
     scene = two_kinds[number]
     labels = sorted({thing.label for thing in scene.objects})
-    texts = [f"a {label} {BACKGROUNDS[scene.background]}" for label in labels]
+    where = BACKGROUNDS[scene.background]
+    texts = [
+        sentence
+        for label in labels
+        for sentence in sentences
+        if f" {label} {where}" in sentence
+    ]
     directions = nn.functional.normalize(
         with_sigmoid.text_tower(encode(texts)), dim=-1
     )  # [2, D]
     terms = with_sigmoid.image_head(look([scene])[0]) @ directions.T  # [N, 2]
-    fig, axes = plt.subplots(1, 3, figsize=(7.6, 2.9), layout="constrained")
+    speaks_for = (terms[:, 0] - terms[:, 1]).reshape(8, 8)  # [H/P, W/P]
+    fig, axes = plt.subplots(1, 2, figsize=(7, 3.1), layout="constrained")
     axes[0].imshow(scene.image)
     axes[0].set(xticks=[], yticks=[], title="picture")
-    for ax, text, values in zip(axes[1:], texts, terms.T):
-        layer = draw_patch_values(scene.image, values, ax, text)
-    fig.colorbar(layer, ax=axes, label="added to the match", shrink=0.8)
+    largest = speaks_for.abs().max()
+    layer = axes[1].imshow(speaks_for, cmap="RdBu_r", vmin=-largest, vmax=largest)
+    axes[1].set(xticks=[], yticks=[], title=f"“{texts[0]}” − “{texts[1]}”")
+    fig.colorbar(layer, ax=axes, label="difference of the terms", shrink=0.8)
     plt.show()
 
 

@@ -74,7 +74,7 @@ def draw_strip(tokens: list[tuple[str, str]], ax, row: int = 0, per_line: int = 
             text.replace("\n", "\\n"),
             ha="center",
             va="center",
-            fontsize=7.5,
+            fontsize=7.5 if len(text) < 11 else 6,
             color="black",
         )
     ax.set(
@@ -232,9 +232,9 @@ print(list(batch.shape), f"from {batch.min():.1f} to {batch.max():.1f}")
 # Against the reference, on a picture that has to be squeezed:
 
 # %%
-from transformers import SiglipImageProcessor
+from transformers import SiglipImageProcessorPil
 
-reference_images = SiglipImageProcessor(
+reference_images = SiglipImageProcessorPil(
     size={"height": image_size, "width": image_size}, image_mean=[0.5] * 3, image_std=[0.5] * 3
 )
 theirs = reference_images(pictures["wide"], return_tensors="pt")["pixel_values"]
@@ -377,7 +377,7 @@ assert merges[0] == pairs.most_common(1)[0][0]
 for word in ("▁answer", "▁turtle", "▁butter", "▁turtleneck"):
     print(word, "->", learner.encode(word).tokens)
 
-# %% mystnb={"image": {"alt": "A falling curve: with more merges, the number of pieces for the same text falls from about five to one for each word."}, "figure": {"caption": "Pieces per word of the same text, by the number of merges. The first merges save most. After 200 almost every word of our small world is one piece.", "name": "fig-ch05-merges"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "A falling curve: with more merges, the number of pieces for the same text falls from about four to one for each word."}, "figure": {"caption": "Pieces per word of the same text, by the number of merges. The first merges save most. After 200 almost every word of our small world is one piece.", "name": "fig-ch05-merges"}} tags=["hide-input"]
 
 
 def pieces_per_word(num_merges: int) -> float:
@@ -401,7 +401,7 @@ plt.show()
 # Gemma's has 256,000 pieces, learned from much of the web, and the order is the same. Type what you like, if you run the notebook.
 
 
-# %% mystnb={"image": {"alt": "A strip of boxes: the pieces of a sentence. Known words are one box, others are several."}, "figure": {"caption": "A sentence in the shipped vocabulary. Words of the Toybox are one piece; “kangaroo” and “jumps” are put together from several.", "name": "fig-ch05-strip"}}
+# %% mystnb={"image": {"alt": "A strip of boxes: the pieces of a sentence. Known words are one box, others are several."}, "figure": {"caption": "A sentence in the shipped vocabulary. Words of the Toybox are one piece; “kangaroos” and “jumps” are put together from several.", "name": "fig-ch05-strip"}}
 def show_pieces(text: str = "detect cat ; two kangaroos jumps over <loc0512>"):
     """The tokens of a text as a strip."""
     tokens = tokenizer.convert_ids_to_tokens(tokenizer.encode(text, add_special_tokens=False))

@@ -83,16 +83,21 @@ def without_solution_folds(text: str) -> str:
 
 
 def find_traces(folder: Path) -> list[str]:
-    """Files of the copy in which statements of a solution stand in a row. The package itself is not looked through."""
+    """Files of the copy in which statements of a solution stand in a row.
+
+    What the package has is no trace: the copy needs the package, and chapters show its definitions.
+    """
     files = [path for path in folder.rglob("*") if path.suffix in (".py", ".ipynb", ".md", ".txt", ".yml")]
     texts = {path.relative_to(folder): squeeze(path.read_text(encoding="utf-8").replace("\\n", "\n")) for path in files}
+    package = "\n".join(text for path, text in texts.items() if path.parts[0] == "vlm")
     traces = set()
     for solution in sorted(SOLUTIONS.rglob("ch*.py")):
         for name, statements in bodies(solution):
             length = min(_TRACE_STATEMENTS, len(statements))
-            pieces = ["".join(statements[i : i + length]) for i in range(len(statements) - length + 1)]
+            rows = ("".join(statements[i : i + length]) for i in range(len(statements) - length + 1))
+            pieces = [row for row in rows if len(row) >= _TRACE_CHARACTERS and row not in package]
             for path, text in texts.items():
-                if path.parts[0] != "vlm" and any(len(p) >= _TRACE_CHARACTERS and p in text for p in pieces):
+                if path.parts[0] != "vlm" and any(piece in text for piece in pieces):
                     traces.add(f"{path}: {name}")
     return sorted(traces)
 
