@@ -77,7 +77,7 @@ B = 1  # batch: one picture with one prompt
 P = vision_config.patch_size  # a patch is P x P pixels
 N = vision_config.num_image_tokens  # image tokens: one for each patch
 D = text_config.hidden_size  # numbers in one vector of the language model
-V = text_config.vocab_size  # words that it knows
+V = text_config.vocab_size  # tokens that it knows
 print(f"B = {B}, P = {P}, N = {N}, D = {D}, V = {V}")
 
 # %% [markdown]
@@ -121,8 +121,9 @@ plt.show()
 # %% [markdown]
 # ## From a text to numbers
 #
-# `input_ids` is the text, cut into pieces of a fixed vocabulary. Each piece, a *token*, has a number. Here is the
-# sequence in full. The 64 places in front are kept free for the picture.
+# `input_ids` is the text, cut into pieces of a fixed vocabulary. Each piece, a *token*, has a number. A token may be a whole
+# word, a part of one, or a sign with a meaning of its own. We say "word" for it too, where that reads better. A *place* is a position in the
+# sequence, counted from 0. Here is the sequence in full. The 64 places in front are kept free for the picture.
 
 # %%
 ids = inputs["input_ids"][0].tolist()
@@ -258,13 +259,18 @@ print(list(sequence.shape))
 # A language model that writes must not see what it has not written yet. But the picture and the question are there
 # from the beginning, so they may see each other in full. PaliGemma therefore has two rules in one mask: everything in the
 # *prefix* (picture and prompt) sees the whole prefix; each token of the *suffix* (the answer) sees the prefix, and
-# the answer up to itself. The mask is added to the scores of attention: 0 allows a look, a huge negative number forbids it. The
-# 1 in its shape stands for all heads at once. Here is the mask for our prompt and the first ten tokens of an answer.
+# the answer up to itself.
+#
+# Looking is done by *attention*: each place gives every other place a score, and takes in a mean of the others, weighted by the
+# scores. It does this several times side by side, each time in another *head* (chapter 3 builds all of it). The mask is added to the scores:
+# 0 allows a look, a huge negative number forbids it. The 1 in its shape says that it is the same for all heads. Here is the mask for our prompt and the first ten tokens of an answer.
 
 # %% mystnb={"image": {"alt": "A square grid. The 70 columns of the prefix are visible to all rows. The last ten columns, the answer, are visible only to the answer's own rows, as a staircase."}, "figure": {"caption": "The prefix-LM mask. Rows look, columns are looked at; light means \"may see\". The prefix is one full block, the answer a staircase.", "name": "fig-ch01-mask"}}
 from vlm.masks import make_prefix_lm_mask
 
-attention_mask = torch.ones(B, S + 10, dtype=torch.long)  # no padding
+attention_mask = torch.ones(
+    B, S + 10, dtype=torch.long
+)  # every place is real: none is there only to fill up a row
 token_type_ids = torch.tensor([[0] * S + [1] * 10])  # 0: prefix, 1: suffix
 mask = make_prefix_lm_mask(
     attention_mask, token_type_ids, torch.float32
@@ -297,7 +303,7 @@ for probability, token_id in zip(*probabilities.topk(5)):
     print(f"{probability:6.1%}  {tokenizer.convert_ids_to_tokens(int(token_id))}")
 
 # %% [markdown]
-# The likeliest words are places. PaliGemma's vocabulary has 1,024 tokens `<loc0000>` to `<loc1023>`: marks on a ruler
+# The likeliest words are not words at all. PaliGemma's vocabulary has 1,024 tokens `<loc0000>` to `<loc1023>`: marks on a ruler
 # from the picture's top edge to its bottom edge, or from left to right. A box is four of them: top, left, bottom,
 # right. So the first word of the answer says how far down the first thing begins. No mark has more than 3.7 %:
 # neighbouring marks mean nearly the same, and share the probability among them. Let us look at all 1,024 marks, and at where
@@ -348,7 +354,8 @@ print(f"{len(new_tokens)} new tokens, {places:,} places worked through")
 print(f"the tower run {len(new_tokens)} times")
 
 # %% [markdown]
-# The 27 tokens are 16 locations, 4 names, 3 times "▁;" and a space behind it, and `<eos>`, which is not printed. But the loop is
+# The 27 tokens are 16 locations, 4 names, three times "▁;" and a space that stands alone (between "▁;" and a location there is no word that it
+# could belong to), and `<eos>`, which is not printed: 16 + 4 + 6 + 1. But the loop is
 # wasteful. Each run reads the picture and the prompt again, although nothing about them has
 # changed: no place may see a later one of the answer, so what a place has computed stays as it is. A *KV cache* keeps
 # what later places need of the earlier ones. Then the first run reads the picture and the prompt, and each
@@ -594,7 +601,7 @@ assert difference < 1e-4
 # ```
 # ```{admonition} Hint 2: which function
 # :class: dropdown
-# `re.findall` with one pattern for a whole thing gives all numbers and names at once: four times `<loc(\d{4})>`, a space, and then anything but `;` and `<`.
+# `re.findall` with one pattern for a whole thing gives all numbers and names at once: four times `<loc(\d{4})>`, a space, and then anything but `;` and `<`. Strip the name: a space may stand between it and the `;`.
 # ```
 # ````{admonition} Solution
 # :class: dropdown

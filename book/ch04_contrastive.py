@@ -99,7 +99,7 @@ plt.show()
 # learned, and a second learned number is added. The stretch is kept as its logarithm. The optimiser may move that anywhere, and the stretch stays
 # positive.
 #
-# The table, both losses and a classifier are the exercises of this chapter. Their cells are folded: try each before you unfold it.
+# The table, both losses and a classifier are the exercises of this chapter. The cells of the first three are folded: try each before you unfold it.
 
 # %%
 cosines = torch.full((8,), -1.0)
@@ -170,8 +170,8 @@ assert torch.allclose(
 # ## SigLIP: yes or no, pair by pair
 #
 # SigLIP (arXiv 2303.15343) asks a simpler question, of each cell of the table by itself: do these two belong together, yes or no? The probability
-# of "yes" is the sigmoid of the logit, of "no" the sigmoid of minus the logit. With a label z that is 1 for yes and −1 for no, both are
-# sigmoid(z · logit). The loss sums −log of that over all B² cells, and divides by B.
+# of "yes" is the sigmoid of the logit, sigmoid(x) = 1 / (1 + e^−x), and of "no" the sigmoid of minus the logit. With a label z that is 1 for yes and −1 for no, both are
+# sigmoid(z · logit), and −log of that is log(1 + e^(−z · logit)). The loss sums it over all B² cells, and divides by B: each picture brings one yes, so this is a loss for each picture.
 
 
 # %% tags=["from:vlm.contrastive.sigmoid_loss", "hide-input"]
@@ -198,7 +198,7 @@ assert abs(sigmoid_loss(logits).item() - by_hand) < 1e-6
 
 # %% [markdown]
 # Of the B² cells only B are a yes. With B = 128, a model that knows nothing and gives every cell a logit of 0 pays log 2 in each,
-# 128 · 0.693 = 88.7 in all, and nearly all of it for cells that say no. Its first steps would go into learning "no". So SigLIP starts with
+# 128² · 0.693 / 128 = 88.7, and nearly all of it for cells that say no. Its first steps would go into learning "no". So SigLIP starts with
 # a bias of −10: "no" to everything, which is right in 127 of 128 cells. What is the loss then? Each of the B cells with a yes costs about 10, the others
 # next to nothing, and divided by B that is 10.
 
@@ -457,7 +457,7 @@ plt.show()
 # Both losses began where you worked out that they would: the sigmoid's near 10, the softmax's near log 128 = 4.9. Now the table from the beginning of the chapter, before
 # and after. "Before" is the same model with random weights in what we trained.
 
-# %% mystnb={"image": {"alt": "Two tables of cosines between eight pictures and eight captions. Before training all cells are nearly the same. After training the diagonal is dark red and all other cells are lighter, some of them half as red."}, "figure": {"caption": "Cosines between eight test pictures and their captions, before and after training. The diagonal stands out. Off it no cosine is far below 0, and none needs to be: only differences count, and the stretch makes a difference of 0.4 a clear one.", "name": "fig-ch04-table"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Two tables of cosines between eight pictures and eight captions. Before training all cells are nearly the same. After training the diagonal is dark red and all other cells are lighter, some of them half as red."}, "figure": {"caption": "Cosines between eight test pictures and their captions, before and after training. The diagonal stands out. Off it no cosine is far below 0, and none needs to be: the learned bias moves them all, and the stretch, printed below, makes a difference of 0.4 a clear one.", "name": "fig-ch04-table"}} tags=["hide-input"]
 torch.manual_seed(0)
 untrained = PairModel().eval()
 eight_vectors, eight_ids = look(eight), encode(eight_captions)
@@ -474,6 +474,7 @@ plt.show()
 # %%
 with torch.no_grad():
     own = with_sigmoid(eight_vectors, eight_ids).argmax(dim=1)
+print(f"stretch {with_sigmoid.logit_scale.exp().item():.0f}, bias {with_sigmoid.logit_bias.item():.0f}")
 print("each picture's best sentence:", own.tolist())
 assert own.tolist() == list(range(8))
 
@@ -609,7 +610,7 @@ interact(show_match, number=IntSlider(value=0, min=0, max=19, description="scene
 # ```
 # ```{admonition} Hint 2: almost the line
 # :class: dropdown
-# Normalise the sentences, take the mean over M, normalise again: `[K, D]`. Then one matrix product and an `argmax`.
+# Normalise the sentences, take the mean over M, normalise again: `[G, D]`. Then one matrix product and an `argmax`.
 # ```
 # ````{admonition} Solution
 # :class: dropdown

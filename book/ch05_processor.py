@@ -188,7 +188,7 @@ assert to_rgb(icon).getpixel((0, 0)) == (255, 255, 255)
 # %% [markdown]
 # The square comes next. You could cut the picture, or put bars beside it. PaliGemma does neither: it squeezes every picture to a square, whatever its sides were. A wide
 # picture looks narrow to the model, as every wide picture did in training. Nothing is lost at the edges, and a box is easily brought back: its numbers are fractions of height and width.
-# How to compute the new pixels matters as well. The published processor is bicubic with antialiasing, as PIL does it.
+# How to compute the new pixels matters as well. The published processor is *bicubic* (each new pixel is a weighted mean of the 4 × 4 around its place) with *antialiasing* (of more, when the picture shrinks), as PIL does it.
 #
 # Last, the range. Bytes are divided by 255, which gives 0 to 1, and then (x − 0.5) / 0.5 gives −1 to 1. Many texts have other constants here, the mean and spread of ImageNet's
 # pixels, since many models want those. SigLIP does not.
@@ -245,7 +245,7 @@ print("the reference gives the same pixels")
 # %% [markdown]
 # ## What a small mistake costs
 #
-# Each of these has been made in public code. The sizes of the tensors are right, so nothing complains. Which of them do you expect to hurt most? We let the shipped model write a caption for 60
+# These are mistakes that people make. The sizes of the tensors are right, so nothing complains. Which of them do you expect to hurt most? We let the shipped model write a caption for 60
 # test pictures, and count the captions that are right to the last word.
 
 
@@ -277,7 +277,7 @@ for name, change in changes.items():
     answers = [processor.decode(row) for row in torch.stack(steps, dim=1)]
     scores[name] = sum(a == b for a, b in zip(answers, true_captions)) / 60
 
-# %% mystnb={"image": {"alt": "Horizontal bars: the share of 60 captions that are right. Five of the six mistakes are far lower, three of them near zero; with the bos token before the picture nothing changes."}, "figure": {"caption": "Captions of 60 test pictures that are exactly right, by the shipped model. Only the inputs differ. Five mistakes are costly, one costs nothing: our model does not mind where <bos> stands.", "name": "fig-ch05-mistakes"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Horizontal bars: the share of 60 captions that are right. Five of the six mistakes are far lower, three of them near zero; with the bos token before the picture nothing changes."}, "figure": {"caption": "Captions of 60 test pictures that are exactly right, by the shipped model. Only the inputs differ. Five mistakes are costly, one costs nothing: our model does not mind where the bos token stands.", "name": "fig-ch05-mistakes"}} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(6.4, 2.8), layout="constrained")
 names = list(scores)[::-1]
 ax.barh(names, [scores[name] for name in names], color=["#D55E00"] * 6 + ["#0072B2"])
@@ -289,7 +289,7 @@ print(costly)
 assert len(costly) == 5
 
 # %% [markdown]
-# Did you guess the last one? The image tokens see `<bos>` wherever it stands, since the prefix sees itself in full, and a shift by one place means little to them. That is luck, and you learn it only by measuring.
+# Did you guess the last one? The image tokens see `<bos>` wherever it stands, since the prefix sees itself in full, and a shift by one place probably means little to them. That is luck, and you learn it only by measuring.
 # Without the newline the model is lost, because the newline was the sign to begin. The real model, trained on more kinds of pictures, may bend further before it breaks. We have not measured that.
 #
 # Why the wrong constants hurt is seen best in the numbers themselves. The tower's filters were trained on numbers that lie in −1 to 1.
@@ -377,6 +377,9 @@ assert merges[0] == pairs.most_common(1)[0][0]
 for word in ("▁answer", "▁turtle", "▁butter", "▁turtleneck"):
     print(word, "->", learner.encode(word).tokens)
 
+# %% [markdown]
+# "▁answer" stays in two pieces, although "answer" is one: in our texts it only ever stood at the beginning, with no space before it, so the two never met.
+
 # %% mystnb={"image": {"alt": "A falling curve: with more merges, the number of pieces for the same text falls from about four to one for each word."}, "figure": {"caption": "Pieces per word of the same text, by the number of merges. The first merges save most. After 200 almost every word of our small world is one piece.", "name": "fig-ch05-merges"}} tags=["hide-input"]
 
 
@@ -397,7 +400,7 @@ ax.set(xlabel="merges", ylabel="pieces per word", ylim=(0, None))
 plt.show()
 
 # %% [markdown]
-# The shipped tokenizer was made in this way: 5 control tokens, 256 bytes for whatever else people type, 507 letters and learned pieces, and then, as in PaliGemma, 1,024 location tokens, 128 for masks, and `<image>`.
+# The shipped tokenizer was made in this way: 5 control tokens, 256 bytes, of which every character that has no piece can be written, 507 letters and learned pieces, and then, as in PaliGemma, 1,024 location tokens, 128 for masks, and `<image>`.
 # Gemma's has 256,000 pieces, learned from much of the web, and the order is the same. Type what you like, if you run the notebook.
 
 
@@ -434,7 +437,7 @@ interact(show_pieces, text=Text(value="answer en is there a zebra?", description
 # ## A batch
 #
 # Rows of a batch must have one length, but questions do not. Short rows are filled up with `<pad>`, and a mask says which places to leave out. On which side? When the model answers, the next token of *every* row comes at the
-# right end. So padding goes to the left. Before you look at the figure: where does the first `<bos>` of the shorter row stand?
+# right end. So padding goes to the left. Before you look at the figure: will `<bos>` stand at the same place in both rows?
 
 # %% mystnb={"image": {"alt": "Two strips of tokens, one above the other. The upper, shorter one begins with light boxes of padding; both end at the same place."}, "figure": {"caption": "Two training rows in one batch. The image tokens are folded into one box. Padding stands on the left, so that prompt and answer end at the same place in each row.", "name": "fig-ch05-padding"}} tags=["hide-input"]
 rows = processor(
@@ -466,9 +469,12 @@ ax.set_ylim(-1.1, 1)
 plt.show()
 
 # %% [markdown]
+# It does not: only the right ends meet.
+#
 # Four tensors describe such a batch, each `[B, S]`. `input_ids` holds the tokens. `attention_mask` is 0 at the padding. `token_type_ids` is 0 in the prefix and 1 in the suffix; the model's mask is
 # made of it, since the prefix sees itself in full and the suffix only backwards. `labels` is what the model should have written: the suffix's own tokens, and −100 wherever nothing is to
-# be learned, which PyTorch's cross-entropy skips.
+# be learned, which PyTorch's cross-entropy skips. Each label stands under its own token. The loss compares it with the scores one place to its left, where the model had to
+# foresee it.
 
 # %%
 last = slice(-8, None)
@@ -476,7 +482,7 @@ for name in ("input_ids", "attention_mask", "token_type_ids", "labels"):
     print(f"{name:15}", rows[name][0, last].tolist())
 
 # %% [markdown]
-# Now the whole of it, as the package has it.
+# Now the whole of it, as the package has it. It is folded, because two of its methods are close to your exercises.
 
 # %%
 from collections.abc import Sequence
@@ -485,7 +491,7 @@ from vlm.paligemma import IGNORE_INDEX
 from vlm.processor import IMAGE_TOKEN, as_list
 
 
-# %% tags=["from:vlm.processor.PaliGemmaProcessor"]
+# %% tags=["from:vlm.processor.PaliGemmaProcessor", "hide-input"]
 class PaliGemmaProcessor:
     """Writes the one sequence that PaliGemma was trained on.
 
@@ -645,7 +651,7 @@ print("all five tensors agree")
 # ```
 # ```{admonition} Hint 3: almost the line
 # :class: dropdown
-# `np.array(image, dtype=np.float32)` is [R, R, C]. Divide, subtract, divide, and move the last axis to the front.
+# `np.array(image, dtype=np.float32)` is [H, W, C]. Divide, subtract, divide, and move the last axis to the front.
 # ```
 # ````{admonition} Solution
 # :class: dropdown

@@ -50,7 +50,7 @@ def places_worked_through(prefix_length: int, new_tokens: int) -> tuple[int, int
 
     Args:
         prefix_length: S, 1 or more.
-        new_tokens: T, 1 or more; `<eos>` is one of them.
+        new_tokens: 1 or more; `<eos>` is one of them.
 
     Returns:
         The two numbers, without and with a cache.

@@ -2,7 +2,8 @@
 
 Grade them with: pytest exercises/test_ch04_contrastive.py
 
-Shapes: B pairs of a picture and a text, D hidden size, K kinds to choose from, M sentences for each kind.
+Shapes: B pairs of a picture and a text, D hidden size.
+Here alone: G kinds to choose from, M sentences for each kind.
 In a batch, picture i and text i belong together.
 """
 
@@ -76,7 +77,7 @@ def choose_kind(image_embeds: Tensor, sentence_embeds: Tensor) -> Tensor:
 
     Args:
         image_embeds: [B, D], of any length.
-        sentence_embeds: [K, M, D], of any length.
+        sentence_embeds: [G, M, D], of any length.
 
     Returns:
         The winners' numbers, [B], int64.

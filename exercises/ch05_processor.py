@@ -2,7 +2,7 @@
 
 Grade them with: pytest exercises/test_ch05_processor.py
 
-Shapes: B rows, C channels, N image tokens, S length of the sequence, R side of the square that the model wants.
+Shapes: B rows, C channels, N image tokens, S length of the sequence, H W height and width.
 """
 
 from collections.abc import Callable
@@ -18,15 +18,15 @@ def to_pixel_values(image: Image.Image, image_size: int) -> Tensor:
 
     1. Where the picture is transparent, white shows through, in proportion. (If it is not, nothing changes.)
     2. Whatever the mode, it becomes RGB: red, green, blue.
-    3. PIL's `resize` squeezes it to R x R, bicubic, whatever its sides were.
+    3. PIL's `resize` squeezes it to image_size x image_size, bicubic, whatever its sides were.
     4. Bytes 0..255 become numbers -1..1: first divide by 255, then (x - 0.5) / 0.5.
 
     Args:
         image: of one of the modes RGB, RGBA, L (grey), LA (grey with transparency) or P (a palette), any size.
-        image_size: R.
+        image_size: the side of the square that the model wants, in pixels.
 
     Returns:
-        float32 [C, R, R].
+        float32 [C, H, W], H and W both image_size.
 
     Source: the preprocessor_config.json of google/paligemma-3b-pt-224.
     The white is this course's choice.
@@ -108,6 +108,7 @@ def train_bpe(words: dict[str, int], num_merges: int) -> list[Pair]:
     pair whose left piece has the lower number; if that ties too, whose right piece has.
 
     Example: words {"aab": 2, "ab": 1} has the pairs (a, a) 2 times and (a, b) 3 times; the first merge is (a, b).
+    In {"ba": 1, "ab": 1} both pairs are seen once: (a, b) goes first, since a has the lower number.
 
     Args:
         words: how often each word was seen.

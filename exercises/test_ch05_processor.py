@@ -57,19 +57,29 @@ def vocabulary(random: Random) -> Case:
 
 
 def call_encode_prefix(submission, case: Case):
-    """Returns "ValueError" where one is raised."""
+    return submission.encode_prefix(
+        case["prompt"],
+        lambda text: encode(case, text),
+        special(case),
+        case["num_image_tokens"],
+        case["max_text_tokens"],
+    )
+
+
+def encode(case: Case, text: str) -> list[int]:
+    """The ids of a text, word by word."""
+    return [case["ids"][token] for token in re.findall(r"\n|[^\s]+", text)]
+
+
+def special(case: Case) -> dict[str, int]:
     ids = case["ids"]
-    special = {"image": ids["<image>"], "bos": ids["<bos>"], "newline": ids["\n"]}
+    return {"image": ids["<image>"], "bos": ids["<bos>"], "newline": ids["\n"]}
 
-    def encode(text: str) -> list[int]:
-        return [ids[token] for token in re.findall(r"\n|[^\s]+", text)]
 
-    try:
-        return submission.encode_prefix(
-            case["prompt"], encode, special, case["num_image_tokens"], case["max_text_tokens"]
-        )
-    except ValueError:
-        return "ValueError"
+def show_prompt(case: Case) -> Case:
+    """The case as the exercise has it: not the whole vocabulary."""
+    shown = {name: value for name, value in case.items() if name != "ids"}
+    return shown | {"special": special(case), "encode(prompt)": encode(case, case["prompt"])}
 
 
 def rows(random: Random) -> Iterator[Case]:
@@ -91,6 +101,8 @@ def letters(random: Random, length: int, alphabet: str = "abc") -> list[str]:
 def pieces_and_pairs(random: Random) -> Iterator[Case]:
     yield {"pieces": ["a", "a", "a", "a", "a", "b", "a", "a", "a"], "pair": ("a", "a")}
     yield {"pieces": [random.choice(["x", "y"])], "pair": ("x", "y")}
+    # Pieces that end or begin like those of the pair.
+    yield {"pieces": ["xa", "b", *letters(random, 3), "a", "bx", "a", "b"], "pair": ("a", "b")}
     for _ in range(4):
         yield {"pieces": letters(random, 14), "pair": tuple(letters(random, 2))}
     yield {"pieces": ["ab", "c", *letters(random, 5), "ab", "c"], "pair": ("ab", "c")}
@@ -129,6 +141,8 @@ EXERCISES = [
         prompts,
         points=2,
         call=call_encode_prefix,
+        raises=(ValueError,),
+        show=show_prompt,
         section="One sequence",
     ),
     Exercise("pad_batch", "Rows of different lengths", rows, points=2, section="A batch"),

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from grader.encoding import Meta
+from grader.encoding import Meta, Raised
 
 Equal = Callable[[Any, Any], bool]
 
@@ -35,6 +35,12 @@ def same(answer: Any, other: Any, tolerance: float) -> bool:
 
 def _difference_of_form(answer: Any, expected: Any, where: str) -> str:
     at = f"{where}: " if where else ""
+    if isinstance(expected, Raised):
+        if not isinstance(answer, Raised):
+            return f"expected a {expected.error}, got {_describe(answer)}"
+        return "" if answer.error == expected.error else f"expected a {expected.error}, got a {answer.error}"
+    if isinstance(answer, Raised):
+        return f"it raised {answer.error}: {answer.says}"
     if isinstance(expected, (Tensor, Meta)):
         if not isinstance(answer, (Tensor, Meta)):
             return f"{at}expected a tensor, got {_describe(answer)}"
@@ -68,7 +74,7 @@ def _difference_of_form(answer: Any, expected: Any, where: str) -> str:
 
 def _difference_of_values(answer: Any, expected: Any, tolerance: float, where: str) -> str:
     at = f"{where}: " if where else ""
-    if isinstance(expected, Meta):
+    if isinstance(expected, (Meta, Raised)):
         return ""
     if isinstance(expected, Tensor):
         return at + text if (text := _difference_of_tensors(answer, expected, tolerance)) else ""

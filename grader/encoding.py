@@ -22,6 +22,14 @@ class Meta:
     dtype: torch.dtype
 
 
+@dataclass(frozen=True)
+class Raised:
+    """Stands for an error that was raised, where that may be the right answer."""
+
+    error: str
+    says: str
+
+
 def encode(value: Any) -> bytes:
     """Numbers, strings, None, tensors, and lists, tuples and dicts of these.
 
@@ -62,6 +70,8 @@ def decode(data: bytes) -> Any:
 def _to_json(value: Any, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, Meta) or (isinstance(value, Tensor) and value.is_meta):
         return {"meta": list(value.shape), "dtype": str(value.dtype).removeprefix("torch.")}
+    if isinstance(value, Raised):
+        return {"raised": value.error, "says": value.says}
     if isinstance(value, Tensor):
         tensors[str(len(tensors))] = value.detach().cpu().clone().contiguous()
         return {"tensor": str(len(tensors) - 1)}
@@ -85,6 +95,8 @@ def _from_json(value: Any, tensors: dict[str, Tensor]) -> Any:
         return value
     if "meta" in value:
         return Meta(tuple(value["meta"]), getattr(torch, value["dtype"]))
+    if "raised" in value:
+        return Raised(value["raised"], value["says"])
     [(kind, content)] = value.items()
     if kind == "tensor":
         return tensors[content]

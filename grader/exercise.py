@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from grader.encoding import Raised
+
 Case = dict[str, Any]  # names and values of the arguments
 
 
@@ -60,6 +62,8 @@ class Exercise:
         tolerance: how far a number may be from the reference's, absolutely and relative to it.
         equal: replaces the comparison where several answers are right: takes what came and what the reference
             gives, and says whether it counts as equal.
+        raises: errors that may be the right answer to a case.
+        show: what a learner sees of a case when an answer to it is wrong; None: the arguments.
         section: the heading in the chapter where the idea is explained.
         seconds: how long it may take.
     """
@@ -72,6 +76,8 @@ class Exercise:
     forbidden: tuple[str, ...] = ()
     tolerance: float = 1e-5
     equal: Callable[[Any, Any], bool] | None = None
+    raises: tuple[type[Exception], ...] = ()
+    show: Callable[[Case], Case] | None = None
     section: str = ""
     seconds: float = 20.0
 
@@ -82,6 +88,9 @@ class Exercise:
 
     def run(self, submission: ModuleType, case: Case) -> Any:
         """What the submission makes of a case."""
-        if self.call is not None:
-            return self.call(submission, case)
-        return call_by_name(submission, self.name, case)
+        try:
+            if self.call is not None:
+                return self.call(submission, case)
+            return call_by_name(submission, self.name, case)
+        except self.raises as error:
+            return Raised(type(error).__name__, str(error))

@@ -62,13 +62,16 @@ def judge(exercise: Exercise, cases: list[Case], outcome: Outcome, truth: Truth)
         cases: the arguments as they were before the submission saw them.
     """
     if outcome.problem:
-        return Verdict(False, _PROBLEMS[outcome.problem].format(what=outcome.what))
+        message = _PROBLEMS[outcome.problem].format(what=outcome.what)
+        asked = [describe_case(exercise, case) for case in cases[outcome.case : outcome.case + 1]]
+        return Verdict(False, "\n".join([message, *asked] if outcome.case >= 0 else [message]))
     if len(outcome.answers) != len(cases) or len(outcome.arguments) != len(cases):
         return Verdict(False, _PROBLEMS["garbled"].format(what="answers are missing"))
-    for number, (case, answer, expected) in enumerate(zip(cases, outcome.answers, truth.answers, strict=True)):
+    for number, (answer, expected) in enumerate(zip(outcome.answers, truth.answers, strict=True)):
         problem = difference(answer, expected, exercise.tolerance, exercise.equal)
         if problem:
-            return explain(exercise, case, number, problem, outcome.answers, truth)
+            details = f"{problem} ({describe_case(exercise, cases[number])})"
+            return explain(exercise, number, details, outcome.answers, truth)
     for case, after in zip(cases, outcome.arguments, strict=True):
         for name, value in after.items():
             if not same(value, decode(encode(case[name])), tolerance=0.0):
@@ -76,23 +79,35 @@ def judge(exercise: Exercise, cases: list[Case], outcome: Outcome, truth: Truth)
     return Verdict(True)
 
 
-def explain(exercise: Exercise, case: Case, number: int, problem: str, answers: list[Any], truth: Truth) -> Verdict:
-    """Name the known mistake that gives the same answers to all cases, or else describe the difference."""
-    see = f" See “{exercise.section}”." if exercise.section else ""
+def explain(exercise: Exercise, number: int, details: str, answers: list[Any], truth: Truth) -> Verdict:
+    """Name the known mistake that gives the same answers, if there is one.
+
+    Who makes one mistake often makes a second. So a mistake is also named, with less certainty, when it gives the same
+    wrong answer to the case that is reported; of several, the one that agrees on the most cases.
+
+    Args:
+        number: of the case that is reported.
+        details: how the answer to it differs.
+    """
+    best, most = None, 0
     for mistake in truth.mistakes:
-        pairs = zip(answers, mistake.answers, strict=True)
-        if all(same(answer, other, exercise.tolerance) for answer, other in pairs):
-            return Verdict(False, f"{mistake.says}{see}\n{problem} ({describe_case(case)})", mistake.name)
-    return Verdict(False, f"{problem} (case {number + 1}: {describe_case(case)})")
+        agrees = [same(*pair, exercise.tolerance) for pair in zip(answers, mistake.answers, strict=True)]
+        if agrees[number] and sum(agrees) > most:
+            best, most = mistake, sum(agrees)
+    if best is None:
+        return Verdict(False, details)
+    says = best.says if most == len(answers) else f"Probably this, and perhaps more: {best.says}"
+    return Verdict(False, f"{says}\n{details}", best.name)
 
 
-def describe_case(case: Case) -> str:
+def describe_case(exercise: Exercise, case: Case) -> str:
     """The arguments in short: tensors by their shapes."""
-    return ", ".join(f"{name} {describe_value(value)}" for name, value in case.items())
+    shown = case if exercise.show is None else exercise.show(case)
+    return "for " + ", ".join(f"{name} {describe_value(value)}" for name, value in shown.items())
 
 
 def describe_value(value: Any) -> str:
     if hasattr(value, "shape"):
         return str(list(value.shape))
     text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -16,6 +16,7 @@ from grader.encoding import MAX_BYTES, decode
 from grader.exercise import Exercise
 
 _MAIN_LOCK = Lock()
+_PRELOADED = ["torch", "torch._dynamo", "safetensors.torch", "grader.sandbox", "vlm"]
 _STARTUP_SECONDS = 120.0  # for importing torch, on a busy machine: not counted as the submission's time
 
 
@@ -30,6 +31,7 @@ class Outcome:
         answers: for each case what was returned.
         arguments: for each case the arguments as they were afterwards.
         printed: the first characters that were printed.
+        case: of which case a problem is, counted from 0; -1 if it is of none.
     """
 
     problem: str = ""
@@ -37,6 +39,7 @@ class Outcome:
     answers: list[Any] = field(default_factory=list)
     arguments: list[dict[str, Any]] = field(default_factory=list)
     printed: str = ""
+    case: int = -1
 
 
 class Runner:
@@ -50,7 +53,7 @@ class Runner:
         can_fork = sys.platform == "linux"
         self.context = multiprocessing.get_context("forkserver" if can_fork else "spawn")
         if can_fork:
-            self.context.set_forkserver_preload(["torch", "safetensors.torch", "grader.sandbox", "vlm"])
+            self.context.set_forkserver_preload(_PRELOADED)
 
     def run(self, exercise: Exercise, submission: Path, checks: Path, seed: int, solutions: Path) -> Outcome:
         """Run one exercise.

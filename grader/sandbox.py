@@ -89,6 +89,8 @@ def work(connection: Connection, submission: Path, checks: Path, name: str, seed
     sys.stdout = sys.stderr = printed
     sys.dont_write_bytecode = True
     try:
+        # torch imports this at the first operation on the meta device, and looks for a folder to write to.
+        importlib.import_module("torch._dynamo")
         exercise = load_exercise(checks, name)
         cases = exercise.cases(seed)
         forbid(exercise.forbidden)
@@ -107,10 +109,11 @@ def work(connection: Connection, submission: Path, checks: Path, name: str, seed
 
 def run(exercise: Exercise, submission: Path, cases: list[Case]) -> dict[str, Any]:
     """Answers for every case, or what went wrong on the way to them."""
+    answers, arguments, at = [], [], -1
     try:
         module = load_file(submission, "submission")
-        answers, arguments = [], []
         for case in cases:
+            at += 1
             answers.append(exercise.run(module, case))
             arguments.append(encodable_part(case))
         return {"answers": encode_each(answers), "arguments": encode_each(arguments)}
@@ -129,7 +132,7 @@ def run(exercise: Exercise, submission: Path, cases: list[Case]) -> dict[str, An
     except BaseException as error:
         if "can't allocate memory" in str(error):
             return {"problem": "memory"}
-        return {"problem": "error", "what": describe(error, submission)}
+        return {"problem": "error", "what": describe(error, submission), "case": at}
 
 
 def encode_each(values: list[Any]) -> list[Any]:

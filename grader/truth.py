@@ -28,6 +28,7 @@ class Mistake:
     name: str
     says: str
     implementation: Any
+    section: str
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,14 @@ class Variant:
     implementation: Any
 
 
-def mistake(exercise: str, says: str) -> Callable[[Any], Mistake]:
+def mistake(exercise: str, says: str, section: str = "") -> Callable[[Any], Mistake]:
     """Mark a function or class as a known mistake in an exercise.
 
     Args:
         says: one sentence or two, to a learner whose answers are the same.
+        section: the heading to read again, where it is not the exercise's own.
     """
-    return lambda implementation: Mistake(exercise, implementation.__name__, says, implementation)
+    return lambda implementation: Mistake(exercise, implementation.__name__, says, implementation, section)
 
 
 def variant(exercise: str) -> Callable[[Any], Variant]:
@@ -91,7 +93,9 @@ def live_truth(exercise: Exercise, chapter: str, seed: int) -> Truth:
                 answers = answers_of(exercise, substitute(solution, exercise.name, entry.implementation), seed)
             except Exception:  # its error tells the learner enough
                 continue
-            known.append(KnownMistake(entry.name, entry.says, answers))
+            section = entry.section or exercise.section
+            says = f"{entry.says} See “{section}”." if section else entry.says
+            known.append(KnownMistake(entry.name, says, answers))
     return Truth(answers_of(exercise, solution, seed), known)
 
 

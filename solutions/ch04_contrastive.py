@@ -1,6 +1,7 @@
 """Solutions of chapter 4, "How does a picture learn what words mean?".
 
-Shapes: B pairs of a picture and a text, D hidden size, K kinds to choose from, M sentences for each kind.
+Shapes: B pairs of a picture and a text, D hidden size.
+Here alone: G kinds to choose from, M sentences for each kind.
 """
 
 import torch
@@ -29,6 +30,6 @@ def sigmoid_loss(logits: Tensor) -> Tensor:
 
 def choose_kind(image_embeds: Tensor, sentence_embeds: Tensor) -> Tensor:
     """Name the kind of each picture, without a classifier: the kind whose sentences it is most similar to."""
-    sentences = nn.functional.normalize(sentence_embeds, dim=-1)  # [K, M, D]
-    kinds = nn.functional.normalize(sentences.mean(dim=1), dim=-1)  # [K, D]
+    sentences = nn.functional.normalize(sentence_embeds, dim=-1)  # [G, M, D]
+    kinds = nn.functional.normalize(sentences.mean(dim=1), dim=-1)  # [G, D]
     return (image_embeds @ kinds.T).argmax(dim=-1)  # [B]

@@ -1,6 +1,6 @@
 """Solutions of chapter 5, "How do a picture and a question become tensors?".
 
-Shapes: B rows, C channels, N image tokens, S length of the sequence, R side of the square that the model wants.
+Shapes: B rows, C channels, N image tokens, S length of the sequence, H W height and width.
 """
 
 import itertools
@@ -20,8 +20,8 @@ def to_pixel_values(image: Image.Image, image_size: int) -> Tensor:
     image = image.convert("RGBA")
     image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     image = image.resize((image_size, image_size), Image.Resampling.BICUBIC)
-    values = torch.from_numpy(np.array(image, dtype=np.float32)) / 255  # [R, R, C]
-    return ((values - 0.5) / 0.5).movedim(-1, 0)  # [C, R, R]
+    values = torch.from_numpy(np.array(image, dtype=np.float32)) / 255  # [H, W, C]
+    return ((values - 0.5) / 0.5).movedim(-1, 0)  # [C, H, W]
 
 
 def encode_prefix(

@@ -16,17 +16,23 @@ def lengthen(shapes: Shapes, by: int) -> Shapes:
     return shapes | changed
 
 
-@mistake("trace_shapes", "The sequence is one too short: the newline at the end of the prompt is a token too.")
+@mistake(
+    "trace_shapes",
+    "The sequence is one too short: the newline at the end of the prompt is a token too.",
+    "From a text to numbers",
+)
 def newline_forgotten(**sizes: int) -> Shapes:
     return lengthen(solution.trace_shapes(**sizes), -1)
 
 
-@mistake("trace_shapes", "The sequence is two too short: <bos> and the newline are tokens too.")
+@mistake(
+    "trace_shapes", "The sequence is two too short: <bos> and the newline are tokens too.", "From a text to numbers"
+)
 def bos_and_newline_forgotten(**sizes: int) -> Shapes:
     return lengthen(solution.trace_shapes(**sizes), -2)
 
 
-@mistake("trace_shapes", "You counted an <eos>; nothing has been answered yet.")
+@mistake("trace_shapes", "You counted an <eos>; nothing has been answered yet.", "From a text to numbers")
 def eos_counted(**sizes: int) -> Shapes:
     return lengthen(solution.trace_shapes(**sizes), 1)
 
@@ -159,6 +165,12 @@ def first_word_only(answer: str, height: int, width: int) -> Boxes:
 @mistake("read_boxes", "Your names keep the spaces around them.")
 def names_with_spaces(answer: str, height: int, width: int) -> Boxes:
     return [(f" {name}", box) for name, box in solution.read_boxes(answer, height, width)]
+
+
+@mistake("read_boxes", "A space is left at the end of a name: strip it.")
+def names_with_a_space_behind(answer: str, height: int, width: int) -> Boxes:
+    found = solution.read_boxes(answer, height, width)
+    return [(f"{name} ", box) for name, box in found[:-1]] + found[-1:]
 
 
 @mistake("read_boxes", "You rounded the edges to whole pixels.")

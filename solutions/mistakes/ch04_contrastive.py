@@ -17,7 +17,7 @@ def bias_subtracted(image_embeds: Tensor, text_embeds: Tensor, logit_scale: Tens
     return solution.pair_logits(image_embeds, text_embeds, logit_scale, -logit_bias)
 
 
-@mistake("pair_logits", "You divided by the stretch: that is a temperature, and here stands its inverse.")
+@mistake("pair_logits", "You divided by the stretch, exp(logit_scale); multiply by it.")
 def scale_divides(image_embeds: Tensor, text_embeds: Tensor, logit_scale: Tensor, logit_bias: Tensor) -> Tensor:
     return solution.pair_logits(image_embeds, text_embeds, -logit_scale, logit_bias)
 
@@ -81,6 +81,13 @@ def softmax_then_log(logits: Tensor) -> Tensor:
     return (pictures + texts) / 2
 
 
+@mistake("softmax_loss", "log of a softmax is -inf where the softmax rounds to 0: use log_softmax.")
+def stable_softmax_then_log(logits: Tensor) -> Tensor:
+    pictures = -logits.softmax(dim=1).log().diagonal().mean()
+    texts = -logits.softmax(dim=0).log().diagonal().mean()
+    return (pictures + texts) / 2
+
+
 @mistake("softmax_loss", "Your softmax runs over the whole table: each row, and each column, is a choice by itself.")
 def softmax_over_everything(logits: Tensor) -> Tensor:
     return -logits.flatten().log_softmax(0).reshape(logits.shape).diagonal().mean()
@@ -117,6 +124,11 @@ def ones_as_labels(logits: Tensor) -> Tensor:
 @mistake("sigmoid_loss", "Your labels have the wrong sign: this loss falls when nothing matches.")
 def labels_negated(logits: Tensor) -> Tensor:
     return solution.sigmoid_loss(-logits)
+
+
+@mistake("sigmoid_loss", "The minus is missing: a loss must fall when the answers get better.")
+def sigmoid_loss_without_minus(logits: Tensor) -> Tensor:
+    return -solution.sigmoid_loss(logits)
 
 
 @mistake("sigmoid_loss", "You divided by B * B; the paper divides the sum by B.")

@@ -23,7 +23,7 @@ def on_white(image: Image.Image) -> Image.Image:
 
 
 def to_tensor(image: Image.Image) -> Tensor:
-    """[C, R, R] in 0..255."""
+    """[C, H, W] in 0..255."""
     return torch.from_numpy(np.array(image, dtype=np.float32)).movedim(-1, 0)
 
 
@@ -299,6 +299,11 @@ def merge_loses_the_last(pieces: list[str], pair: Pair) -> list[str]:
     return joined
 
 
+@mistake("merge", "You joined inside longer pieces: compare whole pieces, not text.")
+def merge_as_text(pieces: list[str], pair: Pair) -> list[str]:
+    return " ".join(pieces).replace(" ".join(pair), "".join(pair)).split(" ")
+
+
 @variant("merge")
 def merge_by_looking_back(pieces: list[str], pair: Pair) -> list[str]:
     joined, free = [], False  # is the last piece one that may still be joined?
@@ -359,6 +364,11 @@ def ties_to_the_last(words: dict[str, int], num_merges: int) -> list[Pair]:
     return learn(
         words, num_merges, lambda counts, v: max(counts, key=lambda p: (counts[p], v.index(p[0]), v.index(p[1])))
     )
+
+
+@mistake("train_bpe", "On a tie you took the pair that was met first; the pair with the lower numbers goes first.")
+def ties_to_the_first_met(words: dict[str, int], num_merges: int) -> list[Pair]:
+    return learn(words, num_merges, lambda counts, v: max(counts, key=counts.get))
 
 
 @mistake("train_bpe", "You decided ties by the alphabet; pieces have numbers, and new pieces come after all old ones.")

@@ -1,0 +1,569 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # What happens to a single vector? Norms and the gated MLP
+#
+# The language model gets a list of vectors: 64 that were patches, and a handful that were words. From here on they are all
+# treated alike. Each of Gemma's blocks does two things with them. First the places look at each other, as the patches did in the tower.
+# Then each place thinks by itself. Looking comes in the next two chapters. This one is about a single vector: how it is kept
+# at a size that the layers can work with, and what the thinking is.
+#
+# At the end you will be able to
+#
+# - say what RMSNorm divides by, and why the sums between blocks need it;
+# - explain why a checkpoint stores how far a norm's scale is from one, and what happens if you forget it;
+# - read a gate: which patches open it, which close it;
+# - write `GemmaRMSNorm` and `GemmaMLP` as the package has them, and prove that they equal the reference.
+#
+# It takes about 45 minutes. The picture shows what we look for: single numbers out of thousands inside the trained model, and where in the
+# scene they are large.
+
+# %% mystnb={"image": {"alt": "Two rows with the toy scene and three maps of its patches. In the upper row, with the prompt caption en, the patches of the two birds are bright in the first map, those of the two cats in the second, the grass in the third. In the lower row, with the prompt detect cat ; bird, the first two maps are dark, and the third nearly so."}, "figure": {"caption": "Three gates inside the language model, out of 1,536, and the patches for which they open. With the prompt “caption en” one opens for birds, one for cats, one for the grass. The same gates, the same picture, and a prompt that asks for boxes: the first two stay shut, and the third nearly so. We chose them on other scenes, further below.", "name": "fig-ch06-goal"}} tags=["hide-input"]
+import math
+
+import matplotlib.pyplot as plt
+import torch
+from torch import Tensor, nn
+from vlm.config import GemmaConfig
+from vlm.draw import draw_patch_values
+from vlm.loader import load_hf_model
+from vlm.processor import PaliGemmaProcessor
+from vlm.toybox import CHECKPOINT_DIRECTORY
+from vlm.toybox.examples import example_image
+from vlm.toybox.scenes import draw_scene
+
+torch.set_grad_enabled(False)  # nothing is trained in this chapter
+
+model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
+config = model.config.text_config
+N = model.config.vision_config.num_image_tokens
+processor = PaliGemmaProcessor(tokenizer, N, model.config.vision_config.image_size)
+layers = model.language_model.model.layers
+image = example_image(0)
+inputs = processor(["detect cat ; bird"], [image])
+
+
+def record(modules: list[nn.Module], **inputs: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Run the model, and keep what went into each module and what came out, without the batch axis."""
+    kept = {}
+    hooks = [
+        module.register_forward_hook(
+            lambda module, args, output: kept.update({module: (args[0][0], output[0])})
+        )
+        for module in modules
+    ]
+    model(**inputs)
+    for hook in hooks:
+        hook.remove()
+    return [kept[module] for module in modules]
+
+
+def open_gates(**inputs: Tensor) -> Tensor:
+    """How far each gate of each layer is open at each patch: [layers, N, F]."""
+    recorded = record([layer.mlp.gate_proj for layer in layers], **inputs)
+    return torch.stack([nn.functional.gelu(out[:N], approximate="tanh") for _, out in recorded])
+
+
+def what_is_there(scene) -> list[str]:
+    """The label of the thing under the middle of each patch, or "ground": N of them."""
+    labels = []
+    for patch in range(N):
+        y, x = divmod(patch, 8)
+        labels.append("ground")
+        for thing in scene.objects:
+            top, left, bottom, right = thing.box
+            if top <= y * 14 + 7 < bottom and left <= x * 14 + 7 < right:
+                labels[-1] = thing.label
+    return labels
+
+
+scenes = [draw_scene(seed, "test") for seed in range(100, 400)]
+scenes = [scene for scene in scenes if {"cat", "bird"} & {t.label for t in scene.objects}][:40]
+gates_of_scene = torch.cat(
+    [open_gates(**processor(["caption en"], [scene.image])) for scene in scenes], dim=1
+)  # [layers, 40 * N, F]
+under_patch = [label for scene in scenes for label in what_is_there(scene)]
+
+
+def best_gate(kind: str) -> tuple[int, int]:
+    """The gate, as (layer, unit), that differs most between the patches of a kind and all others."""
+    chosen = torch.tensor([label == kind for label in under_patch])
+    difference = gates_of_scene[:, chosen].mean(1) - gates_of_scene[:, ~chosen].mean(1)
+    clearness = difference / (gates_of_scene.std(1) + 0.3)  # [layers, F]
+    layer, unit = divmod(int(clearness.argmax()), clearness.shape[1])
+    return layer, unit
+
+
+prompts = ("caption en", "detect cat ; bird")
+fig, axes = plt.subplots(2, 4, figsize=(8, 4.3), layout="constrained")
+for row, prompt in zip(axes, prompts):
+    gates = open_gates(**processor([prompt], [image]))  # [layers, N, F]
+    row[0].imshow(image)
+    row[0].set(xticks=[], yticks=[], title=f"“{prompt}”")
+    for ax, kind in zip(row[1:], ("bird", "cat", "ground")):
+        layer, unit = best_gate(kind)
+        drawn = draw_patch_values(image, gates[layer, :, unit].clamp(min=0), ax, vmax=3)
+        ax.set_title(f"layer {layer}, gate {unit}", fontsize=10)
+fig.colorbar(drawn, ax=axes, label="opening of the gate", shrink=0.7)
+plt.show()
+
+# %% [markdown]
+# ## The size of a vector
+#
+# A block never replaces a vector, it adds to it, as in the tower. So a vector is a sum: what it was at first, plus what each step
+# of each block has added. Sums grow. How large is a vector? We measure by the *root mean square*: square all numbers, take the
+# mean, take the root. It says how large a typical entry is, however long the vector. By hand, for four numbers:
+
+# %%
+vector = torch.tensor([3.0, 4.0, 0.0, 0.0])
+by_hand = math.sqrt((9 + 16 + 0 + 0) / 4)
+root_mean_square = vector.square().mean().sqrt()
+assert root_mean_square == by_hand
+print(by_hand)
+
+# %% [markdown]
+# Now the trained model. Each of its four blocks has two norms, one before the looking and one before the thinking, and there is one more
+# at the very end. What comes into these nine norms is the growing sum. Before you look: what should come out of them?
+
+# %% mystnb={"image": {"alt": "Lines over the nine norms. What goes in grows from about 2 to more than 5 for patches and from 1.6 to more than 7 for words. What comes out stays near 1, and near 2 at the last norm."}, "figure": {"caption": "Root mean square of the vectors before and after each of the nine norms, as the mean over the 64 patches and over the words of the prompt. The sum grows from norm to norm. What comes out has nearly the same size everywhere, whether it was a patch or a word. The last norm is the one before the scores.", "name": "fig-ch06-sizes"}} tags=["hide-input"]
+norms = [
+    norm for layer in layers for norm in (layer.input_layernorm, layer.post_attention_layernorm)
+]
+norms.append(model.language_model.model.norm)
+recorded = record(norms, **inputs)
+names = [f"{number}\n{step}" for number in range(4) for step in ("look", "think")] + ["last\n"]
+
+
+def sizes(states: Tensor) -> tuple[float, float]:
+    """Mean size of the vectors of patches, and of words."""
+    size = states.square().mean(-1).sqrt()
+    return size[:N].mean().item(), size[N:].mean().item()
+
+
+fig, ax = plt.subplots(figsize=(6.8, 3.2), layout="constrained")
+for index, (kind, color) in enumerate((("patches", "#0072B2"), ("words", "#D55E00"))):
+    ax.plot(
+        names,
+        [sizes(before)[index] for before, _ in recorded],
+        color=color,
+        marker="o",
+        label=f"{kind}, before",
+    )
+    ax.plot(
+        names,
+        [sizes(after)[index] for _, after in recorded],
+        color=color,
+        marker="s",
+        linestyle="--",
+        label=f"{kind}, after",
+    )
+ax.set(xlabel="block and norm", ylabel="root mean square", ylim=(0, None))
+ax.legend(fontsize=9)
+plt.show()
+
+# %% [markdown]
+# Without norms each layer would have to cope with vectors of every size, and a step in training that makes one layer's output
+# larger would change the work of all layers above it. With them, each layer sees vectors of a size it knows.
+#
+# The tower's LayerNorm first subtracts the mean of the entries, then divides by their spread. RMSNorm (arXiv 1910.07467) leaves the
+# subtraction out. Is that a loss? Measure what would have been subtracted.
+
+# %%
+before, _ = recorded[4]  # the sum as it comes into block 2
+share = before.mean(-1).abs() / before.square().mean(-1).sqrt()
+print(
+    f"the mean of a vector's entries is {share.mean():.2f} of its root mean square, on average"
+)
+assert share.mean() < 0.2
+
+# %% [markdown]
+# The mean is small beside the size, so subtracting it would change little, and the paper found the same for translation models. What is saved is one pass over
+# the numbers.
+#
+# The first version is one line.
+
+
+# %%
+def rms_norm_v1(states: Tensor) -> Tensor:
+    return states / states.square().mean(-1, keepdim=True).sqrt()
+
+
+print([round(x, 2) for x in rms_norm_v1(vector).tolist()])
+print(rms_norm_v1(torch.zeros(4)).tolist())
+
+# %% [markdown]
+# The vector of zeros breaks it: 0 / 0. So a tiny number `eps` is added under the root. With 1e-6 a vector of ordinary size does
+# not notice. A vector of size 0.001 does: its mean square is 1e-6 too, so it comes out with 1/√2 of the size that it would
+# have had.
+#
+# ## Why one plus
+#
+# A norm that makes all entries equally important takes something away from the model. So each entry gets a learned scale
+# of its own. LayerNorm multiplies by a weight that starts at one. Gemma's norm multiplies by *one plus* a weight that starts at zero. On paper it is the same.
+# It is not the same in training: a common trick, weight decay, pulls all weights a little towards zero at each step, and here zero is
+# the harmless place: scale one. And it is not the same in a checkpoint: the file holds the weights, and whoever
+# loads them must know to add the one.
+
+# %% mystnb={"image": {"alt": "Nine dots with bars. The mean scale of the norms in the blocks lies between 0.9 and 1.3, that of the last norm near 1.9, with single entries up to 2.9."}, "figure": {"caption": "Scales (1 + weight) of the nine trained norms: the mean over 128 entries, and the smallest and largest. They have stayed near one, but for the last norm, which makes the scores as decided as they need to be.", "name": "fig-ch06-scales"}} tags=["hide-input"]
+fig, ax = plt.subplots(figsize=(6.8, 2.8), layout="constrained")
+scales = torch.stack([1 + norm.weight for norm in norms])  # [9, D]
+middle, low, high = scales.mean(1), scales.amin(1), scales.amax(1)
+ax.errorbar(
+    names,
+    middle,
+    yerr=torch.stack([middle - low, high - middle]),
+    fmt="o",
+    capsize=3,
+    color="#0072B2",
+)
+ax.axhline(1, color="#666666", linewidth=1)
+ax.set(xlabel="block and norm", ylabel="1 + weight", ylim=(0, None))
+plt.show()
+
+# %% [markdown]
+# What happens to someone who forgets the one? Nothing complains: the shapes fit. Let us do it to the shipped model, and let it describe the
+# picture.
+
+# %%
+from vlm.generate import generate
+
+print("as it should be:", generate(model, processor, "caption en", image)[0])
+for norm in norms:
+    norm.weight -= 1  # now 1 + weight is what weight was
+print(
+    "without the one:",
+    repr(generate(model, processor, "caption en", image, max_new_tokens=8)[0]),
+)
+for norm in norms:
+    norm.weight += 1
+
+# %% [markdown]
+# Llama's norm multiplies by the weight itself, Gemma's by one plus it. Code that was written for one and loads the other gives this.
+#
+# Llama and Gemma differ in one more detail. Both divide in float32, for in bfloat16, which keeps 8 bits of a number, a mean of many squares loses its last digits. Then the result goes back to bfloat16. Llama casts first and scales
+# afterwards. Gemma scales in float32, and casts last. Does that matter? Count how many numbers come out different.
+
+# %%
+before, _ = recorded[4]
+scale = 1 + norms[4].weight
+normed = rms_norm_v1(before)
+cast_last = (normed * scale).bfloat16()
+cast_first = normed.bfloat16() * scale.bfloat16()
+print(f"different: {(cast_last != cast_first).float().mean():.0%} of the numbers")
+print(f"by at most {((cast_last - cast_first).abs() / cast_last.abs()).max():.1%}")
+
+# %% [markdown]
+# More than a third of the numbers, each in its last digits. No single one matters, but after dozens of layers it is noise that the model was not trained
+# with, and it is the kind of difference that makes a comparison with a reference fail without telling you why. Here is the package's norm.
+
+
+# %% tags=["from:vlm.gemma.GemmaRMSNorm"]
+class GemmaRMSNorm(nn.Module):
+    """Divides a vector by its root mean square, then scales each entry by 1 + weight."""
+
+    def __init__(self, hidden_size: int, eps: float):
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.zeros(hidden_size))
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        """[..., D] -> [..., D]."""
+        states = hidden_states.float()
+        states = states * torch.rsqrt(states.pow(2).mean(-1, keepdim=True) + self.eps)
+        return (states * (1 + self.weight.float())).to(hidden_states.dtype)
+
+
+# %% [markdown]
+# `rsqrt` is one over the root. First our four numbers again, by hand; then the trained weights, against *transformers*, in both kinds of
+# numbers.
+
+# %%
+from transformers.models.gemma.modeling_gemma import GemmaRMSNorm as ReferenceNorm
+
+ours = GemmaRMSNorm(4, eps=1e-6)
+ours.weight.copy_(torch.tensor([0.0, 1.0, 0.0, 0.0]))
+assert torch.allclose(ours(vector), torch.tensor([3 / 2.5, 2 * 4 / 2.5, 0, 0]))
+
+reference = ReferenceNorm(config.hidden_size, eps=config.rms_norm_eps)
+ours = GemmaRMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+for norm in (reference, ours):
+    norm.load_state_dict(norms[4].state_dict())
+assert torch.allclose(ours(before), reference(before), atol=1e-6)
+assert torch.equal(ours(before.bfloat16()), reference(before.bfloat16()))
+print("equal, in float32 and in bfloat16")
+
+# %% [markdown]
+# One more thing follows from the form of the norm. Behind each norm stands a linear layer without a bias. Scaling the entries of a vector and then multiplying by a matrix is the
+# same as multiplying by another matrix. So the scales could be moved into the layers behind them, and engines that
+# run models fast do this. You will do it in an exercise.
+#
+# ## A gate
+#
+# Now the thinking. In the tower it was: a linear layer to more numbers, a GELU, a linear layer back. Gemma has a third linear
+# layer, and the GELU has become a *gate* ("GLU Variants Improve Transformer", arXiv 2002.05202).
+#
+# The idea: one layer, `up_proj`, proposes F numbers. Another, `gate_proj`, says for each of them how much of it to let through. The two are multiplied, entry by
+# entry. The gate goes through a GELU, so that it can be shut (near zero) or open (as large as it likes). Then `down_proj` brings the result back to D numbers.
+#
+# Take one entry. It proposes 5. What comes through, for gates of −3, 0, 1 and 2?
+
+# %%
+gate = torch.tensor([-3.0, 0.0, 1.0, 2.0])
+through = nn.functional.gelu(gate, approximate="tanh") * 5.0
+print([round(x, 2) for x in through.tolist()])
+
+# %% [markdown]
+# Without the gate, how much a unit says and what makes it speak are one and the same number. With it they are two, and each can be learned by itself. The price is a third
+# matrix. To pay for it, F is made smaller: the paper compares at equal numbers of weights, and the gated form still wins.
+
+
+# %% tags=["from:vlm.gemma.GemmaMLP"]
+class GemmaMLP(nn.Module):
+    """GeGLU: one projection, through a GELU, opens or closes the gate for another."""
+
+    def __init__(self, config: GemmaConfig):
+        super().__init__()
+        self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        gate = nn.functional.gelu(
+            self.gate_proj(hidden_states), approximate="tanh"
+        )  # [B, S, F]
+        return self.down_proj(gate * self.up_proj(hidden_states))  # [B, S, D]
+
+
+# %%
+from transformers import GemmaConfig as ReferenceConfig
+from transformers.models.gemma.modeling_gemma import GemmaMLP as ReferenceMLP
+
+reference = ReferenceMLP(
+    ReferenceConfig(
+        hidden_size=config.hidden_size,
+        intermediate_size=config.intermediate_size,
+        hidden_activation="gelu_pytorch_tanh",
+    )
+)
+ours = GemmaMLP(config)
+for mlp in (reference, ours):
+    mlp.load_state_dict(layers[1].mlp.state_dict())
+[(states, output)] = record([layers[1].mlp], **inputs)
+assert torch.allclose(ours(states), output, atol=1e-5)
+assert torch.allclose(ours(states), reference(states), atol=1e-5)
+weights = sum(p.numel() for p in layers[1].mlp.parameters())
+print(
+    f"equal; {weights:,} weights, of {sum(p.numel() for p in layers[1].parameters()):,} in the block"
+)
+assert weights == 3 * config.hidden_size * config.intermediate_size
+
+# %% [markdown]
+# Three quarters of a block's weights are in here. In Google's 3B model it is even more: F is eight times D, and the MLPs hold 1.8 of the 2.5 billion weights of the
+# language model.
+#
+# What have the gates learned? We can ask each of the 4 × 384 of them for which patches it opens. We took 40 test scenes, in which we know what is under each
+# patch, let the model write a caption, and looked for the gate that differs most between the patches of a kind and all others. The picture at the beginning shows the winners for
+# three kinds, on a scene that is not among the 40.
+
+# %%
+assert all(scene.image.tobytes() != image.tobytes() for scene in scenes)
+for kind in ("bird", "cat", "ground"):
+    layer, unit = best_gate(kind)
+    chosen = torch.tensor([label == kind for label in under_patch])
+    opening = gates_of_scene[layer, :, unit]
+    print(
+        f"{kind:6} gate {unit:3} of layer {layer}: mean opening {opening[chosen].mean():.2f}, elsewhere {opening[~chosen].mean():.2f}"
+    )
+
+# %% [markdown]
+# And then the lower row of that picture, which we did not expect. When the prompt asks for boxes, the same gates stay shut on the same birds and cats. The picture's
+# places see the prompt, because the whole prefix sees itself in full, so from the first block on they know what will be asked. A caption needs to
+# know *what* is there; a list of boxes also needs *where*, and seems to use other gates.
+#
+# Be careful all the same with a name like "bird gate". We searched 1,536 gates for the best one, and in a search that wide something always looks good. That it fits on a new picture
+# is evidence. Whether the model *uses* it is another question, which the chapter on looking inside asks by taking things out.
+#
+# Most gates do not have such a simple story. How open are they altogether?
+
+# %% mystnb={"image": {"alt": "Four curves, one for each layer, with a tall peak between minus 0.17 and zero and a tail to the right that reaches beyond 2."}, "figure": {"caption": "Openings of all gates at all patches of our picture, by layer, for “caption en”. A GELU never falls below −0.17, so shut gates pile up between there and zero. Few gates are wide open at any one place.", "name": "fig-ch06-openings"}} tags=["hide-input"]
+gates = open_gates(**processor(["caption en"], [image]))  # [layers, N, F]
+fig, ax = plt.subplots(figsize=(6, 2.8), layout="constrained")
+for layer, color, style in zip(
+    range(4), ("#0072B2", "#D55E00", "#009E73", "#CC79A7"), ("-", "--", "-.", ":")
+):
+    counts, edges = torch.histogram(gates[layer].flatten(), bins=60, range=(-0.5, 2.5))
+    ax.plot(
+        (edges[:-1] + edges[1:]) / 2,
+        counts / counts.sum(),
+        color=color,
+        linestyle=style,
+        label=f"layer {layer}",
+    )
+ax.set(xlabel="opening of a gate", ylabel="share of the gates", ylim=(0, None))
+ax.legend(fontsize=9)
+plt.show()
+print(f"open by more than 0.5: {(gates > 0.5).float().mean():.0%} of the gates")
+
+# %% [markdown]
+# Choose a layer, a gate and a prompt yourself, if you run the notebook. Most maps will make no sense to you, and that is the normal case.
+
+# %% tags=["skip-execution", "nbval-ignore-output"]
+from ipywidgets import IntSlider, interact
+
+
+def show_gate(layer: int = 0, unit: int = 69, prompt: str = "caption en"):
+    """Where in the picture one gate opens."""
+    _, ax = plt.subplots(figsize=(3.2, 3.2), layout="constrained")
+    gates = open_gates(**processor([prompt], [image]))
+    draw_patch_values(image, gates[layer, :, unit].clamp(min=0), ax)
+    plt.show()
+
+
+interact(
+    show_gate,
+    layer=IntSlider(0, 0, 3),
+    unit=IntSlider(69, 0, config.intermediate_size - 1),
+    prompt=["caption en", "detect cat ; bird", "segment cat"],
+)
+
+# %% [markdown]
+# ## The wrong bend
+#
+# The GELU has two formulas, as you know from the tower, and a near relative, SiLU (x times its sigmoid), which Llama uses. What does the shipped model say when
+# its gates bend in another way? We replace the function in all four layers and compare the scores at the last place. Guess the order first.
+
+# %%
+scores = model(**inputs).logits[0, -1]
+bends = {
+    "GELU, exact": nn.functional.gelu,
+    "SiLU": nn.functional.silu,
+    "ReLU": nn.functional.relu,
+}
+
+
+def scores_with(bend) -> Tensor:
+    """Scores at the last place, with another function in the gates."""
+
+    def forward(mlp, hidden_states):
+        return mlp.down_proj(bend(mlp.gate_proj(hidden_states)) * mlp.up_proj(hidden_states))
+
+    for layer in layers:
+        layer.mlp.forward = forward.__get__(layer.mlp)
+    changed = model(**inputs).logits[0, -1]
+    for layer in layers:
+        del layer.mlp.forward
+    return changed
+
+
+for name, bend in bends.items():
+    changed = scores_with(bend)
+    same = changed.argmax() == scores.argmax()
+    print(
+        f"{name:12} largest change {(changed - scores).abs().max():6.3f}   same first word: {bool(same)}"
+    )
+
+# %% [markdown]
+# The exact formula changes the scores in the third decimal place. No picture and no caption will ever show you that mistake. Only a comparison with a reference does, and that is why
+# there is one at the end of each section here.
+#
+# ## Exercises
+#
+# Open `exercises/ch06_norms_mlp.py`, write what is missing, and grade it, below or in a terminal:
+#
+# ```text
+# pytest exercises/test_ch06_norms_mlp.py
+# ```
+#
+# ### `root_mean_square` (1 point, 5 minutes)
+#
+# ```{admonition} Hint 1: what to think about
+# :class: dropdown
+# Read the name backwards: square, mean, root. Over which axis is the mean?
+# ```
+# ```{admonition} Hint 2: almost the line
+# :class: dropdown
+# `mean(-1, keepdim=True)` keeps the last axis, with length 1.
+# ```
+# ````{admonition} Solution
+# :class: dropdown
+# ```{literalinclude} ../solutions/ch06_norms_mlp.py
+# :pyobject: root_mean_square
+# ```
+# ````
+#
+# ### `GemmaRMSNorm` (2 points, 15 minutes)
+#
+# PyTorch's finished RMSNorm refuses to work here, and so does the package's.
+#
+# ```{admonition} Hint 1: what to think about
+# :class: dropdown
+# Which steps run in float32? Where does eps stand: inside the root or outside?
+# ```
+# ```{admonition} Hint 2: which tensor
+# :class: dropdown
+# Cast the input with `.float()`, and only the final product back with `.to(hidden_states.dtype)`. The parameter is `nn.Parameter(torch.zeros(hidden_size))`.
+# ```
+# ````{admonition} Solution
+# :class: dropdown
+# ```{literalinclude} ../solutions/ch06_norms_mlp.py
+# :pyobject: GemmaRMSNorm
+# ```
+# ````
+#
+# ### `GemmaMLP` (2 points, 10 minutes)
+#
+# ```{admonition} Hint 1: what to think about
+# :class: dropdown
+# Which of the three layers does the GELU belong to? What are the shapes of the two things that are multiplied?
+# ```
+# ```{admonition} Hint 2: a detail
+# :class: dropdown
+# `nn.functional.gelu` takes `approximate="tanh"`, and `nn.Linear` takes `bias=False`.
+# ```
+# ````{admonition} Solution
+# :class: dropdown
+# ```{literalinclude} ../solutions/ch06_norms_mlp.py
+# :pyobject: GemmaMLP
+# ```
+# ````
+#
+# ### `fold_norm` (1 point, 10 minutes)
+#
+# ```{admonition} Hint 1: what to think about
+# :class: dropdown
+# Write out one entry of the result: a sum over d of matrix[f, d] times scale[d] times x[d]. Which two can be joined before you know x?
+# ```
+# ```{admonition} Hint 2: which axis
+# :class: dropdown
+# Entry d of the vector meets column d of the matrix. `[F, D] * [D]` lines up the last axes.
+# ```
+# ````{admonition} Solution
+# :class: dropdown
+# ```{literalinclude} ../solutions/ch06_norms_mlp.py
+# :pyobject: fold_norm
+# ```
+# ````
+
+# %% tags=["nbval-ignore-output"]
+from grader import grade_chapter
+
+grade_chapter("ch06_norms_mlp")
+
+# %% [markdown]
+# ## Summary
+#
+# A vector that goes through Gemma is a growing sum. Before each step a copy of it is divided by its root mean square and scaled, entry by entry, by one plus a learned weight; all of that in
+# float32. The MLP then makes F proposals and F gates out of the copy, multiplies them, and brings the result back to D numbers, which are added to the sum. Details that no picture shows, such as
+# the one, the eps and the formula of the bend, are what a comparison with a reference is for.
+#
+# Nothing in this chapter knew where a vector stands in the sequence. Words have an order, though, and the next chapter puts it into the vectors by turning them.

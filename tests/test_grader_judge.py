@@ -1,0 +1,76 @@
+"""What a verdict says: the mistake by its name, or the difference, and always the case."""
+
+import pytest
+import torch
+
+from grader.encoding import Raised
+from grader.exercise import Exercise
+from grader.judge import KnownMistake, Truth, judge
+from grader.runner import Outcome
+
+CASES = [{"x": torch.tensor([1.0, 2.0])}, {"x": torch.tensor([0.0, 0.0])}, {"x": torch.tensor([3.0])}]
+DOUBLE = Exercise("double", "Twice as much", lambda random: iter(CASES))
+RIGHT = [2 * case["x"] for case in CASES]
+SAME = KnownMistake("unchanged", "You return the argument.", [case["x"] for case in CASES])
+TRIPLE = KnownMistake("tripled", "You tripled. See “Doubling”.", [3 * case["x"] for case in CASES])
+
+
+def verdict_on(answers, exercise=DOUBLE, expected=RIGHT, **problem):
+    outcome = Outcome(answers=answers, arguments=[dict(case) for case in CASES], **problem)
+    return judge(exercise, CASES, outcome, Truth(expected, [SAME, TRIPLE]))
+
+
+def test_right_answers_pass():
+    assert verdict_on(RIGHT).passed
+
+
+def test_a_known_mistake_is_named_with_the_case():
+    verdict = verdict_on(TRIPLE.answers)
+    assert not verdict.passed
+    assert verdict.mistake == "tripled"
+    assert verdict.message.startswith("You tripled. See “Doubling”.\n2 of 2 values differ")
+    assert verdict.message.endswith("(for x [2])")
+
+
+def test_a_known_mistake_beside_another_one_is_named_as_probable():
+    verdict = verdict_on([TRIPLE.answers[0], RIGHT[1], RIGHT[2] + 5])
+    assert verdict.mistake == "tripled"
+    assert verdict.message.startswith("Probably this, and perhaps more: You tripled.")
+
+
+def test_a_mistake_that_agrees_only_where_the_answer_is_right_is_not_named():
+    verdict = verdict_on([RIGHT[0] + 5, RIGHT[1], RIGHT[2]])
+    assert not verdict.passed
+    assert verdict.mistake == ""
+
+
+def test_an_error_comes_with_the_case_that_it_happened_in():
+    verdict = verdict_on([], problem="error", what="line 3: ValueError", case=2)
+    assert verdict.message == "it stopped with an error. line 3: ValueError\nfor x [1]"
+
+
+def test_an_error_outside_of_all_cases_names_none():
+    verdict = verdict_on([], problem="error", what="line 3: NameError", case=-1)
+    assert verdict.message == "it stopped with an error. line 3: NameError"
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (torch.zeros(2), "expected a ValueError, got a Tensor"),
+        (Raised("KeyError", "x"), "expected a ValueError, got a KeyError"),
+    ],
+)
+def test_an_error_that_should_have_been_raised(answer, says):
+    expected = [Raised("ValueError", "no"), *RIGHT[1:]]
+    assert says in verdict_on([answer, *RIGHT[1:]], expected=expected).message
+    assert verdict_on([Raised("ValueError", "not so"), *RIGHT[1:]], expected=expected).passed
+
+
+def test_an_error_that_should_not_have_been_raised():
+    assert "it raised ValueError: too long" in verdict_on([Raised("ValueError", "too long"), *RIGHT[1:]]).message
+
+
+def test_an_exercise_says_what_of_a_case_is_shown():
+    exercise = Exercise("double", "", lambda random: iter(CASES), show=lambda case: {"numbers": len(case["x"])})
+    assert verdict_on(TRIPLE.answers, exercise).message.endswith("(for numbers 2)")
