@@ -474,7 +474,9 @@ plt.show()
 # %%
 with torch.no_grad():
     own = with_sigmoid(eight_vectors, eight_ids).argmax(dim=1)
-print(f"stretch {with_sigmoid.logit_scale.exp().item():.0f}, bias {with_sigmoid.logit_bias.item():.0f}")
+print(
+    f"stretch {with_sigmoid.logit_scale.exp().item():.0f}, bias {with_sigmoid.logit_bias.item():.0f}"
+)
 print("each picture's best sentence:", own.tolist())
 assert own.tolist() == list(range(8))
 

@@ -1,0 +1,495 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # How does a vector know where it stands? Rotary positions
+#
+# Attention compares vectors, and a vector says what, not where. "Dog bites man" and "man bites dog" are the same three vectors. The tower
+# solved this by adding a learned vector for each of its 64 places. A language model needs something better: texts have any length, and what
+# matters in a text is seldom the place itself, but how far apart two words are. Gemma turns its queries and keys, each by an angle that grows with its
+# position. In this chapter you build that, and see what a trained model does with it, and without it.
+#
+# At the end you will be able to
+#
+# - show by hand why scores of turned vectors know the distance of two places and nothing else of their positions;
+# - say why a vector has many clocks, fast and slow, and which of them a trained head uses;
+# - tell the two layouts of pairs apart, and say what happens to weights that meet the wrong one;
+# - write `rotary_cos_sin`, `rotate_half` and `apply_rotary_pos_emb` as the package has them.
+#
+# It takes about 45 minutes. Here is what we are after: heads of the trained model that prefer a certain distance.
+
+# %% mystnb={"image": {"alt": "Four curves of the mean score over the distance from 0 to 40 places. Two heads of layer 0 have a sharp peak at a distance of two places, a third falls slowly from 1 to 0, a head of layer 3 peaks at one place."}, "figure": {"caption": "How much four heads of the trained model like a key, by how many places it lies before the query: the mean score over all pairs of tokens in an answer with four boxes. The first two want the place two before their own, the last one the place just before. Nobody told them.", "name": "fig-ch07-goal"}} tags=["hide-input"]
+import math
+
+import matplotlib.pyplot as plt
+import torch
+from torch import Tensor
+from vlm import gemma
+from vlm.generate import generate
+from vlm.loader import load_hf_model
+from vlm.processor import PaliGemmaProcessor
+from vlm.toybox import CHECKPOINT_DIRECTORY
+from vlm.toybox.examples import example_image
+
+torch.set_grad_enabled(False)  # nothing is trained in this chapter
+
+model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
+config = model.config.text_config
+vision_config = model.config.vision_config
+processor = PaliGemmaProcessor(
+    tokenizer, vision_config.num_image_tokens, vision_config.image_size
+)
+layers = model.language_model.model.layers
+E = config.head_dim
+image = example_image(0)
+prompt = "detect cat ; bird"
+inputs = processor([prompt], [image])
+S = inputs["input_ids"].shape[1]
+
+[answer] = generate(model, processor, prompt, image)
+with_answer = processor([prompt], [image], suffix=[answer])
+with_answer = {name: tensor for name, tensor in with_answer.items() if name != "labels"}
+
+
+def queries_and_keys(layer: int) -> tuple[Tensor, Tensor]:
+    """Of the answer's tokens, before they are turned: both [A, answer, E]."""
+    attention, kept = layers[layer].self_attn, []
+    hook = attention.register_forward_hook(lambda _module, args, _output: kept.append(args[0]))
+    model(**with_answer)
+    hook.remove()
+    query = attention.split_heads(attention.q_proj(kept[0]))
+    key = gemma.repeat_kv(
+        attention.split_heads(attention.k_proj(kept[0])), attention.num_groups
+    )
+    return query[0, :, S:], key[0, :, S:]
+
+
+def mean_score(layer: int, head: int, distances: Tensor) -> Tensor:
+    """The mean score over all pairs, as if every key lay so many places before its query."""
+    query, key = queries_and_keys(layer)
+    cos, sin = gemma.rotary_cos_sin(
+        distances[None], E, config.rope_theta, torch.float32
+    )  # [1, 1, n, E]
+    query = gemma.apply_rotary_pos_emb(query[head][:, None], cos[0], sin[0])  # [answer, n, E]
+    return (query @ key[head].T).mean((0, 2)) * E**-0.5  # [n]
+
+
+distances = torch.arange(0, 41)
+fig, ax = plt.subplots(figsize=(6.8, 3.2), layout="constrained")
+for (layer, head), color, style in zip(
+    ((0, 2), (0, 3), (0, 1), (3, 0)),
+    ("#0072B2", "#D55E00", "#009E73", "#CC79A7"),
+    ("-", "--", "-.", ":"),
+):
+    ax.plot(
+        distances,
+        mean_score(layer, head, distances),
+        color=color,
+        linestyle=style,
+        marker=".",
+        label=f"layer {layer}, head {head}",
+    )
+ax.set(xlabel="places between key and query", ylabel="mean score")
+ax.legend(fontsize=9)
+plt.show()
+
+# %% [markdown]
+# ## What attention does not know
+#
+# Take attention as you built it for the tower: scores, softmax, mixture. Shuffle the keys and values together, and the result is the same: a weighted mean
+# does not care about the order of what it is a mean of.
+
+# %%
+torch.manual_seed(0)
+query, key, value = torch.randn(1, 4), torch.randn(5, 4), torch.randn(5, 4)
+order = torch.tensor([3, 1, 4, 0, 2])
+plain = (query @ key.T).softmax(-1) @ value
+shuffled = (query @ key[order].T).softmax(-1) @ value[order]
+assert torch.allclose(plain, shuffled)
+print("five places, shuffled: the same result")
+
+# %% [markdown]
+# So wherever the shipped model knows an order, it has it from its `position_ids`: one whole number for each place, counted from 1. (The first is 1 and not 0 because the published
+# code has it so. You will see below that it makes no difference.)
+#
+# Let us take that knowledge away, and give every place the position 1. What will still work: the caption, or the boxes? Decide before you run the cell.
+
+# %%
+original_cos_sin = gemma.rotary_cos_sin
+
+
+def no_positions(position_ids: Tensor, *rest) -> tuple[Tensor, Tensor]:
+    return original_cos_sin(torch.ones_like(position_ids), *rest)
+
+
+def answers(text: str, max_new_tokens: int) -> str:
+    return generate(model, processor, text, image, max_new_tokens=max_new_tokens)[0]
+
+
+print("with:   ", answers("caption en", 12), "|", answers(prompt, 5))
+gemma.rotary_cos_sin = no_positions
+print("without:", answers("caption en", 12), "|", answers(prompt, 5))
+gemma.rotary_cos_sin = original_cos_sin
+
+# %% [markdown]
+# This caption survives: what there is does not depend on the order of the words much, and where the patches are the tower has written into them. A box does not survive. It is four numbers in a row, and to write the third
+# the model must know that it has written two. Without positions it cannot count, and writes the same mark for ever.
+#
+# ## A pair on a clock
+#
+# How do you put a position into a vector so that only *distances* show in the scores? Take a vector of two numbers, an arrow in the plane. Turn the query at position m by m times some
+# angle, and the key at position n by n times the same angle. The score is their scalar product, which depends on their lengths and on the angle between them. Turning both
+# by the same amount leaves it as it was. So what counts is how much further one was turned than the other: (m − n) times the angle.
+#
+# A turn by the angle α takes (a, b) to (a cos α − b sin α, b cos α + a sin α).
+
+
+# %%
+def turn(pair: Tensor, angle: float) -> Tensor:
+    a, b = pair
+    c, s = math.cos(angle), math.sin(angle)
+    return torch.stack([a * c - b * s, b * c + a * s])
+
+
+query, key = torch.tensor([1.0, 0.0]), torch.tensor([1.0, 1.0])
+print("a quarter turn of (1, 1):", [round(x, 3) for x in turn(key, math.pi / 2).tolist()])
+for m, n in ((5, 3), (105, 103), (5, 4)):
+    score = turn(query, m * 0.5) @ turn(key, n * 0.5)
+    print(f"query at {m:3}, key at {n:3}: score {score:.4f}")
+
+# %% [markdown]
+# The first two agree, because the distance is 2 in both. By hand: the angle between the arrows was 45° at first, or π/4; now the query has been turned by 2 · 0.5 = 1 radian
+# more, so the score is √2 · cos(π/4 − 1).
+
+# %%
+by_hand = math.sqrt(2) * math.cos(math.pi / 4 - 1)
+assert abs(turn(query, 2.5) @ turn(key, 1.5) - by_hand) < 1e-6
+print(round(by_hand, 4))
+
+# %% [markdown]
+# ## Many clocks
+#
+# One pair is a clock with one hand. A fast hand tells neighbours apart, but after a full round it shows the same again. A slow one tells far from near, but cannot tell
+# neighbours apart. A clock on the wall has several hands for this reason, and so has the vector. A head has E numbers, that is E/2 pairs, and each turns at its own
+# speed: pair i by θ^(−2i/E) radians for each step, with θ = 10,000. The first turns by one radian a step, the last, in our model, by less than a five-thousandth.
+
+# %% mystnb={"image": {"alt": "Cosine curves over the positions 0 to 100 for pairs 0, 4, 8 and 12. Each is slower than the one before; the last hardly moves."}, "figure": {"caption": "Four of the 16 hands of a head: the cosine of the angle, by position. The fastest goes around every 6 places, the slowest shown here needs 6,300.", "name": "fig-ch07-clocks"}} tags=["hide-input"]
+positions = torch.arange(0, 101, 0.25)  # between the whole numbers too, for a smooth line
+cos, _ = gemma.rotary_cos_sin(positions[None], E, config.rope_theta, torch.float32)
+fig, ax = plt.subplots(figsize=(6.8, 2.8), layout="constrained")
+for pair, color, style in zip(
+    (0, 4, 8, 12), ("#0072B2", "#D55E00", "#009E73", "#CC79A7"), ("-", "--", "-.", ":")
+):
+    ax.plot(positions, cos[0, 0, :, pair], color=color, linestyle=style, label=f"pair {pair}")
+ax.set(xlabel="position", ylabel="cosine of the angle")
+ax.legend(fontsize=9, loc="lower left")
+plt.show()
+
+# %% [markdown]
+# Here are the angles as the package makes them, for all positions of a batch. Two things in it have a history. The angles are made in float32, whatever the model
+# runs in. And they are made anew in each forward pass, and not kept in a buffer, because a buffer is cast along when somebody writes `model.bfloat16()`.
+
+
+# %% tags=["from:vlm.gemma.rotary_cos_sin"]
+def rotary_cos_sin(
+    position_ids: Tensor, head_dim: int, theta: float, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Cosine and sine of the angle by which each pair of entries turns at each position."""
+    exponents = (
+        torch.arange(0, head_dim, 2, device=position_ids.device).float() / head_dim
+    )  # [E/2]
+    angles = position_ids[:, None, :, None].float() * theta**-exponents  # [B, 1, S, E/2]
+    angles = torch.cat([angles, angles], dim=-1)  # [B, 1, S, E]
+    return angles.cos().to(dtype), angles.sin().to(dtype)
+
+
+# %% [markdown]
+# What would be wrong with bfloat16? It keeps 8 binary digits. Near 300 it knows only every second whole number, so neighbours would get the same position. And if only the speeds
+# are rounded, as a cast buffer's would be, the error is multiplied by the position.
+
+# %%
+print("299, 300, 301 in bfloat16:", torch.tensor([299.0, 300.0, 301.0]).bfloat16().tolist())
+
+# %% mystnb={"image": {"alt": "The largest error of an angle over the position, for speeds kept in bfloat16: a straight line to 0.4 radians at position 300 and 1.3 at 1000."}, "figure": {"caption": "The largest error among all pairs of a PaliGemma head (E = 256) when only the speeds are kept in bfloat16. Behind 256 image tokens, those of the smallest PaliGemma, it is a good part of a radian.", "name": "fig-ch07-error"}} tags=["hide-input"]
+positions = torch.arange(1, 1001)
+exponents = torch.arange(0, 256, 2) / 256  # E = 256 in PaliGemma
+exact = positions[:, None].double() * 10000.0 ** -exponents.double()
+rounded_speeds = (10000.0**-exponents).bfloat16()
+error = (
+    (positions[:, None] * rounded_speeds.double() - exact).abs().amax(1).cummax(0).values
+)  # [1000]
+fig, ax = plt.subplots(figsize=(6.2, 2.8), layout="constrained")
+ax.plot(positions, error, color="#D55E00")
+ax.set(xlabel="position", ylabel="error of an angle (radians)", ylim=(0, None))
+plt.show()
+print(f"up to position 300: {error[299]:.2f} rad")
+assert error[299] > 0.3
+
+# %% [markdown]
+# ## Halves
+#
+# Which two numbers of a vector are a pair? The paper pairs neighbours: (0, 1), (2, 3), and so on. Gemma's published code, Llama's and most others pair entry i with entry i + E/2, the first
+# half with the second. For training it does not matter at all: the model learns its weights for whichever layout it has. For loading it matters completely.
+#
+# With halves, the turn of all pairs at once is two lines. A *quarter turn* takes (a, b) to (−b, a): move the second half to the front and change its sign.
+
+
+# %% tags=["from:vlm.gemma.rotate_half"]
+def rotate_half(states: Tensor) -> Tensor:
+    """(first half, second half) -> (-second half, first half): a quarter turn of every pair (i, i + E/2)."""
+    first, second = states.chunk(2, dim=-1)
+    return torch.cat([-second, first], dim=-1)
+
+
+# %% tags=["from:vlm.gemma.apply_rotary_pos_emb"]
+def apply_rotary_pos_emb(states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn the queries or keys [B, A, S, E] by the angles of their positions."""
+    return states * cos + rotate_half(states) * sin
+
+
+# %% [markdown]
+# The vector, cos α of it, plus its quarter turn, sin α of it: that is the formula for one pair, written for all of them. Check it against the pair by hand, and the whole against *transformers*.
+
+# %%
+pairs = torch.tensor([1.0, 2.0, 3.0, 4.0])  # E = 4: the pairs are (1, 3) and (2, 4)
+cos, sin = rotary_cos_sin(torch.tensor([[7]]), head_dim=4, theta=100.0, dtype=torch.float32)
+turned = apply_rotary_pos_emb(pairs, cos, sin)[0, 0, 0]  # [E]
+first = turn(torch.tensor([1.0, 3.0]), 7 * 1.0)
+second = turn(torch.tensor([2.0, 4.0]), 7 * 100 ** (-2 / 4))
+assert torch.allclose(
+    turned, torch.stack([first[0], second[0], first[1], second[1]]), atol=1e-5
+)
+
+from transformers import GemmaConfig as ReferenceConfig
+from transformers.models.gemma.modeling_gemma import GemmaRotaryEmbedding
+from transformers.models.gemma.modeling_gemma import apply_rotary_pos_emb as reference_apply
+
+position_ids = torch.tensor([[1, 1, 1, 2, 3, 4], [1, 2, 3, 4, 5, 300]])  # [B, S]
+query, key = torch.randn(2, 4, 6, E), torch.randn(2, 2, 6, E)
+cos, sin = rotary_cos_sin(position_ids, E, 10000.0, torch.float32)
+their_cos, their_sin = GemmaRotaryEmbedding(ReferenceConfig(head_dim=E))(query, position_ids)
+theirs = reference_apply(query, key, their_cos, their_sin)
+for ours, other in zip((query, key), theirs):
+    assert torch.allclose(apply_rotary_pos_emb(ours, cos, sin), other, atol=1e-5)
+print("by hand and by the reference: equal")
+
+# %% [markdown]
+# Turn some pairs yourself, if you run the notebook: the arrows are four pairs of one trained query, and the slider is its position.
+
+# %% mystnb={"image": {"alt": "Four small dials, each with a grey arrow, the pair before the turn, and a blue arrow, after it. The first pair is turned furthest, the last one not visibly."}, "figure": {"caption": "Four pairs of a trained query at position 7: before the turn (grey) and after (blue). The further to the right, the slower the hand.", "name": "fig-ch07-turning"}} tags=["hide-input"]
+trained_query, _ = queries_and_keys(0)
+trained_query = trained_query[2, 0]  # [E]
+
+
+def show_turn(position: int = 7):
+    """Four pairs of a trained query, turned to a position."""
+    cos, sin = rotary_cos_sin(torch.tensor([[position]]), E, config.rope_theta, torch.float32)
+    turned = apply_rotary_pos_emb(trained_query, cos, sin)[0, 0, 0]
+    _fig, axes = plt.subplots(1, 4, figsize=(7.6, 2.2), layout="constrained")
+    for ax, pair in zip(axes, (0, 2, 4, 8)):
+        reach = 1.2 * trained_query[[pair, pair + E // 2]].norm()
+        for vector, color in ((trained_query, "#999999"), (turned, "#0072B2")):
+            ax.annotate(
+                "",
+                xy=(vector[pair], vector[pair + E // 2]),
+                xytext=(0, 0),
+                arrowprops={"arrowstyle": "->", "color": color, "linewidth": 2},
+            )
+        ax.set(
+            xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xticks=[0], yticks=[0]
+        )
+        ax.set_title(f"pair {pair}", fontsize=10)
+        ax.set_xlabel(f"entry {pair}", fontsize=9)
+        ax.set_ylabel(f"entry {pair + E // 2}", fontsize=9)
+        ax.grid(alpha=0.4)
+    plt.show()
+
+
+show_turn()
+
+# %% tags=["skip-execution", "nbval-ignore-output"]
+from ipywidgets import IntSlider, interact
+
+interact(show_turn, position=IntSlider(value=7, min=0, max=100))
+
+# %% [markdown]
+# And now the wrong layout. The same weights, pairs of neighbours instead of halves, in the angles and in the turn. All shapes fit.
+
+
+# %%
+def neighbours_cos_sin(*arguments) -> tuple[Tensor, Tensor]:
+    return tuple(
+        part[..., : E // 2].repeat_interleave(2, dim=-1)
+        for part in original_cos_sin(*arguments)
+    )
+
+
+def rotate_neighbours(states: Tensor) -> Tensor:
+    return torch.stack([-states[..., 1::2], states[..., 0::2]], dim=-1).flatten(-2)
+
+
+original_rotate_half = gemma.rotate_half
+gemma.rotary_cos_sin, gemma.rotate_half = neighbours_cos_sin, rotate_neighbours
+print(answers("caption en", 12), "|", answers(prompt, 8))
+gemma.rotary_cos_sin, gemma.rotate_half = original_cos_sin, original_rotate_half
+
+# %% [markdown]
+# Two birds and two cats have become one bird, and a box has more than four edges. Nothing complained.
+#
+# ## Only the distance counts
+#
+# If scores know only distances, then moving *all* positions by the same number must change nothing. Move them by one, so that they begin with 0 or with 2, then by a thousand. Then do what looks almost the same: let the
+# words begin again with 1 behind the picture, so that their distance to the patches is wrong.
+
+# %%
+counted = torch.arange(1, S + 1)[None]  # [B, S]
+expected = model(**inputs).logits[0, -1]  # [V]
+restarted = counted.clone()
+restarted[0, vision_config.num_image_tokens :] -= vision_config.num_image_tokens
+for name, position_ids in (
+    ("all one less", counted - 1),
+    ("all one more", counted + 1),
+    ("all 1,000 more", counted + 1000),
+    ("words from 1 again", restarted),
+):
+    change = (model(**inputs, position_ids=position_ids).logits[0, -1] - expected).abs().max()
+    print(
+        f"{name:19} largest change of a score: {'below 1e-4' if change < 1e-4 else f'{change:.1f}'}"
+    )
+
+# %% [markdown]
+# So whether you count from 0 (as Google's own code does) or from 1 (as transformers does) is a matter of taste, and no test that is worth anything may fail you for it. Counting anew in the middle is an error. It happens
+# in practice when a model writes with a cache and each new token is taken for the first.
+#
+# Not everything in the layer may be turned. Queries and keys meet in a scalar product, where only the difference of two turns is left. The values are added up. If they were turned as well, the sum would depend on where
+# each one stood, and no turn takes that out again.
+#
+# How do scores fall off with the distance? Take a query and a key that are the same vector. At distance 0 all hands agree. With growing distance the fast hands disagree first, then slower ones, and
+# the score decays, with ripples (RoFormer, section 3.4.3). That is where a new head starts from: it prefers what is near. But the picture at the beginning of this chapter shows that
+# training can do better. A head that wants "two places back" makes queries and keys that differ by just the turn that two steps make up for.
+
+# %% mystnb={"image": {"alt": "Two panels. Left: a curve that falls from 1 at distance 0 with ripples to about a half at distance 80. Right: the score of layer 0, head 2 is the sum of the contributions of its pairs; the fast pairs 0 to 3 make the peak at distance 2, the others are nearly flat."}, "figure": {"caption": "Left: score of two equal vectors by their distance, with all pairs equally long. Right: layer 0, head 2 of the trained model, and which of its hands the score comes from. The four fastest hands make the peak; the twelve slow ones hardly matter to this head.", "name": "fig-ch07-decay"}} tags=["hide-input"]
+distances = torch.arange(0, 81)
+cos, _ = rotary_cos_sin(distances[None], E, config.rope_theta, torch.float32)
+fig, axes = plt.subplots(1, 2, figsize=(8.2, 3), layout="constrained")
+axes[0].plot(distances, cos[0, 0].mean(-1), color="#0072B2")
+axes[0].set(xlabel="distance (places)", ylabel="score, relative to distance 0", ylim=(0, 1.05))
+
+query, key = queries_and_keys(0)
+distances = torch.arange(0, 31)
+cos, sin = rotary_cos_sin(distances[None], E, config.rope_theta, torch.float32)
+products = (
+    apply_rotary_pos_emb(query[2][:, None], cos[0], sin[0])[:, :, None] * key[2]
+)  # [answer, n, answer, E]
+by_entry = products.mean((0, 2)) * E**-0.5  # [n, E]
+by_pair = by_entry[:, : E // 2] + by_entry[:, E // 2 :]  # [n, E/2]
+axes[1].plot(distances, by_pair.sum(-1), color="#000000", linewidth=1, label="all pairs")
+axes[1].plot(
+    distances, by_pair[:, :4].sum(-1), color="#D55E00", linestyle="--", label="pairs 0 to 3"
+)
+axes[1].plot(
+    distances, by_pair[:, 4:].sum(-1), color="#009E73", linestyle=":", label="pairs 4 to 15"
+)
+axes[1].set(xlabel="distance (places)", ylabel="mean score")
+axes[1].legend(fontsize=9)
+plt.show()
+
+# %% [markdown]
+# In PaliGemma a picture's tokens get positions 1 to 256 in reading order, one behind the other. So two patches above each other lie 16 positions apart, and the model has to learn what that means; which row and column a patch is in, the tower has already
+# told it. Newer models turn by row and column separately. PaliGemma keeps the plain way, and so do we.
+#
+# ## Exercises
+#
+# Open `exercises/ch07_rope.py`, write what is missing, and grade it, below or in a terminal:
+#
+# ```text
+# pytest exercises/test_ch07_rope.py
+# ```
+#
+# ### `rotate_half` (1 point, 5 minutes)
+#
+# ```{admonition} Hint
+# :class: dropdown
+# `states.chunk(2, dim=-1)` gives both halves. Which one gets the minus: the one that moves to the front, or the other?
+# ```
+# ````{admonition} Solution
+# :class: dropdown
+# ```{literalinclude} ../solutions/ch07_rope.py
+# :pyobject: rotate_half
+# ```
+# ````
+#
+# ### `rotary_cos_sin` (2 points, 15 minutes)
+#
+# ```{admonition} Hint 1: what to think about
+# :class: dropdown
+# E/2 speeds, and one position for each row and place: every speed times every position. Which axes do you need, in which order?
+# ```
+# ```{admonition} Hint 2: which tensors
+# :class: dropdown
+# `position_ids[:, None, :, None]` is [B, 1, S, 1]. The speeds are [E/2]. Their product is [B, 1, S, E/2], and every angle is needed twice.
+# ```
+# ```{admonition} Hint 3: almost the line
+# :class: dropdown
+# `torch.arange(0, head_dim, 2)` is 2i. Make it float32 and divide by E. At the end `torch.cat([angles, angles], dim=-1)`.
+# ```
+# ````{admonition} Solution
+# :class: dropdown
+# ```{literalinclude} ../solutions/ch07_rope.py
+# :pyobject: rotary_cos_sin
+# ```
+# ````
+#
+# ### `apply_rotary` (1 point, 5 minutes)
+#
+# ```{admonition} Hint
+# :class: dropdown
+# Write down what happens to entry i and to entry i + E/2. What stands beside cos in both? What beside sin?
+# ```
+# ````{admonition} Solution
+# :class: dropdown
+# ```{literalinclude} ../solutions/ch07_rope.py
+# :pyobject: apply_rotary
+# ```
+# ````
+#
+# ### `attend_with_positions` (2 points, 10 minutes)
+#
+# Whether you count from 0 or from 1 does not matter here. Why, you know.
+#
+# ```{admonition} Hint 1: what to think about
+# :class: dropdown
+# Which of the three have to know where they stand, so that the *scores* know distances?
+# ```
+# ```{admonition} Hint 2: which step
+# :class: dropdown
+# Turn queries and keys first. From there on it is the attention of chapter 3.
+# ```
+# ````{admonition} Solution
+# :class: dropdown
+# ```{literalinclude} ../solutions/ch07_rope.py
+# :pyobject: attend_with_positions
+# ```
+# ````
+
+# %% tags=["nbval-ignore-output"]
+from grader import grade_chapter
+
+grade_chapter("ch07_rope")
+
+# %% [markdown]
+# ## Summary
+#
+# A head's vector is a set of clock hands, E/2 pairs, fast ones and slow ones. Its position turns each hand by position times speed. In the score of a query and a key only the difference of the turns is
+# left, so attention knows distances, and moving all positions together changes nothing. The layout of the pairs belongs to the weights: halves for Gemma. Angles are made in float32.
+#
+# The next chapter puts the turned queries and keys into Gemma's attention layer, which does one more thing that the tower's does not: several queries share a key.
