@@ -25,7 +25,7 @@
 #
 # It takes about 30 minutes. Here is the way, from left to right, with the real numbers of the small model that comes with this course. You don't have to understand it yet.
 
-# %% mystnb={"image": {"alt": "Five panels from left to right: a toy scene; the same scene in 64 patches; a matrix of 64 rows and 192 columns; a matrix of 69 rows and 128 columns with a line between picture and prompt; the scene with a box around each dog."}, "figure": {"caption": "The whole course in one row: pixels, patches, the vision tower's vectors, the sequence that the language model reads (the picture above the line, the prompt below), and its answer, drawn. Every panel shows numbers of the trained model.", "name": "fig-ch00-map"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Five panels from left to right: a toy scene; the same scene in 64 patches; a matrix of 64 rows and 192 columns; a matrix of 69 rows and 128 columns with a line between picture and prompt; the scene with a box around each dog."}, "figure": {"caption": "The whole course in one row: pixels, patches, the vision tower's vectors, the sequence that the language model reads (the picture above the line, the prompt below), and its answer, drawn. The last three panels show what the trained model computes.", "name": "fig-ch00-map"}} tags=["hide-input"]
 import time
 
 import matplotlib.pyplot as plt
@@ -123,6 +123,9 @@ assert [d.label for d in parse_detections(answer, 112, 112)] == ["dog", "dog"]
 # Each chapter asks one question. It begins with the naive answer, finds out what is wrong with it, and ends with code that is in the package `vlm/`, word for word: a test compares the two. You can read the chapters without running
 # them, since the outputs are on the page. Run them anyway. Change a number, and predict what will happen before you look.
 #
+# Some exercises ask for what a chapter has shown. They are for your hands: close the page, and write it from what you have understood. Keep the names of functions and of their arguments, since the grader calls
+# them by name.
+#
 # | chapter | question | what you build |
 # | --- | --- | --- |
 # | {doc}`ch01_whole_vlm` | How does a picture become an answer? | the loop that writes, the boxes that are drawn |
@@ -204,17 +207,19 @@ assert torch.allclose(shares.sum(dim=-1), torch.ones(2, 3))  # each vector's sha
 # %% [markdown]
 # ## Kinds and places
 #
-# A tensor has a kind of number, its *dtype*, and a place where it lives, its *device*. When kinds meet, the wider one wins. That is convenient, and it hides mistakes: a model in half precision becomes twice as large because
-# of one constant. When devices meet, there is an error. So whenever you make a new tensor, make it of the kind and at the place of those that it will meet.
+# A tensor has a kind of number, its *dtype*, and a place where it lives, its *device*. When two tensors of floating-point numbers meet, the wider kind wins (a plain number, or a tensor without axes, gives way). That is convenient, and it hides mistakes: what a
+# model computes in half precision becomes twice as large because of one careless tensor. When devices meet, there is an error, nearly always. So whenever you make a new tensor, make it of the kind and at the place of those that it will meet.
 
 # %%
 double = torch.ones(2, 3, dtype=torch.float64)
-careless = torch.arange(3.0)  # float32, on the processor
+careless = torch.arange(3.0)  # float32, on the CPU
 careful = torch.arange(3, dtype=double.dtype, device=double.device)
 print(careless.dtype, careful.dtype)
+half = torch.ones(2, 3, dtype=torch.float16)
+print("half precision meets the careless one:", (half * careless).dtype)
 
 # %% [markdown]
-# To try a second device without having one, PyTorch has the device `meta`. A tensor there has a shape and a dtype and no numbers. Whatever works with it would have worked on a graphics processor. The graders use it.
+# To try a second device without having one, PyTorch has the device `meta`. A tensor there has a shape and a dtype and no numbers. Many mistakes that would show on a graphics card show up there too. The graders use it.
 
 # %%
 elsewhere = torch.empty(2, 3, device="meta")
@@ -224,9 +229,10 @@ print(elsewhere + torch.ones(2, 3, device=elsewhere.device))
 # ## Exercises
 #
 # Every chapter has exercises. You write them in the folder `exercises/`: here `exercises/ch00_setup.py`. Open that file. Each function says what goes in, what comes out and in which shape, and ends with `raise NotImplementedError`; put your
-# code in its place. Then grade it, with the last cell of this chapter or in a terminal:
+# code in its place. Then grade it, with the last cell of this chapter or in a terminal, in the folder of the repository:
 #
 # ```text
+# source .venv/bin/activate                 (once for each terminal; on Windows .venv\Scripts\activate)
 # pytest exercises/test_ch00_setup.py
 # ```
 #

@@ -89,13 +89,13 @@ print(small[0, 0])
 print(small.reshape(1, 6, P * P)[0])
 
 # %% [markdown]
-# `reshape` never moves a number. It reads them in the order in which they lie in memory, and that is row by row through the
-# whole picture. So the first "patch" is a strip, 0 1 2 3. The shape is right and the content is wrong, which makes this
+# `reshape` never changes the order in which the numbers are read: along the last axis first, then the one before it, and so on.
+# Here that is row by row through the whole picture. So the first "patch" is a strip, 0 1 2 3. The shape is right and the content is wrong, which makes this
 # the most common mistake with patches: nothing fails, the model trains, and it is bad.
 #
 # What helps is to name every axis first. A row number y in the picture is *two* numbers: which row of patches it is in, and
 # which row inside that patch, y = (row of patches) · P + (row inside). The same holds for columns. Splitting an axis into
-# two like this moves nothing, so `reshape` may do it.
+# two like this keeps the order, so `reshape` may do it.
 
 # %%
 B, C, H, W = small.shape
@@ -104,7 +104,8 @@ print(list(split.shape))
 
 # %% [markdown]
 # Now move the axes, so that the two that count patches come first, and those that lie inside a patch come last. This
-# is the step that was missing. `permute` takes the old numbers of the axes in their new order.
+# is the step that was missing: it changes the order of reading. `permute` takes the old numbers of the axes in their new order. The second `reshape` then writes
+# the numbers down in it.
 
 # %%
 moved = split.permute(0, 2, 4, 1, 3, 5)  # [B, H/P, W/P, C, P, P]
@@ -223,7 +224,7 @@ interact(show_filter, number=IntSlider(value=0, min=0, max=39, description="filt
 
 # %% mystnb={"image": {"alt": "An 8 by 8 arrangement of small 8 by 8 maps. In each map the place itself is brightest, its neighbours are brighter than the rest, often along its row and column."}, "figure": {"caption": "Each small map is one place: its vector's similarity to the vectors of all 64 places. Neighbours are alike. The model was never told that there is a grid.", "name": "fig-ch02-positions"}} tags=["hide-input"]
 positions = trained.position_embedding.weight  # [N, D]
-centred = positions - positions.mean(0)
+centred = positions - positions.mean(0)  # without what all of them share
 similarity = torch.cosine_similarity(centred[:, None], centred[None], dim=-1)  # [N, N]
 fig, axes = plt.subplots(8, 8, figsize=(6.4, 6.4), layout="constrained")
 for place, ax in enumerate(axes.flat):
@@ -321,7 +322,7 @@ print("vectors", list(vectors.shape), " the reference agrees:", difference < 1e-
 # ```
 # ```{admonition} Hint 2: which step
 # :class: dropdown
-# Split two axes with `reshape`, move axes with `permute`, join axes with a second `reshape`. Only the middle one moves numbers.
+# Split two axes with `reshape`, move axes with `permute`, join axes with a second `reshape`. Only the middle one changes the order.
 # ```
 # ```{admonition} Hint 3: almost the line
 # :class: dropdown
@@ -347,6 +348,10 @@ print("vectors", list(vectors.shape), " the reference agrees:", difference < 1e-
 # ```{admonition} Hint 2: which step
 # :class: dropdown
 # Split the patches' axis into rows and columns, and the last axis into C, P and P. Where does each of the six axes have to go?
+# ```
+# ```{admonition} Hint 3: almost the line
+# :class: dropdown
+# You have [B, row, column, C, inside row, inside column], and want [B, C, row, inside row, column, inside column]. It is not the permutation of `patchify`, but its inverse.
 # ```
 # ````{admonition} Solution
 # :class: dropdown
@@ -397,7 +402,7 @@ grade_chapter("ch02_patches")
 # %% [markdown]
 # ## Summary
 #
-# A picture `[B, C, H, W]` becomes `[B, N, D]`. Splitting and joining axes moves no number; only a permutation does, and without it
+# A picture `[B, C, H, W]` becomes `[B, N, D]`. Splitting and joining axes keeps the numbers in their order; only a permutation changes it, and without it
 # the patches are strips. A convolution whose stride is its kernel size is a linear layer on patches, if filters and patches are laid
 # out alike. Each vector gets a learned vector for its place, because what follows cannot see order; the grid itself has to be
 # found out in training, and it is. In PaliGemma the same layer makes 256 vectors of 1,152 numbers of a picture of 224 pixels.

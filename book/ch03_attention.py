@@ -14,7 +14,7 @@
 # # How do patches look at each other? Attention and the SigLIP encoder
 #
 # A patch is 14 pixels wide. No patch holds a cat. To find one, patches must compare notes, and that is what the vision
-# tower does: in each of its blocks every patch looks at all others, takes in what it can use, and thinks about it. In this
+# tower does: in each of its blocks (also called layers) every patch looks at all others, takes in what it can use, and thinks about it. In this
 # chapter you build such a block from nothing, stack four of them, and arrive at the package's `SiglipVisionModel`.
 #
 # At the end you will be able to
@@ -114,7 +114,7 @@ print("what it becomes:   ", [round(v, 3) for v in mixed[0].tolist()])
 # ## Scores, shares, mixture
 #
 # A last detail, and it has a number. The longer the vectors, the larger their scalar products, just because there are more terms
-# to add. If the numbers are random with a spread of 1, the sum of E products has a spread of √E. What does that do to
+# to add. If a query and a key have E random numbers each, independent, with mean 0 and standard deviation 1, then the sum of their E products has the standard deviation √E. What does that do to
 # the softmax? Before you run the cell: which of the three rows will be closest to "all the weight on one place"?
 
 # %%
@@ -127,12 +127,12 @@ for E in (4, 64, 1024):
     )
 
 # %% [markdown]
-# Without the division, long vectors make each place look at one other and at nothing else, and its gradient is nearly zero: it could
+# Without the division, long vectors make each place look at one other and at nothing else, and the gradient of its weights is nearly zero: it could
 # not learn to look elsewhere. Divided by √E, the weights stay soft whatever E is ("Attention Is All You Need", arXiv 1706.03762,
 # section 3.2.1).
 #
 # Now we have all of it. This is the package's function, the one that SigLIP and Gemma both call. It can do two things we do not need
-# yet. The mask forbids looks, which matters when text is written. And the softmax runs in float32, because in 16 bits a sum of
+# yet. The mask is added to the scores, very negative where a look is forbidden, which matters when text is written. Then there may be fewer queries (Q) than places to look at (S); here both are N. And the softmax runs in float32, because in 16 bits a sum of
 # thousands of small weights would lose too much.
 
 
@@ -156,12 +156,11 @@ assert torch.allclose(mixed_again, mixed)  # our three places, with query = key 
 # ## Heads
 #
 # One weighted mean is one question. A patch may want to ask several at once: what is to my left, where is the rest of me, is there
-# another one like me? So the vector is cut into A parts, called *heads*, and each part does its own attention with
-# its own weights. Our tower has D = 192 and A = 6, so each head has E = 32 numbers.
+# another one like me? So the queries, the keys and the values are cut into A parts each, called *heads*, and each part does its own attention with
+# its own weights. (Every head's part is made from the whole vector: the linear layers come before the cut.) Our tower has D = 192 and A = 6, so each head has E = 32 numbers.
 #
 # Cutting is a reshape and, once more, a transpose: for the matrix products the heads have to stand where the batch stands,
-# in front of the places. Here is what happens without it. We give each number the name of its place: 0 for place 0, 10 and more for
-# place 1.
+# in front of the places. Here is what happens without it. We give the numbers names: 0 to 3 at place 0, 10 to 13 at place 1, 20 to 23 at place 2.
 
 # %%
 states = torch.tensor([[[0, 1, 2, 3], [10, 11, 12, 13], [20, 21, 22, 23]]])  # [B, N, D]
@@ -250,7 +249,7 @@ interact(
 # gathered, each place goes through a small network on its own: a linear layer to more numbers, a bend, a linear layer back. The
 # bend is what matters. Two linear layers in a row are one linear layer.
 #
-# SigLIP's bend is the *GELU*: x times the probability that a normally distributed number is below x. It lets large
+# SigLIP's bend is the *GELU*: x times the probability that a number drawn from the standard normal distribution is below x. It lets large
 # numbers through, stops very negative ones, and is smooth between. There are two formulas in use: the exact one, and an older
 # approximation with tanh. SigLIP and Gemma were trained with the approximation.
 
@@ -397,7 +396,8 @@ fig.colorbar(layer, ax=axes, label="cosine similarity", shrink=0.8)
 plt.show()
 
 # %% [markdown]
-# The published tower, So400m, is the same code with other numbers: 27 blocks, 16 heads of 72 numbers, D = 1,152. Everything you saw
+# The package wraps this class once more, as `SiglipVisionModel`, only so that the names of its weights are those of the published checkpoints. The published tower (So400m: its shape was optimised, its size is
+# 400 million weights) is the same code with other numbers: 27 blocks, 16 heads of 72 numbers, D = 1,152. Everything you saw
 # here was learned from toys in an hour. How a tower can learn to look from pictures and texts of the web, without boxes
 # or labels, is the next chapter's question.
 #

@@ -1,7 +1,8 @@
 """Exercises of chapter 0, "Does everything run?": a warm-up. Grade them with: pytest exercises/test_ch00_setup.py
 
 Shapes: B batch, C channels, H W height and width, N places, D numbers in a vector.
-None of the functions may change its arguments. Each result has the dtype and the device of the first argument.
+Keep the names of the functions and of their arguments. None of them may change its arguments. Each result has the dtype
+and the device of the first argument.
 """
 
 from torch import Tensor

@@ -34,7 +34,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, scaling: float) -> tuple[T
 
     Args:
         query, key, value: [B, A, N, E].
-        scaling: factor for the scores, before the softmax.
+        scaling: factor for the scores, before the softmax. (In a model it is 1 / sqrt(E). Here it is given.)
 
     Returns:
         mixed [B, A, N, E] and weights [B, A, N, N].
@@ -55,8 +55,8 @@ class SiglipAttention(nn.Module):
         super().__init__()
         raise NotImplementedError
 
-    def forward(self, hidden_states: Tensor) -> Tensor:
-        """[B, N, D] -> [B, N, D]."""
+    def forward(self, hidden_states: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, N, D] -> the result [B, N, D], and the attention weights [B, A, N, N]."""
         raise NotImplementedError
 
 
@@ -82,7 +82,8 @@ class SiglipEncoderLayer(nn.Module):
         x = x + mlp(layer_norm2(x))
 
     Layers: `layer_norm1` and `layer_norm2` are LayerNorms over D with eps = `config.layer_norm_eps`; `self_attn` is a
-    `siglip.SiglipAttention`, which returns its result and its weights; `mlp` is a `siglip.SiglipMLP`.
+    `siglip.SiglipAttention` or your own, which returns two things, its result and its weights; `mlp` is a
+    `siglip.SiglipMLP` or your own.
     """
 
     def __init__(self, config: SiglipVisionConfig):

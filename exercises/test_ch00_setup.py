@@ -15,6 +15,11 @@ def vectors(random: Random) -> Iterator[Case]:
     yield {"vectors": torch.empty(2, 4, 3, device="meta")}
 
 
+def vectors_of_every_dtype(random: Random) -> Iterator[Case]:
+    yield from vectors(random)
+    yield {"vectors": random.normal(2, 4, 3, dtype=torch.bfloat16)}  # fourths are exact in it
+
+
 def pictures_and_shades(random: Random) -> Iterator[Case]:
     for batch, channels, height, width in [(2, 3, 4, 5), (1, 1, 3, 2), (3, 3, 3, 3), (2, 4, 2, 4)]:
         yield {"pictures": random.normal(batch, channels, height, width), "shades": random.normal(batch, channels)}
@@ -24,7 +29,9 @@ def pictures_and_shades(random: Random) -> Iterator[Case]:
 EXERCISES = [
     Exercise("to_unit_length", "Every vector to length 1", vectors, section="Shapes that fit"),
     Exercise("add_shades", "A number for each channel", pictures_and_shades, section="Shapes that fit"),
-    Exercise("append_places", "Make a tensor where the others live", vectors, section="Kinds and places"),
+    Exercise(
+        "append_places", "Make a tensor where the others live", vectors_of_every_dtype, section="Kinds and places"
+    ),
 ]
 
 

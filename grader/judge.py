@@ -1,5 +1,6 @@
 """Compares what a submission answered with what is right, and names the mistake if it is a known one."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,9 +44,10 @@ class Verdict:
 
 _PROBLEMS = {
     "not written": "not written yet",
+    "calls the unwritten": "it calls {what}, which is not written yet",
     "error": "it stopped with an error. {what}",
     "syntax": "the file cannot be read as Python: {what}",
-    "forbidden": "it calls {what}, which is what you are to write here",
+    "forbidden": "it calls {what}, directly or through another function, and this exercise is to do without it",
     "not allowed": "it tried to {what}, which the grader does not let a submission do",
     "exit": "it called exit()",
     "time": "it was not done after {what} seconds: is there a loop that never ends?",
@@ -109,5 +111,9 @@ def describe_case(exercise: Exercise, case: Case) -> str:
 def describe_value(value: Any) -> str:
     if hasattr(value, "shape"):
         return str(list(value.shape))
+    if isinstance(value, dict) and any(hasattr(item, "shape") for item in value.values()):
+        return f"of {len(value)} tensors"
+    if dataclasses.is_dataclass(value):
+        return f"a {type(value).__name__}"
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."

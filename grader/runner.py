@@ -25,8 +25,8 @@ class Outcome:
     """What came of running an exercise: answers for every case, or a problem.
 
     Attributes:
-        problem: "" or one of "not written", "error", "syntax", "forbidden", "not allowed", "exit", "time",
-            "memory", "crash", "garbled".
+        problem: "" or one of "not written", "calls the unwritten", "error", "syntax", "forbidden", "not allowed",
+            "exit", "time", "memory", "crash", "garbled".
         what: more about the problem.
         answers: for each case what was returned.
         arguments: for each case the arguments as they were afterwards.

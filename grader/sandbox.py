@@ -117,8 +117,11 @@ def run(exercise: Exercise, submission: Path, cases: list[Case]) -> dict[str, An
             answers.append(exercise.run(module, case))
             arguments.append(encodable_part(case))
         return {"answers": encode_each(answers), "arguments": encode_each(arguments)}
-    except NotImplementedError:
-        return {"problem": "not written"}
+    except NotImplementedError as error:
+        name = unwritten(error, submission)
+        if name in ("", exercise.name):
+            return {"problem": "not written"}
+        return {"problem": "calls the unwritten", "what": name}
     except MemoryError:
         return {"problem": "memory"}
     except ForbiddenCall as error:
@@ -133,6 +136,15 @@ def run(exercise: Exercise, submission: Path, cases: list[Case]) -> dict[str, An
         if "can't allocate memory" in str(error):
             return {"problem": "memory"}
         return {"problem": "error", "what": describe(error, submission), "case": at}
+
+
+def unwritten(error: NotImplementedError, submission: Path) -> str:
+    """The function or class of the submission that raised it; "" if it came from elsewhere."""
+    trace = error.__traceback__
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    code = trace.tb_frame.f_code
+    return code.co_qualname.split(".")[0] if Path(code.co_filename) == submission else ""
 
 
 def encode_each(values: list[Any]) -> list[Any]:

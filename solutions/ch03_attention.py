@@ -33,12 +33,12 @@ class SiglipAttention(nn.Module):
         self.v_proj = nn.Linear(config.hidden_size, config.hidden_size)
         self.out_proj = nn.Linear(config.hidden_size, config.hidden_size)
 
-    def forward(self, hidden_states: Tensor) -> Tensor:
+    def forward(self, hidden_states: Tensor) -> tuple[Tensor, Tensor]:
         query = split_heads(self.q_proj(hidden_states), self.num_heads)  # [B, A, N, E]
         key = split_heads(self.k_proj(hidden_states), self.num_heads)  # [B, A, N, E]
         value = split_heads(self.v_proj(hidden_states), self.num_heads)  # [B, A, N, E]
-        mixed, _ = attend(query, key, value, query.shape[-1] ** -0.5)  # [B, A, N, E]
-        return self.out_proj(mixed.transpose(1, 2).flatten(2))  # [B, N, D]
+        mixed, weights = attend(query, key, value, query.shape[-1] ** -0.5)  # [B, A, N, E], [B, A, N, N]
+        return self.out_proj(mixed.transpose(1, 2).flatten(2)), weights  # [B, N, D], [B, A, N, N]
 
 
 class SiglipMLP(nn.Module):

@@ -1,5 +1,7 @@
 """What a verdict says: the mistake by its name, or the difference, and always the case."""
 
+from dataclasses import dataclass
+
 import pytest
 import torch
 
@@ -69,6 +71,17 @@ def test_an_error_that_should_have_been_raised(answer, says):
 
 def test_an_error_that_should_not_have_been_raised():
     assert "it raised ValueError: too long" in verdict_on([Raised("ValueError", "too long"), *RIGHT[1:]]).message
+
+
+def test_weights_and_configs_of_a_case_are_said_in_short():
+    @dataclass
+    class Shape:
+        size: int
+
+    cases = [{"weights": {"a": torch.zeros(2), "b": torch.zeros(3)}, "config": Shape(3), "x": torch.zeros(2, 3)}]
+    exercise = Exercise("double", "", lambda random: iter(cases))
+    verdict = judge(exercise, cases, Outcome(answers=[1.0], arguments=[{}]), Truth([2.0], []))
+    assert verdict.message.endswith("(for weights of 2 tensors, config a Shape, x [2, 3])")
 
 
 def test_an_exercise_says_what_of_a_case_is_shown():

@@ -90,6 +90,16 @@ def test_misbehaviour_has_a_name(run, body, problem, what):
     assert what in outcome.what
 
 
+def test_an_unwritten_exercise_that_another_one_calls_is_named(run):
+    outcome = run("def half(x):\n    raise NotImplementedError\n\ndef double(x):\n    return 4 * half(x)\n")
+    assert (outcome.problem, outcome.what) == ("calls the unwritten", "half")
+
+
+def test_a_class_that_is_not_written_is_not_written(run):
+    outcome = run("class double:\n    def __init__(self, x):\n        raise NotImplementedError\n")
+    assert outcome.problem == "not written"
+
+
 def test_a_file_that_is_no_python_is_said_with_its_line(run):
     outcome = run("def double(x):\n    return 2 * x\n\ndef softmax(x)\n    return x\n")
     assert (outcome.problem, outcome.what) == ("syntax", "line 4: expected ':'")

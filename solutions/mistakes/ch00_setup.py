@@ -92,7 +92,16 @@ def places_in_front(vectors: Tensor) -> Tensor:
     return solution.append_places(vectors).roll(1, dims=-1)
 
 
-@mistake("append_places", "You made the new tensor on the processor; it must be on the device of the argument.")
+@mistake(
+    "append_places", "Your places are float32, and bfloat16 vectors become float32 beside them: give arange the dtype."
+)
+def places_in_float32(vectors: Tensor) -> Tensor:
+    batch, length, _ = vectors.shape
+    places = torch.arange(length, device=vectors.device) / length
+    return torch.cat([vectors, places[:, None].expand(batch, length, 1)], dim=-1)
+
+
+@mistake("append_places", "You made the new tensor on the CPU; it must be on the device of the argument.")
 def places_on_the_processor(vectors: Tensor) -> Tensor:
     batch, length, _ = vectors.shape
     places = torch.zeros(batch, length, 1, dtype=vectors.dtype)

@@ -75,6 +75,23 @@ def unpatchify_channels_last(patches: Tensor, patch_size: int, height: int, widt
     return grid.permute(0, 5, 1, 3, 2, 4).reshape(len(patches), -1, height, width)
 
 
+@mistake("unpatchify", "You used the permutation of patchify; to go back you need its inverse.")
+def unpatchify_with_the_same_permutation(patches: Tensor, patch_size: int, height: int, width: int) -> Tensor:
+    rows, columns = height // patch_size, width // patch_size
+    grid = patches.reshape(len(patches), rows, columns, -1, patch_size, patch_size)
+    return grid.permute(0, 2, 4, 1, 3, 5).reshape(len(patches), -1, height, width)
+
+
+@mistake(
+    "unpatchify",
+    "Rows and columns inside a patch are in front of the grid's: a row of the picture is (row, inside row).",
+)
+def unpatchify_inside_before_outside(patches: Tensor, patch_size: int, height: int, width: int) -> Tensor:
+    rows, columns = height // patch_size, width // patch_size
+    grid = patches.reshape(len(patches), rows, columns, -1, patch_size, patch_size)
+    return grid.permute(0, 3, 4, 1, 5, 2).reshape(len(patches), -1, height, width)
+
+
 @variant("unpatchify")
 def unpatchify_with_concatenation(patches: Tensor, patch_size: int, height: int, width: int) -> Tensor:
     columns = width // patch_size

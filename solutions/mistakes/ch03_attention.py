@@ -71,6 +71,11 @@ def attend_with_plain_exp(query: Tensor, key: Tensor, value: Tensor, scaling: fl
     return weights @ value, weights
 
 
+@mistake("attend", "You divided by the root of E yourself; the factor is given, as `scaling`.")
+def attend_scaled_by_itself(query: Tensor, key: Tensor, value: Tensor, scaling: float) -> tuple[Tensor, Tensor]:
+    return solution.attend(query, key, value, query.shape[-1] ** -0.5)
+
+
 @variant("attend")
 def attend_with_einsum(query: Tensor, key: Tensor, value: Tensor, scaling: float) -> tuple[Tensor, Tensor]:
     scores = torch.einsum("bane,bame->banm", query * scaling, key)
@@ -88,10 +93,10 @@ class AttentionOf(solution.SiglipAttention):
         super().__init__(config)
         self.scaling = config.head_dim**-0.5
 
-    def forward(self, hidden_states: Tensor) -> Tensor:
+    def forward(self, hidden_states: Tensor) -> tuple[Tensor, Tensor]:
         query, key, value = (self.split(layer(hidden_states)) for layer in (self.q_proj, self.k_proj, self.v_proj))
-        mixed, _ = solution.attend(query, key, value, self.scaling)
-        return self.finish(self.merge(mixed))
+        mixed, weights = solution.attend(query, key, value, self.scaling)
+        return self.finish(self.merge(mixed)), weights
 
     def split(self, states: Tensor) -> Tensor:
         return solution.split_heads(states, self.num_heads)
@@ -138,8 +143,15 @@ class AttentionWithoutOutput(AttentionOf):
 
 @mistake("SiglipAttention", "You left out the residual's place: the layer returns what it adds, the block adds it.")
 class AttentionWithResidual(AttentionOf):
+    def forward(self, hidden_states: Tensor) -> tuple[Tensor, Tensor]:
+        result, weights = super().forward(hidden_states)
+        return hidden_states + result, weights
+
+
+@mistake("SiglipAttention", "The weights are missing: return the result and the weights.")
+class AttentionWithoutWeights(AttentionOf):
     def forward(self, hidden_states: Tensor) -> Tensor:
-        return hidden_states + super().forward(hidden_states)
+        return super().forward(hidden_states)[0]
 
 
 @mistake("SiglipAttention", "It has no biases; SigLIP's projections have them (Gemma's do not).")
@@ -158,14 +170,13 @@ class AttentionWithOneHead(AttentionOf):
 
 @variant("SiglipAttention")
 class AttentionHeadByHead(solution.SiglipAttention):
-    def forward(self, hidden_states: Tensor) -> Tensor:
-        parts = zip(
-            *(layer(hidden_states).chunk(self.num_heads, dim=-1) for layer in (self.q_proj, self.k_proj, self.v_proj))
-        )
-        heads = [
-            torch.softmax(query @ key.mT / math.sqrt(query.shape[-1]), dim=-1) @ value for query, key, value in parts
-        ]
-        return self.out_proj(torch.cat(heads, dim=-1))
+    def forward(self, hidden_states: Tensor) -> tuple[Tensor, Tensor]:
+        projections = (self.q_proj, self.k_proj, self.v_proj)
+        heads, shares = [], []
+        for query, key, value in zip(*(layer(hidden_states).chunk(self.num_heads, dim=-1) for layer in projections)):
+            shares.append(torch.softmax(query @ key.mT / math.sqrt(query.shape[-1]), dim=-1))
+            heads.append(shares[-1] @ value)
+        return self.out_proj(torch.cat(heads, dim=-1)), torch.stack(shares, dim=1)
 
 
 @mistake("SiglipMLP", "This is the exact GELU; SigLIP uses its tanh approximation. They differ by up to 0.0005.")
@@ -259,6 +270,14 @@ class LayerParallel(solution.SiglipEncoderLayer):
     def forward(self, hidden_states: Tensor) -> Tensor:
         looked = self.self_attn(self.layer_norm1(hidden_states))[0]
         return hidden_states + looked + self.mlp(self.layer_norm2(hidden_states))
+
+
+@mistake("SiglipEncoderLayer", "self_attn returned a tensor, and [0] took the first picture of the batch from it.")
+class LayerWithTheFirstPicture(solution.SiglipEncoderLayer):
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        looked, _ = self.self_attn(self.layer_norm1(hidden_states))
+        hidden_states = hidden_states + looked[0]
+        return hidden_states + self.mlp(self.layer_norm2(hidden_states))
 
 
 @variant("SiglipEncoderLayer")

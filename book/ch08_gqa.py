@@ -1,0 +1,476 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Why do several queries share a key? Grouped-query attention
+#
+# Gemma's attention is the tower's, with three changes. Queries and keys are turned by their positions; that was the last chapter. Some looks
+# are forbidden, because a model that writes must not see what it has not written. And several heads of queries share one head of keys and
+# values. The last change looks like an economy, and it is one: it decides how much memory a long answer takes, and how fast it comes.
+#
+# At the end you will be able to
+#
+# - say which query head uses which key head, and why the wrong order stays unnoticed in the smallest PaliGemma;
+# - forbid a look without making a nan, in float32 and in 16 bits;
+# - compute how much memory the keys and values of a text take;
+# - write `GemmaAttention` as the package has it, and the block around it.
+#
+# It takes about 45 minutes. Here are all 16 heads of the trained model at work, as it writes down four boxes.
+
+# %% mystnb={"image": {"alt": "A grid of 16 small maps, four layers by four heads. Rows are the 28 steps of an answer, columns its tokens. Some maps are nearly empty; in others bright cells follow the diagonal, or stand in columns at the beginning of each box."}, "figure": {"caption": "Where each head looks among the answer's own tokens, step by step (down) and token by token (right); bright is a weight of 0.6 or more. Empty maps belong to heads that look at the picture: the number above is the share of their weight that goes there. In layer 0 heads 2 and 3, in layer 3 heads 0 and 1 keep count of the place in the box.", "name": "fig-ch08-goal"}} tags=["hide-input"]
+import math
+
+import matplotlib.pyplot as plt
+import torch
+from torch import Tensor, nn
+from vlm.attention import attention
+from vlm.config import GemmaConfig
+from vlm.gemma import GemmaMLP, GemmaRMSNorm, apply_rotary_pos_emb, rotary_cos_sin
+from vlm.generate import generate
+from vlm.kv_cache import KVCache
+from vlm.loader import load_hf_model
+from vlm.masks import make_prefix_lm_mask
+from vlm.processor import PaliGemmaProcessor
+from vlm.recording import record_attention
+from vlm.toybox import CHECKPOINT_DIRECTORY
+from vlm.toybox.examples import example_image
+
+torch.set_grad_enabled(False)  # nothing is trained in this chapter
+
+model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
+config = model.config.text_config
+N = model.config.vision_config.num_image_tokens
+processor = PaliGemmaProcessor(tokenizer, N, model.config.vision_config.image_size)
+layers = model.language_model.model.layers
+image, prompt = example_image(0), "detect cat ; bird"
+[answer] = generate(model, processor, prompt, image)
+S = processor([prompt], [image])["input_ids"].shape[1]  # picture and prompt
+inputs = processor([prompt], [image], suffix=[answer])
+del inputs["labels"]
+with record_attention(model.language_model) as recorded:
+    expected = model(**inputs).logits
+attention_of_layer = [
+    weights[0][0, :, S - 1 :] for weights in recorded.values()
+]  # each [A, steps, all]
+
+fig, axes = plt.subplots(4, 4, figsize=(7.6, 8), layout="constrained", sharex=True, sharey=True)
+for layer, row in enumerate(axes):
+    for head, ax in enumerate(row):
+        weights = attention_of_layer[layer][head]  # [steps, all]
+        drawn = ax.imshow(weights[:, S:], cmap="cividis", vmin=0, vmax=0.6)
+        ax.set_title(f"{layer}/{head}: picture {weights[:, :N].sum(-1).mean():.0%}", fontsize=9)
+fig.supxlabel("token of the answer")
+fig.supylabel("step")
+fig.colorbar(drawn, ax=axes, label="weight", shrink=0.4)
+plt.show()
+
+# %% [markdown]
+# ## Sharing
+#
+# A head of the tower has queries, keys and values of its own. Gemma has A heads of queries, but only K heads of keys and values, and each of
+# these serves a group of A / K neighbouring query heads. Our model has A = 4 and K = 2: query heads 0 and 1 use the first key/value head, 2 and 3 the second. PaliGemma
+# 3B goes to the end and has K = 1 (*multi-query* attention, arXiv 1911.02150); PaliGemma 2 goes back to K = 4 of A = 8 (*grouped-query*, arXiv 2305.13245).
+#
+# The naive way to compute it: give each query head a copy of its key/value head, and go on as before. Two functions of PyTorch make copies, and only one of them makes the right ones. Before you
+# run the cell: which one?
+
+# %%
+names = torch.tensor([10, 20])  # two key/value heads, by name
+print("repeat:           ", names.repeat(2).tolist())
+print("repeat_interleave:", names.repeat_interleave(2).tolist())
+
+# %% [markdown]
+# Query heads 0 and 1 should get head 10, so it is `repeat_interleave`. With K = 1 both give the same. That is why code with the wrong one can load PaliGemma 3B, pass all its tests, and
+# fail on the first model with K = 2. Ours has K = 2 for this reason.
+
+
+# %% tags=["from:vlm.gemma.repeat_kv"]
+def repeat_kv(states: Tensor, num_groups: int) -> Tensor:
+    """Give each query head its key/value head: [B, K, T, E] -> [B, K * num_groups, T, E].
+
+    Neighbouring query heads share: with K = 2 and 2 groups, heads 0 and 1 use the first, 2 and 3 the second.
+    """
+    return states.repeat_interleave(num_groups, dim=1)
+
+
+# %% [markdown]
+# What does the wrong one do to the trained model?
+
+# %%
+from vlm import gemma
+
+gemma.repeat_kv = lambda states, num_groups: states.repeat(1, num_groups, 1, 1)
+print(generate(model, processor, "caption en", image, max_new_tokens=12)[0])
+gemma.repeat_kv = repeat_kv
+print(generate(model, processor, "caption en", image, max_new_tokens=12)[0])
+
+# %% [markdown]
+# Do heads that share a key look at the same things? They have queries of their own, so they need not. Compare the weights of all pairs of heads, over all steps of the answer.
+
+# %%
+for layer, weights in enumerate(attention_of_layer):
+    rows = nn.functional.normalize(weights.flatten(1), dim=-1)  # [A, steps * all]
+    similar = rows @ rows.T  # [A, A]
+    sharing = (similar[0, 1] + similar[2, 3]) / 2
+    others = similar[:2, 2:].mean()
+    print(
+        f"layer {layer}: cosine {sharing:.2f} between heads that share a key, {others:.2f} between others"
+    )
+
+# %% [markdown]
+# Sharing brings heads closer in every layer, and still leaves them far from equal in most. In the picture above, look at layer 2: head 0 goes back to the third edge of each box, head 1 to the token three places before.
+#
+# ## Forbidden looks
+#
+# A forbidden look is a weight of 0. You cannot set weights to 0 after the softmax, because then the others would not sum to 1 any more. You take care of it before: the softmax makes 0 of a score that is
+# far below all others. So a *mask* is added to the scores: 0 where a query may look, a very negative number where it may not.
+
+# %%
+scores = torch.tensor([[1.0, 2.0, 3.0]])
+may_look = torch.tensor([[True, True, False]])
+first_idea = scores + may_look  # add 1 where it may look
+mask = torch.zeros(1, 3).masked_fill(~may_look, -1e9)
+print("0 and 1 added:", [round(w, 2) for w in first_idea.softmax(-1)[0].tolist()])
+print("0 and -1e9:   ", [round(w, 2) for w in (scores + mask).softmax(-1)[0].tolist()])
+e = math.e
+assert torch.allclose(
+    (scores + mask).softmax(-1), torch.tensor([[1 / (1 + e), e / (1 + e), 0]])
+)
+
+# %% [markdown]
+# Adding 0 and 1 forbids nothing. It is a mistake that looks right on the screen, since a mask of zeros and ones is what one draws.
+#
+# How negative is negative enough? A round number like −1e9 works in float32. In float16 the largest number is 65,504, and −1e9 becomes minus infinity. That still forbids, until a row comes that
+# may look nowhere, as a place of padding can be: then all scores are minus infinity, and the softmax divides 0 by 0.
+
+# %%
+nowhere = torch.full((1, 3), -1e9).half()
+print("float16, -1e9:              ", (scores.half() + nowhere).float().softmax(-1).tolist()[0])
+smallest = torch.full((1, 3), torch.finfo(torch.float16).min).half()
+kept = (scores.half() + smallest).float().softmax(-1)
+print("float16, its smallest number:", [round(w, 2) for w in kept[0].tolist()])
+
+# %% [markdown]
+# One nan is enough to ruin a batch: what is nan in one place of padding is nan in every place that touches it, even with weight 0, since 0 times nan is nan. So the package takes the smallest finite number of the dtype, and such a row
+# becomes a harmless mean of everything. What the mask should allow is the subject of the next chapter. Here we take the one you saw in chapter 1.
+#
+# The softmax itself runs in float32, whatever the model runs in, and the weights are cast back. In PyTorch that is one argument.
+#
+# ## The layer
+#
+# Now the whole layer, as the package has it. Compare it with the tower's: no biases; two sizes of projections; the turn; the cache, which chapter 13 explains (without one, T is S); the copies.
+
+
+# %% tags=["from:vlm.gemma.GemmaAttention"]
+class GemmaAttention(nn.Module):
+    """Grouped-query attention with rotary positions; A query heads share K key/value heads."""
+
+    def __init__(self, config: GemmaConfig, layer_idx: int):
+        super().__init__()
+        self.layer_idx = layer_idx
+        self.head_dim = config.head_dim
+        self.num_groups = config.num_attention_heads // config.num_key_value_heads
+        self.scaling = config.head_dim**-0.5
+        query_size = config.num_attention_heads * config.head_dim
+        key_value_size = config.num_key_value_heads * config.head_dim
+        self.q_proj = nn.Linear(config.hidden_size, query_size, bias=False)
+        self.k_proj = nn.Linear(config.hidden_size, key_value_size, bias=False)
+        self.v_proj = nn.Linear(config.hidden_size, key_value_size, bias=False)
+        self.o_proj = nn.Linear(query_size, config.hidden_size, bias=False)
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        mask: Tensor,
+        kv_cache: KVCache | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """[B, S, D] -> ([B, S, D], attention weights [B, A, S, T])."""
+        query = apply_rotary_pos_emb(
+            self.split_heads(self.q_proj(hidden_states)), cos, sin
+        )  # [B, A, S, E]
+        key = apply_rotary_pos_emb(
+            self.split_heads(self.k_proj(hidden_states)), cos, sin
+        )  # [B, K, S, E]
+        value = self.split_heads(self.v_proj(hidden_states))  # [B, K, S, E]
+        if kv_cache is not None:
+            key, value = kv_cache.update(self.layer_idx, key, value)  # [B, K, T, E]
+        key, value = (
+            repeat_kv(key, self.num_groups),
+            repeat_kv(value, self.num_groups),
+        )  # [B, A, T, E]
+        mixed, weights = attention(
+            query, key, value, self.scaling, mask
+        )  # [B, A, S, E], [B, A, S, T]
+        mixed = mixed.transpose(1, 2).flatten(2)  # [B, S, A * E]
+        return self.o_proj(mixed), weights
+
+    def split_heads(self, states: Tensor) -> Tensor:
+        return states.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)  # [B, heads, S, E]
+
+
+# %% [markdown]
+# One thing is easily taken for granted: that A heads of E numbers make D. In the tower they do (6 · 32 = 192), in PaliGemma 3B too (8 · 256 = 2,048). In PaliGemma 2 they do not: 8 · 256 = 2,048, but D = 2,304. E stands in the config, as `head_dim`, and
+# the scaling is 1/√E. Ours: 4 · 32 = 128 = D, so you could not notice the mistake here. The exercise takes other sizes.
+#
+# The block around it has two norms, two steps and two sums. You know all of its parts.
+
+
+# %% tags=["from:vlm.gemma.GemmaDecoderLayer"]
+class GemmaDecoderLayer(nn.Module):
+    """One pre-norm block: attention, then the gated MLP; each adds to what is there."""
+
+    def __init__(self, config: GemmaConfig, layer_idx: int):
+        super().__init__()
+        self.input_layernorm = GemmaRMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.self_attn = GemmaAttention(config, layer_idx)
+        self.post_attention_layernorm = GemmaRMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.mlp = GemmaMLP(config)
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        mask: Tensor,
+        kv_cache: KVCache | None = None,
+    ) -> Tensor:
+        """[B, S, D] -> [B, S, D]."""
+        normed = self.input_layernorm(hidden_states)
+        hidden_states = hidden_states + self.self_attn(normed, cos, sin, mask, kv_cache)[0]
+        return hidden_states + self.mlp(self.post_attention_layernorm(hidden_states))
+
+
+# %% [markdown]
+# The name `post_attention_layernorm` is a trap. It is not a norm on the result of the attention. It is the norm *before* the MLP, named after what stands in front of it. (PaliGemma 2 has a norm of that
+# kind as well, and calls that one by this name. It is a different model.)
+#
+# Check the block against *transformers*, with trained weights and a real mask.
+
+# %%
+from transformers import GemmaConfig as ReferenceConfig
+from transformers.models.gemma.modeling_gemma import GemmaDecoderLayer as ReferenceLayer
+
+total = inputs["input_ids"].shape[1]
+hidden_states = torch.randn(
+    1, total, config.hidden_size, generator=torch.Generator().manual_seed(0)
+)
+cos, sin = rotary_cos_sin(
+    torch.arange(1, total + 1)[None], config.head_dim, config.rope_theta, torch.float32
+)
+mask = make_prefix_lm_mask(inputs["attention_mask"], inputs["token_type_ids"], torch.float32)
+ours = GemmaDecoderLayer(config, layer_idx=2)
+reference = ReferenceLayer(
+    ReferenceConfig(
+        hidden_size=config.hidden_size,
+        intermediate_size=config.intermediate_size,
+        num_attention_heads=config.num_attention_heads,
+        num_key_value_heads=config.num_key_value_heads,
+        head_dim=config.head_dim,
+        hidden_activation="gelu_pytorch_tanh",
+        attn_implementation="eager",
+    ),
+    layer_idx=2,
+).eval()
+for block in (ours, reference):
+    block.load_state_dict(layers[2].state_dict())
+result = ours(hidden_states, cos, sin, mask)
+theirs = reference(
+    hidden_states, attention_mask=mask, position_embeddings=(cos[:, 0], sin[:, 0])
+)
+difference = (result - theirs).abs().max().item()
+print("largest difference below 1e-4:", difference < 1e-4)
+assert difference < 1e-4
+
+# %% [markdown]
+# Choose a step of the answer, a layer and a head yourself, if you run the notebook, and see where in the picture it looks.
+
+# %% tags=["skip-execution", "nbval-ignore-output"]
+from ipywidgets import IntSlider, interact
+from vlm.draw import draw_patch_values
+
+answer_tokens = tokenizer.convert_ids_to_tokens(inputs["input_ids"][0, S:].tolist())
+
+
+def show_head(step: int = 0, layer: int = 1, head: int = 2):
+    """Where one head looks in the picture as one token is written."""
+    _, ax = plt.subplots(figsize=(3.2, 3.4), layout="constrained")
+    draw_patch_values(image, attention_of_layer[layer][head, step, :N], ax)
+    ax.set_title(f"writing {answer_tokens[step]!r}", fontsize=10)
+    plt.show()
+
+
+interact(
+    show_head,
+    step=IntSlider(0, 0, len(answer_tokens) - 1),
+    layer=IntSlider(1, 0, 3),
+    head=IntSlider(2, 0, 3),
+)
+
+# %% [markdown]
+# ## What is saved
+#
+# The matrices for keys and values become smaller, but they were never the largest. What counts is what has to be *kept*. To write the next token the model needs the keys and
+# values of all tokens so far, and reads all of them for every token it writes. Memory, and the time to read it, grow with K, not with A.
+#
+# By hand, for PaliGemma 3B in bfloat16: 2 (keys and values) · 18 layers · 1 head · 256 numbers · 2 bytes = 18,432 bytes for each token. With eight heads of keys it would be eight times that. How much is it for a picture of 896 pixels, with its 4,096 tokens?
+
+# %%
+tokens = 4096 + 128
+per_token = 2 * 18 * 1 * 256 * 2
+print(
+    f"{per_token:,} bytes for a token, {per_token * tokens / 2**20:.0f} MB for {tokens:,} tokens, {per_token * 8 * tokens / 2**20:.0f} MB with eight heads"
+)
+assert per_token == 18_432
+
+# %% mystnb={"image": {"alt": "Grouped bars for PaliGemma 3B, PaliGemma 2 3B, 10B and 28B: megabytes of keys and values for 4,224 tokens. With a key head for each query head they would need 600 to 3,000 megabytes; as published 74 to 1,500; with a single one less than 200."}, "figure": {"caption": "Memory for the keys and values of one row of 4,224 tokens in bfloat16: with a key head for each query head, as published, and with a single one. Weights not counted.", "name": "fig-ch08-bytes"}} tags=["hide-input"]
+published = {  # layers, A, K, E
+    "PaliGemma\n3B": (18, 8, 1, 256),
+    "PaliGemma 2\n3B": (26, 8, 4, 256),
+    "PaliGemma 2\n10B": (42, 16, 8, 256),
+    "PaliGemma 2\n28B": (46, 32, 16, 128),
+}
+fig, ax = plt.subplots(figsize=(6.8, 3.2), layout="constrained")
+for shift, (label, color, hatch, heads) in enumerate(
+    (
+        ("a key for each query (K = A)", "#D55E00", "", lambda a, k: a),
+        ("as published", "#0072B2", "//", lambda a, k: k),
+        ("one for all (K = 1)", "#009E73", "..", lambda a, k: 1),
+    )
+):
+    megabytes = [
+        2 * n * heads(a, k) * e * 2 * tokens / 2**20 for n, a, k, e in published.values()
+    ]
+    ax.bar(
+        [x + 0.27 * (shift - 1) for x in range(4)],
+        megabytes,
+        width=0.25,
+        color=color,
+        hatch=hatch,
+        edgecolor="white",
+        label=label,
+    )
+ax.set_xticks(range(4), published)
+ax.set(ylabel="megabytes for a row")
+ax.legend(fontsize=9)
+plt.show()
+
+# %% [markdown]
+# Copies would give away what sharing saves, if they were kept. They are not: the cache holds K heads, and the copies live for one layer's computation. Even these can be avoided, by giving the groups of queries an axis of their own instead of copying keys; fast
+# kernels do that. We keep the copies, because the code then reads like the idea.
+#
+# Is a model with one key head as good? The paper on grouped queries measured it for translation and summaries: K = 1 loses a little and is unstable to train, K = 8 is nearly as good as K = A, and nearly as fast as K = 1.
+#
+# ## Exercises
+#
+# Open `exercises/ch08_gqa.py`, write what is missing, and grade it, below or in a terminal:
+#
+# ```text
+# pytest exercises/test_ch08_gqa.py
+# ```
+#
+# ### `repeat_kv` (1 point, 5 minutes)
+#
+# ```{admonition} Hint
+# :class: dropdown
+# Try both functions on a tensor of two numbers first. Which axis holds the heads?
+# ```
+# ````{admonition} Solution
+# :class: dropdown
+# ```{literalinclude} ../solutions/ch08_gqa.py
+# :pyobject: repeat_kv
+# ```
+# ````
+#
+# ### `additive_mask` (1 point, 10 minutes)
+#
+# There is more than one right answer. The grader adds your mask to scores and looks at what a softmax makes of them.
+#
+# ```{admonition} Hint 1: what to think about
+# :class: dropdown
+# Which number is negative enough for float32, and still a number in float16?
+# ```
+# ```{admonition} Hint 2: which function
+# :class: dropdown
+# `torch.finfo(dtype).min` is the smallest number of a dtype. `masked_fill` fills where its mask is True: is that where a query may look?
+# ```
+# ````{admonition} Solution
+# :class: dropdown
+# ```{literalinclude} ../solutions/ch08_gqa.py
+# :pyobject: additive_mask
+# ```
+# ````
+#
+# ### `attend` (2 points, 10 minutes)
+#
+# ```{admonition} Hint 1: what to think about
+# :class: dropdown
+# It is the attention of chapter 3 with one more sum and two casts. Where does the sum belong: before the softmax or after it?
+# ```
+# ```{admonition} Hint 2: almost the line
+# :class: dropdown
+# `torch.softmax(scores, dim=-1, dtype=torch.float32)` computes in float32. Cast its result back with `.to(query.dtype)`.
+# ```
+# ````{admonition} Solution
+# :class: dropdown
+# ```{literalinclude} ../solutions/ch08_gqa.py
+# :pyobject: attend
+# ```
+# ````
+#
+# ### `GemmaAttention` (3 points, 25 minutes)
+#
+# ```{admonition} Hint 1: what to think about
+# :class: dropdown
+# Write down the shape of each projection's result, then of each after the heads are split. Which ones are turned? When are keys and values copied?
+# ```
+# ```{admonition} Hint 2: which tensors
+# :class: dropdown
+# Queries are [B, A, S, E], keys and values [B, K, S, E]. `states.unflatten(-1, (-1, E)).transpose(1, 2)` splits all three.
+# ```
+# ```{admonition} Hint 3: almost the line
+# :class: dropdown
+# After the attention: `mixed.transpose(1, 2).flatten(2)` is [B, S, A * E], and that is what `o_proj` takes.
+# ```
+# ````{admonition} Solution
+# :class: dropdown
+# ```{literalinclude} ../solutions/ch08_gqa.py
+# :pyobject: GemmaAttention
+# ```
+# ````
+#
+# ### `cache_bytes` (1 point, 5 minutes)
+#
+# ```{admonition} Hint
+# :class: dropdown
+# The calculation by hand above was for one row and one token. What else has to be multiplied in?
+# ```
+# ````{admonition} Solution
+# :class: dropdown
+# ```{literalinclude} ../solutions/ch08_gqa.py
+# :pyobject: cache_bytes
+# ```
+# ````
+
+# %% tags=["nbval-ignore-output"]
+from grader import grade_chapter
+
+grade_chapter("ch08_gqa")
+
+# %% [markdown]
+# ## Summary
+#
+# A query heads share K heads of keys and values, neighbours together. Less has to be kept, and less read for each new token. A look is forbidden by a very negative number that is added to its score, and that must be finite in the dtype of the model. The softmax runs
+# in float32. With the norms and the MLP this makes Gemma's block, and four of them make our language model.
+#
+# So far it could be any language model. In the next chapter it is given a picture.

@@ -1,0 +1,172 @@
+"""Checks of exercises/ch08_gqa.py: cases for each exercise. What is right, the solutions know."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from grader import Case, Exercise, Random
+from grader.modules import load_weights, random_weights
+from vlm import gemma
+from vlm.config import GemmaConfig
+
+# (B, S, A, K, E, D): A * E is not always D
+SIZES = [(2, 5, 4, 2, 6, 16), (1, 4, 6, 2, 4, 10), (2, 3, 2, 1, 4, 8), (1, 3, 3, 3, 2, 6)]
+FINISHED_ATTENTION = (
+    "torch.nn.functional.scaled_dot_product_attention",
+    "torch.nn.MultiheadAttention",
+    "vlm.attention.attention",
+    "vlm.gemma.attention",
+)
+
+
+def keys_and_groups(random: Random) -> Iterator[Case]:
+    for batch, length, heads, key_value_heads, head_dim, _ in SIZES:
+        yield {
+            "states": random.normal(batch, key_value_heads, length, head_dim),
+            "num_groups": heads // key_value_heads,
+        }
+    yield {"states": torch.empty(2, 2, 3, 4, device="meta"), "num_groups": 2}
+
+
+def visible(random: Random, batch: int, queries: int, keys: int) -> Tensor:
+    """Random permissions; every query may look somewhere."""
+    may_look = random.uniform(batch, 1, queries, keys) < 0.6
+    may_look[..., 0] |= ~may_look.any(-1)
+    return may_look
+
+
+def permissions(random: Random) -> Iterator[Case]:
+    for dtype in (torch.float32, torch.bfloat16, torch.float16):
+        yield {"may_look": visible(random, 2, 4, 6), "dtype": dtype}
+        nowhere = visible(random, 1, 3, 5)
+        nowhere[0, 0, 1] = False
+        yield {"may_look": nowhere, "dtype": dtype}
+
+
+def call_additive_mask(submission, case: Case) -> dict:
+    """What a softmax makes of the mask: many masks are right."""
+    may_look, dtype = case["may_look"], case["dtype"]
+    mask = submission.additive_mask(may_look, dtype)
+    scores = torch.linspace(-3, 3, mask.numel()).reshape(mask.shape).to(dtype)
+    weights = torch.softmax((scores + mask).float(), dim=-1)
+    return {
+        "the mask": torch.zeros_like(mask),  # its shape and dtype
+        "all numbers are finite": bool(mask.isfinite().all()),
+        "nan behind the softmax": bool(weights.isnan().any()),
+        "weights where a query may look": torch.where(may_look, weights, 0),
+    }
+
+
+def make_tensors(random: Random, dtype: torch.dtype, sizes: tuple[int, ...], scale: float = 1.0) -> Case:
+    batch, heads, queries, keys, head_dim = sizes
+    mask = torch.zeros(batch, 1, queries, keys, dtype=dtype)
+    mask = mask.masked_fill(~visible(random, batch, queries, keys), torch.finfo(dtype).min)
+    return {
+        "query": random.normal(batch, heads, queries, head_dim, scale=scale).to(dtype),
+        "key": random.normal(batch, heads, keys, head_dim, scale=scale).to(dtype),
+        "value": random.normal(batch, heads, keys, head_dim).to(dtype),
+        "mask": mask,
+        "scaling": 0.2 + random.integer(1, 9) / 10,
+    }
+
+
+def queries_keys_values(random: Random) -> Iterator[Case]:
+    yield make_tensors(random, torch.float32, (2, 2, 4, 6, 8))
+    yield make_tensors(random, torch.float32, (1, 3, 1, 5, 4))
+    yield make_tensors(random, torch.float32, (1, 2, 3, 7, 4), scale=20.0)  # exp alone would overflow
+    yield make_tensors(random, torch.bfloat16, (1, 2, 3, 7, 4))
+
+
+def close_enough(answer: tuple[Tensor, Tensor], expected: tuple[Tensor, Tensor]) -> bool:
+    """In bfloat16 whoever computes more precisely than asked must pass."""
+    tolerance = 2e-2 if expected[0].dtype == torch.bfloat16 else 1e-5
+    return all(
+        torch.allclose(part.float(), other.float(), rtol=tolerance, atol=tolerance)
+        for part, other in zip(answer, expected, strict=True)
+    )
+
+
+def make_config(heads: int, key_value_heads: int, head_dim: int, hidden_size: int, layers: int = 1) -> GemmaConfig:
+    return GemmaConfig(
+        hidden_size=hidden_size,
+        intermediate_size=4,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=key_value_heads,
+        vocab_size=10,
+        head_dim=head_dim,
+    )
+
+
+def attention_layers(random: Random) -> Iterator[Case]:
+    for batch, length, heads, key_value_heads, head_dim, hidden_size in SIZES:
+        config = make_config(heads, key_value_heads, head_dim, hidden_size)
+        position_ids = torch.arange(1, length + 1).expand(batch, length)
+        cos, sin = gemma.rotary_cos_sin(position_ids, head_dim, 100.0, torch.float32)
+        may_look = visible(random, batch, length, length)
+        yield {
+            "config": config,
+            "weights": random_weights(gemma.GemmaAttention(config, layer_idx=0), random),
+            "hidden_states": random.normal(batch, length, hidden_size),
+            "cos": cos,
+            "sin": sin,
+            "mask": torch.zeros(may_look.shape).masked_fill(~may_look, torch.finfo(torch.float32).min),
+        }
+
+
+def call_attention(submission, case: Case) -> tuple[Tensor, Tensor]:
+    attention = submission.GemmaAttention(case["config"])
+    load_weights(attention, case["weights"])
+    with torch.no_grad():
+        return attention(case["hidden_states"], case["cos"], case["sin"], case["mask"])
+
+
+def caches(random: Random) -> Iterator[Case]:
+    for _, length, heads, key_value_heads, head_dim, hidden_size in SIZES:
+        yield {
+            "config": make_config(heads, key_value_heads, head_dim, hidden_size, random.integer(2, 20)),
+            "batch_size": random.integer(2, 9),
+            "length": length * random.integer(10, 99),
+            "bytes_per_number": random.choice([2, 4]),
+        }
+
+
+EXERCISES = [
+    Exercise(
+        "repeat_kv", "Who shares with whom", keys_and_groups, forbidden=("vlm.gemma.repeat_kv",), section="Sharing"
+    ),
+    Exercise(
+        "additive_mask",
+        "Forbidden looks",
+        permissions,
+        call=call_additive_mask,
+        forbidden=("vlm.masks.make_prefix_lm_mask",),
+        section="Forbidden looks",
+    ),
+    Exercise(
+        "attend",
+        "Attention with a mask",
+        queries_keys_values,
+        points=2,
+        forbidden=FINISHED_ATTENTION,
+        equal=close_enough,
+        section="Forbidden looks",
+    ),
+    Exercise(
+        "GemmaAttention",
+        "The attention layer",
+        attention_layers,
+        points=3,
+        call=call_attention,
+        forbidden=(*FINISHED_ATTENTION[:2], "vlm.gemma.GemmaAttention"),
+        section="The layer",
+    ),
+    Exercise("cache_bytes", "What sharing saves", caches, section="What is saved"),
+]
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda exercise: exercise.name)
+def test_exercise(exercise, grade):
+    grade(exercise)
