@@ -408,7 +408,10 @@ print("the head is on the device", language.lm_head.weight.device)
 # To measure it, take a larger file: the Toybox's tower with a language model of 75 million parameters, 146 MB in bfloat16. Memory does not care what the numbers are, so they are all 0.01. Each loader runs in a process of its own, while a thread looks a hundred times a second at how much memory the process has.
 
 # %% tags=["hide-input"]
-folder = Path(tempfile.mkdtemp())
+temporary = (
+    tempfile.TemporaryDirectory()
+)  # all that this chapter writes; it goes when the notebook ends
+folder = Path(temporary.name) / "middle"
 middle = replace(
     config,
     text_config=GemmaConfig(
@@ -541,7 +544,7 @@ SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
 
 def write(layout: str, in_shards: bool = False) -> Path:
     """A directory with the Toybox's weights."""
-    directory = Path(tempfile.mkdtemp())
+    directory = Path(tempfile.mkdtemp(dir=temporary.name))
     shutil.copy(CHECKPOINT_DIRECTORY / "config.json", directory)
     named = {name: tensor.clone() for name, tensor in as_layout(layout).items()}
     if not in_shards:
@@ -571,6 +574,7 @@ try:
     load_model(in_two)
 except FileNotFoundError as error:
     print(str(error).replace(str(in_two), "the directory"))
+temporary.cleanup()
 
 # %% [markdown]
 # A half-copied checkpoint is an error, with the name of what is not there. And the reference? *transformers* reads layouts A to E too. It fills what is missing with random numbers and prints a table about it. It is polite enough to load a checkpoint for another purpose, and it relies on you to read the table.
