@@ -1,5 +1,6 @@
 """Says in words how an answer differs from the right one."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -69,6 +70,8 @@ def _difference_of_form(answer: Any, expected: Any, where: str) -> str:
         if isinstance(answer, bool) or not isinstance(answer, (int, float)):
             return f"{at}expected a number, got {_describe(answer)}"
         return ""
+    if expected is None:
+        return "" if answer is None else f"{at}expected None, got {_describe(answer)}"
     return "" if isinstance(answer, type(expected)) else f"{at}expected {_describe(expected)}, got {_describe(answer)}"
 
 
@@ -87,7 +90,9 @@ def _difference_of_values(answer: Any, expected: Any, tolerance: float, where: s
         parts = (_difference_of_values(answer[k], expected[k], tolerance, f"{where}[{k!r}]") for k in expected)
         return next(filter(None, parts), "")
     if isinstance(expected, float):
-        close = answer == expected or abs(answer - expected) <= tolerance * (1 + abs(expected))
+        close = answer == expected or (math.isnan(answer) and math.isnan(expected))
+        if math.isfinite(expected):  # nothing finite is near infinity
+            close = close or abs(answer - expected) <= tolerance * (1 + abs(expected))
         return "" if close else f"{at}it is {answer:.6g}, expected {expected:.6g}"
     return "" if answer == expected else f"{at}it is {answer!r}, expected {expected!r}"
 

@@ -43,7 +43,10 @@ def test_what_is_wrong_with_a_tensor(answer, says):
         ((RIGHT, RIGHT + 1), (RIGHT, RIGHT), "[1]: 6 of 6 values differ: first at [0, 0] it is 2, expected 1"),
         ({"a": 1}, {"b": 1}, "the keys are ['a'], expected ['b']"),
         ({"a": 1}, {"a": 2}, "['a']: it is 1, expected 2"),
-        (1, None, "expected None: is a `return` missing?, got an int"),
+        (1, None, "expected None, got an int"),
+        (2.0, math.inf, "it is 2, expected inf"),
+        (math.nan, math.inf, "it is nan, expected inf"),
+        (math.nan, 2.0, "it is nan, expected 2"),
     ],
 )
 def test_what_is_wrong_with_other_values(answer, expected, says):
@@ -61,6 +64,7 @@ def test_what_is_wrong_with_other_values(answer, expected, says):
         (2.0, 2),
         (1.000001, 1.0),
         (-math.inf, -math.inf),
+        (math.nan, math.nan),
     ],
 )
 def test_what_counts_as_equal(answer, expected):
