@@ -27,7 +27,7 @@ def prompts(random: Random) -> Iterator[Case]:
     for on_the_left, on_the_right in ((True, False), (False, True), (True, True)):
         length = random.integer(8, 14)
         left = [0, random.integer(1, 4) * on_the_left, random.integer(1, 4) * on_the_left]
-        right = [0, random.integer(1, 4) * on_the_right, 0]
+        right = [random.integer(1, 3) * on_the_right, random.integer(1, 4) * on_the_right, 0]
         reals = [length - a - c for a, c in zip(left, right)]
         yield {"attention_mask": padded(left, reals, right), "new_tokens": 2}
 
