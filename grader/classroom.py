@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 from tqdm import tqdm
 
-from grader.grading import Result, all_checks, grade_folder, load_exercises
+from grader.grading import Result, all_checks, chapter_of, grade_folder, load_exercises
 from grader.reports import write_gradescope
 from grader.runner import Runner
 
@@ -22,9 +22,10 @@ from grader.runner import Runner
 def collect(student: Path, folder: Path):
     """Copy a student's chapters, wherever they lie, into one folder. Of two with the same name the first counts."""
     for checks in all_checks():
-        name = f"{checks.stem.removeprefix('test_')}.py"
+        name = f"{chapter_of(checks)}.py"
         for path in sorted(student.rglob(name)):
             if path.is_file() and not path.is_symlink():
+                (folder / name).parent.mkdir(exist_ok=True)
                 (folder / name).write_bytes(path.read_bytes())
                 break
 
@@ -42,11 +43,7 @@ def grade_student(student: Path, seed: int, runner: Runner, reports: Path | None
 
 def columns() -> list[str]:
     """Of the CSV: the student, the sum, and each exercise."""
-    names = [
-        f"{checks.stem.removeprefix('test_')}/{exercise.name}"
-        for checks in all_checks()
-        for exercise in load_exercises(checks)
-    ]
+    names = [f"{chapter_of(checks)}/{exercise.name}" for checks in all_checks() for exercise in load_exercises(checks)]
     return ["student", "points", *names]
 
 

@@ -34,6 +34,22 @@ def same(answer: Any, other: Any, tolerance: float) -> bool:
     return difference(answer, other, tolerance) == ""
 
 
+def error_table(answer: dict[str, Any], expected: dict[str, Any], tolerance: float) -> str:
+    """Of each step "ok", or how far it is off, in parts of its size."""
+    steps = []
+    for name, right in expected.items():
+        if name not in answer:
+            steps.append(f"{name} missing")
+        elif not difference(answer[name], right, tolerance):
+            steps.append(f"{name} ok")
+        elif not isinstance(answer[name], Tensor) or answer[name].shape != right.shape:
+            steps.append(f"{name} of another shape")
+        else:
+            error = (answer[name].double() - right.double()).abs().max() / right.double().abs().max()
+            steps.append(f"{name} {error:.0e}")
+    return "step by step: " + ", ".join(steps)
+
+
 def _difference_of_form(answer: Any, expected: Any, where: str) -> str:
     at = f"{where}: " if where else ""
     if isinstance(expected, Raised):

@@ -64,6 +64,7 @@ class Exercise:
             gives, and says whether it counts as equal.
         raises: errors that may be the right answer to a case.
         show: what a learner sees of a case when an answer to it is wrong; None: the arguments.
+        table: where an answer is a dict of tensors, one for each step: whether a wrong one is shown step by step.
         section: the heading in the chapter where the idea is explained.
         seconds: how long it may take.
     """
@@ -78,6 +79,7 @@ class Exercise:
     equal: Callable[[Any, Any], bool] | None = None
     raises: tuple[type[Exception], ...] = ()
     show: Callable[[Case], Case] | None = None
+    table: bool = False
     section: str = ""
     seconds: float = 20.0
 

@@ -35,7 +35,7 @@ def grade_exercise(exercise: Exercise, checks: Path, submissions: Path, seed: in
         checks: the file `test_chNN_topic.py` that defines the exercise.
         submissions: the folder with the student's `chNN_topic.py`.
     """
-    chapter = checks.stem.removeprefix("test_")
+    chapter = chapter_of(checks)
     outcome = runner.run(exercise, submissions / f"{chapter}.py", checks, seed, SOLUTIONS)
     verdict = judge(exercise, exercise.cases(seed), outcome, find_truth(exercise, chapter, seed))
     return Result(chapter, exercise, verdict, seed, outcome.printed)
@@ -55,8 +55,14 @@ def load_exercises(checks: Path) -> list[Exercise]:
 
 
 def all_checks() -> list[Path]:
-    """The files of checks, in the order of the chapters."""
-    return sorted(EXERCISES.glob("test_ch*.py"))
+    """The files of checks, in the order of the chapters, and then the capstone's."""
+    return [*sorted(EXERCISES.glob("test_ch*.py")), *sorted(EXERCISES.glob("capstone/test_*.py"))]
+
+
+def chapter_of(checks: Path) -> str:
+    """What a file of checks is about, such as "ch02_patches" or "capstone/my_paligemma": where a submission has it."""
+    name = checks.stem.removeprefix("test_")
+    return f"{checks.parent.name}/{name}" if checks.parent.name == "capstone" else name
 
 
 def grade_folder(submissions: Path, seed: int, runner: Runner) -> Iterator[Result]:

@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from grader.compare import difference, same
+from grader.compare import difference, error_table, same
 from grader.encoding import decode, encode
 from grader.exercise import Case, Exercise
 from grader.runner import Outcome
@@ -73,6 +73,8 @@ def judge(exercise: Exercise, cases: list[Case], outcome: Outcome, truth: Truth)
         problem = difference(answer, expected, exercise.tolerance, exercise.equal)
         if problem:
             details = f"{problem} ({describe_case(exercise, cases[number])})"
+            if exercise.table and isinstance(answer, dict):
+                details += f"\n{error_table(answer, expected, exercise.tolerance)}"
             return explain(exercise, number, details, outcome.answers, truth)
     for case, after in zip(cases, outcome.arguments, strict=True):
         for name, value in after.items():

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import nbformat
 
-from grader.grading import all_checks, load_exercises
+from grader.grading import all_checks, chapter_of, load_exercises
 from grader.places import EXPECTED, ROOT, SOLUTIONS
 from grader.truth import record_truth
 
@@ -41,7 +41,7 @@ def make_release(output: Path, seeds: tuple[int, ...] = SEEDS):
     for path in [*output.glob("book/*.ipynb"), *output.glob("book/*.py"), *output.glob("book/*.md")]:
         strip_solutions(path)
     for checks in all_checks():
-        chapter = checks.stem.removeprefix("test_")
+        chapter = chapter_of(checks)
         record = output / EXPECTED.relative_to(ROOT) / f"{chapter}.answers"
         record_truth(load_exercises(checks), chapter, seeds, record)
     traces = find_traces(output)
@@ -91,7 +91,7 @@ def find_traces(folder: Path) -> list[str]:
     texts = {path.relative_to(folder): squeeze(path.read_text(encoding="utf-8").replace("\\n", "\n")) for path in files}
     package = "\n".join(text for path, text in texts.items() if path.parts[0] == "vlm")
     traces = set()
-    for solution in sorted(SOLUTIONS.rglob("ch*.py")):
+    for solution in sorted(SOLUTIONS.rglob("*.py")):
         for name, statements in bodies(solution):
             length = min(_TRACE_STATEMENTS, len(statements))
             rows = ("".join(statements[i : i + length]) for i in range(len(statements) - length + 1))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 
-from grader.grading import Result, all_checks, grade_exercise, load_exercises
+from grader.grading import Result, all_checks, chapter_of, grade_exercise, load_exercises
 from grader.places import EXERCISES
 from grader.runner import Runner
 
@@ -38,10 +38,10 @@ def table(results: Sequence[Result]) -> str:
 
 def grade_chapter(chapter: str, seed: int = 0):
     """Grade what you wrote in `exercises/` for a chapter, such as "ch02_patches", and print the table."""
-    checks, runner = EXERCISES / f"test_{chapter}.py", Runner()
-    if not checks.is_file():
-        chapters = [path.stem.removeprefix("test_") for path in all_checks()]
+    chapters = {chapter_of(checks): checks for checks in all_checks()}
+    if chapter not in chapters:
         raise ValueError(f"there are no exercises for {chapter!r}: choose one of {', '.join(chapters)}")
+    checks, runner = chapters[chapter], Runner()
     results = [grade_exercise(exercise, checks, EXERCISES, seed, runner) for exercise in load_exercises(checks)]
     print(table(results))
 

@@ -139,12 +139,15 @@ def run(exercise: Exercise, submission: Path, cases: list[Case]) -> dict[str, An
 
 
 def unwritten(error: NotImplementedError, submission: Path) -> str:
-    """The function or class of the submission that raised it; "" if it came from elsewhere."""
+    """The function or class that raised it, in the submission or in a file beside it; "" if it came from elsewhere."""
     trace = error.__traceback__
     while trace.tb_next is not None:
         trace = trace.tb_next
     code = trace.tb_frame.f_code
-    return code.co_qualname.split(".")[0] if Path(code.co_filename) == submission else ""
+    name, path = code.co_qualname.split(".")[0], Path(code.co_filename)
+    if path == submission:
+        return name
+    return f"{path.stem}.{name}" if path.parent in (submission.parent, submission.parent.parent) else ""
 
 
 def encode_each(values: list[Any]) -> list[Any]:

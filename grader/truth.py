@@ -69,7 +69,7 @@ def load_alternatives(chapter: str, kind: type) -> list[Any]:
 def _import(name: str) -> ModuleType:
     if str(ROOT) not in sys.path:  # in a notebook the working folder is another
         sys.path.append(str(ROOT))
-    return importlib.import_module(name)
+    return importlib.import_module(name.replace("/", "."))
 
 
 def substitute(solution: ModuleType, exercise: str, implementation: Any) -> SimpleNamespace:

@@ -7,7 +7,7 @@ import pytest
 
 from grader.encoding import decode, encodable_part, encode
 from grader.exercise import Exercise
-from grader.grading import all_checks
+from grader.grading import all_checks, chapter_of
 from grader.judge import Verdict, judge
 from grader.places import EXERCISES, SOLUTIONS
 from grader.runner import Outcome
@@ -15,12 +15,15 @@ from grader.sandbox import load_file
 from grader.truth import Mistake, Variant, answers_of, live_truth, load_alternatives, load_solution, substitute
 
 SEEDS = (0, 1)
-CHAPTERS = {checks.stem.removeprefix("test_"): checks for checks in all_checks()}
+CHAPTERS = {chapter_of(checks): checks for checks in all_checks()}
 
 
 @cache
 def exercises_of(chapter: str) -> dict[str, Exercise]:
-    return {exercise.name: exercise for exercise in load_file(CHAPTERS[chapter], f"proof_of_{chapter}").EXERCISES}
+    return {
+        exercise.name: exercise
+        for exercise in load_file(CHAPTERS[chapter], f"proof_of_{CHAPTERS[chapter].stem}").EXERCISES
+    }
 
 
 @cache

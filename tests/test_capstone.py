@@ -1,0 +1,146 @@
+"""The capstone: the solutions' model answers as the package does, and a mistake in a part is found in its stage."""
+
+from functools import cache
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from grader.compare import difference
+from grader.grading import all_checks
+from grader.sandbox import load_file
+from grader.truth import Mistake, answers_of, load_alternatives, load_solution, substitute
+
+CAPSTONE = "capstone/my_paligemma"
+CHECKS = load_file(next(path for path in all_checks() if path.parent.name == "capstone"), "checks_of_the_capstone")
+STAGES = {exercise.name: exercise for exercise in CHECKS.EXERCISES}
+# Which stage needs which exercises of the chapters.
+NEEDS = {
+    "read_weights": {"ch10_loading": ("read_safetensors", "canonical_name")},
+    "prepare": {"ch05_processor": ("to_pixel_values", "encode_prefix"), "ch14_batches": ("pad_left",)},
+    "look": {"ch02_patches": ("embed_patches",), "ch03_attention": ("SiglipEncoderLayer",)},
+    "enter": {"ch09_merge": ("embed_tokens", "merge_image_features")},
+    "think": {
+        "ch06_norms_mlp": ("GemmaRMSNorm", "GemmaMLP"),
+        "ch07_rope": ("rotary_cos_sin",),
+        "ch08_gqa": ("additive_mask", "GemmaAttention"),
+        "ch09_merge": ("may_look",),
+        "ch14_batches": ("count_positions",),
+    },
+    "answer": {"ch12_sampling": ("generate_greedy",)},
+}
+# Mistakes that a trained model in float32 and ordinary input cannot show: what they do, by what would be needed to see
+# it. The graders of the chapters catch them all.
+HIDDEN = {
+    "another dtype": (
+        "bfloat16_read_as_float16",
+        "all_cast_to_float32",
+        "scale_not_rounded",
+        "dtype_of_the_features",
+        "NormCastBeforeTheMultiplication",
+        "NormInTheDtypeOfTheInput",
+        "NormInFloat32",
+        "angles_in_dtype_of_result",
+        "result_in_float32",
+        "minus_a_billion",
+        "minus_infinity",
+        "always_float32",
+    ),
+    "vectors of small variance": (
+        "LayerWithDefaultEps",
+        "NormWithAnotherEps",
+        "NormWithoutEps",
+        "NormWithEpsOutsideTheRoot",
+    ),
+    "a broken file, too many features, a forbidden prompt": (
+        "what_is_cut_off_is_left_out",
+        "what_is_cut_off_is_made_up",
+        "surplus_dropped",
+        "missing_made_up",
+        "image_token_in_the_prompt_accepted",
+    ),
+    "other pictures, longer prompts, another pad token": (
+        "alpha_dropped",
+        "alpha_on_black",
+        "newline_cut_off",
+        "cut_at_the_beginning",
+        "room_for_words_alone",
+        "never_cut",
+        "mask_from_ids",
+        "padded_with_zero",
+        "stops_at_pad",
+        "eos_in_the_prompt_counts",
+    ),
+    "padding on the right, or a cache": (
+        "positions_from_zero",
+        "positions_from_one",
+        "first_row_for_all",
+        "cache_invisible",
+        "one_row_of_positions",
+        "columns_counted",
+        "columns_counted_for_new_tokens",
+        "new_tokens_start_again",
+        "positions_of_the_first_row",
+        "new_tokens_one_early",
+    ),
+    "a model in which theta is another number, or head_dim is not D / A": (
+        "theta_fixed",
+        "AttentionScaledByShareOfHiddenSize",
+        "AttentionOfWidthD",
+    ),
+    "a clock": ("cut_off_afterwards",),
+}
+
+
+@cache
+def parts() -> dict[str, ModuleType]:
+    return {name: load_solution(name) for name in CHECKS.CHAPTERS}
+
+
+@cache
+def right_answers(stage: str) -> list:
+    return answers_of(STAGES[stage], load_solution(CAPSTONE), seed=0)
+
+
+def mistakes() -> list:
+    return [
+        pytest.param(stage, chapter, entry, id=f"{stage}-{entry.name}")
+        for stage, chapters in NEEDS.items()
+        for chapter, names in chapters.items()
+        for entry in load_alternatives(chapter, Mistake)
+        if entry.exercise in names
+    ]
+
+
+def fails(stage: str, submission) -> bool:
+    try:
+        answers = answers_of(STAGES[stage], submission, seed=0)
+    except Exception:  # an error is a failure too
+        return True
+    tolerance = STAGES[stage].tolerance
+    return any(
+        difference(answer, right, tolerance) for answer, right in zip(answers, right_answers(stage), strict=True)
+    )
+
+
+@pytest.mark.parametrize(("stage", "chapter", "entry"), mistakes())
+def test_a_mistake_in_a_part_fails_the_stage_that_needs_it(stage, chapter, entry):
+    changed = substitute(parts()[chapter], entry.exercise, entry.implementation)
+    with_mistake = SimpleNamespace(**parts() | {chapter: changed})
+    submission = SimpleNamespace(**vars(load_solution(CAPSTONE)), parts=with_mistake)
+    is_hidden = any(entry.name in names for names in HIDDEN.values())
+    assert fails(stage, submission) != is_hidden
+
+
+def test_the_solutions_model_answers_as_the_package_does():
+    solution, everything = load_solution(CAPSTONE), SimpleNamespace(**parts())
+    model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
+    processor = PaliGemmaProcessor(tokenizer, 64, 112)
+    weights = solution.read_weights(everything, (CHECKPOINT_DIRECTORY / "model.safetensors").read_bytes())
+    for seed in range(6):
+        scene = draw_scene(seed, "test")
+        for prompt in ("caption en", f"detect {scene.objects[0].label}"):
+            with torch.no_grad():
+                ids = solution.answer(
+                    everything, CHECKS.encode, CHECKS.special(), CHECKS.CONFIG, weights, prompt, scene.image, 60
+                )
+            assert [processor.decode(ids)] == generate(model, processor, prompt, scene.image, max_new_tokens=60)
