@@ -4,11 +4,17 @@ from functools import cache
 from types import ModuleType, SimpleNamespace
 
 import pytest
+import torch
 
 from grader.compare import difference
 from grader.grading import all_checks
 from grader.sandbox import load_file
 from grader.truth import Mistake, answers_of, load_alternatives, load_solution, substitute
+from vlm.generate import generate
+from vlm.loader import load_hf_model
+from vlm.processor import PaliGemmaProcessor
+from vlm.toybox import CHECKPOINT_DIRECTORY
+from vlm.toybox.scenes import draw_scene
 
 CAPSTONE = "capstone/my_paligemma"
 CHECKS = load_file(next(path for path in all_checks() if path.parent.name == "capstone"), "checks_of_the_capstone")

@@ -100,7 +100,7 @@ def new_tokens_start_again(attention_mask: Tensor, num_new: int) -> Tensor:
 
 @mistake("count_positions", "A new token gets the position of the token before it: one too few.")
 def new_tokens_one_early(attention_mask: Tensor, num_new: int) -> Tensor:
-    return solution.count_positions(attention_mask, num_new) - (num_new == 1)
+    return solution.count_positions(attention_mask, num_new) - int(num_new == 1)
 
 
 @mistake("count_positions", "All rows got the positions of the first; each row counts for itself.")
