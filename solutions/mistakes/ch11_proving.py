@@ -214,8 +214,9 @@ def by_torch(hidden_states: Tensor, weight: Tensor, eps: float) -> Tensor:
 
 @mistake("turn", PLANTED)
 def neighbours_paired(states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    turned = torch.stack([-states[..., 1::2], states[..., ::2]], dim=-1).flatten(-2)
-    return states * cos + turned * sin
+    turned = torch.empty_like(states)
+    turned[..., ::2], turned[..., 1::2] = -states[..., 1::2], states[..., ::2]
+    return torch.addcmul(states * cos, turned, sin)
 
 
 @mistake("turn", "You turn in the other direction: the second half comes first, with a minus.")
@@ -264,7 +265,8 @@ def by_expanding(states: Tensor, num_groups: int) -> Tensor:
 
 @mistake("gated_mlp", PLANTED)
 def exact_gelu(hidden_states: Tensor, gate_proj: nn.Linear, up_proj: nn.Linear, down_proj: nn.Linear) -> Tensor:
-    return down_proj(nn.functional.gelu(gate_proj(hidden_states)) * up_proj(hidden_states))
+    gate = gate_proj(hidden_states)
+    return down_proj(0.5 * gate * (1 + torch.erf(gate / 2**0.5)) * up_proj(hidden_states))
 
 
 @mistake("gated_mlp", "This is SiLU, as in Llama; Gemma has GELU, in its tanh form.")
