@@ -11,7 +11,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 import notebooks  # noqa: E402
 
-CHAPTERS = sorted((ROOT / "book").glob("ch*.py"))
+CHAPTERS = sorted((ROOT / "book").glob("*.py"))
 CHAPTER = '''\
 # %% [markdown]
 # # A chapter

@@ -151,7 +151,7 @@ def main(arguments: list[str] | None = None, book: Path = BOOK) -> int:
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--refresh", action="store_true")
     options = parser.parse_args(arguments)
-    paths = [book / f"{name}.py" for name in options.chapters] or sorted(book.glob("ch*.py"))
+    paths = [book / f"{name}.py" for name in options.chapters] or sorted(book.glob("*.py"))
     if missing := [path.name for path in paths if not path.is_file()]:
         print(f"no such chapter: {', '.join(missing)}", file=sys.stderr)
         return 1
