@@ -28,7 +28,6 @@
 
 # %% mystnb={"image": {"alt": "Horizontal bars: captions right of 40, by the part that stayed random. Nothing 40. Last norm 40. Key biases of the tower 40. Position embedding 38. Last block of the tower 28, second block 24. Last layer of the language model 7. Projector 0. Whole tower 0."}, "figure": {"caption": "Captions that are right, of 40 test scenes, when one part of the model stayed random. Some losses show at once. Some cost a third of the answers, and some nothing that 40 captions can show.", "name": "fig-ch10-goal"}} tags=["hide-input"]
 import json
-import pickle
 import shutil
 import subprocess
 import sys
@@ -125,19 +124,16 @@ plt.show()
 #
 # ## What is in the file
 #
-# Before you write a loader, look at what it reads. For years weights came as *pickles*. A pickle is not data. It is a small program that Python runs to build an object, and it can run anything.
-
+# Before you write a loader, look at what it reads. For years weights came as *pickles*. A pickle is not data. It is a small program, which Python runs to build an object. Here is a whole one, of 29 bytes. We do not run it, we let Python's own tool list its instructions.
 
 # %%
-class LooksLikeWeights:
-    def __reduce__(self):
-        return print, ("this line was printed by the file",)
+import pickletools
 
-
-pickle.loads(pickle.dumps(LooksLikeWeights()))
+program = b"cbuiltins\nprint\n(S'I ran'\ntR."
+pickletools.dis(program)
 
 # %% [markdown]
-# In place of `print` could stand what deletes your files. Therefore this course reads weights from *safetensors* alone. Such a file can be described in two sentences. Eight bytes say how long the header is, and the header, in JSON, says of each tensor its name, dtype,
+# GLOBAL fetches a function, MARK to TUPLE collect its arguments, and REDUCE *calls* it. Whoever loads this file prints a line. In place of `print` could stand what deletes your files. Therefore this course reads weights from *safetensors* alone. Such a file can be described in two sentences. Eight bytes say how long the header is, and the header, in JSON, says of each tensor its name, dtype,
 # shape, and from which byte to which it goes. Then come the numbers.
 
 # %%
