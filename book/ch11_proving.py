@@ -27,6 +27,7 @@
 # It takes about 75 minutes, two thirds of them for the hunt at the end. This is what a bug looks like from the inside.
 
 # %% mystnb={"image": {"alt": "Relative error on a logarithmic axis over 27 modules in the order in which they run. The right model is at zero in the tower and below one part in a million after it. With a larger eps the tower is at one part in a million. The other three bugs follow the right model through the tower and jump to between 0.01 and 1 in the language model's first layer: two at its attention, SiLU at its MLP."}, "figure": {"caption": "How far each module's output is from the reference's, in the order in which the modules run (0 is drawn at 1e-8). The right model has rounding errors and nothing else. Each bug follows it up to the module that it sits in.", "name": "fig-ch11-goal"}} tags=["hide-input", "nbval-ignore-output"]
+import re
 from contextlib import ExitStack, nullcontext
 from unittest.mock import patch
 
@@ -194,14 +195,15 @@ ax.legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# All four bugs of the figure have been in public code. LayerNorm's eps: candle's pull request 271. Angles in 16 bits: *transformers* 29285. SiLU: candle issue 3745, where it was still open in July 2026. An answer that sees its future: *transformers* 30918, PaliGemma's first weeks. Answers did not give them away at once. Do you see them here?
+# All four bugs of the figure have been in public code (the numbers are those of issues and pull requests on GitHub). An eps of 10⁻⁵ for 10⁻⁶: candle 271, in Llama's norm. Angles in 16 bits: *transformers* 29285. SiLU in a Gemma: candle 3745. An answer that sees its future: *transformers* 30918, in PaliGemma's first weeks. Answers did not give them away at once. Do you see them here?
 
 # %%
 for bug in BUGS:
     with BUGS[bug]:
         [text] = generate(model, processor, "caption en", image, max_new_tokens=12)
         [boxes] = generate(model, processor, "detect cat", image, max_new_tokens=20)
-    print(f"{bug:27} {text} | {boxes}")
+    numbers = " ".join(re.findall(r"\d+", boxes))
+    print(f"{bug:27} {text:32} {numbers}")
 
 # %% [markdown]
 # ## One number for a layer

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from grader.compare import difference, error_table, same
-from grader.encoding import decode, encode
+from grader.encoding import Raised, decode, encode
 from grader.exercise import Case, Exercise
 from grader.runner import Outcome
 
@@ -65,6 +65,9 @@ def judge(exercise: Exercise, cases: list[Case], outcome: Outcome, truth: Truth)
     """
     if outcome.problem:
         message = _PROBLEMS[outcome.problem].format(what=outcome.what)
+        right = truth.answers[outcome.case] if outcome.case >= 0 else None
+        if outcome.problem == "error" and isinstance(right, Raised):
+            message += f" (here a {right.error} is the right answer)"
         asked = [describe_case(exercise, case) for case in cases[outcome.case : outcome.case + 1]]
         return Verdict(False, "\n".join([message, *asked] if outcome.case >= 0 else [message]))
     if len(outcome.answers) != len(cases) or len(outcome.arguments) != len(cases):
@@ -115,6 +118,8 @@ def describe_value(value: Any) -> str:
         return str(list(value.shape))
     if isinstance(value, dict) and any(hasattr(item, "shape") for item in value.values()):
         return f"of {len(value)} tensors"
+    if isinstance(value, list) and value and not isinstance(value[0], (bool, int, float, str, list)):
+        return f"[{', '.join(describe_value(item) for item in value)}]"
     if dataclasses.is_dataclass(value):
         return f"a {type(value).__name__}"
     text = repr(value)

@@ -51,6 +51,22 @@ def test_an_error_comes_with_the_case_that_it_happened_in():
     assert verdict.message == "it stopped with an error. line 3: ValueError\nfor x [1]"
 
 
+def test_another_error_than_the_right_one_is_told_which():
+    expected = [*RIGHT[:2], Raised("ValueError", "too long")]
+    verdict = verdict_on([], expected=expected, problem="error", what="RuntimeError: no", case=2)
+    assert (
+        verdict.message
+        == "it stopped with an error. RuntimeError: no (here a ValueError is the right answer)\nfor x [1]"
+    )
+
+
+def test_tensors_in_a_list_are_said_by_their_shapes():
+    cases = [{"states": [torch.zeros(2, 3), torch.zeros(4)], "ids": [1, 2]}]
+    exercise = Exercise("sizes", "Sizes", lambda random: iter(cases))
+    verdict = judge(exercise, cases, Outcome(answers=[1], arguments=cases), Truth([2], []))
+    assert verdict.message.endswith("(for states [[2, 3], [4]], ids [1, 2])")
+
+
 def test_an_error_outside_of_all_cases_names_none():
     verdict = verdict_on([], problem="error", what="line 3: NameError", case=-1)
     assert verdict.message == "it stopped with an error. line 3: NameError"

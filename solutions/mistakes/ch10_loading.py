@@ -203,6 +203,15 @@ def exchanged(expected: dict, found: dict) -> dict[str, list[str]]:
     return solution.list_problems(found, expected)
 
 
+@mistake("list_problems", "The names come in the order of the tables; each list should be sorted.")
+def not_sorted(expected: dict, found: dict) -> dict[str, list[str]]:
+    return {
+        "missing": [name for name in expected if name not in found],
+        "surplus": [name for name in found if name not in expected],
+        "wrong shape": [name for name in expected if name in found and found[name] != expected[name]],
+    }
+
+
 @mistake("list_problems", "Only the first of each kind is reported; list them all.")
 def first_alone(expected: dict, found: dict) -> dict[str, list[str]]:
     return {kind: names[:1] for kind, names in solution.list_problems(expected, found).items()}
