@@ -54,7 +54,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: flo
     Args:
         query: [B, A, Q, E].
         key, value: [B, A, S, E].
-        mask: added to the scores, [B, 1, Q, S].
+        mask: added to the scores, [B, 1, Q, S]. Not only 0 and the dtype's lowest number may stand in it.
 
     Returns:
         The result [B, A, Q, E] and the weights [B, A, Q, S], both in the dtype of the query.

@@ -3,7 +3,8 @@
 Grade them with: pytest exercises/test_ch11_proving.py
 
 The first two are yours to write. The other eight are written, and wrong: each has one bug, and each bug was once in
-code that people ran. Find them from the first to the last with the table in the chapter, and mend them here.
+code that people ran. Find them with the table in the chapter, and mend them here. Call the modules that you are given:
+the table hears only what modules say.
 
 Shapes: B batch, N image tokens, S tokens, D hidden size, F width inside the MLP, A query heads, K key/value heads,
 E head_dim, V vocabulary.
@@ -18,7 +19,7 @@ def relative_error(ours: Tensor, theirs: Tensor, is_real: Tensor | None = None) 
 
     It is the largest absolute difference, divided by the largest absolute value of `theirs`. Both are taken over all
     numbers, or, with `is_real`, over those at real tokens. A result that cannot be compared is infinitely far away:
-    `float("inf")` if the shapes differ, or if there is a nan in ours.
+    `float("inf")` if the shapes differ, or if there is a nan among the numbers of `ours` that count. `theirs` has none.
 
     Example: ours [1, 2], theirs [1, 4] -> 2 / 4 = 0.5.
 

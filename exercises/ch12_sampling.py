@@ -23,7 +23,7 @@ def token_probabilities(logits: Tensor, temperature: float) -> Tensor:
         temperature: 0 or more.
 
     Returns:
-        [B, V]; each row sums to 1.
+        float32 [B, V]; each row sums to 1.
     """
     raise NotImplementedError
 
@@ -55,6 +55,9 @@ def draw_tokens(probabilities: Tensor, draws: Tensor) -> Tensor:
     Lay the tokens of a row side by side, in the order of the vocabulary, each as wide as it is probable. They fill the
     line from 0 to 1. The token is the one on which the row's number falls. A token of probability 0 has no width, so it
     is never chosen.
+
+    Sums of float32 are rounded, and may end a little below 1. A number beyond the end falls on the last token with a
+    width.
 
     Example: [0.2, 0, 0.5, 0.3] -> 0.1 gives token 0, 0.2 and 0.6 give token 2, 0.7 and 0.9 give token 3.
 

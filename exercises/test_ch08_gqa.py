@@ -50,18 +50,20 @@ def call_additive_mask(submission, case: Case) -> dict:
     may_look, dtype = case["may_look"], case["dtype"]
     mask = submission.additive_mask(may_look, dtype)
     scores = torch.linspace(-3, 3, mask.numel()).reshape(mask.shape).to(dtype)
-    weights = torch.softmax((scores + mask).float(), dim=-1)
+    tempting = scores.masked_fill(~may_look, 300)  # a forbidden place is what every query would like best
+    weights, tempted = (torch.softmax((some + mask).float(), dim=-1) for some in (scores, tempting))
     return {
         "the mask": torch.zeros_like(mask),  # its shape and dtype
         "all numbers are finite": bool(mask.isfinite().all()),
         "nan behind the softmax": bool(weights.isnan().any()),
         "weights where a query may look": torch.where(may_look, weights, 0),
+        "the same, with scores of 300 where it may not": torch.where(may_look, tempted, 0),
     }
 
 
 def make_tensors(random: Random, dtype: torch.dtype, sizes: tuple[int, ...], scale: float = 1.0) -> Case:
     batch, heads, queries, keys, head_dim = sizes
-    mask = torch.zeros(batch, 1, queries, keys, dtype=dtype)
+    mask = -random.uniform(batch, 1, queries, keys).to(dtype)  # a mask may also discourage, and not forbid
     mask = mask.masked_fill(~visible(random, batch, queries, keys), torch.finfo(dtype).min)
     return {
         "query": random.normal(batch, heads, queries, head_dim, scale=scale).to(dtype),
@@ -112,7 +114,7 @@ def attention_layers(random: Random) -> Iterator[Case]:
             "hidden_states": random.normal(batch, length, hidden_size),
             "cos": cos,
             "sin": sin,
-            "mask": torch.zeros(may_look.shape).masked_fill(~may_look, torch.finfo(torch.float32).min),
+            "mask": (-random.uniform(*may_look.shape)).masked_fill(~may_look, torch.finfo(torch.float32).min),
         }
 
 
@@ -124,12 +126,12 @@ def call_attention(submission, case: Case) -> tuple[Tensor, Tensor]:
 
 
 def caches(random: Random) -> Iterator[Case]:
-    for _, length, heads, key_value_heads, head_dim, hidden_size in SIZES:
+    for (_, length, heads, key_value_heads, head_dim, hidden_size), bytes_per_number in zip(SIZES, (4, 1, 2, 4)):
         yield {
             "config": make_config(heads, key_value_heads, head_dim, hidden_size, random.integer(2, 20)),
             "batch_size": random.integer(2, 9),
             "length": length * random.integer(10, 99),
-            "bytes_per_number": random.choice([2, 4]),
+            "bytes_per_number": bytes_per_number,
         }
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from grader import Case, Exercise, Random
 
+FINISHED_TURN = ("vlm.gemma.apply_rotary_pos_emb", "vlm.gemma.rotate_half")
 NAMES = ["tower", "projector", "layers.0", "layers.1", "layers.2", "layers.3", "norm"]
 
 
@@ -23,6 +24,11 @@ def pairs(random: Random) -> Iterator[Case]:
     broken = theirs.clone()
     broken[1, random.integer(0, 5)] = torch.nan
     yield {"ours": broken, "theirs": theirs, "is_real": None}
+    at_padding = theirs + noise
+    at_padding[0, 0] = torch.nan
+    yield {"ours": at_padding, "theirs": theirs, "is_real": is_real}
+    yield {"ours": theirs[:, :, :2], "theirs": theirs, "is_real": is_real}
+    yield {"ours": theirs.transpose(0, 1).contiguous(), "theirs": theirs, "is_real": None}  # as many numbers
 
 
 def tables(random: Random) -> Iterator[Case]:
@@ -35,6 +41,7 @@ def tables(random: Random) -> Iterator[Case]:
             values[-1] = 1e-7  # a norm may hide what went wrong before it
             values[first + 1] = 2 * max(values)
         yield {"errors": {NAMES[place]: value for place, value in zip(order, values)}, "tolerance": 1e-5}
+    yield {"errors": {"tower": 1e-7, "projector": 1e-5, "layers.0": 2e-5, "norm": 1e-7}, "tolerance": 1e-5}
     infinite = dict.fromkeys(NAMES, 1e-7) | {"layers.2": float("inf"), "layers.3": 0.5}
     yield {"errors": infinite, "tolerance": 1e-5}
 
@@ -45,9 +52,9 @@ def make_linear(random: Random, size_in: int, size_out: int, bias: bool = True) 
 
 
 def towers(random: Random) -> Iterator[Case]:
-    for size in (6, 8):
+    for size, scale in ((6, 4.0), (8, 4.0), (8, 1e-3)):  # next to small numbers eps counts
         norm = {"weight": random.normal(size), "bias": random.normal(size)}
-        yield {"hidden_states": random.normal(2, 4, size, scale=4.0), "norm": norm}
+        yield {"hidden_states": random.normal(2, 4, size, scale=scale), "norm": norm}
 
 
 def call_finish_tower(submission: ModuleType, case: Case) -> Tensor:
@@ -119,7 +126,7 @@ def call_gated_mlp(submission: ModuleType, case: Case) -> Tensor:
 
 def batches(random: Random) -> Iterator[Case]:
     for pads, prefixes in (([0], [4]), ([0, 2], [4, 3]), ([1, 3], [3, 2])):
-        length = max(pad + prefix for pad, prefix in zip(pads, prefixes)) + random.integer(2, 4)
+        length = max(pad + prefix for pad, prefix in zip(pads, prefixes)) + random.integer(3, 6)
         yield {
             "attention_mask": torch.tensor([[0] * pad + [1] * (length - pad) for pad in pads]),
             "token_type_ids": torch.tensor(
@@ -128,30 +135,48 @@ def batches(random: Random) -> Iterator[Case]:
         }
 
 
-def call_make_mask(submission: ModuleType, case: Case) -> Tensor:
-    """Who may look at whom, for the rows of real tokens."""
+def call_make_mask(submission: ModuleType, case: Case) -> dict:
+    """Who may look at whom, for the rows of real tokens; and what a mask needs besides."""
     mask = submission.make_mask(case["attention_mask"], case["token_type_ids"], torch.float32)
-    return (mask > -1e4) & case["attention_mask"][:, None, :, None].bool()
+    is_low = mask < -1e4
+    return {
+        "the mask": torch.zeros_like(mask),  # its shape and dtype
+        "all numbers are finite": bool(mask.isfinite().all()),
+        "numbers between 0 and very low": int(((mask != 0) & ~is_low).sum()),
+        "who may look": ~is_low & case["attention_mask"][:, None, :, None].bool(),
+    }
 
 
 def planted(
-    name: str, title: str, make_cases: Callable, call: Callable | None = None, forbidden: tuple[str, ...] = ()
+    name: str,
+    title: str,
+    make_cases: Callable,
+    call: Callable | None = None,
+    forbidden: tuple[str, ...] = (),
+    section: str = "",
 ) -> Exercise:
-    """An exercise that consists in mending something."""
-    return Exercise(name, title, make_cases, call=call, forbidden=forbidden, section="Eight bugs")
+    """An exercise that consists in mending something. The section is one of another chapter."""
+    return Exercise(name, title, make_cases, call=call, forbidden=forbidden, section=section)
 
 
 EXERCISES = [
     Exercise("relative_error", "How far off", pairs, section="One number for a layer"),
     Exercise("first_departure", "The first wrong layer", tables, section="The table"),
-    planted("finish_tower", "Bug 1", towers, call_finish_tower),
-    planted("project_image", "Bug 2", pictures, call_project_image),
-    planted("embed_words", "Bug 3", words, call_embed_words),
-    planted("rms_norm", "Bug 4", states, forbidden=("vlm.gemma.GemmaRMSNorm.forward",)),
-    planted("turn", "Bug 5", angles, forbidden=("vlm.gemma.apply_rotary_pos_emb", "vlm.gemma.rotate_half")),
-    planted("share_heads", "Bug 6", heads, forbidden=("vlm.gemma.repeat_kv",)),
-    planted("gated_mlp", "Bug 7", mlps, call_gated_mlp, forbidden=("vlm.gemma.GemmaMLP.forward",)),
-    planted("make_mask", "Bug 8", batches, call_make_mask, forbidden=("vlm.masks.make_prefix_lm_mask",)),
+    planted("finish_tower", "Bug 1", towers, call_finish_tower, section="The tower (chapter 3)"),
+    planted("project_image", "Bug 2", pictures, call_project_image, section="The bridge (chapter 9)"),
+    planted("embed_words", "Bug 3", words, call_embed_words, section="Words at the right size (chapter 9)"),
+    planted("rms_norm", "Bug 4", states, None, ("vlm.gemma.GemmaRMSNorm.forward",), "Why one plus (chapter 6)"),
+    planted("turn", "Bug 5", angles, None, FINISHED_TURN, "Halves (chapter 7)"),
+    planted("share_heads", "Bug 6", heads, None, ("vlm.gemma.repeat_kv",), "Sharing (chapter 8)"),
+    planted("gated_mlp", "Bug 7", mlps, call_gated_mlp, ("vlm.gemma.GemmaMLP.forward",), "A gate (chapter 6)"),
+    planted(
+        "make_mask",
+        "Bug 8",
+        batches,
+        call_make_mask,
+        ("vlm.masks.make_prefix_lm_mask",),
+        "Two rules in one mask (chapter 9)",
+    ),
 ]
 
 

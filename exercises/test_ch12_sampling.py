@@ -14,6 +14,8 @@ EOS, VOCABULARY = 1, 12
 def scores(random: Random) -> Iterator[Case]:
     for temperature in (1.0, 0.5, 2.0, 0, 0.05):
         yield {"logits": random.normal(3, 6, scale=2.0), "temperature": temperature}
+    yield {"logits": random.normal(3, 6, scale=2.0) + 150, "temperature": 1.0}  # e^150 is beyond float32
+    yield {"logits": 1e-3 * random.uniform(2, 6).argsort().float(), "temperature": 0}  # all nearly alike
 
 
 def shuffled(random: Random, values: list[float]) -> Tensor:
@@ -44,6 +46,9 @@ def lines(random: Random) -> Iterator[Case]:
         chosen = torch.where(probabilities[torch.arange(batch), chosen] == 0, 0, chosen)
         middles = probabilities.cumsum(-1) - probabilities / 2
         yield {"probabilities": probabilities, "draws": middles[torch.arange(batch), chosen]}
+    # Rounded sums may end below 1: what lies beyond belongs to the last token that has a width.
+    short = torch.tensor([[0.5, 0.25, 0.2499999, 0.0], [0.4999999, 0.0, 0.5, 0.0]])
+    yield {"probabilities": short, "draws": torch.full((2,), 1 - 2**-24)}
     # Exact numbers: a draw on the border belongs to the token on its right, and 0 to the first that has a width.
     yield {
         "probabilities": torch.tensor([[0.25, 0.25, 0.0, 0.5], [0.0, 0.0, 0.75, 0.25]]),

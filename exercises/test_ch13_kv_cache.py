@@ -108,24 +108,30 @@ def call_attend(submission, case: Case) -> list:
 def prompts(random: Random) -> Iterator[Case]:
     config = PaliGemmaConfig(VISION, TEXT, image_token_index=IMAGE_TOKEN)
     for batch, max_new_tokens in [(1, 6), (2, 4)]:
-        model = PaliGemmaForConditionalGeneration(config)
+        model = PaliGemmaForConditionalGeneration(config).eval()
         ids = []
         for length in (3, 5):  # two prompts, one after the other
             ids.append(torch.cat([torch.full((batch, 4), IMAGE_TOKEN), random.integers(4, 40, batch, length)], dim=1))
+        weights = random_weights(model, random, scale=0.5)
+        weights["language_model.lm_head.weight"] = weights["language_model.model.embed_tokens.weight"]
+        pixel_values = [random.normal(batch, 3, 4, 4) for _ in ids]
+        load_weights(model, weights)
+        with torch.no_grad():
+            first_word = int(model(ids[0], pixel_values[0]).logits[0, -1].argmax())
         yield {
-            "weights": random_weights(model, random, scale=0.5),
+            "weights": weights,
+            "eos_token_id": first_word,  # the model says it, and it is to go on all the same
             "input_ids": ids,
-            "pixel_values": [random.normal(batch, 3, 4, 4) for _ in ids],
+            "pixel_values": pixel_values,
             "max_new_tokens": max_new_tokens,
         }
 
 
 def call_generate(submission, case: Case) -> list[dict]:
     """The tokens, and what was computed for them."""
-    model = PaliGemmaForConditionalGeneration(PaliGemmaConfig(VISION, TEXT, image_token_index=IMAGE_TOKEN))
-    weights = case["weights"]
-    head = weights["language_model.model.embed_tokens.weight"]
-    load_weights(model, weights | {"language_model.lm_head.weight": head})
+    config = PaliGemmaConfig(VISION, TEXT, image_token_index=IMAGE_TOKEN, eos_token_id=case["eos_token_id"])
+    model = PaliGemmaForConditionalGeneration(config)
+    load_weights(model, case["weights"])
     reports = []
     for input_ids, pixel_values in zip(case["input_ids"], case["pixel_values"], strict=True):
         looks, reads, scores = [], [], []

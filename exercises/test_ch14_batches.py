@@ -32,22 +32,21 @@ def prompts(random: Random) -> Iterator[Case]:
         yield {"attention_mask": padded(left, reals, right), "new_tokens": 2}
 
 
-def call_count_positions(submission, case: Case) -> Tensor:
-    """How much further each real token stands than the one before it, -1 where there is none."""
+def call_count_positions(submission, case: Case) -> dict:
+    """The shapes, and how much further each real token stands than the one before it, -1 where there is none."""
     mask = case["attention_mask"]
     positions = [submission.count_positions(mask, mask.shape[1])]
     for _ in range(case["new_tokens"]):
         mask = torch.nn.functional.pad(mask, (0, 1), value=1)
         positions.append(submission.count_positions(mask, 1))
-    for found in positions:
-        if found.dim() != 2 or len(found) != len(mask):
-            return found  # its shape says enough
-    whole = torch.cat(positions, dim=1)  # [B, T]
-    steps = torch.full_like(whole, -1)
-    for row in range(len(whole)):
-        columns = mask[row].nonzero()[:, 0]
-        steps[row, columns[1:]] = whole[row, columns[1:]] - whole[row, columns[:-1]]
-    return steps
+    shapes = [list(found.shape) for found in positions]
+    steps = torch.full(mask.shape, -1)
+    if all(len(shape) == 2 for shape in shapes) and [len(mask)] * len(shapes) == [shape[0] for shape in shapes]:
+        whole = torch.cat(positions, dim=1)  # [B, T]
+        for row in range(len(whole)):
+            columns = mask[row].nonzero()[:, 0]
+            steps[row, columns[1:]] = whole[row, columns[1:]] - whole[row, columns[:-1]]
+    return {"shapes": shapes, "how much further each real token stands than the one before": steps}
 
 
 def scores_of_places(random: Random) -> Iterator[Case]:
@@ -60,11 +59,19 @@ def scores_of_places(random: Random) -> Iterator[Case]:
 
 
 def rows_of_scores(random: Random) -> Iterator[Case]:
-    for shape, dtype in (((2, 4, 5), torch.float32), ((1, 2, 3, 6), torch.float32), ((3, 4), torch.float16)):
+    # Scores far below 0, far above, and far apart: what is lowest must be lower, and no sum may overflow.
+    for shape, dtype, size, middle in (
+        ((2, 4, 5), torch.float32, 3.0, 0.0),
+        ((1, 2, 3, 6), torch.float32, 3.0, 0.0),
+        ((3, 4), torch.float16, 3.0, 0.0),
+        ((3, 4), torch.float32, 3.0, -300.0),
+        ((3, 5), torch.float16, 1.0, 40.0),
+        ((3, 5), torch.float16, 1.0, -40.0),
+    ):
         visible = random.uniform(*shape) < 0.6
         visible[..., 0, :] = False
         visible[..., 1, 0], visible[..., 1, 1] = True, False
-        yield {"scores": random.normal(*shape, scale=3.0, dtype=dtype), "visible": visible}
+        yield {"scores": (middle + random.normal(*shape, scale=size)).to(dtype), "visible": visible}
 
 
 def conversations(random: Random) -> Iterator[Case]:
@@ -72,17 +79,27 @@ def conversations(random: Random) -> Iterator[Case]:
         said = [[*random.integers(3, VOCABULARY, length).tolist(), EOS] for length in lengths]
         pads = [random.integer(0, 3) for _ in lengths]
         mask = padded(pads, [5 - pad for pad in pads], [0] * len(pads))
-        ids = random.integers(2, VOCABULARY, *mask.shape) * mask
+        ids = random.integers(3, VOCABULARY, *mask.shape) * mask
+        ids[0, -1], ids[-1, -2] = EOS, PAD  # in a prompt they are tokens like others
+        said[-1][:-2] = [PAD for _ in said[-1][:-2]]  # and the model may say the pad token
         yield {"input_ids": ids, "attention_mask": mask, "said": said, "max_new_tokens": max_new_tokens}
 
 
 def call_generate(submission, case: Case) -> dict:
     """The answers of a model that says what the case has. It notices what it should be told and is not."""
-    length, calls = case["input_ids"].shape[1], []
+    length, calls, problems = case["input_ids"].shape[1], [], set()
 
     def next_logits(input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         step = input_ids.shape[1] - length
         calls.append(step)
+        if not torch.equal(input_ids[:, :length], case["input_ids"]):
+            problems.add("the tokens do not begin with the prompt")
+        if attention_mask.shape != input_ids.shape:
+            problems.add("the mask is not as long as the tokens")
+        elif not torch.equal(attention_mask[:, :length], case["attention_mask"]):
+            problems.add("the mask of the prompt has changed")
+        elif not (attention_mask[:, length:] == 1).all():
+            problems.add("the mask of a new token is not 1")
         logits = torch.zeros(len(input_ids), VOCABULARY)
         for row, said in enumerate(case["said"]):
             right_mask = torch.nn.functional.pad(case["attention_mask"][row], (0, step), value=1)
@@ -94,7 +111,7 @@ def call_generate(submission, case: Case) -> dict:
     new = submission.generate_batch(
         next_logits, case["input_ids"], case["attention_mask"], case["max_new_tokens"], EOS, PAD
     )
-    return {"calls of next_logits": len(calls), "new tokens": new}
+    return {"what next_logits was told": sorted(problems), "calls of it": len(calls), "new tokens": new}
 
 
 EXERCISES = [

@@ -25,7 +25,9 @@ def difference(answer: Any, expected: Any, tolerance: float, equal: Equal | None
     if problem:
         return problem
     if equal is not None:
-        return "" if equal(answer, expected) else "the values are not right"
+        if equal(answer, expected):
+            return ""
+        return _difference_of_values(answer, expected, tolerance, "") or "the values are not right"
     return _difference_of_values(answer, expected, tolerance, "")
 
 
@@ -79,7 +81,7 @@ def _difference_of_form(answer: Any, expected: Any, where: str) -> str:
         if not isinstance(answer, dict):
             return f"{at}expected a dict, got {_describe(answer)}"
         if answer.keys() != expected.keys():
-            return f"{at}the keys are {sorted(map(str, answer))}, expected {sorted(map(str, expected))}"
+            return f"{at}the keys differ: {_difference_of_keys(answer, expected)}"
         parts = (_difference_of_form(answer[key], expected[key], f"{where}[{key!r}]") for key in expected)
         return next(filter(None, parts), "")
     if isinstance(expected, (int, float)) and not isinstance(expected, bool):
@@ -89,6 +91,20 @@ def _difference_of_form(answer: Any, expected: Any, where: str) -> str:
     if expected is None:
         return "" if answer is None else f"{at}expected None, got {_describe(answer)}"
     return "" if isinstance(answer, type(expected)) else f"{at}expected {_describe(expected)}, got {_describe(answer)}"
+
+
+def _difference_of_keys(answer: dict, expected: dict, shown: int = 4) -> str:
+    """The first names that are missing, and the first that are too many."""
+    parts = []
+    for what, names in (
+        ("missing", expected.keys() - answer.keys()),
+        ("not expected", answer.keys() - expected.keys()),
+    ):
+        if names:
+            listed = [repr(name) for name in sorted(map(str, names))[:shown]]
+            more = [f"and {len(names) - shown} more"] if len(names) > shown else []
+            parts.append(f"{what} {', '.join(listed + more)}")
+    return "; ".join(parts)
 
 
 def _difference_of_values(answer: Any, expected: Any, tolerance: float, where: str) -> str:

@@ -85,7 +85,8 @@ def _to_json(value: Any, tensors: dict[str, Tensor]) -> Any:
         return [_to_json(item, tensors) for item in value]
     if isinstance(value, dict):
         return {"dict": [[_to_json(key, tensors), _to_json(item, tensors)] for key, item in value.items()]}
-    raise TypeError(f"a value of type {type(value).__name__} was returned: expected tensors or plain Python values")
+    kind = type(value).__name__
+    raise TypeError(f"a {kind} was returned: expected tensors, numbers, strings, or lists, tuples and dicts of these")
 
 
 def _from_json(value: Any, tensors: dict[str, Tensor]) -> Any:

@@ -8,6 +8,7 @@ from grader.compare import difference, error_table, same
 from grader.encoding import Raised, decode, encode
 from grader.exercise import Case, Exercise
 from grader.runner import Outcome
+from grader.sandbox import has_no_numbers
 
 
 @dataclass(frozen=True)
@@ -72,13 +73,15 @@ def judge(exercise: Exercise, cases: list[Case], outcome: Outcome, truth: Truth)
         return Verdict(False, "\n".join([message, *asked] if outcome.case >= 0 else [message]))
     if len(outcome.answers) != len(cases) or len(outcome.arguments) != len(cases):
         return Verdict(False, _PROBLEMS["garbled"].format(what="answers are missing"))
-    for number, (answer, expected) in enumerate(zip(outcome.answers, truth.answers, strict=True)):
+    counted = [i for i in range(len(cases)) if not (i in outcome.skipped and has_no_numbers(cases[i]))]
+    for number in counted:
+        answer, expected = outcome.answers[number], truth.answers[number]
         problem = difference(answer, expected, exercise.tolerance, exercise.equal)
         if problem:
             details = f"{problem} ({describe_case(exercise, cases[number])})"
             if exercise.table and isinstance(answer, dict):
                 details += f"\n{error_table(answer, expected, exercise.tolerance)}"
-            return explain(exercise, number, details, outcome.answers, truth)
+            return explain(exercise, number, counted, details, outcome.answers, truth)
     for case, after in zip(cases, outcome.arguments, strict=True):
         for name, value in after.items():
             if not same(value, decode(encode(case[name])), tolerance=0.0):
@@ -86,7 +89,9 @@ def judge(exercise: Exercise, cases: list[Case], outcome: Outcome, truth: Truth)
     return Verdict(True)
 
 
-def explain(exercise: Exercise, number: int, details: str, answers: list[Any], truth: Truth) -> Verdict:
+def explain(
+    exercise: Exercise, number: int, counted: list[int], details: str, answers: list[Any], truth: Truth
+) -> Verdict:
     """Name the known mistake that gives the same answers, if there is one.
 
     Who makes one mistake often makes a second. So a mistake is also named, with less certainty, when it gives the same
@@ -94,16 +99,17 @@ def explain(exercise: Exercise, number: int, details: str, answers: list[Any], t
 
     Args:
         number: of the case that is reported.
+        counted: the numbers of the cases that count.
         details: how the answer to it differs.
     """
     best, most = None, 0
     for mistake in truth.mistakes:
-        agrees = [same(*pair, exercise.tolerance) for pair in zip(answers, mistake.answers, strict=True)]
-        if agrees[number] and sum(agrees) > most:
-            best, most = mistake, sum(agrees)
+        agrees = {i for i in counted if same(answers[i], mistake.answers[i], exercise.tolerance)}
+        if number in agrees and len(agrees) > most:
+            best, most = mistake, len(agrees)
     if best is None:
         return Verdict(False, details)
-    says = best.says if most == len(answers) else f"Probably this, and perhaps more: {best.says}"
+    says = best.says if most == len(counted) else f"Probably this, and perhaps more: {best.says}"
     return Verdict(False, f"{says}\n{details}", best.name)
 
 

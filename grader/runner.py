@@ -30,6 +30,7 @@ class Outcome:
         what: more about the problem.
         answers: for each case what was returned.
         arguments: for each case the arguments as they were afterwards.
+        skipped: the cases without numbers (device "meta") that the submission wanted numbers of; they do not count.
         printed: the first characters that were printed.
         case: of which case a problem is, counted from 0; -1 if it is of none.
     """
@@ -38,6 +39,7 @@ class Outcome:
     what: str = ""
     answers: list[Any] = field(default_factory=list)
     arguments: list[dict[str, Any]] = field(default_factory=list)
+    skipped: list[int] = field(default_factory=list)
     printed: str = ""
     case: int = -1
 

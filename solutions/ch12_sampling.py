@@ -28,7 +28,10 @@ def filter_top_p(probabilities: Tensor, top_p: float) -> Tensor:
 def draw_tokens(probabilities: Tensor, draws: Tensor) -> Tensor:
     """Choose a token for each row by a random number."""
     right_ends = probabilities.cumsum(-1)  # [B, V]
-    return (right_ends <= draws[:, None]).sum(-1)  # so many tokens lie wholly to the left
+    chosen = (right_ends <= draws[:, None]).sum(-1)  # [B]: so many tokens lie wholly to the left
+    places = torch.arange(probabilities.shape[-1])
+    last = places.masked_fill(probabilities == 0, 0).amax(-1)  # [B]: the last one that has a width
+    return chosen.minimum(last)
 
 
 def generate_greedy(

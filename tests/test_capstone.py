@@ -45,6 +45,7 @@ HIDDEN = {
         "NormCastBeforeTheMultiplication",
         "NormInTheDtypeOfTheInput",
         "NormInFloat32",
+        "NormCastTwice",
         "angles_in_dtype_of_result",
         "result_in_float32",
         "minus_a_billion",
@@ -81,6 +82,7 @@ HIDDEN = {
         "positions_from_one",
         "first_row_for_all",
         "cache_invisible",
+        "staircase_without_offset",
         "one_row_of_positions",
         "columns_counted",
         "columns_counted_for_new_tokens",
@@ -93,7 +95,9 @@ HIDDEN = {
         "AttentionScaledByShareOfHiddenSize",
         "AttentionOfWidthD",
     ),
-    "a clock": ("cut_off_afterwards",),
+    "a header in another order than its numbers": ("offsets_ignored",),
+    "a mask that discourages, scores of 300": ("AttentionWithMaskScaled", "minus_a_hundred"),
+    "a clock": ("cut_off_afterwards", "one_call_too_many"),
 }
 
 

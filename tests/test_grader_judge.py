@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from grader.encoding import Raised
+from grader.encoding import Meta, Raised, decode, encode
 from grader.exercise import Exercise
 from grader.judge import KnownMistake, Truth, judge
 from grader.runner import Outcome
@@ -44,6 +44,20 @@ def test_a_mistake_that_agrees_only_where_the_answer_is_right_is_not_named():
     verdict = verdict_on([RIGHT[0] + 5, RIGHT[1], RIGHT[2]])
     assert not verdict.passed
     assert verdict.mistake == ""
+
+
+def test_skipped_cases_do_not_count_if_they_have_no_numbers():
+    cases = [CASES[0], {"x": torch.empty(2, device="meta")}]
+    expected = [RIGHT[0], Meta((2,), torch.float32)]
+
+    def verdict(answers, skipped):
+        outcome = Outcome(answers=answers, arguments=[decode(encode(case)) for case in cases], skipped=skipped)
+        return judge(DOUBLE, cases, outcome, Truth(expected, [KnownMistake("unchanged", "", [CASES[0]["x"], None])]))
+
+    assert verdict([RIGHT[0], None], [1]).passed
+    assert not verdict([RIGHT[0], None], []).passed
+    assert not verdict([None, expected[1]], [0]).passed  # that case has numbers
+    assert verdict([CASES[0]["x"], None], [1]).mistake == "unchanged"
 
 
 def test_an_error_comes_with_the_case_that_it_happened_in():

@@ -55,6 +55,35 @@ def test_answers_and_arguments_come_back(run):
     assert torch.equal(outcome.arguments[0]["x"], case["x"])
 
 
+def test_a_case_without_numbers_does_not_count_against_who_needs_numbers(runner, tmp_path):
+    checks, submission = tmp_path / "test_ch99_doubling.py", tmp_path / "ch99_doubling.py"
+    checks.write_text(CHECKS.replace("random.normal(3, 4)", "torch.empty(3, 4, device='meta')"))
+    exercise = Exercise("double", "", make_cases_without_numbers)
+
+    def run(body: str):
+        submission.write_text(f"import torch\ndef double(x):\n    {body}\n")
+        return runner.run(exercise, submission, checks, 0, tmp_path / "solutions")
+
+    for body in (
+        "return torch.tensor([[2 * n for n in row] for row in x.tolist()])",
+        "y = torch.empty(3, 4); y[:] = x",
+    ):
+        outcome = run(body)
+        assert (outcome.problem, outcome.skipped) == ("", [0])
+    assert run("raise NotImplementedError").problem == "not written"
+    assert run("raise RuntimeError('no')").problem == "error"
+    assert run("return 2 * x").skipped == []
+
+
+def test_an_error_of_torch_is_not_taken_for_an_unwritten_exercise(run):
+    outcome = run("import torch\ndef double(x):\n    return torch.Tensor.__torch_dispatch__(x, 1, 2, 3)\n")
+    assert outcome.problem == "error"
+
+
+def make_cases_without_numbers(random):
+    yield {"x": torch.empty(3, 4, device="meta")}
+
+
 def test_arguments_come_back_as_they_were_left(run):
     outcome = run("def double(x):\n    return x.mul_(2)\n")
     [case] = Exercise("double", "", make_cases).cases(0)
@@ -74,7 +103,7 @@ def test_arguments_come_back_as_they_were_left(run):
         ("return torch.zeros(10**11)", "memory", ""),
         ("return [0] * 10**12", "memory", ""),
         ("return x @ x", "error", "line 4, in `return x @ x`: RuntimeError"),
-        ("return double", "error", "TypeError: a value of type function was returned"),
+        ("return double", "error", "TypeError: a function was returned: expected tensors"),
         ("open('stolen.txt', 'w')", "not allowed", "write to the file stolen.txt"),
         ("import os; os.remove('anything')", "not allowed", "os.remove"),
         ("import subprocess; subprocess.run(['true'])", "not allowed", "subprocess.Popen"),

@@ -15,6 +15,11 @@ def standard_deviation(states: Tensor) -> Tensor:
     return states.std(-1, keepdim=True, correction=0)
 
 
+@mistake("root_mean_square", "That is std: it subtracts the mean, and divides by one less than D.")
+def standard_deviation_of_a_sample(states: Tensor) -> Tensor:
+    return states.std(-1, keepdim=True)
+
+
 @mistake("root_mean_square", "You summed the squares; it is their mean, so that long vectors do not count as larger.")
 def euclidean_length(states: Tensor) -> Tensor:
     return states.norm(dim=-1, keepdim=True)
@@ -88,6 +93,13 @@ class NormCastBeforeTheMultiplication(NormOf):
     def forward(self, hidden_states: Tensor) -> Tensor:
         normed = self.normalise(hidden_states.float(), self.eps).to(hidden_states.dtype)
         return normed * (1 + self.weight).to(hidden_states.dtype)
+
+
+@mistake("GemmaRMSNorm", "You cast to the dtype of x before the scale, and again after it. Cast once, at the end.")
+class NormCastTwice(NormOf):
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        normed = solution.GemmaRMSNorm(self.weight.shape[0], self.eps)(hidden_states)  # its weight is 0
+        return (normed * (1 + self.weight)).to(hidden_states.dtype)
 
 
 @mistake("GemmaRMSNorm", "Everything runs in the dtype of the input; in bfloat16 the squares lose most digits.")
@@ -180,6 +192,26 @@ class MlpWithGeluOverTheProduct(solution.GemmaMLP):
         return self.down_proj(nn.functional.gelu(product, approximate="tanh"))
 
 
+@mistake("GemmaMLP", "The GELU is missing: without a bend a gate is only a product of two linear layers.")
+class MlpWithoutGelu(solution.GemmaMLP):
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        return self.down_proj(self.gate_proj(hidden_states) * self.up_proj(hidden_states))
+
+
+@mistake("GemmaMLP", "up_proj is not used: this is an ordinary MLP, and nothing is gated.")
+class MlpWithoutUp(solution.GemmaMLP):
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        return self.down_proj(nn.functional.gelu(self.gate_proj(hidden_states), approximate="tanh"))
+
+
+@mistake("GemmaMLP", "Both projections go through the GELU; only gate_proj does.")
+class MlpWithGeluOverBoth(solution.GemmaMLP):
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        gate, up = self.gate_proj(hidden_states), self.up_proj(hidden_states)
+        bend = nn.functional.gelu
+        return self.down_proj(bend(gate, approximate="tanh") * bend(up, approximate="tanh"))
+
+
 @mistake("GemmaMLP", "You added the residual here; the block adds it.")
 class MlpWithResidual(solution.GemmaMLP):
     def forward(self, hidden_states: Tensor) -> Tensor:
@@ -204,6 +236,11 @@ class MlpByFormula(solution.GemmaMLP):
 @mistake("fold_norm", "The weight itself was multiplied in; the scale is 1 + weight.")
 def fold_plain_weight(norm_weight: Tensor, linear_weight: Tensor) -> Tensor:
     return linear_weight * norm_weight
+
+
+@mistake("fold_norm", "You computed 1 + weight * matrix: the 1 belongs to the scale, (1 + weight) * matrix.")
+def fold_one_outside(norm_weight: Tensor, linear_weight: Tensor) -> Tensor:
+    return 1 + linear_weight * norm_weight
 
 
 @mistake("fold_norm", "You divided; folding must do what the norm did, not undo it.")

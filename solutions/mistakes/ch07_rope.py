@@ -161,6 +161,11 @@ def cos_and_sin_exchanged(states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return solution.apply_rotary(states, sin, cos)
 
 
+@mistake("apply_rotary", "The sine belongs to the quarter turn, rotate_half(states), and not to the pair itself.")
+def quarter_turn_forgotten(states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    return states * cos + states * sin
+
+
 @mistake("apply_rotary", "Only the cosine is used: without the other half the pairs shrink and do not turn.")
 def cosine_alone(states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return states * cos
@@ -201,6 +206,14 @@ def queries_alone_turned(query: Tensor, key: Tensor, value: Tensor, position_ids
 @mistake("attend_with_positions", "Only the keys are turned: then scores depend on the place, not on the distance.")
 def keys_alone_turned(query: Tensor, key: Tensor, value: Tensor, position_ids: Tensor, theta: float) -> Tensor:
     return attend(query, turn(key, position_ids, theta), value)
+
+
+@mistake("attend_with_positions", "You hid the places that come later; here every place may look at every other.")
+def causal(query: Tensor, key: Tensor, value: Tensor, position_ids: Tensor, theta: float) -> Tensor:
+    query, key = turn(query, position_ids, theta), turn(key, position_ids, theta)
+    scores = query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5
+    later = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
+    return scores.masked_fill(later, float("-inf")).softmax(-1) @ value
 
 
 @mistake("attend_with_positions", "Nothing is turned: your attention knows no order.")

@@ -65,6 +65,11 @@ def minus_one(may_look: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.where(may_look, 0.0, -1.0).to(dtype)
 
 
+@mistake("additive_mask", "-100 is not low enough: a score of 300 would still win. Take the dtype's lowest number.")
+def minus_a_hundred(may_look: Tensor, dtype: torch.dtype) -> Tensor:
+    return torch.where(may_look, 0.0, -100.0).to(dtype)
+
+
 @mistake("additive_mask", "Your mask has the dtype float32, whatever is asked for.")
 def always_float32(may_look: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.where(may_look, 0.0, -30000.0)
@@ -98,7 +103,19 @@ def masked_after_softmax(
     return mix((weights * (mask == 0)).to(query.dtype), value)
 
 
-@mistake("attend", "The scores are not scaled.")
+@mistake("attend", "The mask is scaled too: scale the scores first, then add the mask.")
+def mask_scaled(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float) -> tuple[Tensor, Tensor]:
+    scores = (query @ key.transpose(-2, -1) + mask) * scaling
+    return mix(torch.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype), value)
+
+
+@mistake("attend", "You took the mask for yes or no. It is added: a small number in it discourages a look a little.")
+def mask_as_yes_or_no(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float) -> tuple[Tensor, Tensor]:
+    lowest = torch.finfo(mask.dtype).min
+    return solution.attend(query, key, value, (mask == lowest) * lowest, scaling)
+
+
+@mistake("attend", "The scores are not scaled (chapter 3).")
 def not_scaled(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float) -> tuple[Tensor, Tensor]:
     return solution.attend(query, key, value, mask, 1.0)
 
@@ -136,7 +153,8 @@ def all_in_float32(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scal
 @variant("attend")
 def masked_by_fill(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float) -> tuple[Tensor, Tensor]:
     scores = torch.einsum("baqe,base->baqs", query, key) * scaling
-    weights = scores.masked_fill(mask < 0, float("-inf")).softmax(-1, dtype=torch.float32)
+    forbidden = mask == torch.finfo(mask.dtype).min
+    weights = (scores + mask).masked_fill(forbidden, float("-inf")).softmax(-1, dtype=torch.float32)
     return mix(weights.to(value.dtype), value)
 
 
@@ -190,7 +208,7 @@ class AttentionScaledByShareOfHiddenSize(AttentionOf):
         self.scaling = (config.hidden_size / config.num_attention_heads) ** -0.5
 
 
-@mistake("GemmaAttention", "The scores are not scaled.")
+@mistake("GemmaAttention", "The scores are not scaled (chapter 3).")
 class AttentionUnscaled(AttentionOf):
     def __init__(self, config: GemmaConfig):
         super().__init__(config)
@@ -219,6 +237,18 @@ class AttentionWithoutPositions(AttentionOf):
 class AttentionWithoutMask(AttentionOf):
     def permit(self, mask: Tensor) -> Tensor:
         return torch.zeros_like(mask)
+
+
+@mistake("GemmaAttention", "The heads are cut without a transpose (chapter 3): cut to [B, S, A, E], then exchange.")
+class AttentionCutWithoutTranspose(AttentionOf):
+    def split_heads(self, states: Tensor) -> Tensor:
+        return states.reshape(states.shape[0], -1, states.shape[1], self.head_dim)
+
+
+@mistake("GemmaAttention", "The mask is scaled too: scale the scores first, then add the mask.")
+class AttentionWithMaskScaled(AttentionOf):
+    def permit(self, mask: Tensor) -> Tensor:
+        return mask * self.scaling
 
 
 @mistake("GemmaAttention", "The heads are put together without a transpose, so places are mixed.")
@@ -271,6 +301,22 @@ def keys_alone(config: GemmaConfig, batch_size: int, length: int, bytes_per_numb
     return solution.cache_bytes(config, batch_size, length, bytes_per_number) // 2
 
 
+@mistake("cache_bytes", "There are K key/value heads in a layer, each with a key and a value.")
+def one_head(config: GemmaConfig, batch_size: int, length: int, bytes_per_number: int) -> int:
+    return solution.cache_bytes(config, batch_size, length, bytes_per_number) // config.num_key_value_heads
+
+
+@mistake("cache_bytes", "You took 2 bytes for each number; how many it takes is given.")
+def always_two_bytes(config: GemmaConfig, batch_size: int, length: int, bytes_per_number: int) -> int:
+    return solution.cache_bytes(config, batch_size, length, 2)
+
+
+@mistake("cache_bytes", "A head has config.head_dim numbers, which need not be D / A.")
+def head_dim_guessed(config: GemmaConfig, batch_size: int, length: int, bytes_per_number: int) -> int:
+    head_dim = config.hidden_size // config.num_attention_heads
+    return solution.cache_bytes(config, batch_size, length, bytes_per_number) // config.head_dim * head_dim
+
+
 @mistake("cache_bytes", "You counted the query heads; only the key/value heads are kept.")
 def query_heads_counted(config: GemmaConfig, batch_size: int, length: int, bytes_per_number: int) -> int:
     groups = config.num_attention_heads // config.num_key_value_heads
@@ -299,6 +345,6 @@ def hidden_size_counted(config: GemmaConfig, batch_size: int, length: int, bytes
 
 @variant("cache_bytes")
 def bytes_of_a_tensor(config: GemmaConfig, batch_size: int, length: int, bytes_per_number: int) -> int:
-    dtype = {2: torch.bfloat16, 4: torch.float32}[bytes_per_number]
+    dtype = {1: torch.int8, 2: torch.bfloat16, 4: torch.float32}[bytes_per_number]
     keys = torch.empty(batch_size, config.num_key_value_heads, length, config.head_dim, dtype=dtype, device="meta")
     return sum(2 * keys.nbytes for _ in range(config.num_hidden_layers))

@@ -127,6 +127,13 @@ def causal(attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
     return torch.ones(new, total).tril(total - new).bool() & real_keys(attention_mask)
 
 
+@mistake("may_look", "With a cache the new tokens are the last S of T: your staircase begins at the first column.")
+def staircase_without_offset(attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
+    new, total = token_type_ids.shape[1], attention_mask.shape[1]
+    is_prefix = torch.nn.functional.pad(token_type_ids == 0, (total - new, 0), value=False)  # [B, T]
+    return (torch.ones(new, total).tril().bool() | is_prefix[:, None, :]) & real_keys(attention_mask)
+
+
 @mistake("may_look", "The suffix sees itself in full: the model could copy the next token instead of predicting it.")
 def labels_leak(attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
     cached = attention_mask.shape[1] - token_type_ids.shape[1]
@@ -267,6 +274,20 @@ def with_empty_mask(model, input_ids, pixel_values, attention_mask, token_type_i
 def with_visible_padding(model, input_ids, pixel_values, attention_mask, token_type_ids) -> Tensor:
     merged = solution.merge_image_features(*parts(model, input_ids, pixel_values))
     mask = make_prefix_lm_mask(torch.ones_like(attention_mask), token_type_ids, merged.dtype)
+    return finish(model, merged, attention_mask, token_type_ids, mask=mask)
+
+
+@mistake("run_paligemma", "The words are scaled twice: `embed` has done it already.", "Words at the right size")
+def with_words_scaled_twice(model, input_ids, pixel_values, attention_mask, token_type_ids) -> Tensor:
+    words, features, places = parts(model, input_ids, pixel_values)
+    merged = solution.merge_image_features(words * words.shape[-1] ** 0.5, features, places)
+    return finish(model, merged, attention_mask, token_type_ids)
+
+
+@mistake("run_paligemma", "Your mask says True and False; added to scores, that is 1 and 0.", "Two rules in one mask")
+def with_true_and_false(model, input_ids, pixel_values, attention_mask, token_type_ids) -> Tensor:
+    merged = solution.merge_image_features(*parts(model, input_ids, pixel_values))
+    mask = solution.may_look(attention_mask, token_type_ids)[:, None]
     return finish(model, merged, attention_mask, token_type_ids, mask=mask)
 
 

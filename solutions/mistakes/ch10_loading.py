@@ -84,6 +84,19 @@ def what_is_cut_off_is_made_up(data: bytes) -> dict[str, Tensor]:
     return solution.read_safetensors(data + bytes(64))
 
 
+@mistake("read_safetensors", "You took the tensors in the header's order; where each begins and ends, its offsets say.")
+def offsets_ignored(data: bytes) -> dict[str, Tensor]:
+    header, numbers = parts(data)
+    if max(entry["data_offsets"][1] for entry in header.values()) > len(numbers):
+        raise ValueError("the file ends too early")
+    tensors, begin = {}, 0
+    for name, entry in header.items():
+        length = entry["data_offsets"][1] - entry["data_offsets"][0]
+        tensors[name] = tensor_of(numbers[begin : begin + length], DTYPES[entry["dtype"]], entry["shape"])
+        begin += length
+    return tensors
+
+
 @variant("read_safetensors")
 def read_by_numpy(data: bytes) -> dict[str, Tensor]:
     (length,) = struct.unpack_from("<Q", data)
@@ -110,6 +123,13 @@ def leading_model_kept(name: str) -> str | None:
 def model_dropped_everywhere(name: str) -> str | None:
     name = name.replace("model.", "")
     return solution.canonical_name(name)
+
+
+@mistake(
+    "canonical_name", "You dropped the first `model.` wherever it stands, and cut `vision_model.`: only at the start."
+)
+def first_model_dropped(name: str) -> str | None:
+    return solution.canonical_name(name.replace("model.", "", 1))
 
 
 @mistake("canonical_name", "`vision_model.` is missing in the names of files that leave it out: put it in.")
@@ -256,7 +276,11 @@ def has_own_head(tensors: dict[str, Tensor]) -> bool:
     return HEAD in tensors and not torch.equal(tensors[HEAD], tensors[EMBEDDING])
 
 
-@mistake("load_weights", "You loaded with strict=False and checked nothing: a missing tensor must raise a ValueError.")
+@mistake(
+    "load_weights",
+    "You loaded with strict=False and checked nothing: a missing tensor must raise a ValueError.",
+    "Nothing is forgiven",
+)
 def missing_passed_over(model: GemmaForCausalLM, tensors: dict[str, Tensor], dtype=None):
     check(model, tensors, "missing")
     put(model, tensors, dtype)
@@ -264,7 +288,11 @@ def missing_passed_over(model: GemmaForCausalLM, tensors: dict[str, Tensor], dty
         model.tie_weights()
 
 
-@mistake("load_weights", "A surplus tensor must raise a ValueError: it may be one that the model lacks, misnamed.")
+@mistake(
+    "load_weights",
+    "A surplus tensor must raise a ValueError: it may be one that the model lacks, misnamed.",
+    "Nothing is forgiven",
+)
 def surplus_passed_over(model: GemmaForCausalLM, tensors: dict[str, Tensor], dtype=None):
     check(model, tensors, "surplus")
     put(model, tensors, dtype)
@@ -272,7 +300,11 @@ def surplus_passed_over(model: GemmaForCausalLM, tensors: dict[str, Tensor], dty
         model.tie_weights()
 
 
-@mistake("load_weights", "A shape that is not the model's must raise a ValueError, even where it could be broadcast.")
+@mistake(
+    "load_weights",
+    "A shape that is not the model's must raise a ValueError, even where it could be broadcast.",
+    "Nothing is forgiven",
+)
 def shape_passed_over(model: GemmaForCausalLM, tensors: dict[str, Tensor], dtype=None):
     check(model, tensors, "wrong shape")
     expected = model.state_dict()
@@ -282,27 +314,45 @@ def shape_passed_over(model: GemmaForCausalLM, tensors: dict[str, Tensor], dtype
 
 
 @mistake(
-    "load_weights", "The head is not tied: without one in the file it has no numbers. Call `tie_weights` at the end."
+    "load_weights", "The head's shape is not checked: a file's own head must fit the model too.", "Nothing is forgiven"
+)
+def head_of_any_shape(model: GemmaForCausalLM, tensors: dict[str, Tensor], dtype=None):
+    without = {name: tensor for name, tensor in tensors.items() if name != HEAD}
+    check(model, without)
+    put(model, without, dtype)
+    model.tie_weights()
+    if has_own_head(tensors):
+        model.lm_head.weight = torch.nn.Parameter(tensors[HEAD].to(dtype))
+
+
+@mistake(
+    "load_weights",
+    "The head is not tied: without one in the file it has no numbers. Call `tie_weights` at the end.",
+    "The tied head",
 )
 def head_not_tied(model: GemmaForCausalLM, tensors: dict[str, Tensor], dtype=None):
     check(model, tensors)
     put(model, tensors, dtype)
 
 
-@mistake("load_weights", "The head is a copy of the embedding; tied means one and the same parameter.")
+@mistake("load_weights", "The head is a copy of the embedding; tied means one and the same parameter.", "The tied head")
 def head_copied(model: GemmaForCausalLM, tensors: dict[str, Tensor], dtype=None):
     check(model, tensors)
     put(model, {HEAD: tensors[EMBEDDING].clone()} | tensors, dtype)
 
 
-@mistake("load_weights", "The head that the file has of its own is lost: tie only where it is absent or equal.")
+@mistake(
+    "load_weights",
+    "The head that the file has of its own is lost: tie only where it is absent or equal.",
+    "The tied head",
+)
 def own_head_lost(model: GemmaForCausalLM, tensors: dict[str, Tensor], dtype=None):
     check(model, tensors)
     put(model, tensors, dtype)
     model.tie_weights()
 
 
-@mistake("load_weights", "A head that equals the embedding is kept as a second matrix; tie it.")
+@mistake("load_weights", "A head that equals the embedding is kept as a second matrix; tie it.", "The tied head")
 def equal_head_kept_apart(model: GemmaForCausalLM, tensors: dict[str, Tensor], dtype=None):
     check(model, tensors)
     put(model, tensors, dtype)
@@ -310,7 +360,7 @@ def equal_head_kept_apart(model: GemmaForCausalLM, tensors: dict[str, Tensor], d
         model.tie_weights()
 
 
-@mistake("load_weights", "A file without a head is right, and most have none: it must not raise.")
+@mistake("load_weights", "A file without a head is right, and most have none: it must not raise.", "The tied head")
 def head_demanded(model: GemmaForCausalLM, tensors: dict[str, Tensor], dtype=None):
     if HEAD not in tensors:
         raise ValueError("missing: lm_head.weight")

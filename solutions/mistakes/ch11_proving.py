@@ -57,6 +57,36 @@ def shapes_broadcast(ours: Tensor, theirs: Tensor, is_real: Tensor | None = None
     return solution.relative_error(ours.expand_as(theirs), theirs, is_real)
 
 
+@mistake("relative_error", "These are means; one wrong place in many then goes unseen: take the largest of both.")
+def mean_over_mean(ours: Tensor, theirs: Tensor, is_real: Tensor | None = None) -> float:
+    if solution.relative_error(ours, theirs, is_real) == float("inf"):
+        return float("inf")
+    if is_real is not None:
+        ours, theirs = ours[is_real], theirs[is_real]
+    return ((ours - theirs).abs().mean() / theirs.abs().mean()).item()
+
+
+@mistake("relative_error", "This is the length of the difference over the length of theirs; take the largest of both.")
+def length_over_length(ours: Tensor, theirs: Tensor, is_real: Tensor | None = None) -> float:
+    if solution.relative_error(ours, theirs, is_real) == float("inf"):
+        return float("inf")
+    if is_real is not None:
+        ours, theirs = ours[is_real], theirs[is_real]
+    return ((ours - theirs).norm() / theirs.norm()).item()
+
+
+@mistake("relative_error", "A nan at a place of padding does not count: take the real places, then look for nan.")
+def nan_at_padding_counts(ours: Tensor, theirs: Tensor, is_real: Tensor | None = None) -> float:
+    return float("inf") if ours.isnan().any() else solution.relative_error(ours, theirs, is_real)
+
+
+@mistake("relative_error", "You compared how many numbers there are, not the shapes: [2, 5, 4] is not [5, 2, 4].")
+def numbers_counted(ours: Tensor, theirs: Tensor, is_real: Tensor | None = None) -> float:
+    if ours.numel() == theirs.numel():
+        ours = ours.reshape(theirs.shape)
+    return solution.relative_error(ours, theirs, is_real)
+
+
 @mistake("relative_error", "The sign of the difference counts; take its absolute value.")
 def sign_kept(ours: Tensor, theirs: Tensor, is_real: Tensor | None = None) -> float:
     if solution.relative_error(ours, theirs, is_real) == float("inf"):
@@ -68,11 +98,13 @@ def sign_kept(ours: Tensor, theirs: Tensor, is_real: Tensor | None = None) -> fl
 
 @variant("relative_error")
 def by_norms(ours: Tensor, theirs: Tensor, is_real: Tensor | None = None) -> float:
-    if ours.size() != theirs.size() or not bool(torch.isfinite(ours).all()):
+    if ours.size() != theirs.size():
         return float("inf")
     if is_real is not None:
         weight = is_real.reshape(*is_real.shape, *[1] * (ours.dim() - 2))
-        ours, theirs = ours * weight, theirs * weight
+        ours, theirs = (torch.where(weight, states, 0) for states in (ours, theirs))
+    if not bool(torch.isfinite(ours).all()):
+        return float("inf")
     return float(
         torch.linalg.vector_norm(ours - theirs, ord=torch.inf) / torch.linalg.vector_norm(theirs, ord=torch.inf)
     )
@@ -82,6 +114,17 @@ def by_norms(ours: Tensor, theirs: Tensor, is_real: Tensor | None = None) -> flo
 def largest(errors: dict[str, float], tolerance: float) -> str | None:
     name = max(errors, key=errors.get)
     return name if errors[name] > tolerance else None
+
+
+@mistake("first_departure", "An error as large as the tolerance still counts as right: `>`, not `>=`.")
+def at_the_tolerance(errors: dict[str, float], tolerance: float) -> str | None:
+    return next((name for name, error in errors.items() if error >= tolerance), None)
+
+
+@mistake("first_departure", "You give up at the first layer that is right: None is the answer when no layer is left.")
+def given_up_at_the_first(errors: dict[str, float], tolerance: float) -> str | None:
+    name, error = next(iter(errors.items()))
+    return name if error > tolerance else None
 
 
 @mistake("first_departure", "This is the last wrong layer, not the first.")
@@ -130,6 +173,12 @@ def norm_left_out(hidden_states: Tensor, post_layernorm: nn.LayerNorm) -> Tensor
 @mistake("finish_tower", "You normalized without the learned weight and bias of the norm.")
 def norm_without_weights(hidden_states: Tensor, post_layernorm: nn.LayerNorm) -> Tensor:
     return nn.functional.layer_norm(hidden_states, hidden_states.shape[-1:], eps=post_layernorm.eps)
+
+
+@mistake("finish_tower", "The eps is 1e-5, PyTorch's own, and the norm's is another: call the norm itself.")
+def norm_with_the_usual_eps(hidden_states: Tensor, post_layernorm: nn.LayerNorm) -> Tensor:
+    weight, bias = post_layernorm.weight, post_layernorm.bias
+    return nn.functional.layer_norm(hidden_states, hidden_states.shape[-1:], weight, bias)
 
 
 @mistake("finish_tower", "You added the norm to what was there; it takes its place.")
@@ -206,6 +255,29 @@ def cast_too_early(hidden_states: Tensor, weight: Tensor, eps: float) -> Tensor:
     return normalized(hidden_states, eps).to(dtype) * (1 + weight).to(dtype)
 
 
+@mistake("rms_norm", "The weight is added; it scales: times 1 + weight.")
+def weight_added(hidden_states: Tensor, weight: Tensor, eps: float) -> Tensor:
+    return (normalized(hidden_states, eps) + weight.float()).to(hidden_states.dtype)
+
+
+@mistake("rms_norm", "You subtracted the mean: that is LayerNorm. RMSNorm only divides.")
+def mean_subtracted(hidden_states: Tensor, weight: Tensor, eps: float) -> Tensor:
+    states = hidden_states.float()
+    return solution.rms_norm(states - states.mean(-1, keepdim=True), weight, eps).to(hidden_states.dtype)
+
+
+@mistake("rms_norm", "eps stands under the root, beside the mean.")
+def eps_outside_the_root(hidden_states: Tensor, weight: Tensor, eps: float) -> Tensor:
+    states = hidden_states.float()
+    states = states / (states.pow(2).mean(-1, keepdim=True).sqrt() + eps)
+    return (states * (1 + weight.float())).to(hidden_states.dtype)
+
+
+@mistake("rms_norm", "There is no eps: small vectors come out too large.")
+def without_eps(hidden_states: Tensor, weight: Tensor, eps: float) -> Tensor:
+    return solution.rms_norm(hidden_states, weight, 0.0)
+
+
 @variant("rms_norm")
 def by_torch(hidden_states: Tensor, weight: Tensor, eps: float) -> Tensor:
     states = nn.functional.rms_norm(hidden_states.float(), (weight.numel(),), 1 + weight.float(), eps)
@@ -228,6 +300,11 @@ def other_direction(states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 def without_minus(states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     first, second = states.chunk(2, dim=-1)
     return states * cos + torch.cat([second, first], dim=-1) * sin
+
+
+@mistake("turn", "Cosine and sine have changed places.")
+def cos_and_sin_exchanged(states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    return solution.turn(states, sin, cos)
 
 
 @variant("turn")
@@ -281,6 +358,19 @@ def gate_and_up_exchanged(
     return solution.gated_mlp(hidden_states, up_proj, gate_proj, down_proj)
 
 
+@mistake("gated_mlp", "Gate and up are added; the gate is multiplied.")
+def gate_added(hidden_states: Tensor, gate_proj: nn.Linear, up_proj: nn.Linear, down_proj: nn.Linear) -> Tensor:
+    gate = nn.functional.gelu(gate_proj(hidden_states), approximate="tanh")
+    return down_proj(gate + up_proj(hidden_states))
+
+
+@mistake("gated_mlp", "The GELU goes over the product; it goes over the gate alone.")
+def gelu_of_the_product(
+    hidden_states: Tensor, gate_proj: nn.Linear, up_proj: nn.Linear, down_proj: nn.Linear
+) -> Tensor:
+    return down_proj(nn.functional.gelu(gate_proj(hidden_states) * up_proj(hidden_states), approximate="tanh"))
+
+
 @mistake("gated_mlp", "This is GELU by a sigmoid (1.702 x), another approximation, which CLIP uses.")
 def quick_gelu(hidden_states: Tensor, gate_proj: nn.Linear, up_proj: nn.Linear, down_proj: nn.Linear) -> Tensor:
     gate = gate_proj(hidden_states)
@@ -302,6 +392,28 @@ def padding_shown_again(attention_mask: Tensor, token_type_ids: Tensor, dtype: t
 @mistake("make_mask", "Now the prefix is causal: picture and prompt should see each other in full.")
 def prefix_causal(attention_mask: Tensor, token_type_ids: Tensor, dtype: torch.dtype) -> Tensor:
     return to_mask(is_earlier(token_type_ids) & real(attention_mask), dtype)
+
+
+@mistake("make_mask", "The answer sees its own future: each of its tokens needs a block of its own, a running sum.")
+def without_running_sum(attention_mask: Tensor, token_type_ids: Tensor, dtype: torch.dtype) -> Tensor:
+    not_later = token_type_ids[:, None, :] <= token_type_ids[:, :, None]
+    return to_mask(not_later & real(attention_mask), dtype)
+
+
+@mistake("make_mask", "-inf makes nan of a row that may look nowhere: take the lowest number of the dtype.")
+def minus_infinity(attention_mask: Tensor, token_type_ids: Tensor, dtype: torch.dtype) -> Tensor:
+    mask = solution.make_mask(attention_mask, token_type_ids, dtype)
+    return mask.masked_fill(mask < 0, float("-inf"))
+
+
+@mistake("make_mask", "-1 forbids nothing: after the softmax more than a third of the weight is still there.")
+def minus_one(attention_mask: Tensor, token_type_ids: Tensor, dtype: torch.dtype) -> Tensor:
+    return (solution.make_mask(attention_mask, token_type_ids, dtype) < 0) * torch.tensor(-1.0, dtype=dtype)
+
+
+@mistake("make_mask", "This says who may look, as True and False; a mask is added, so it needs numbers.")
+def true_and_false(attention_mask: Tensor, token_type_ids: Tensor, dtype: torch.dtype) -> Tensor:
+    return solution.make_mask(attention_mask, token_type_ids, dtype) == 0
 
 
 @mistake("make_mask", "Now the answer sees its own future.")

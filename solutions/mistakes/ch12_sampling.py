@@ -50,6 +50,19 @@ def over_the_batch(logits: Tensor, temperature: float) -> Tensor:
     return solution.token_probabilities(logits.T, temperature).T
 
 
+@mistake("token_probabilities", "e^150 is infinite in float32: subtract the largest score first, or take softmax.")
+def plain_exponentials(logits: Tensor, temperature: float) -> Tensor:
+    if temperature == 0:
+        return solution.token_probabilities(logits, 0)
+    weights = (logits / temperature).exp()
+    return weights / weights.sum(-1, keepdim=True)
+
+
+@mistake("token_probabilities", "A small temperature is not 0: where scores are close, the second still gets a share.")
+def nearly_zero(logits: Tensor, temperature: float) -> Tensor:
+    return torch.softmax(logits / max(temperature, 1e-3), dim=-1)
+
+
 @variant("token_probabilities")
 def by_exponentials(logits: Tensor, temperature: float) -> Tensor:
     largest = logits.max(-1, keepdim=True).values
@@ -180,19 +193,37 @@ def in_order_of_probability(probabilities: Tensor, draws: Tensor) -> Tensor:
     return order.gather(-1, place[:, None])[:, 0]
 
 
+@mistake("draw_tokens", "A number beyond the rounded end gives an id that does not exist.")
+def beyond_the_end(probabilities: Tensor, draws: Tensor) -> Tensor:
+    return (probabilities.cumsum(-1) <= draws[:, None]).sum(-1)
+
+
+@mistake("draw_tokens", "A number beyond the rounded end gives the last token, though its probability is 0.")
+def last_of_all(probabilities: Tensor, draws: Tensor) -> Tensor:
+    return beyond_the_end.implementation(probabilities, draws).clamp(max=probabilities.shape[-1] - 1)
+
+
+@mistake("draw_tokens", "The tokens were sorted, and the place in that order is no id: map it back.")
+def place_in_the_order(probabilities: Tensor, draws: Tensor) -> Tensor:
+    return solution.draw_tokens(probabilities.sort(dim=-1, descending=True).values, draws)
+
+
 @variant("draw_tokens")
 def by_searching(probabilities: Tensor, draws: Tensor) -> Tensor:
-    return torch.searchsorted(probabilities.cumsum(-1), draws[:, None], right=True)[:, 0]
+    ends = probabilities.cumsum(-1)
+    below = torch.minimum(draws, torch.nextafter(ends[:, -1], torch.tensor(0.0)))
+    return torch.searchsorted(ends, below[:, None], right=True)[:, 0]
 
 
 @variant("draw_tokens")
 def one_by_one(probabilities: Tensor, draws: Tensor) -> Tensor:
     chosen = []
     for row, draw in zip(probabilities.tolist(), draws.tolist(), strict=True):
-        token, end = 0, row[0]
-        while draw >= end:
-            token += 1
-            end += row[token]
+        token, end = 0, 0.0
+        for place, width in enumerate(row):
+            if width > 0 and draw >= end:
+                token = place
+            end += width
         chosen.append(token)
     return torch.tensor(chosen)
 
@@ -233,6 +264,27 @@ def last_always_cut(next_logits, input_ids, max_new_tokens, eos_token_id) -> lis
 @mistake("generate_greedy", "One token more than max_new_tokens.")
 def one_too_many_tokens(next_logits, input_ids, max_new_tokens, eos_token_id) -> list[int]:
     return solution.generate_greedy(next_logits, input_ids, max_new_tokens + 1, eos_token_id)
+
+
+@mistake("generate_greedy", "The tokens are right; the model was asked once more for scores that nobody needs.")
+def one_call_too_many(next_logits, input_ids, max_new_tokens, eos_token_id) -> list[int]:
+    written, token = [], int(next_logits(list(input_ids)).argmax())
+    while token != eos_token_id and len(written) < max_new_tokens:
+        written.append(token)
+        token = int(next_logits([*input_ids, *written]).argmax())
+    return written
+
+
+@mistake("generate_greedy", "The model gets only the last token; give it the prompt and all that it has written.")
+def last_token_alone(next_logits, input_ids, max_new_tokens, eos_token_id) -> list[int]:
+    written, ids = [], list(input_ids)
+    while len(written) < max_new_tokens:
+        token = int(next_logits(ids).argmax())
+        if token == eos_token_id:
+            break
+        written.append(token)
+        ids = [token]
+    return written
 
 
 @mistake("generate_greedy", "The model is not told what it has written: give it the prompt and the new tokens.")

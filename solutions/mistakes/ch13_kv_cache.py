@@ -48,6 +48,49 @@ class MovedOnByEachLayer(solution.KVCache):
         pass
 
 
+@mistake(
+    "KVCache",
+    "A ValueError was raised while there was still room. Does the place move on in `update`, once for each layer? Move "
+    "it in `advance`.",
+)
+class FullTooEarly(solution.KVCache):
+    def update(self, layer_idx: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        result = super().update(layer_idx, key, value)
+        self.length += key.shape[2]
+        return result
+
+    def advance(self, new: int):
+        pass
+
+
+@mistake("KVCache", "A ValueError was raised though the tokens just fit: full is more than max_length, `>`.")
+class FullOneTooEarly(solution.KVCache):
+    def update(self, layer_idx: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        if self.length + key.shape[2] >= self.keys.shape[3]:
+            raise ValueError("the cache is full")
+        return super().update(layer_idx, key, value)
+
+
+@mistake("KVCache", "A token that does not fit is dropped without a word: raise a ValueError.")
+class DroppedInSilence(solution.KVCache):
+    def update(self, layer_idx: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        if self.length + key.shape[2] > self.keys.shape[3]:
+            return self.keys[layer_idx], self.values[layer_idx]
+        return super().update(layer_idx, key, value)
+
+
+@mistake("KVCache", "`advance` adds 1, however many tokens the pass had.")
+class AdvancedByOne(solution.KVCache):
+    def advance(self, new: int):
+        self.length += 1
+
+
+@mistake("KVCache", "`advance` sets the count to the new tokens; it adds them.")
+class AdvancedToNew(solution.KVCache):
+    def advance(self, new: int):
+        self.length = new
+
+
 @mistake("KVCache", "The whole room is returned, with the empty places at its end: return only what has been written.")
 class WholeRoomReturned(solution.KVCache):
     def update(self, layer_idx: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
@@ -239,6 +282,20 @@ def mask_not_used(attention, hidden_states, position_ids, mask, cache) -> Tensor
     return solution.attend(attention, hidden_states, position_ids, torch.zeros_like(mask), cache)
 
 
+@mistake("attend", "Nothing is turned; queries and keys both are.")
+def nothing_turned(attention, hidden_states, position_ids, mask, cache) -> Tensor:
+    query, key, value = project(attention, hidden_states)
+    key, value = cache.update(attention.layer_idx, key, value)
+    return mix(attention, query, key, value, mask)
+
+
+@mistake("attend", "The scores are not scaled (chapter 3).")
+def not_scaled(attention, hidden_states, position_ids, mask, cache) -> Tensor:
+    query, key, value = project(attention, hidden_states)
+    key, value = cache.update(attention.layer_idx, turn(key, position_ids), value)
+    return mix(attention, turn(query, position_ids) / attention.scaling, key, value, mask)
+
+
 @variant("attend")
 def attended_by_torch(attention, hidden_states, position_ids, mask, cache) -> Tensor:
     query, key, value = project(attention, hidden_states)
@@ -290,6 +347,17 @@ def with_positions(model, input_ids, pixel_values, max_new_tokens, position_of, 
         input_ids, pixel_values = logits[:, -1:].argmax(-1), None
         written.append(input_ids)
     return torch.cat(written, dim=1)
+
+
+@mistake("generate_cached", "It stops at `<eos>`; here exactly max_new_tokens are asked for, whatever they are.")
+def stops_at_eos(model, input_ids, pixel_values, max_new_tokens) -> Tensor:
+    cache, written = make_cache(model, input_ids, max_new_tokens), []
+    for _ in range(max_new_tokens):
+        written.append(model(input_ids, pixel_values, kv_cache=cache).logits[:, -1].argmax(-1))
+        input_ids, pixel_values = written[-1][:, None], None
+        if (written[-1] == model.config.eos_token_id).all():
+            break
+    return torch.stack(written, dim=1)
 
 
 @mistake("generate_cached", "Each new token gets the position 1: positions go on where the prompt ended.")

@@ -169,7 +169,7 @@ def by_running_sum(logits: Tensor, attention_mask: Tensor) -> Tensor:
     return logits[is_last]
 
 
-@mistake("masked_softmax", "A row of which nothing is visible becomes nan: minus infinity everywhere has no softmax.")
+@mistake("masked_softmax", "A row of which nothing is visible becomes nan, 0 / 0; its weights should be 0.")
 def nan_rows(scores: Tensor, visible: Tensor) -> Tensor:
     return torch.softmax(scores.masked_fill(~visible, -torch.inf), dim=-1)
 
@@ -200,6 +200,22 @@ def zero_or_one_added(scores: Tensor, visible: Tensor) -> Tensor:
     return weights.masked_fill(~visible.any(-1, keepdim=True), 0)
 
 
+@mistake("masked_softmax", "-100 is not low enough: scores can be lower. Take the lowest number of the dtype.")
+def minus_a_hundred(scores: Tensor, visible: Tensor) -> Tensor:
+    return torch.softmax(scores.masked_fill(~visible, -100.0), dim=-1) * visible
+
+
+@mistake("masked_softmax", "e to a large score overflows: subtract the largest one first, or take softmax.")
+def exponentials_overflow(scores: Tensor, visible: Tensor) -> Tensor:
+    weights = scores.exp() * visible
+    return (weights / weights.sum(-1, keepdim=True)).nan_to_num(0)
+
+
+@mistake("masked_softmax", "You added the lowest number: with a score below 0 that is minus infinity. Fill it in.")
+def lowest_added(scores: Tensor, visible: Tensor) -> Tensor:
+    return torch.softmax(scores + (~visible) * torch.finfo(scores.dtype).min, dim=-1) * visible
+
+
 @variant("masked_softmax")
 def nan_replaced(scores: Tensor, visible: Tensor) -> Tensor:
     return torch.softmax(scores.masked_fill(~visible, -torch.inf), dim=-1).nan_to_num(0)
@@ -207,7 +223,8 @@ def nan_replaced(scores: Tensor, visible: Tensor) -> Tensor:
 
 @variant("masked_softmax")
 def by_exponentials(scores: Tensor, visible: Tensor) -> Tensor:
-    weights = (scores.float() - scores.float().max(-1, keepdim=True).values).exp() * visible
+    largest = scores.float().masked_fill(~visible, -1e30).amax(-1, keepdim=True)
+    weights = (scores.float() - largest).masked_fill(~visible, -1e30).exp() * visible
     return (weights / weights.sum(-1, keepdim=True).clamp(min=1e-30)).to(scores.dtype)
 
 
@@ -260,6 +277,70 @@ def new_tokens_hidden(next_logits, input_ids, attention_mask, max_new_tokens, eo
     return write(
         *arguments, lambda token, ended: token.masked_fill(ended, pad_token_id), lambda ended: ended.all(), grow=0
     )
+
+
+@mistake("generate_batch", "The mask forgets the prompt's padding: keep the mask you were given, and add ones.")
+def padding_forgotten(next_logits, input_ids, attention_mask, max_new_tokens, eos_token_id, pad_token_id) -> Tensor:
+    def told_all_is_real(ids: Tensor, mask: Tensor) -> Tensor:
+        return next_logits(ids, mask if ids.shape == input_ids.shape else torch.ones_like(ids))
+
+    arguments = (input_ids, attention_mask, max_new_tokens, eos_token_id, pad_token_id)
+    return solution.generate_batch(told_all_is_real, *arguments)
+
+
+@mistake("generate_batch", "Only the new token is passed on; there is no cache here: pass the prompt and all since.")
+def new_token_alone(next_logits, input_ids, attention_mask, max_new_tokens, eos_token_id, pad_token_id) -> Tensor:
+    def told_the_last(ids: Tensor, mask: Tensor) -> Tensor:
+        return next_logits(ids, mask) if ids.shape == input_ids.shape else next_logits(ids[:, -1:], mask)
+
+    arguments = (input_ids, attention_mask, max_new_tokens, eos_token_id, pad_token_id)
+    return solution.generate_batch(told_the_last, *arguments)
+
+
+@mistake("generate_batch", "In rows that have ended the new tokens are masked; their mask is 1 too.")
+def ended_rows_masked(next_logits, input_ids, attention_mask, max_new_tokens, eos_token_id, pad_token_id) -> Tensor:
+    length = input_ids.shape[1]
+
+    def told_who_has_ended(ids: Tensor, mask: Tensor) -> Tensor:
+        said_eos = (ids[:, length:] == eos_token_id).long()
+        mask = torch.cat([mask[:, :length], 1 - (said_eos.cumsum(-1) - said_eos).clamp(max=1)], dim=1)
+        return next_logits(ids, mask)
+
+    arguments = (input_ids, attention_mask, max_new_tokens, eos_token_id, pad_token_id)
+    return solution.generate_batch(told_who_has_ended, *arguments)
+
+
+@mistake("generate_batch", "The mask asks which ids are the pad token; a real one may be called so. Keep the mask.")
+def mask_from_new_ids(next_logits, input_ids, attention_mask, max_new_tokens, eos_token_id, pad_token_id) -> Tensor:
+    def told_by_ids(ids: Tensor, mask: Tensor) -> Tensor:
+        return next_logits(ids, (ids != pad_token_id).long())
+
+    arguments = (input_ids, attention_mask, max_new_tokens, eos_token_id, pad_token_id)
+    return solution.generate_batch(told_by_ids, *arguments)
+
+
+@mistake("generate_batch", "An `<eos>` in the prompt ends a row; only one that the model writes may.")
+def eos_of_the_prompt_counts(
+    next_logits, input_ids, attention_mask, max_new_tokens, eos_token_id, pad_token_id
+) -> Tensor:
+    new = solution.generate_batch(
+        next_logits, input_ids, attention_mask, max_new_tokens, eos_token_id, pad_token_id
+    ).clone()
+    new[(input_ids == eos_token_id).any(-1)] = pad_token_id
+    return new
+
+
+@mistake("generate_batch", "A pad token that the model says ends its row; only `<eos>` may.")
+def pad_ends_a_row(next_logits, input_ids, attention_mask, max_new_tokens, eos_token_id, pad_token_id) -> Tensor:
+    length, ended = input_ids.shape[1], torch.zeros(len(input_ids), dtype=torch.bool)
+    for _ in range(max_new_tokens):
+        token = next_logits(input_ids, attention_mask).argmax(-1).masked_fill(ended, pad_token_id)
+        ended = ended | (token == eos_token_id) | (token == pad_token_id)
+        input_ids = torch.cat([input_ids, token[:, None]], dim=1)
+        attention_mask = torch.nn.functional.pad(attention_mask, (0, 1), value=1)
+        if ended.all():
+            break
+    return input_ids[:, length:]
 
 
 @mistake("generate_batch", "`<eos>` itself is replaced by the pad token; it is the last token of its row.")
