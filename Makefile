@@ -1,6 +1,6 @@
 # Every target sets up its own environment in .venv; you need Python 3.11 or newer, pip and make.
 .DEFAULT_GOAL := help
-.PHONY: help setup book test demo lab train bench release lint format notebooks clean
+.PHONY: help setup book test demo lab train bench parity release lint format notebooks clean
 
 PYTHON ?= python3
 PY := .venv/bin/python
@@ -13,6 +13,7 @@ help:
 	@echo "make lab        open the chapters in JupyterLab"
 	@echo "make train      train the Toybox model from nothing (into runs/)"
 	@echo "make bench      this package beside transformers: seconds and tokens per second"
+	@echo "make parity     every model, checkpoint layout and dtype against transformers, in one table"
 	@echo "make release    the students' copy, without solutions (into release/)"
 	@echo "make lint       style of the code"
 	@echo "make format     put the code into that style"
@@ -47,6 +48,9 @@ train: $(READY)
 
 bench: $(READY)
 	@$(PY) -m vlm.bench
+
+parity: $(READY)
+	@$(PY) tests/parity_matrix.py
 
 release: $(READY)
 	@$(PY) -m grader.release

@@ -13,11 +13,11 @@
 # %% [markdown]
 # # Bugs found in the wild
 #
-# Every bug on this page was once in code that people ran: in *transformers*, vLLM, and other projects that implement PaliGemma or its parts. Each is planted here into the Toybox, and you see what it does to captions and boxes. None of them stops with an error. They were chosen because you, too, could have written them: most are among the mistakes that the graders of this course know.
+# Every bug on this page was once in code that people ran: in *transformers*, vLLM, and other projects that implement PaliGemma or its parts. Nearly each is planted here into the Toybox, and you see what it does to captions and boxes; two that concern batches are planted in chapter 14. In the code that they were in, hardly any stopped with an error. They were chosen because you, too, could have written them: most are among the mistakes that the graders of this course know.
 #
 # The numbers behind a project's name are those of its issues and pull requests on GitHub, where you can read how each was found. We looked them up; what a thread says is said as such.
 
-# %% mystnb={"image": {"alt": "Two columns of horizontal bars for fourteen entries: captions right and mean IoU of boxes. Right model: 1.00 and 0.90. Eps of LayerNorm, exact GELU, angles in bfloat16 and SiLU: 1.00 and 0.89 or 0.90. Padding visible: 0.33 and 0.85. Mask of 0 and 1 added: 0.57 and 0.88. Neighbours turned: 0.57 and 0. All others: 0, but for 0.05 with tiled heads."}, "figure": {"caption": "What each bug costs on 40 test scenes: captions that are right, and the mean IoU of the boxes of one kind of thing in each scene. All questions stand in one batch with a longer one, so all have padding. Seven ruin the boxes at once. The others are those that stay unseen.", "name": "fig-bugs-cost"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Two columns of horizontal bars for fourteen entries: captions right and mean IoU of boxes. Right model: 1.00 and 0.90. Eps of LayerNorm, exact GELU, angles in bfloat16 and SiLU: 1.00 and 0.89 or 0.90. Padding visible: 0.33 and 0.85. Mask of 0 and 1 added: 0.57 and 0.88. Neighbours turned: 0.57 and 0. All others: 0, but for 0.05 with tiled heads."}, "figure": {"caption": "What each bug costs on 40 test scenes: captions that are right, and the mean IoU of the boxes of one kind of thing in each scene. All questions stand in one batch with a longer one, so all have padding. Seven ruin the boxes at once. The others leave the boxes nearly as they were, and some of them the captions too: they stay unseen.", "name": "fig-bugs-cost"}} tags=["hide-input"]
 import copy
 from contextlib import nullcontext
 from unittest.mock import patch
@@ -272,10 +272,8 @@ for lost in ("embed_tokens", "vision_tower"):
 #
 # **Padding forgotten after the prompt.** unsloth 1066 (2024, repaired 2025): from the second token on the mask was a plain 1, so the pads in the cache could be seen. Batches gave other answers than single prompts, and the thread took half a year.
 #
-# Both are in chapter 14, with pictures of what they do.
+# Chapter 14 has pictures of what the second does, and of a relative of the first: all rows get the positions of the shortest.
 #
 # ## What they have in common
 #
 # No error, a plausible output, and a test that could not see it: one prompt, no padding, no answer, one key/value head, float32. Most were found by somebody who compared numbers with a reference, layer by layer. You can do that now.
-#
-# One thread of our list, *transformers* 31587, we could not find in the places open to us, so it is not retold here.

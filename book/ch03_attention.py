@@ -32,6 +32,7 @@ import math
 import matplotlib.pyplot as plt
 import torch
 from torch import Tensor, nn
+from vlm.attention import soft_cap
 from vlm.config import SiglipVisionConfig
 from vlm.draw import draw_patch_values
 from vlm.image_processing import process_images
@@ -131,17 +132,24 @@ for E in (4, 64, 1024):
 # not learn to look elsewhere. Divided by √E, the weights stay soft whatever E is ("Attention Is All You Need", arXiv 1706.03762,
 # section 3.2.1).
 #
-# Now we have all of it. This is the package's function, the one that SigLIP and Gemma both call. It can do two things we do not need
-# yet. The mask is added to the scores, very negative where a look is forbidden, which matters when text is written. Then there may be fewer queries (Q) than places to look at (S); here both are N. And the softmax runs in float32, because in 16 bits a sum of
+# Now we have all of it. This is the package's function, the one that SigLIP and Gemma both call. It can do things we do not need
+# yet. The mask is added to the scores, very negative where a look is forbidden, which matters when text is written. Then there may be fewer queries (Q) than places to look at (S); here both are N. `softcap` keeps scores within bounds; only PaliGemma 2 uses it. And the softmax runs in float32, because in 16 bits a sum of
 # thousands of small weights would lose too much.
 
 
 # %% tags=["from:vlm.attention.attention"]
 def attention(
-    query: Tensor, key: Tensor, value: Tensor, scaling: float, mask: Tensor | None = None
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    scaling: float,
+    mask: Tensor | None = None,
+    softcap: float | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Each query takes a weighted mean of the values; its weights say how well it matches each key."""
     scores = query @ key.transpose(-2, -1) * scaling  # [B, A, Q, S]
+    if softcap is not None:
+        scores = soft_cap(scores, softcap)
     if mask is not None:
         scores = scores + mask
     weights = nn.functional.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype)

@@ -250,7 +250,7 @@ for norm in norms:
 # %% [markdown]
 # Llama's norm multiplies by the weight itself, Gemma's by one plus it. Code that was written for one and loads the other gives this.
 #
-# Llama and Gemma differ in one more detail. Both divide in float32, for in bfloat16, which keeps 8 bits of a number, a mean of many squares loses its last digits. Then the result goes back to bfloat16. Llama casts first and scales
+# Llama and Gemma differ in one more detail. Both divide in float32, for in bfloat16 a mean of many squares loses its last digits. (bfloat16 is a number of 16 bits: the range of float32, but only 8 binary digits of it.) Then the result goes back to bfloat16. Llama casts first and scales
 # afterwards. Gemma scales in float32, and casts last. Does that matter? Count how many numbers come out different.
 
 # %%
@@ -303,9 +303,9 @@ assert torch.equal(ours(before.bfloat16()), reference(before.bfloat16()))
 print("equal, in float32 and in bfloat16")
 
 # %% [markdown]
-# One more thing follows from the form of the norm. Behind each norm stands a linear layer without a bias. Scaling the entries of a vector and then multiplying by a matrix is the
-# same as multiplying by another matrix. So the scales could be moved into the layers behind them, and engines that
-# run models fast do this. You will do it in an exercise.
+# One more thing follows from the form of the norm. Behind each norm stand linear layers without biases: three before the attention, two before the MLP. Scaling the entries of a vector and then multiplying by a matrix is the
+# same as multiplying by another matrix. So the scales could be moved into the layers behind them, into each of the three or two, and engines that
+# run models fast do this. (Not the last norm's: behind it stands the head, which is the embedding too.) You will do it in an exercise.
 #
 # ## A gate
 #
@@ -324,7 +324,7 @@ print([round(x, 2) for x in through.tolist()])
 
 # %% [markdown]
 # Without the gate, how much a unit says and what makes it speak are one and the same number. With it they are two, and each can be learned by itself. The price is a third
-# matrix. To pay for it, F is made smaller: the paper compares at equal numbers of weights, and the gated form still wins.
+# matrix. To pay for it, the paper makes F smaller, 8/3 of D instead of 4 D: it compares at equal numbers of weights, and the gated form still wins. (Ours is 3 D. Gemma does not save here, as you will see.)
 
 
 # %% tags=["from:vlm.gemma.GemmaMLP"]
@@ -368,8 +368,7 @@ print(
 assert weights == 3 * config.hidden_size * config.intermediate_size
 
 # %% [markdown]
-# Three quarters of a block's weights are in here. In Google's 3B model it is even more: F is eight times D, and the MLPs hold 1.8 of the 2.5 billion weights of the
-# language model.
+# Three quarters of a block's weights are in here. In Google's 3B model it is 91 %: F is eight times D, and the MLP has 100.7 of a block's 110.1 million weights.
 #
 # What have the gates learned? We can ask each of the 4 × 384 of them for which patches it opens. We took 40 test scenes, in which we know what is under each
 # patch, let the model write a caption, and looked for the gate that differs most between the patches of a kind and all others. The picture at the beginning shows the winners for
@@ -388,10 +387,10 @@ for kind in ("bird", "cat", "ground"):
 # %% [markdown]
 # And then the lower row of that picture, which we did not expect. When the prompt asks for boxes, the same gates stay shut on the same birds and cats. The picture's
 # places see the prompt, because the whole prefix sees itself in full, so from the first block on they know what will be asked. A caption needs to
-# know *what* is there; a list of boxes also needs *where*, and seems to use other gates.
+# know *what* is there; a list of boxes also needs *where*, and perhaps it uses other gates. (That is a guess: ask `best_gate` with the other prompt.)
 #
 # Be careful all the same with a name like "bird gate". We searched 1,536 gates for the best one, and in a search that wide something always looks good. That it fits on a new picture
-# is evidence. Whether the model *uses* it is another question, which the chapter on looking inside asks by taking things out.
+# is evidence. Whether the model *uses* it is another question: you would have to shut it, and see what changes.
 #
 # Most gates do not have such a simple story. How open are they altogether?
 
@@ -474,7 +473,7 @@ for name, bend in bends.items():
 
 # %% [markdown]
 # The exact formula changes the scores in the third decimal place. No picture and no caption will ever show you that mistake. Only a comparison with a reference does, and that is why
-# there is one at the end of each section here.
+# the norm and the MLP were each compared with one.
 #
 # ## Exercises
 #

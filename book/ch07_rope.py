@@ -118,8 +118,8 @@ assert torch.allclose(plain, shuffled)
 print("five places, shuffled: the same result")
 
 # %% [markdown]
-# So wherever the shipped model knows an order, it has it from its `position_ids`: one whole number for each place, counted from 1. (The first is 1 and not 0 because the published
-# code has it so. You will see below that it makes no difference.)
+# So wherever all see all, as in the prefix, the shipped model has any order from its `position_ids`: one whole number for each place, counted from 1. (In the answer the mask gives a little away: the third token sees two more than the first. The first is 1 and not 0
+# because *transformers* has it so. You will see below that it makes no difference.)
 #
 # Let us take that knowledge away, and give every place the position 1. What will still work: the caption, or the boxes? Decide before you run the cell.
 
@@ -142,7 +142,7 @@ gemma.rotary_cos_sin = original_cos_sin
 
 # %% [markdown]
 # This caption survives: what there is does not depend on the order of the words much, and where the patches are the tower has written into them. A box does not survive. It is four numbers in a row, and to write the third
-# the model must know that it has written two. Without positions it cannot count, and writes the same mark for ever.
+# the model must know that it has written two. Without positions this model, which was trained with them, cannot count, and writes the same mark for ever.
 #
 # ## A pair on a clock
 #
@@ -180,7 +180,7 @@ print(round(by_hand, 4))
 #
 # One pair is a clock with one hand. A fast hand tells neighbours apart, but after a full round it shows the same again. A slow one tells far from near, but cannot tell
 # neighbours apart. A clock on the wall has several hands for this reason, and so has the vector. A head has E numbers, that is E/2 pairs, and each turns at its own
-# speed: pair i by θ^(−2i/E) radians for each step, with θ = 10,000. The first turns by one radian a step, the last, in our model, by less than a five-thousandth.
+# speed: pair i by θ^(−2i/E) radians for each step, with θ = 10,000. The first turns by one radian a step, the last, in our model, by less than a five-thousandth. From one pair to the next the speed falls by the same factor, so that there is a hand for every scale of distance.
 
 # %% mystnb={"image": {"alt": "Cosine curves over the positions 0 to 100 for pairs 0, 4, 8 and 12. Each is slower than the one before; the last hardly moves."}, "figure": {"caption": "Four of the 16 hands of a head: the cosine of the angle, by position. The fastest goes around every 6 places, the slowest shown here needs 6,300.", "name": "fig-ch07-clocks"}} tags=["hide-input"]
 positions = torch.arange(0, 101, 0.25)  # between the whole numbers too, for a smooth line
@@ -195,8 +195,8 @@ ax.legend(fontsize=9, loc="lower left")
 plt.show()
 
 # %% [markdown]
-# Here are the angles as the package makes them, for all positions of a batch. Two things in it have a history. The angles are made in float32, whatever the model
-# runs in. And they are made anew in each forward pass, and not kept in a buffer, because a buffer is cast along when somebody writes `model.bfloat16()`.
+# Here are the angles as the package makes them, for all positions of a batch. Two things in it are easy to get wrong. The angles are made in float32, whatever the model
+# runs in. And they are made anew in each forward pass, and not kept in a buffer (a tensor that belongs to the model and is not trained), because a buffer is cast along when somebody writes `model.bfloat16()`.
 
 
 # %% tags=["from:vlm.gemma.rotary_cos_sin"]
@@ -213,13 +213,13 @@ def rotary_cos_sin(
 
 
 # %% [markdown]
-# What would be wrong with bfloat16? It keeps 8 binary digits. Near 300 it knows only every second whole number, so neighbours would get the same position. And if only the speeds
+# What would be wrong with bfloat16? It keeps 8 binary digits. Near 300 it knows only every second whole number: 299 and 301 lie halfway between two that it knows, and both become 300. So neighbours would get the same position. And if only the speeds
 # are rounded, as a cast buffer's would be, the error is multiplied by the position.
 
 # %%
 print("299, 300, 301 in bfloat16:", torch.tensor([299.0, 300.0, 301.0]).bfloat16().tolist())
 
-# %% mystnb={"image": {"alt": "The largest error of an angle over the position, for speeds kept in bfloat16: a straight line to 0.4 radians at position 300 and 1.3 at 1000."}, "figure": {"caption": "The largest error among all pairs of a PaliGemma head (E = 256) when only the speeds are kept in bfloat16. Behind 256 image tokens, those of the smallest PaliGemma, it is a good part of a radian.", "name": "fig-ch07-error"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "The largest error of an angle over the position, for speeds kept in bfloat16: a straight line to 0.4 radians at position 300 and 1.3 at 1000."}, "figure": {"caption": "The largest error among all pairs of a PaliGemma head (E = 256) when only the speeds are kept in bfloat16. Behind 256 image tokens, those of a PaliGemma for 224 pixels, it is a good part of a radian.", "name": "fig-ch07-error"}} tags=["hide-input"]
 positions = torch.arange(1, 1001)
 exponents = torch.arange(0, 256, 2) / 256  # E = 256 in PaliGemma
 exact = positions[:, None].double() * 10000.0 ** -exponents.double()
@@ -257,7 +257,7 @@ def apply_rotary_pos_emb(states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 # %% [markdown]
-# The vector, cos α of it, plus its quarter turn, sin α of it: that is the formula for one pair, written for all of them. Check it against the pair by hand, and the whole against *transformers*.
+# cos α times the vector plus sin α times its quarter turn: that is the formula for one pair, written for all of them. Check it against the pair by hand, and the whole against *transformers*.
 
 # %%
 pairs = torch.tensor([1.0, 2.0, 3.0, 4.0])  # E = 4: the pairs are (1, 3) and (2, 4)
@@ -371,13 +371,13 @@ for name, position_ids in (
 # in practice when a model writes with a cache and each new token is taken for the first.
 #
 # Not everything in the layer may be turned. Queries and keys meet in a scalar product, where only the difference of two turns is left. The values are added up. If they were turned as well, the sum would depend on where
-# each one stood, and no turn takes that out again.
+# each one stood, unless somebody turned it back by the query's position, and Gemma does not.
 #
 # How do scores fall off with the distance? Take a query and a key that are the same vector. At distance 0 all hands agree. With growing distance the fast hands disagree first, then slower ones, and
-# the score decays, with ripples (RoFormer, section 3.4.3). That is where a new head starts from: it prefers what is near. But the picture at the beginning of this chapter shows that
+# the score decays, with ripples (RoFormer, section 3.4.3). So if queries and keys happen to agree, near ones score higher. The picture at the beginning of this chapter shows that
 # training can do better. A head that wants "two places back" makes queries and keys that differ by just the turn that two steps make up for.
 
-# %% mystnb={"image": {"alt": "Two panels. Left: a curve that falls from 1 at distance 0 with ripples to about a half at distance 80. Right: the score of layer 0, head 2 is the sum of the contributions of its pairs; the fast pairs 0 to 3 make the peak at distance 2, the others are nearly flat."}, "figure": {"caption": "Left: score of two equal vectors by their distance, with all pairs equally long. Right: layer 0, head 2 of the trained model, and which of its hands the score comes from. The four fastest hands make the peak; the twelve slow ones hardly matter to this head.", "name": "fig-ch07-decay"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Two panels. Left: a curve that falls from 1 at distance 0 with ripples to about a half at distance 80. Right: the score of layer 0, head 2 is the sum of the contributions of its pairs; the fast pairs 0 to 3 make the peak at distance 2, the others are nearly flat."}, "figure": {"caption": "Left: score of two equal vectors by their distance, with all pairs equally long. Right: layer 0, head 2 of the trained model, and which of its hands the score comes from. The four fastest hands make the peak; the twelve slow ones add about the same at every distance.", "name": "fig-ch07-decay"}} tags=["hide-input"]
 distances = torch.arange(0, 81)
 cos, _ = rotary_cos_sin(distances[None], E, config.rope_theta, torch.float32)
 fig, axes = plt.subplots(1, 2, figsize=(8.2, 3), layout="constrained")

@@ -19,14 +19,14 @@
 #
 # At the end you will be able to
 #
-# - say which query head uses which key head, and why the wrong order stays unnoticed in the smallest PaliGemma;
+# - say which query head uses which key head, and why the wrong order stays unnoticed in PaliGemma 3B;
 # - forbid a look without making a nan, in float32 and in 16 bits;
 # - compute how much memory the keys and values of a text take;
 # - write `GemmaAttention` as the package has it, and the block around it.
 #
 # It takes about 45 minutes. Here are all 16 heads of the trained model at work, as it writes down four boxes.
 
-# %% mystnb={"image": {"alt": "A grid of 16 small maps, four layers by four heads. Rows are the 28 steps of an answer, columns its tokens. Some maps are nearly empty; in others bright cells follow the diagonal, or stand in columns at the beginning of each box."}, "figure": {"caption": "Where each head looks among the answer's own tokens, step by step (down) and token by token (right); bright is a weight of 0.6 or more. Empty maps belong to heads that look at the picture: the number above is the share of their weight that goes there. In layer 0 heads 2 and 3, in layer 3 heads 0 and 1 keep count of the place in the box.", "name": "fig-ch08-goal"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "A grid of 16 small maps, four layers by four heads. Rows are the 28 steps of an answer, columns its tokens. Some maps are nearly empty; in others bright cells follow the diagonal, or stand in columns at the beginning of each box."}, "figure": {"caption": "Where each head looks among the answer's own tokens, step by step (down) and token by token (right); bright is a weight of 0.6 or more. Empty maps belong to heads that look at the picture, whose share of the weight is the number above, or at the prompt, which is not drawn. The diagonals, in layer 0 heads 2 and 3 and in layer 3 heads 0 and 1, go back a fixed number of tokens.", "name": "fig-ch08-goal"}} tags=["hide-input"]
 import math
 
 import matplotlib.pyplot as plt
@@ -127,7 +127,7 @@ for layer, weights in enumerate(attention_of_layer):
     )
 
 # %% [markdown]
-# Sharing brings heads closer in every layer, and still leaves them far from equal in most. In the picture above, look at layer 2: head 0 goes back to the third edge of each box, head 1 to the token three places before.
+# Sharing brings heads closer in every layer, and still leaves them far from equal in most. In the picture above, look at layer 2: head 0 goes back to the third edge of each box, head 1 to the token three before the one that is being written.
 #
 # ## Forbidden looks
 #
@@ -160,14 +160,14 @@ kept = (scores.half() + smallest).float().softmax(-1)
 print("float16, its smallest number:", [round(w, 2) for w in kept[0].tolist()])
 
 # %% [markdown]
-# One nan is enough to ruin a batch: what is nan in one place of padding is nan in every place that touches it, even with weight 0, since 0 times nan is nan. So the package takes the smallest finite number of the dtype, and such a row
-# becomes a harmless mean of everything. What the mask should allow is the subject of the next chapter. Here we take the one you saw in chapter 1.
+# One nan is enough to ruin a row: what is nan in one place of padding is nan in every place that touches it, even with weight 0, since 0 times nan is nan. So the package takes the smallest finite number of the dtype, and such a row
+# becomes something harmless. It is no cure for everything: in float16 the smallest number and a score of −20 add up to minus infinity. That cannot happen in float32 or bfloat16, whose smallest number is so large that no score moves it; and PaliGemma's mask has no such row, as you will see. What the mask should allow is the subject of the next chapter. Here we take the one you saw in chapter 1.
 #
-# The softmax itself runs in float32, whatever the model runs in, and the weights are cast back. In PyTorch that is one argument.
+# The softmax itself runs in float32, whatever the model runs in, and the weights are cast back. In PyTorch that is one argument. (On a CPU PyTorch's softmax computes in float32 inside anyway, so no grader that runs there can see whether you asked for it.)
 #
 # ## The layer
 #
-# Now the whole layer, as the package has it. Compare it with the tower's: no biases; two sizes of projections; the turn; the cache, which chapter 13 explains (without one, T is S); the copies.
+# Now the whole layer, as the package has it. Compare it with the tower's: no biases; two sizes of projections; the turn; the cache, which chapter 13 explains (without one, T is S); the copies; and `softcap`, a limit on the scores, which only PaliGemma 2 has (chapter 15).
 
 
 # %% tags=["from:vlm.gemma.GemmaAttention"]
@@ -180,6 +180,7 @@ class GemmaAttention(nn.Module):
         self.head_dim = config.head_dim
         self.num_groups = config.num_attention_heads // config.num_key_value_heads
         self.scaling = config.head_dim**-0.5
+        self.softcap = None  # Gemma 2 has one
         query_size = config.num_attention_heads * config.head_dim
         key_value_size = config.num_key_value_heads * config.head_dim
         self.q_proj = nn.Linear(config.hidden_size, query_size, bias=False)
@@ -210,7 +211,7 @@ class GemmaAttention(nn.Module):
             repeat_kv(value, self.num_groups),
         )  # [B, A, T, E]
         mixed, weights = attention(
-            query, key, value, self.scaling, mask
+            query, key, value, self.scaling, mask, self.softcap
         )  # [B, A, S, E], [B, A, S, T]
         mixed = mixed.transpose(1, 2).flatten(2)  # [B, S, A * E]
         return self.o_proj(mixed), weights
@@ -220,7 +221,7 @@ class GemmaAttention(nn.Module):
 
 
 # %% [markdown]
-# One thing is easily taken for granted: that A heads of E numbers make D. In the tower they do (6 · 32 = 192), in PaliGemma 3B too (8 · 256 = 2,048). In PaliGemma 2 they do not: 8 · 256 = 2,048, but D = 2,304. E stands in the config, as `head_dim`, and
+# One thing is easily taken for granted: that A heads of E numbers make D. In the tower they do (6 · 32 = 192), in PaliGemma 3B too (8 · 256 = 2,048). In PaliGemma 2 3B they do not: 8 · 256 = 2,048, but D = 2,304. E stands in the config, as `head_dim`, and
 # the scaling is 1/√E. Ours: 4 · 32 = 128 = D, so you could not notice the mistake here. The exercise takes other sizes.
 #
 # The block around it has two norms, two steps and two sums. You know all of its parts.
@@ -323,13 +324,13 @@ interact(
 # The matrices for keys and values become smaller, but they were never the largest. What counts is what has to be *kept*. To write the next token the model needs the keys and
 # values of all tokens so far, and reads all of them for every token it writes. Memory, and the time to read it, grow with K, not with A.
 #
-# By hand, for PaliGemma 3B in bfloat16: 2 (keys and values) · 18 layers · 1 head · 256 numbers · 2 bytes = 18,432 bytes for each token. With eight heads of keys it would be eight times that. How much is it for a picture of 896 pixels, with its 4,096 tokens?
+# By hand, for PaliGemma 3B in bfloat16: 2 (keys and values) · 18 layers · 1 head · 256 numbers · 2 bytes = 18,432 bytes for each token. With eight heads of keys it would be eight times that. How much is it for a picture of 896 pixels, with its 4,096 tokens, and 128 tokens of text?
 
 # %%
 tokens = 4096 + 128
 per_token = 2 * 18 * 1 * 256 * 2
 print(
-    f"{per_token:,} bytes for a token, {per_token * tokens / 2**20:.0f} MB for {tokens:,} tokens, {per_token * 8 * tokens / 2**20:.0f} MB with eight heads"
+    f"{per_token:,} bytes for a token, {per_token * tokens / 1e6:.0f} MB for {tokens:,} tokens, {per_token * 8 * tokens / 1e6:.0f} MB with eight heads"
 )
 assert per_token == 18_432
 
@@ -349,9 +350,9 @@ for shift, (label, color, hatch, heads) in enumerate(
     )
 ):
     megabytes = [
-        2 * n * heads(a, k) * e * 2 * tokens / 2**20 for n, a, k, e in published.values()
+        2 * n * heads(a, k) * e * 2 * tokens / 1e6 for n, a, k, e in published.values()
     ]
-    ax.bar(
+    bars = ax.bar(
         [x + 0.27 * (shift - 1) for x in range(4)],
         megabytes,
         width=0.25,
@@ -360,6 +361,7 @@ for shift, (label, color, hatch, heads) in enumerate(
         edgecolor="white",
         label=label,
     )
+    ax.bar_label(bars, [f"{m:,.0f}" for m in megabytes], fontsize=7)
 ax.set_xticks(range(4), published)
 ax.set(ylabel="megabytes for a row")
 ax.legend(fontsize=9)

@@ -33,8 +33,9 @@ import matplotlib.pyplot as plt
 import torch
 from torch import Tensor, nn
 from vlm import gemma, paligemma
-from vlm.config import PaliGemmaConfig
+from vlm.config import Gemma2Config, PaliGemmaConfig
 from vlm.gemma import GemmaForCausalLM
+from vlm.gemma2 import Gemma2ForCausalLM
 from vlm.generate import generate
 from vlm.kv_cache import KVCache
 from vlm.loader import load_hf_model
@@ -103,6 +104,8 @@ print(
 # The picture's vectors come from the projector, and are *not* scaled: the projector is a trained layer and makes them as large as they have to be. For some years the reference implementation divided them by √D first and then multiplied everything by √D. That is the same on paper, and
 # not quite the same in 16 bits.
 #
+# There is a second subtlety in 16 bits. √D is 45.2548 for D = 2,048, and bfloat16 knows only 45.25. The published code rounds the root to the dtype of the table first, and multiplies then; whoever multiplies by the exact root gets other last digits.
+#
 # Scaling by the wrong D is easily done. A published config has a `hidden_size` for the tower, one for the language model, and a third at the top, which is wrong for PaliGemma 2. What happens if you take none, or the tower's, or scale the picture as well? Guess which of the three the model forgives.
 
 # %%
@@ -164,8 +167,7 @@ for name, patch in (("cat's face", 4 * 8 + 2), ("bird", 5 * 8 + 5), ("grass", 7)
     )
 
 # %% [markdown]
-# No. The nearest words mean nothing, and they are not near. An image token is not a word. It is a vector that the layers above have learned to read, and the only thing that it has in common with a word is its length. (The chapter on looking inside asks the same question of
-# the layers further up.)
+# No. The nearest words mean nothing, and they are not near. An image token is not a word. It is a vector that the layers above have learned to read, and the only thing that it has in common with a word is its length.
 #
 # ## The merge
 #
@@ -308,7 +310,7 @@ interact(
 )
 
 # %% [markdown]
-# Three wrong masks, all of which have been shipped somewhere. *Plain causal*: the prefix sees only backwards. *Everything*: no staircase, so the suffix sees its own future. *Padding visible*. We ask two things of each: what the model writes, and, fed the right answer, how many of its 27 tokens it
+# Three wrong masks have been shipped. *Plain causal*: the prefix sees only backwards. *Everything*: no staircase, so the suffix sees its own future. *Padding visible*: it takes two rows to see that one, and chapter 11 does. We ask two things of the other two: what the model writes, and, fed the right answer, how many of its 27 tokens it
 # foresees. Before you run it: the second mask shows the model what it is to foresee. Will that help it?
 
 # %%
@@ -342,7 +344,7 @@ paligemma.make_prefix_lm_mask = finished_mask
 #
 # ## All of it
 #
-# Now the class. Its parts have the names of the published checkpoint. `forward` is long in words and short in steps: fill in what was not given, look, embed, merge, mask, read, and compare with labels if there are any.
+# Now the class. (`Gemma2ForCausalLM` and `limit_mask` are for PaliGemma 2, chapter 15; in this model `limit_mask` gives back what it gets.) Its parts have the names of the published checkpoint. `forward` is long in words and short in steps: fill in what was not given, look, embed, merge, mask, read, and compare with labels if there are any.
 
 
 # %% tags=["from:vlm.paligemma.PaliGemmaForConditionalGeneration"]
@@ -354,7 +356,12 @@ class PaliGemmaForConditionalGeneration(nn.Module):
         self.config = config
         self.vision_tower = SiglipVisionModel(config.vision_config)
         self.multi_modal_projector = PaliGemmaMultiModalProjector(config)
-        self.language_model = GemmaForCausalLM(config.text_config)
+        language_model_class = (
+            Gemma2ForCausalLM
+            if isinstance(config.text_config, Gemma2Config)
+            else GemmaForCausalLM
+        )
+        self.language_model = language_model_class(config.text_config)
 
     @property
     def device(self) -> torch.device:
@@ -433,6 +440,7 @@ class PaliGemmaForConditionalGeneration(nn.Module):
         mask = make_prefix_lm_mask(
             attention_mask, token_type_ids, inputs_embeds.dtype
         )  # [B, 1, S, T]
+        mask = self.language_model.limit_mask(mask, token_type_ids)
         logits = self.language_model(
             inputs_embeds, position_ids, mask, kv_cache, logits_to_keep
         )  # [B, S, V]

@@ -110,16 +110,16 @@ print("at 0:", (scores / 0).softmax(-1).tolist())
 #
 # ## Only the likely ones
 #
-# A distribution has a tail. Here 1,900 tokens make no sense after "two", each has next to nothing, and together they have something. Draw a hundred tokens, and you draw from the tail once or twice. One token of nonsense is enough: the model then has to go on from there.
+# A distribution has a tail. Here 1,900 tokens make no sense after "two", each has next to nothing, and together they have something. At temperature 1 this model has almost no tail. At 2, a hundred draws hit it three or four times. One token of nonsense is enough: the model then has to go on from there.
 
 # %%
+print("temperature: chance of a token beyond the three likeliest")
 for temperature in (1.0, 1.5, 2.0):
     probabilities = (word_logits / temperature).softmax(-1)  # [steps, V]
     tail = 1 - probabilities.topk(3).values.sum(-1)  # [steps]
     clean = (1 - tail).prod()
     print(
-        f"temperature {temperature}: beyond the three likeliest {tail.mean():.4f} at each step, "
-        f"no such token in all {len(words)} steps {clean:.2f}"
+        f"{temperature}: tail {tail.mean():.4f} at each step, none drawn in {len(words)} steps {clean:.2f}"
     )
 
 # %% [markdown]
@@ -209,7 +209,7 @@ interact(
 # %% [markdown]
 # ## Chance, and how to repeat it
 #
-# Now draw. Lay the tokens side by side on a line from 0 to 1, each as wide as it is probable, and throw a random number on the line. `torch.multinomial` does something of the kind. Random numbers in a computer come from a *generator*, which is a formula: give it the same seed, and it gives the same numbers. So chance can be repeated, and a bug report can be written.
+# Now draw. Lay the tokens side by side on a line from 0 to 1, each as wide as it is probable, and throw a random number on the line. `torch.multinomial` gives the same chances. Random numbers in a computer come from a *generator*, which is a formula: give it the same seed, and it gives the same numbers. So chance can be repeated, and a bug report can be written.
 
 
 # %% tags=["from:vlm.generate.choose_token"]
@@ -243,7 +243,7 @@ print("shares as they should be; the same seed, the same draws")
 #
 # One number says how much choice there is at a step: the *entropy*, minus the sum of p log₂ p. It is 0 if one token has everything, and 3 if eight tokens are equally likely: as many bits as it takes to say which. Before you look at the figure: where in an answer with four boxes will it be high, and where zero?
 
-# %% mystnb={"image": {"alt": "Two bar charts of entropy in bits by token. The caption: 0.2 at two, near 0 at all other words. The boxes: about 6 bits at each location mark, and near 0 at names, separators and the end."}, "figure": {"caption": "Entropy at each step. The words of the caption and the names of things are certain. Each mark of a box is a choice among some 60.", "name": "fig-ch12-entropy"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Two bar charts of entropy in bits by token. The caption: 0.2 at two, near 0 at all other words. The boxes: about 6 bits at each location mark, and near 0 at names, separators and the end."}, "figure": {"caption": "Entropy at each step. The words of the caption and the names of things are certain. Each mark of a box is a choice among 50 to 100.", "name": "fig-ch12-entropy"}} tags=["hide-input"]
 
 
 def entropy(logits: Tensor) -> Tensor:
@@ -268,11 +268,11 @@ axes[0].set_ylabel("entropy in bits")
 plt.show()
 
 # %% [markdown]
-# Six bits are 64 equally good marks. Does the model not know where the cat is? A mark is 112/1024 of a pixel, about a ninth, so these are seven pixels. Much of it was taught: the Toybox was trained to give some probability to marks beside the right one, with a width of 4 marks, and each edge was moved by up to half a pixel, since the scenes have whole pixels. Together that makes a little more than 4 bits. The rest is doubt. (Google's PaliGemma was trained on the one right mark.)
+# Six bits are 64 equally good marks. Does the model not know where the cat is? A mark is 112/1024 of a pixel, about a ninth, so these are seven pixels. Much of it was taught: the Toybox was trained to give some probability to marks beside the right one, with a standard deviation of 4 marks, and each edge was moved by up to half a pixel, since the scenes have whole pixels. A bell curve of standard deviation 4 has log₂(4 · √(2πe)), 4.0 bits; with the moved edges it is a little more. The rest is doubt. (Google's PaliGemma was trained on the one right mark.)
 #
 # So what does chance do to a box? It moves each edge by some marks. And to a caption? Count captions that are exactly right, and the mean IoU of boxes, by temperature.
 
-# %% mystnb={"image": {"alt": "Two line plots by temperature from 0 to 3. Captions right: near 1 up to temperature 1, falling to 0 at 3, with top-p 0.9 staying higher in between. Mean IoU of boxes: highest at 0, falling from the start, with top-p 0.9 a little higher."}, "figure": {"caption": "What temperature costs. Captions bear it up to about 1, since their words are certain. Boxes lose from the start. Cutting the tail (top-p 0.9) helps both.", "name": "fig-ch12-temperature"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Two line plots by temperature from 0 to 3. Captions right: near 1 up to temperature 1, falling to 0 at 3, with top-p 0.9 staying higher in between. Mean IoU of boxes: highest at 0, falling from the start, with top-p 0.9 a little higher."}, "figure": {"caption": "What temperature costs. Both lose a little from the start. Above 1.5 captions collapse, since one wrong word spoils a whole caption, while a shifted mark costs only some IoU. Cutting the tail (top-p 0.9) helps most where it is hot.", "name": "fig-ch12-temperature"}} tags=["hide-input"]
 scenes = [draw_scene(seed, "test") for seed in range(32)]
 pictures = [scene.image for scene in scenes]
 things = [scene.objects[0] for scene in scenes]
@@ -324,7 +324,7 @@ for label in ("captions right", "mean IoU of boxes"):
 assert results["mean IoU of boxes", 1.0][0] > results["mean IoU of boxes", 1.0][2]
 
 # %% [markdown]
-# At temperature 1 the caption is still right nine times in ten, and the boxes have lost a tenth of their IoU. At 2, four captions in ten are wrong: "beyond the three likeliest" has become a quarter, as you have computed above for one of them. So for tasks with one right answer there is nothing to win by chance. It has its place where many answers are right, in stories, and where you want several different ones to choose from.
+# At temperature 1 the caption is still right nine times in ten, and the boxes have lost a tenth of their IoU. At 2, four captions in ten are wrong. You have computed why above: the chance that at least one word of eight comes from the tail is 1 − 0.74, a quarter. So for tasks with one right answer there is nothing to win by chance. It has its place where many answers are right, in stories, and where you want several different ones to choose from.
 #
 # ## When to stop
 #
@@ -376,7 +376,7 @@ for arguments in ((10, -1.0, 1.0), (10, float("nan"), 1.0), (10, 1.0, 0.0)):
 # %% [markdown]
 # (`not temperature >= 0` instead of `temperature < 0`: a nan is neither.)
 #
-# The loop above reads the whole sequence again for every token, and looks at the picture again. The next chapter stops that. One thing about PaliGemma 2 belongs here: it sends its scores through 30 · tanh(score / 30) at the end. That keeps their order, so greedy answers are the same with it and without; but it pulls large scores together, so probabilities are not. Some versions of *transformers* left it out, and nobody who decoded greedily could
+# The loop above reads the whole sequence again for every token, and looks at the picture again. The next chapter stops that. One thing about PaliGemma 2 belongs here: it sends its scores through 30 · tanh(score / 30) at the end. That keeps their order, so greedy answers are the same with it and without; but it pulls large scores together, so probabilities are not. *transformers* 4.52 to 5.0 left it out, and nobody who decoded greedily could
 # notice.
 #
 # ## Exercises
@@ -455,6 +455,6 @@ grade_chapter("ch12_sampling")
 # %% [markdown]
 # ## Summary
 #
-# Greedy decoding takes the likeliest token, and suits answers that have one right form. A temperature divides the scores before softmax; 0 is a case of its own. Top-p keeps the smallest set that reaches p, always at least one token, and puts it back in the vocabulary's order. A seed repeats chance. The words of this model are certain and its box marks are not, so chance costs boxes first. `<eos>` ends an answer, and a limit ends it if `<eos>` does not come.
+# Greedy decoding takes the likeliest token, and suits answers that have one right form. A temperature divides the scores before softmax; 0 is a case of its own. Top-p keeps the smallest set that reaches p, always at least one token, and puts it back in the vocabulary's order. A seed repeats chance. The words of this model are certain and its box marks are not; chance costs both, and captions most when it is hot. `<eos>` ends an answer, and a limit ends it if `<eos>` does not come.
 #
 # Each token costs a whole pass through the model, over everything that was read before. Most of that work has been done already. That is next.

@@ -200,11 +200,11 @@ print(
 )
 
 # %% [markdown]
-# The first figure does not show such a ratio, and you should know why. A pass over one token is not seventy times cheaper than a pass over seventy: each weight must be fetched from memory in both, and for one token it is used once. Reading a prompt is limited by arithmetic, writing by memory. (The chapter on speed measures both.)
+# The first figure does not show such a ratio, and you should know why. A pass over one token is not seventy times cheaper than a pass over seventy: each weight must be fetched from memory in both, and for one token it is used once. Reading a prompt is limited by arithmetic, writing by memory. And in so small a model each call of a function has a price of its own, whatever it computes: of the 0.8 ms of a pass here that is the larger part.
 #
-# This grid shows the scores that are computed at one step. In the notebook you can move the step.
+# This grid shows the scores that count at one step. In the notebook you can move the step.
 
-# %% mystnb={"image": {"alt": "Two square grids of 12 by 12 places. Left, everything that the mask allows is filled at this step. Right, only the bottom row is filled."}, "figure": {"caption": "Scores that are computed when the sixth token of an answer is read, in a row with 6 tokens of prefix: light cells are computed now. Left without a cache, right with one.", "name": "fig-ch13-grid"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Two square grids of 12 by 12 places. Left, everything that the mask allows is filled at this step. Right, only the bottom row is filled."}, "figure": {"caption": "Scores that count when the sixth token of an answer is read, in a row with 6 tokens of prefix: light cells. Left without a cache, where the dark ones are computed too and then masked; right with one, where there is only the last row.", "name": "fig-ch13-grid"}} tags=["hide-input"]
 
 
 def show_scores(step: int = 6, prefix: int = 6):
@@ -373,7 +373,7 @@ assert tokens == answer
 print(processor.decode(tokens))
 
 # %% [markdown]
-# The same 27 tokens as the naive loop wrote. Where do the positions of the new tokens come from? From the mask: it covers the cached tokens too, so the model can count (`make_position_ids`, chapter 9). And `token_type_ids`, which say that a token belongs to the answer, are all 1 as soon as something is in the cache.
+# The same 27 tokens as the naive loop wrote. Where do the positions of the new tokens come from? From the attention mask: it covers the cached tokens too, so the model can count (`make_position_ids`, chapter 14). If you give none, as here, the model makes one of ones, over the cache and the new token. And `token_type_ids`, which say that a token belongs to the answer, are all 1 as soon as something is in the cache.
 #
 # *transformers* must agree as well.
 

@@ -13,7 +13,7 @@
 # %% [markdown]
 # # How do you answer many questions at once? Batches
 #
-# To write one token, the processor fetches every weight of the model from memory, and uses each once. If four questions are open, it could use each four times, for nearly the same price. So questions are answered in batches. But questions have different lengths, and their answers too, and a batch is a rectangle. Everything that goes wrong with batches goes wrong in the corners that have to be filled.
+# To write one token, the machine fetches every weight of the model from memory, and uses each once. If four questions are open, it could use each four times, for nearly the same price. So questions are answered in batches. But questions have different lengths, and their answers too, and a batch is a rectangle. Everything that goes wrong with batches goes wrong in the corners that have to be filled.
 #
 # At the end you will be able to
 #
@@ -155,7 +155,7 @@ print(
 )
 
 # %% [markdown]
-# Broadcasting makes two tokens of one in each row. Here the next step fails over it, which is the best that can happen. Where the shapes happen to fit, it does not fail.
+# Broadcasting makes two tokens of one in each row. In the attention the queries are then twice as many as the mask has rows, and the sum of scores and mask fails: the best that can happen. With a batch of one row the shapes are the same, so nobody who tests with one prompt sees it.
 #
 # ## Nobody looks at padding, not even later
 #
@@ -196,7 +196,7 @@ values = torch.tensor([[torch.nan], [1.0], [2.0]])  # the pad's value comes from
 print("0.6 · 1 + 0.4 · 2 should be 1.4, and is", (weights @ values).item())
 
 # %% [markdown]
-# No. 0 times nan is nan, and one layer later the whole row is. That is why the package fills with the lowest number and not with minus infinity: then a row that sees nothing gives everything the same weight, which is nonsense, but finite, and nobody looks. In the prefix-LM mask there is no such row anyway: padding has type 0, and sees the prefix.
+# No. 0 times nan is nan, and one layer later the whole row is. That is why the package takes the lowest number and not minus infinity: then a row that sees nothing gives everything some weight, which is nonsense, but finite, and nobody looks. (The package adds the mask. In float16 the lowest number and a score below −16 add up to minus infinity after all; in float32 and bfloat16 they cannot. The exercise below goes further, and wants weights of 0 in such a row, which is safe in every dtype.) In the prefix-LM mask there is no such row anyway: padding has type 0, and sees the prefix.
 #
 # ## Each row ends for itself
 #
@@ -331,7 +331,7 @@ plt.show()
 #
 # What does a batch of n rows gain over n rows one after another? Reading and writing are not alike, so measure them apart: how many prompts a second are read, with their pictures, and how many tokens a second are written. Which of the two will gain?
 
-# %% mystnb={"image": {"alt": "Rows per second relative to batch size 1, over batch sizes 1 to 64 on a logarithmic axis. Writing rises from 1 to nearly 20 at 64. Reading rises to about two and stays there."}, "figure": {"caption": "Gain by batch size, over one row at a time, measured on the machine that executed this page (two processor cores). Writing gains a lot, reading a factor of two.", "name": "fig-ch14-throughput"}} tags=["hide-input", "nbval-ignore-output"]
+# %% mystnb={"image": {"alt": "Rows per second relative to batch size 1, over batch sizes 1 to 64 on a logarithmic axis. Writing rises from 1 to nearly 20 at 64. Reading rises to about two and stays there."}, "figure": {"caption": "Gain by batch size, over one row at a time, measured on the machine that executed this page (two processor cores). Writing gains a lot, reading less than a factor of two.", "name": "fig-ch14-throughput"}} tags=["hide-input", "nbval-ignore-output"]
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 pictures = [draw_scene(seed, "test").image for seed in range(64)]
 
@@ -372,7 +372,7 @@ for name, found in (("reading", reading), ("writing", writing)):
     print(name, [round(rate / found[0], 1) for rate in found])
 
 # %% [markdown]
-# A prompt has some seventy tokens, and its picture 64 patches, so each weight that is fetched is used that often even for one row: reading is soon limited by arithmetic, and more rows are more arithmetic. (The factor of two is what one row alone leaves unused: two cores, and the time that each call costs whatever it does. In so small a model that is much.) Writing uses each weight once per row. There more rows are nearly free, until arithmetic is the limit here too. Where that point lies depends on the machine: on a graphics card, which can do far more arithmetic for each byte that it fetches, at hundreds of rows.
+# A prompt has some seventy tokens, and its picture 64 patches, so each weight that is fetched is used that often even for one row: reading is soon limited by arithmetic, and more rows are more arithmetic. (What it gains is what one row alone leaves unused: two cores, and the time that each call costs whatever it does. In so small a model that is much. At 64 rows it falls again: what is between the layers no longer fits into the fast memory beside the cores.) Writing uses each weight once per row. There more rows are nearly free, until arithmetic is the limit here too. Where that point lies depends on the machine: on a graphics card, which can do some hundred times as many multiplications in the time in which it fetches a number, it lies at hundreds of rows.
 #
 # And waste: places of padding are computed like all others. How many are there? It depends on who sits in a batch with whom. Take 386 questions of all kinds, in the order in which they came, or sorted by length.
 

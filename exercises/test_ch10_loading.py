@@ -24,7 +24,8 @@ def write_safetensors(tensors: dict, metadata: bool) -> bytes:
         offsets = [len(numbers), len(numbers) + len(raw)]
         header[name] = {"dtype": NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": offsets}
         numbers += raw
-    text = json.dumps(header).encode()
+    # A header's order need not be that of the numbers.
+    text = json.dumps(dict(sorted(header.items(), reverse=True))).encode()
     return struct.pack("<Q", len(text)) + text + numbers
 
 
@@ -112,6 +113,7 @@ def checkpoints(random: Random) -> Iterator[Case]:
     yield case({name: tensor for name, tensor in weights.items() if name != f"{layer}.mlp.up_proj.weight"})
     yield case(weights | {f"{layer}.self_attn.q_norm.weight": random.normal(16)})
     yield case(weights | {f"{layer}.input_layernorm.weight": random.normal(1)})
+    yield case(weights | {HEAD: random.normal(65, 32)})
 
 
 def call_load_weights(submission, case: Case) -> dict:
@@ -157,7 +159,7 @@ EXERCISES = [
         names,
         points=2,
         call=call_canonical_name,
-        forbidden=("vlm.loader.canonical_name",),
+        forbidden=("vlm.layouts.canonical_name", "vlm.checkpoint.canonical_name", "vlm.loader.canonical_name"),
         section="Five layouts",
     ),
     Exercise("list_problems", "What is missing, and what is too much", tables, section="Nothing is forgiven"),

@@ -3,17 +3,25 @@
 import torch
 
 from vlm.config import PaliGemmaConfig
-from vlm.loader import canonical_name
+from vlm.layouts import canonical_name
 from vlm.paligemma import PaliGemmaForConditionalGeneration
 
 PAD, IMAGE_TOKEN = 0, 95
 NUM_IMAGE_TOKENS = 4
 VOCAB_SIZE = 128
+# What a PaliGemma 2 has besides: a window shorter than the picture, caps that bend, a scale that is not head_dim's.
+GEMMA2 = {
+    "model_type": "gemma2",
+    "query_pre_attn_scalar": 7,
+    "attn_logit_softcapping": 2.0,
+    "final_logit_softcapping": 3.0,
+    "sliding_window": 3,
+}
 
 
-def tiny_config(num_key_value_heads: int = 2) -> dict:
+def tiny_config(num_key_value_heads: int = 2, generation: int = 1) -> dict:
     """The values of a config.json: widths that differ from each other, so that a mix-up shows."""
-    return {
+    values = {
         "model_type": "paligemma",
         "image_token_index": IMAGE_TOKEN,
         "pad_token_id": PAD,
@@ -43,6 +51,9 @@ def tiny_config(num_key_value_heads: int = 2) -> dict:
             "num_image_tokens": NUM_IMAGE_TOKENS,
         },
     }
+    if generation == 2:
+        values["text_config"] |= GEMMA2
+    return values
 
 
 def randomize(model: torch.nn.Module, seed: int = 0):
@@ -58,19 +69,20 @@ def randomize(model: torch.nn.Module, seed: int = 0):
                 parameter.copy_(0.3 * noise + (1 if is_layer_norm and name.endswith("weight") else 0))
 
 
-def make_reference(num_key_value_heads: int = 2, seed: int = 0):
+def make_reference(num_key_value_heads: int = 2, generation: int = 1, seed: int = 0):
     """transformers' PaliGemma."""
     from transformers import PaliGemmaConfig as ReferenceConfig
     from transformers import PaliGemmaForConditionalGeneration as ReferenceModel
 
-    model = ReferenceModel(ReferenceConfig(**tiny_config(num_key_value_heads))).eval()
+    model = ReferenceModel(ReferenceConfig(**tiny_config(num_key_value_heads, generation))).eval()
     randomize(model, seed)
     return model
 
 
-def make_twin(reference, num_key_value_heads: int = 2) -> PaliGemmaForConditionalGeneration:
+def make_twin(reference, num_key_value_heads: int = 2, generation: int = 1) -> PaliGemmaForConditionalGeneration:
     """This package's model with the reference's weights."""
-    model = PaliGemmaForConditionalGeneration(PaliGemmaConfig.from_dict(tiny_config(num_key_value_heads))).eval()
+    config = PaliGemmaConfig.from_dict(tiny_config(num_key_value_heads, generation))
+    model = PaliGemmaForConditionalGeneration(config).eval()
     model.load_state_dict({canonical_name(name): tensor for name, tensor in reference.state_dict().items()})
     return model
 

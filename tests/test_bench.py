@@ -1,6 +1,7 @@
 """The benchmark: both sides do the same work, and the arithmetic of the ratios is right."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -27,7 +28,7 @@ def test_the_command_prints_a_table_and_writes_the_figures(checkpoint, tmp_path,
     assert report["threads"] == torch.get_num_threads()
     for name, unit in (("load", "s"), ("prefill", "s"), ("decode", "tokens/s")):
         row = report[name]
-        middle, least, most = row["speedup"]
+        middle, least, most = row["ratio"]
         assert row["unit"] == unit
         assert row["ours"] > 0 and row["transformers"] > 0
         assert 0 < least <= middle <= most
@@ -42,7 +43,7 @@ def test_no_side_stops_at_eos(checkpoint, side):
     _, tokenizer = bench.load_hf_model(checkpoint)
     inputs = PaliGemmaProcessor(tokenizer, 64, 112)("caption en", example_image(0))
     inputs["token_type_ids"] = torch.zeros_like(inputs["input_ids"])
-    side.load(checkpoint)
+    side.load(checkpoint, torch.float32)
     prefer_eos(side.model)
     tokens, times = zip(*side.decode(inputs, 6), strict=True)
     assert tokens == (tokenizer.eos_token_id,) * 6
@@ -56,15 +57,26 @@ def prefer_eos(model: torch.nn.Module):
     head.register_forward_hook(lambda _module, _arguments, logits: logits + 1000 * eos)
 
 
-def test_the_speedup_is_above_one_where_we_are_faster():
+def test_turns_apart_measure_memory_too_and_need_no_tokenizer(checkpoint, tmp_path, monkeypatch):
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(checkpoint / name, tmp_path / name)
+    options = ["--model", str(tmp_path), "--dtype", "bfloat16", "--separate", "--new-tokens", "4", "--repeats", "1"]
+    monkeypatch.setattr("sys.argv", ["bench", *options, "--output", str(tmp_path / "bench.json")])
+    bench.main()
+    report = json.loads((tmp_path / "bench.json").read_text(encoding="utf-8"))
+    assert report["dtype"] == "bfloat16" and report["prompt_tokens"] == 64 + bench.NUM_WORDS
+    assert 0.1 < report["memory"]["ours"] < 4 and 0.1 < report["memory"]["transformers"] < 4
+
+
+def test_the_ratio_is_above_one_where_we_are_better():
     turns = [
         [{"load": 1.0, "decode": 60.0}, {"load": 2.0, "decode": 20.0}],
         [{"load": 2.0, "decode": 10.0}, {"load": 1.0, "decode": 20.0}],
         [{"load": 1.0, "decode": 40.0}, {"load": 4.0, "decode": 20.0}],
     ]
     load, decode = bench.summarize("load", turns), bench.summarize("decode", turns)
-    assert load == {"unit": "s", "ours": 1.0, "transformers": 2.0, "speedup": [2.0, 0.5, 4.0]}
-    assert decode == {"unit": "tokens/s", "ours": 40.0, "transformers": 20.0, "speedup": [2.0, 0.5, 3.0]}
+    assert load == {"unit": "s", "ours": 1.0, "transformers": 2.0, "ratio": [2.0, 0.5, 4.0]}
+    assert decode == {"unit": "tokens/s", "ours": 40.0, "transformers": 20.0, "ratio": [2.0, 0.5, 3.0]}
 
 
 @pytest.mark.parametrize("option", ["--new-tokens=1", "--repeats=0"])

@@ -1,5 +1,6 @@
-"""`python -m vlm`: it answers, it draws, and what goes wrong is said in one line."""
+"""`vlm`: it answers, it draws, it looks after checkpoints, and what goes wrong is said in one line."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -10,12 +11,14 @@ import pytest
 from checkpoints import save_random_checkpoint
 from PIL import Image
 
-from vlm import __main__ as command
+from vlm.__main__ import main
+from vlm.commands import run as command
 from vlm.generate import generate
 from vlm.image_processing import to_rgb
 from vlm.loader import load_hf_model
 from vlm.processor import PaliGemmaProcessor
 from vlm.toybox import CHECKPOINT_DIRECTORY, MASK_VQVAE_FILE
+from vlm.toybox.evaluate import format_table
 from vlm.toybox.examples import example_image, example_path
 
 BOXES = "<loc0100><loc0100><loc0600><loc0700> cat ; <loc0000><loc0000><loc0200><loc0200> dog"
@@ -34,18 +37,31 @@ def ask(checkpoint, capsys):
         options = {"model": checkpoint, "image": example_path(0), "prompt": "caption en", "device": "cpu"}
         options |= {"max_new_tokens": 6} | changes
         pairs = [(f"--{name.replace('_', '-')}", str(value)) for name, value in options.items()]
-        code = command.main([word for pair in pairs for word in pair])
+        code = main(["run", *[word for pair in pairs for word in pair]])
         out, err = capsys.readouterr()
         return code, out, err
 
     return ask
 
 
+@pytest.fixture
+def ask_about(checkpoint, capsys):
+    """Call the command about several pictures."""
+
+    def ask_about(images: list[Path], *options: str) -> tuple[int, str, str]:
+        words = ["run", "--model", str(checkpoint), "--device", "cpu", "--max-new-tokens", "6"]
+        code = main([*words, "--prompt", "caption en", *options, "--image", *map(str, images)])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return ask_about
+
+
 def assert_one_line(result: tuple[int, str, str], *words: str):
     """Exit code 1, no answer, and one line that says what is wrong."""
     code, out, err = result
     assert (code, out) == (1, "")
-    assert err.startswith("python -m vlm: ") and err.endswith("\n")
+    assert err.startswith("vlm run: ") and err.endswith("\n")
     assert err.count("\n") == 1, err
     assert [word for word in words if word not in err] == []
 
@@ -212,23 +228,109 @@ def test_an_output_that_cannot_be_written_is_an_error(ask, tmp_path, capsys):
     assert code == 1 and "xyz" in err and err.count("\n") == 1
 
 
+def test_several_pictures_are_answered_one_after_another(ask_about, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "stream", lambda *_: iter(["a ", "cat"]))
+    code, out, err = ask_about([example_path(0), tmp_path / "nowhere.png", example_path(1)])
+    assert out == f"{example_path(0)}: a cat\n{example_path(1)}: a cat\n"
+    assert code == 1 and err == f"vlm run: {tmp_path / 'nowhere.png'} is not a file\n"  # and the others are answered
+
+
+def test_json_is_a_line_for_each_picture_with_boxes_in_pixels(ask_about, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "stream", lambda *_: iter([BOXES[:40], BOXES[40:]]))
+    code, out, _ = ask_about([example_path(0), example_path(1)], "--json", "--output", str(tmp_path / "drawn"))
+    records = [json.loads(line) for line in out.splitlines()]
+    assert code == 0 and [record["image"] for record in records] == [str(example_path(0)), str(example_path(1))]
+    first = records[0]
+    assert first["prompt"] == "caption en" and first["answer"] == BOXES
+    assert first["detections"][1] == {"label": "dog", "box": [0, 0, 21.9, 21.9]}  # 200 of 1023, of 112 pixels
+    assert [Path(record["drawn"]).is_file() for record in records] == [True, True]
+
+
+def test_two_pictures_that_would_be_drawn_into_one_file_are_refused(ask_about, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(example_path(0), tmp_path / folder / "x.png")
+    code, out, err = ask_about([tmp_path / "a/x.png", tmp_path / "b/x.png"], "--output", str(tmp_path / "drawn"))
+    assert (code, out) == (1, "") and "would both be drawn into" in err and not (tmp_path / "drawn").exists()
+
+
 def test_help_shows_examples(capsys):
     with pytest.raises(SystemExit) as end:
-        command.main(["--help"])
+        main(["run", "--help"])
     out = capsys.readouterr().out
     assert end.value.code == 0
-    assert 'python -m vlm --image my.png --prompt "detect cat ; dog" --output boxes.png' in out
+    assert 'vlm run --image my.png --prompt "detect cat ; dog" --output boxes.png' in out
     assert "examples:" in out and "--temperature" in out
 
 
 def test_picture_and_prompt_are_required(capsys):
     with pytest.raises(SystemExit) as end:
-        command.main([])
+        main(["run"])
     assert end.value.code == 2
     assert "--image, --prompt" in capsys.readouterr().err
 
 
 def test_as_a_program_it_ends_with_the_exit_code_and_no_traceback(tmp_path):
-    words = [sys.executable, "-m", "vlm", "--image", str(tmp_path / "nowhere.png"), "--prompt", "caption en"]
+    words = [sys.executable, "-m", "vlm", "run", "--image", str(tmp_path / "nowhere.png"), "--prompt", "caption en"]
     ended = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     assert_one_line((ended.returncode, ended.stdout, ended.stderr), "nowhere.png")
+
+
+def test_eval_prints_a_table_and_writes_the_figures(checkpoint, tmp_path, capsys):
+    output = tmp_path / "report.json"
+    words = ["--model", str(checkpoint), "--scenes", "3", "--split", "validation", "--device", "cpu"]
+    assert main(["eval", *words, "--output", str(output)]) == 0
+    report = json.loads(output.read_text(encoding="utf-8"))
+    printed = capsys.readouterr().out
+    assert printed.startswith("3 scenes of the validation split")
+    assert printed.endswith(f"{format_table(report['tasks'])}\n")
+    assert (report["split"], report["scenes"], report["tasks"]["count"]["questions"]) == ("validation", 3, 3)
+
+
+def test_eval_of_nothing_is_refused(capsys):
+    assert main(["eval", "--scenes", "0"]) == 1
+    assert capsys.readouterr().err == "vlm eval: --scenes is 0: expected at least 1\n"
+
+
+def test_inspect_shows_shapes_parts_and_the_head(checkpoint, capsys):
+    assert main(["inspect", str(checkpoint), "--tensors"]) == 0
+    out = capsys.readouterr().out
+    assert "PaliGemma, 112 px, 64 image tokens" in out and "1 file, layout A" in out
+    assert "head: the embedding, tied" in out and "tokenizer: tokenizer.json" in out
+    assert "language_model.model.layers.0.self_attn.q_proj.weight" in out
+
+
+def test_inspect_names_what_does_not_fit_and_ends_with_1(checkpoint, tmp_path, capsys):
+    shutil.copytree(checkpoint, tmp_path / "bad")
+    values = json.loads((tmp_path / "bad/config.json").read_text())
+    values["text_config"]["num_hidden_layers"] = 2
+    (tmp_path / "bad/config.json").write_text(json.dumps(values))
+    assert main(["inspect", str(tmp_path / "bad")]) == 1
+    out, err = capsys.readouterr()
+    assert "language_model" in out and "missing: language_model.model.layers.1.mlp.up_proj.weight" in err
+
+
+def test_convert_writes_another_dtype_and_layout_and_says_where(checkpoint, tmp_path, capsys):
+    target = tmp_path / "half"
+    assert main(["convert", str(checkpoint), str(target), "--dtype", "bfloat16", "--layout", "C"]) == 0
+    assert str(target) in capsys.readouterr().out
+    assert main(["inspect", str(target)]) == 0
+    out = capsys.readouterr().out
+    assert "layout C" in out and "bfloat16" in out and "float32" not in out
+    assert main(["convert", str(checkpoint), str(target)]) == 1
+    assert f"{target} is there already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command_name", ["run", "inspect", "convert", "eval"])
+def test_every_command_has_help_with_examples(command_name, capsys):
+    with pytest.raises(SystemExit) as end:
+        main([command_name, "--help"])
+    assert end.value.code == 0
+    assert f"  vlm {command_name} " in capsys.readouterr().out.partition("examples:")[2]
+
+
+@pytest.mark.parametrize("words", [[], ["dance"], ["inspect"], ["run", "--dtype", "int3"]])
+def test_options_that_make_no_sense_end_with_2(words, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    assert end.value.code == 2 and "usage: vlm" in capsys.readouterr().err

@@ -1,28 +1,33 @@
 """config.json: what is read, what is refused."""
 
+import json
+
 import pytest
 from reference import tiny_config
 
-from vlm.config import PaliGemmaConfig
+from vlm.config import Gemma2Config, PaliGemmaConfig
+from vlm.published import published_config
 
 
-def changed(**changes) -> dict:
-    values = tiny_config()
+def changed(generation: int = 1, **changes) -> dict:
+    values = tiny_config(generation=generation)
     for path, value in changes.items():
         part, _, name = path.rpartition("__")
         (values[part] if part else values)[name] = value
     return values
 
 
-def test_a_round_trip_keeps_everything():
-    config = PaliGemmaConfig.from_dict(tiny_config())
+@pytest.mark.parametrize("generation", [1, 2])
+def test_a_round_trip_keeps_everything(generation):
+    config = PaliGemmaConfig.from_dict(tiny_config(generation=generation))
     assert PaliGemmaConfig.from_dict(config.to_dict()) == config
 
 
-def test_transformers_reads_what_is_written():
+@pytest.mark.parametrize("generation", [1, 2])
+def test_transformers_reads_what_is_written(generation):
     from transformers import PaliGemmaConfig as ReferenceConfig
 
-    config = PaliGemmaConfig.from_dict(tiny_config())
+    config = PaliGemmaConfig.from_dict(tiny_config(generation=generation))
     reference = ReferenceConfig(**config.to_dict())
     assert reference.image_token_id == config.image_token_index
     for part in ("vision_config", "text_config"):
@@ -49,6 +54,43 @@ def test_rope_theta_is_found_in_its_newer_place():
     assert PaliGemmaConfig.from_dict(values).text_config.rope_theta == 500.0
 
 
+@pytest.mark.parametrize("name", ["paligemma-3b-224", "paligemma2-10b-448"])
+def test_what_a_file_leaves_out_means_what_it_means_to_transformers_or_is_an_error(name):
+    from transformers import PaliGemmaConfig as ReferenceConfig
+
+    published = json.dumps(published_config(name).to_dict())
+    compared = 0
+    for part in ("vision_config", "text_config"):
+        for field in vars(getattr(published_config(name), part)):
+            values = json.loads(published)
+            del values[part][field]
+            theirs = getattr(ReferenceConfig(**json.loads(json.dumps(values))), part)
+            expected = theirs.rope_parameters["rope_theta"] if field == "rope_theta" else getattr(theirs, field)
+            try:
+                config = PaliGemmaConfig.from_dict(values)
+            except ValueError as error:
+                assert field in str(error)
+                continue
+            assert getattr(getattr(config, part), field) == expected, field
+            compared += 1
+    assert compared >= 8
+
+
+def test_a_gemma2_has_what_gemma_has_and_more():
+    text = PaliGemmaConfig.from_dict(tiny_config(generation=2)).text_config
+    assert isinstance(text, Gemma2Config)
+    assert (text.query_pre_attn_scalar, text.attn_logit_softcapping, text.final_logit_softcapping) == (7, 2.0, 3.0)
+    assert [text.is_sliding(i) for i in range(3)] == [True, False, True]
+
+
+def test_a_cap_or_window_of_null_is_none_and_not_the_default():
+    values = tiny_config(generation=2)
+    values["text_config"] |= {"sliding_window": None, "attn_logit_softcapping": None}
+    text = PaliGemmaConfig.from_dict(values).text_config
+    assert (text.sliding_window, text.attn_logit_softcapping, text.final_logit_softcapping) == (None, None, 3.0)
+    assert not any(text.is_sliding(i) for i in range(3))
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -63,6 +105,9 @@ def test_rope_theta_is_found_in_its_newer_place():
         (changed(text_config__head_dim=9), "head_dim is 9"),
         (changed(image_token_index=128), "image_token_index is 128, but text_config.vocab_size is 128"),
         (changed(vision_config=None), "config has no 'vision_config'"),
+        (changed(text_config__attention_bias=True), "text_config.attention_bias is True: expected False"),
+        (changed(2, text_config__layer_types=["full_attention"] * 3), "text_config.layer_types is"),
+        (changed(2, text_config__final_logit_softcapping=-1.0), "final_logit_softcapping is -1.0"),
     ],
 )
 def test_an_impossible_value_is_named(values, message):

@@ -7,8 +7,9 @@ import torch
 from reference import make_reference, make_twin
 from safetensors.torch import load_file, save_file
 
-import vlm.loader
-from vlm.loader import canonical_name, load_hf_model, load_model, save_hf_model
+import vlm.shards
+from vlm.layouts import canonical_name
+from vlm.loader import load_hf_model, load_model, save_hf_model
 
 
 @pytest.fixture(scope="module")
@@ -127,11 +128,58 @@ def test_half_a_file_is_refused_by_name(checkpoint):
 
 def test_an_interrupted_save_leaves_the_old_checkpoint(model, checkpoint, monkeypatch):
     def fail(tensors, path, metadata):
-        with open(path, "wb") as file:
-            file.write(b"half")
+        path.write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(vlm.loader, "save_file", fail)
+    monkeypatch.setattr(vlm.shards, "save_file", fail)
     with pytest.raises(KeyboardInterrupt):
         save_hf_model(model, checkpoint)
     assert same_weights(model, load_model(checkpoint))
+
+
+def test_a_saved_model_replaces_shards_that_were_there(model, checkpoint):
+    tensors = load_file(checkpoint / "model.safetensors")
+    (checkpoint / "model.safetensors").unlink()
+    save_file({name: tensor + 1 for name, tensor in tensors.items()}, checkpoint / "model-00001-of-00001.safetensors")
+    index = {"weight_map": dict.fromkeys(tensors, "model-00001-of-00001.safetensors")}
+    (checkpoint / "model.safetensors.index.json").write_text(json.dumps(index))
+    save_hf_model(model, checkpoint)
+    assert same_weights(model, load_model(checkpoint))
+
+
+def test_what_was_loaded_is_said_in_one_table(checkpoint, caplog):
+    with caplog.at_level("INFO", logger="vlm.loader"):
+        load_model(checkpoint)
+    [record] = caplog.records
+    assert "1 file, layout A" in record.message and "multi_modal_projector" in record.message
+
+
+def test_dtypes_that_differ_become_that_of_the_embedding(checkpoint):
+    def spoil(tensors):
+        for name in tensors:
+            if "vision_tower" in name:
+                tensors[name] = tensors[name].bfloat16()
+
+    change_tensors(checkpoint, spoil)
+    assert {parameter.dtype for parameter in load_model(checkpoint).parameters()} == {torch.float32}
+
+
+def test_a_tensor_that_stands_twice_is_named(checkpoint):
+    name = "language_model.model.norm.weight"
+    change_tensors(checkpoint, lambda tensors: tensors.update({f"model.{name}": torch.ones(32)}))
+    with pytest.raises(ValueError, match=r"norm\.weight was there already: which is it\?"):
+        load_model(checkpoint)
+
+
+def test_a_quantized_tensor_is_named(checkpoint):
+    name = "language_model.model.norm.weight"
+    change_tensors(checkpoint, lambda tensors: tensors.update({name: tensors[name].to(torch.int8)}))
+    with pytest.raises(ValueError, match=r"norm\.weight is I8: expected F32, F16, BF16"):
+        load_model(checkpoint)
+
+
+@pytest.mark.parametrize("index", ["{", "[]", "{}", '{"weight_map": {"a": "../other.safetensors"}}'])
+def test_an_index_that_is_none_is_named(checkpoint, index):
+    (checkpoint / "model.safetensors.index.json").write_text(index)
+    with pytest.raises(ValueError, match=r"model\.safetensors\.index\.json"):
+        load_model(checkpoint)

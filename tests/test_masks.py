@@ -2,7 +2,7 @@
 
 import torch
 
-from vlm.masks import make_position_ids, make_prefix_lm_mask
+from vlm.masks import limit_to_window, make_position_ids, make_prefix_lm_mask
 
 
 def visible(attention_mask: list[int], token_type_ids: list[int]) -> list[list[int]]:
@@ -34,6 +34,30 @@ def test_new_tokens_see_all_that_is_cached_but_its_padding():
     assert visible([0, 1, 1, 1, 1], [1, 1]) == [
         [0, 1, 1, 1, 0],
         [0, 1, 1, 1, 1],
+    ]
+
+
+def visible_in_window(attention_mask: list[int], token_type_ids: list[int], window: int) -> list[list[int]]:
+    types = torch.tensor([token_type_ids])
+    mask = make_prefix_lm_mask(torch.tensor([attention_mask]), types, torch.float32)
+    return (limit_to_window(mask, types, window)[0, 0] == 0).int().tolist()
+
+
+def test_the_suffix_looks_back_as_far_as_the_window_and_the_prefix_sees_itself_in_full():
+    assert visible_in_window([0, 1, 1, 1, 1, 1], [0, 0, 0, 0, 1, 1], window=2) == [
+        [0, 1, 1, 1, 0, 0],
+        [0, 1, 1, 1, 0, 0],
+        [0, 1, 1, 1, 0, 0],
+        [0, 1, 1, 1, 0, 0],
+        [0, 0, 0, 1, 1, 0],
+        [0, 0, 0, 0, 1, 1],
+    ]
+
+
+def test_the_window_counts_what_is_cached():
+    assert visible_in_window([1, 1, 1, 1, 1], [1, 1], window=3) == [
+        [0, 1, 1, 1, 0],
+        [0, 0, 1, 1, 1],
     ]
 
 

@@ -14,10 +14,14 @@ from vlm.masks import make_position_ids
 BAR = 1e-5
 
 
-@pytest.fixture(scope="module", params=[1, 2], ids=["one_kv_head", "two_kv_heads"])
+# Key/value heads, and PaliGemma or PaliGemma 2.
+MODELS = {"one_kv_head": (1, 1), "two_kv_heads": (2, 1), "gemma2_one_kv_head": (1, 2), "gemma2_two_kv_heads": (2, 2)}
+
+
+@pytest.fixture(scope="module", params=MODELS.values(), ids=MODELS)
 def pair(request):
-    reference = make_reference(request.param)
-    return reference, make_twin(reference, request.param)
+    reference = make_reference(*request.param)
+    return reference, make_twin(reference, *request.param)
 
 
 def largest_difference(ours, theirs, attention_mask=None):

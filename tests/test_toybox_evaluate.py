@@ -1,7 +1,5 @@
 """The evaluator: the truth scores 1, and everything else less."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -218,34 +216,3 @@ def test_the_table_has_a_row_for_each_measure():
 def test_the_longest_answer_fits_into_the_tokens_allowed():
     longest = 4 * 21 + 3 + 1  # four boxes of four locations, 16 codes and a label, three semicolons, <eos>
     assert longest <= evaluation.MAX_NEW_TOKENS
-
-
-def test_the_command_prints_the_report_and_writes_it(monkeypatch, tmp_path, capsys):
-    class Config:
-        class vision_config:
-            num_image_tokens, image_size = 64, 112
-
-    class Model:
-        config = Config
-
-    loaded = []
-
-    def load(*arguments):
-        loaded.append(arguments)
-        return Model, None
-
-    monkeypatch.setattr(evaluation, "load_hf_model", load)
-    monkeypatch.setattr(evaluation, "PaliGemmaProcessor", lambda *_: None)
-    monkeypatch.setattr(evaluation, "ask", oracle)
-    output = tmp_path / "report.json"
-    options = ["--model", str(tmp_path), "--scenes", "20", "--split", "validation", "--output", str(output)]
-    monkeypatch.setattr("sys.argv", ["evaluate", *options])
-    evaluation.main()
-    report = json.loads(output.read_text(encoding="utf-8"))
-    printed = capsys.readouterr().out
-    assert printed.startswith("20 scenes of the validation split")
-    assert printed.endswith(f"{evaluation.format_table(report['tasks'])}\n")
-    assert (report["split"], report["scenes"]) == ("validation", 20)
-    assert report["tasks"]["count"] == {"questions": 20, "exact_match": 1.0}
-    assert report["seconds"] >= 0
-    assert loaded == [(tmp_path, "cpu")]

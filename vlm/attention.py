@@ -8,7 +8,12 @@ from torch import Tensor, nn
 
 
 def attention(
-    query: Tensor, key: Tensor, value: Tensor, scaling: float, mask: Tensor | None = None
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    scaling: float,
+    mask: Tensor | None = None,
+    softcap: float | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Each query takes a weighted mean of the values; its weights say how well it matches each key.
 
@@ -17,6 +22,7 @@ def attention(
         key, value: [B, A, S, E].
         scaling: factor for the scores, 1 / sqrt(E) in most models.
         mask: added to the scores, [B, 1, Q, S]: 0 where a query may look, very negative where it may not.
+        softcap: the scores stay between minus and plus this; before the mask is added, which must stay what it is.
 
     Returns:
         The mixed values [B, A, Q, E] and the weights [B, A, Q, S], whose rows sum to 1.
@@ -25,7 +31,19 @@ def attention(
     whatever the dtype of the model, as in the published models.
     """
     scores = query @ key.transpose(-2, -1) * scaling  # [B, A, Q, S]
+    if softcap is not None:
+        scores = soft_cap(scores, softcap)
     if mask is not None:
         scores = scores + mask
     weights = nn.functional.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype)
     return weights @ value, weights
+
+
+def soft_cap(values: Tensor, cap: float) -> Tensor:
+    """Bend values smoothly into -cap..cap: small ones stay as they are, large ones approach the cap.
+
+    With a cap of 50, 1 stays 1.00, 50 becomes 38.1, and 500 becomes 50. The order is kept.
+
+    Source: Gemma 2 (arXiv 2408.00118), section 2.
+    """
+    return cap * torch.tanh(values / cap)

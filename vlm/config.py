@@ -1,8 +1,9 @@
 """The numbers that fix the shape of a PaliGemma, read from a published `config.json`."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import MISSING, Field, dataclass, fields
 from pathlib import Path
+from typing import ClassVar, get_args
 
 ACTIVATION = "gelu_pytorch_tanh"
 
@@ -38,6 +39,7 @@ class SiglipVisionConfig:
     def from_dict(cls, values: dict) -> "SiglipVisionConfig":
         check_choice("vision_config.model_type", values.get("model_type", "siglip_vision_model"), "siglip_vision_model")
         check_choice("vision_config.hidden_act", values.get("hidden_act", ACTIVATION), ACTIVATION)
+        values = {"patch_size": 16} | values  # SigLIP's own, and what a file without it means to transformers
         return cls(**pick_fields(cls, values, "vision_config"))
 
 
@@ -56,6 +58,8 @@ class GemmaConfig:
     rope_theta: float = 10000.0
     max_position_embeddings: int = 8192
 
+    model_type: ClassVar[str] = "gemma"
+
     def __post_init__(self):
         check_positive(self, "text_config")
         check_divides("text_config", self, "num_key_value_heads", "num_attention_heads")
@@ -64,7 +68,8 @@ class GemmaConfig:
 
     @classmethod
     def from_dict(cls, values: dict) -> "GemmaConfig":
-        check_choice("text_config.model_type", values.get("model_type", "gemma"), "gemma")
+        check_choice("text_config.model_type", values.get("model_type", "gemma"), cls.model_type)
+        check_choice("text_config.attention_bias", values.get("attention_bias", False), False)
         activation = values.get("hidden_activation") or values.get("hidden_act", ACTIVATION)
         check_choice("text_config.hidden_activation", activation, ACTIVATION, "gelu")
         rope = values.get("rope_parameters") or {}  # newer files hold rope_theta in here
@@ -73,13 +78,50 @@ class GemmaConfig:
             values = values | {"rope_theta": rope["rope_theta"]}
         return cls(**pick_fields(cls, values, "text_config"))
 
+    def to_dict(self) -> dict:
+        return vars(self) | {"model_type": self.model_type, "hidden_activation": ACTIVATION}
+
+
+@dataclass(frozen=True)
+class Gemma2Config(GemmaConfig):
+    """Shape of PaliGemma 2's language model (Gemma 2, arXiv 2408.00118, Table 1).
+
+    What a file leaves out is as in Gemma 2 2B, the language model of PaliGemma 2 3B. A soft-cap or a window of
+    None, which a file may ask for, is none.
+    """
+
+    hidden_size: int = 2304
+    intermediate_size: int = 9216
+    num_hidden_layers: int = 26
+    num_attention_heads: int = 8
+    num_key_value_heads: int = 4
+    vocab_size: int = 256000
+    query_pre_attn_scalar: float = 256  # scores are divided by its root, not by head_dim's: in the 28B they differ
+    attn_logit_softcapping: float | None = 50.0
+    final_logit_softcapping: float | None = 30.0
+    sliding_window: int | None = 4096
+
+    model_type: ClassVar[str] = "gemma2"
+
+    def is_sliding(self, layer_idx: int) -> bool:
+        """Every other layer looks back only as far as the window, beginning with the first."""
+        return self.sliding_window is not None and layer_idx % 2 == 0
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "Gemma2Config":
+        config = super().from_dict(values)
+        alternating = [("sliding_attention", "full_attention")[i % 2] for i in range(config.num_hidden_layers)]
+        check_choice("text_config.layer_types", values.get("layer_types") or alternating, alternating)
+        return config
+
 
 @dataclass(frozen=True)
 class PaliGemmaConfig:
     """A vision tower, a language model, and the token that marks where the picture goes.
 
-    The width of the language model is `text_config.hidden_size`. Published files carry a `hidden_size` at
-    the top as well; it is a leftover that is wrong for PaliGemma 2, and nothing here reads it.
+    PaliGemma has a Gemma, PaliGemma 2 (arXiv 2412.03555) a Gemma 2; nothing else tells them apart. The width of the
+    language model is `text_config.hidden_size`. Published files carry a `hidden_size` at the top as well; it is a
+    leftover that is wrong for PaliGemma 2, and nothing here reads it.
     """
 
     vision_config: SiglipVisionConfig
@@ -102,9 +144,11 @@ class PaliGemmaConfig:
         for part in ("vision_config", "text_config"):
             if not isinstance(values.get(part), dict):
                 raise ValueError(f"config has no '{part}': is this the config.json of a PaliGemma?")
+        text = values["text_config"]
+        text_class = Gemma2Config if text.get("model_type") == Gemma2Config.model_type else GemmaConfig
         values = values | {
             "vision_config": SiglipVisionConfig.from_dict(values["vision_config"]),
-            "text_config": GemmaConfig.from_dict(values["text_config"]),
+            "text_config": text_class.from_dict(text),
             "image_token_index": values.get("image_token_index", values.get("image_token_id")),
         }
         return cls(**pick_fields(cls, values, "config"))
@@ -136,24 +180,34 @@ class PaliGemmaConfig:
             "vision_config": vars(vision)
             | shared
             | {"model_type": "siglip_vision_model", "hidden_act": ACTIVATION, "vision_use_head": False},
-            "text_config": vars(text) | {"model_type": "gemma", "hidden_activation": ACTIVATION},
+            "text_config": text.to_dict(),
         }
 
 
 def pick_fields(config_class: type, values: dict, where: str) -> dict:
     """Keep what the config class knows; a required field that is absent is an error with its name."""
-    fields = config_class.__dataclass_fields__
-    picked = {name: values[name] for name in fields if values.get(name) is not None}
-    missing = [name for name in fields if name not in picked and name not in vars(config_class)]
+    known = fields(config_class)
+    picked = {
+        field.name: values[field.name]
+        for field in known
+        if field.name in values and (values[field.name] is not None or may_be_none(field))
+    }
+    missing = [field.name for field in known if field.name not in picked and field.default is MISSING]
     if missing:
         raise ValueError(f"{where} lacks {', '.join(missing)}")
     return picked
 
 
+def may_be_none(field: Field) -> bool:
+    return type(None) in get_args(field.type)
+
+
 def check_positive(config, where: str):
-    for name, value in vars(config).items():
-        if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
-            raise ValueError(f"{where}.{name} is {value!r}: expected a number above 0")
+    for field in fields(config):
+        value = getattr(config, field.name)
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not (is_number and value > 0) and not (value is None and may_be_none(field)):
+            raise ValueError(f"{where}.{field.name} is {value!r}: expected a number above 0")
 
 
 def check_divides(where: str, config, divisor: str, dividend: str):

@@ -99,6 +99,7 @@ class GemmaAttention(nn.Module):
         self.head_dim = config.head_dim
         self.num_groups = config.num_attention_heads // config.num_key_value_heads
         self.scaling = config.head_dim**-0.5
+        self.softcap = None  # Gemma 2 has one
         query_size = config.num_attention_heads * config.head_dim
         key_value_size = config.num_key_value_heads * config.head_dim
         self.q_proj = nn.Linear(config.hidden_size, query_size, bias=False)
@@ -116,7 +117,7 @@ class GemmaAttention(nn.Module):
         if kv_cache is not None:
             key, value = kv_cache.update(self.layer_idx, key, value)  # [B, K, T, E]
         key, value = repeat_kv(key, self.num_groups), repeat_kv(value, self.num_groups)  # [B, A, T, E]
-        mixed, weights = attention(query, key, value, self.scaling, mask)  # [B, A, S, E], [B, A, S, T]
+        mixed, weights = attention(query, key, value, self.scaling, mask, self.softcap)  # [B, A, S, E], [B, A, S, T]
         mixed = mixed.transpose(1, 2).flatten(2)  # [B, S, A * E]
         return self.o_proj(mixed), weights
 
@@ -188,6 +189,10 @@ class GemmaForCausalLM(nn.Module):
 
     def tie_weights(self):
         self.lm_head.weight = self.model.embed_tokens.weight
+
+    def limit_mask(self, mask: Tensor, token_type_ids: Tensor) -> Tensor:
+        """The mask that the layers need: this one, since every layer of Gemma looks as far back as it may."""
+        return mask
 
     def forward(
         self,

@@ -40,6 +40,35 @@ def make_prefix_lm_mask(attention_mask: Tensor, token_type_ids: Tensor, dtype: t
     return mask.masked_fill(~visible, torch.finfo(dtype).min)[:, None]  # [B, 1, S, T]
 
 
+def limit_to_window(mask: Tensor, token_type_ids: Tensor, sliding_window: int) -> Tensor:
+    """Let the suffix look back only as far as the window, which counts the token itself.
+
+    The prefix keeps its full view of itself, however long it is. With a window of 2, for the row of
+    `make_prefix_lm_mask`:
+
+        token_type_ids  0 0 0 1 1          p a b c d
+                                       p   . x x . .
+                                       a   . x x . .
+                                       b   . x x . .
+                                       c   . . x x .
+                                       d   . . . x x
+
+    Args:
+        mask: [B, 1, S, T], from `make_prefix_lm_mask`.
+        token_type_ids: [B, S], 0 for the prefix (and padding), 1 for the suffix. Only the new tokens.
+
+    Returns:
+        [B, 1, S, T].
+
+    Source: Gemma 2 (arXiv 2408.00118), section 2, and transformers 5.23 for the prefix. big_vision has no window.
+    """
+    num_new, num_all = mask.shape[-2:]
+    keys = torch.arange(num_all, device=mask.device)  # [T]
+    queries = keys[-num_new:, None]  # [S, 1]
+    is_suffix = token_type_ids.cumsum(-1)[:, None, :, None] > 0  # [B, 1, S, 1]
+    return mask.masked_fill((keys <= queries - sliding_window) & is_suffix, torch.finfo(mask.dtype).min)
+
+
 def make_position_ids(attention_mask: Tensor, num_new: int) -> Tensor:
     """Count the real tokens from 1, row by row; padding gets 1, and the mask hides it anyway.
 

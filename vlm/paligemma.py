@@ -2,7 +2,8 @@
 
 Shapes: B batch, I pictures, N image tokens for each, S new tokens, T all tokens so far, D hidden size, V vocabulary.
 
-Source: "PaliGemma: A versatile 3B VLM for transfer" (arXiv 2407.07726), section 3.
+Sources: "PaliGemma: A versatile 3B VLM for transfer" (arXiv 2407.07726), section 3; "PaliGemma 2: A Family of Versatile
+VLMs for Transfer" (arXiv 2412.03555), section 3, which puts Gemma 2 in Gemma's place.
 """
 
 from dataclasses import dataclass
@@ -10,8 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from vlm.config import PaliGemmaConfig
+from vlm.config import Gemma2Config, PaliGemmaConfig
 from vlm.gemma import GemmaForCausalLM
+from vlm.gemma2 import Gemma2ForCausalLM
 from vlm.kv_cache import KVCache
 from vlm.masks import make_position_ids, make_prefix_lm_mask
 from vlm.siglip import SiglipVisionModel
@@ -46,7 +48,8 @@ class PaliGemmaForConditionalGeneration(nn.Module):
         self.config = config
         self.vision_tower = SiglipVisionModel(config.vision_config)
         self.multi_modal_projector = PaliGemmaMultiModalProjector(config)
-        self.language_model = GemmaForCausalLM(config.text_config)
+        language_model_class = Gemma2ForCausalLM if isinstance(config.text_config, Gemma2Config) else GemmaForCausalLM
+        self.language_model = language_model_class(config.text_config)
 
     @property
     def device(self) -> torch.device:
@@ -119,6 +122,7 @@ class PaliGemmaForConditionalGeneration(nn.Module):
             image_features = self.get_image_features(pixel_values)
         inputs_embeds = self.embed_inputs(input_ids, image_features)  # [B, S, D]
         mask = make_prefix_lm_mask(attention_mask, token_type_ids, inputs_embeds.dtype)  # [B, 1, S, T]
+        mask = self.language_model.limit_mask(mask, token_type_ids)
         logits = self.language_model(inputs_embeds, position_ids, mask, kv_cache, logits_to_keep)  # [B, S, V]
         return PaliGemmaOutput(logits, None if labels is None else next_token_loss(logits, labels))
 

@@ -1,25 +1,19 @@
-"""Measures a Toybox model on scenes that training cannot reach: `python -m vlm.toybox.evaluate`."""
+"""Measures a Toybox model on scenes that training cannot reach; on the command line it is `vlm eval`."""
 
-import argparse
-import json
-import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from vlm.boxes import Detection, parse_detections
 from vlm.generate import generate
-from vlm.loader import load_hf_model
-from vlm.mask_vqvae import MaskDecoder, load_mask_decoder
+from vlm.mask_vqvae import MaskDecoder
 from vlm.paligemma import PaliGemmaForConditionalGeneration
 from vlm.processor import PaliGemmaProcessor
 from vlm.segmentation import decode_masks
-from vlm.toybox import CHECKPOINT_DIRECTORY, MASK_VQVAE_FILE
 from vlm.toybox.metrics import DetectionCounts, match_detections, match_masks
 from vlm.toybox.prompts import TASKS, all_examples, sample_segment_label
-from vlm.toybox.scenes import IMAGE_SIZE, SPLITS, Scene, draw_scene
+from vlm.toybox.scenes import IMAGE_SIZE, Scene, draw_scene
 
 MAX_NEW_TOKENS = 100  # four masks have 91
 
@@ -135,32 +129,3 @@ def format_table(tasks: dict[str, dict[str, float]]) -> str:
                 shown = "" if value is None else f"{value:.3f}"
                 lines.append(f"| {task} | {measures['questions']:,} | {MEASURES[name]} | {shown} |")
     return "\n".join(lines)
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", type=Path, default=CHECKPOINT_DIRECTORY, help="checkpoint directory")
-    parser.add_argument("--scenes", type=int, default=1000)
-    parser.add_argument("--split", choices=SPLITS, default="test")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--output", type=Path, help="write the figures to this JSON file too")
-    options = parser.parse_args()
-    model, tokenizer = load_hf_model(options.model, options.device)
-    vision_config = model.config.vision_config
-    processor = PaliGemmaProcessor(tokenizer, vision_config.num_image_tokens, vision_config.image_size)
-    started = time.monotonic()
-    report = {
-        "split": options.split,
-        "scenes": options.scenes,
-        "tasks": evaluate(model, processor, load_mask_decoder(MASK_VQVAE_FILE), options.scenes, options.split),
-        "seconds": None,
-    }
-    report["seconds"] = round(time.monotonic() - started)
-    print(f"{options.scenes} scenes of the {options.split} split in {report['seconds']} s\n")
-    print(format_table(report["tasks"]))
-    if options.output:
-        options.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

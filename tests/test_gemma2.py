@@ -1,0 +1,65 @@
+"""What is Gemma 2's alone, part by part. The whole model is held to transformers in test_parity.py."""
+
+import pytest
+import torch
+from reference import randomize, tiny_config
+
+from vlm.attention import attention, soft_cap
+from vlm.config import PaliGemmaConfig
+from vlm.gemma2 import Gemma2DecoderLayer, Gemma2ForCausalLM
+
+
+@pytest.fixture
+def config():
+    return PaliGemmaConfig.from_dict(tiny_config(generation=2)).text_config
+
+
+def test_a_soft_cap_keeps_small_values_bounds_large_ones_and_keeps_the_order():
+    values = torch.tensor([-500.0, -50.0, 0.0, 1.0, 50.0, 500.0])
+    capped = soft_cap(values, 50.0)
+    torch.testing.assert_close(capped, torch.tensor([-50.0, -38.08, 0.0, 1.0, 38.08, 50.0]), atol=5e-3, rtol=0)
+    assert capped.argsort().tolist() == list(range(6))
+
+
+def test_scores_are_capped_before_the_mask_so_that_what_is_hidden_stays_hidden():
+    query, key, value = (torch.randn(1, 1, 3, 4, generator=torch.Generator().manual_seed(i)) for i in range(3))
+    mask = torch.tensor([[0.0, torch.finfo(torch.float32).min, 0.0]])
+    _, weights = attention(100 * query, key, value, 1.0, mask, softcap=2.0)
+    assert weights[..., 1].max() == 0
+    assert weights[..., 0].min() > 0.01  # capped at 2, the others differ by e^4 at most
+
+
+def test_the_norms_on_the_way_out_make_a_block_forget_how_large_its_steps_were(config):
+    layer = Gemma2DecoderLayer(config, layer_idx=1)
+    randomize(layer)
+    states, mask = torch.randn(1, 5, 32), torch.zeros(2, 1, 1, 5, 5)
+    cos, sin = torch.ones(1, 1, 5, 10), torch.zeros(1, 1, 5, 10)
+    before = layer(states, cos, sin, mask)
+    with torch.no_grad():
+        layer.self_attn.o_proj.weight.mul_(8)
+        layer.mlp.down_proj.weight.mul_(8)
+    torch.testing.assert_close(layer(states, cos, sin, mask), before, atol=1e-4, rtol=1e-4)
+
+
+def test_layers_take_turns_in_which_mask_they_use(config):
+    masks = torch.zeros(2, 1, 1, 4, 4)
+    masks[1] = torch.full((4, 4), torch.finfo(torch.float32).min).triu(1)
+    cos, sin = torch.ones(1, 1, 4, 10), torch.zeros(1, 1, 4, 10)
+    states = torch.randn(1, 4, 32, generator=torch.Generator().manual_seed(0))
+    for layer_idx, is_sliding in ((0, True), (1, False)):
+        torch.manual_seed(0)
+        layer = Gemma2DecoderLayer(config, layer_idx)
+        alone = layer(states, cos, sin, masks[[int(is_sliding)] * 2])
+        assert torch.equal(layer(states, cos, sin, masks), alone)
+        assert not torch.equal(layer(states, cos, sin, masks.flip(0)), alone)
+
+
+def test_logits_stay_within_the_cap_and_the_head_is_tied(config):
+    model = Gemma2ForCausalLM(config)
+    randomize(model)
+    with torch.no_grad():
+        model.lm_head.weight.mul_(100)
+    mask = torch.zeros(2, 1, 1, 5, 5)
+    logits = model(torch.randn(1, 5, 32), torch.arange(1, 6)[None], mask)
+    assert logits.abs().max() <= config.final_logit_softcapping
+    assert model.lm_head.weight is model.model.embed_tokens.weight

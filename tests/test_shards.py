@@ -1,0 +1,77 @@
+"""Weights in one file or several, and what was there before."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import vlm.shards
+from vlm.checkpoint import INDEX_FILE, TensorHeader, find_weight_files
+from vlm.shards import split_into_shards, write_shards
+
+TENSORS = {name: torch.randn(10, generator=torch.Generator().manual_seed(i)) for i, name in enumerate("abc")}
+HEADERS = {name: TensorHeader(name, (10,), torch.float32) for name in TENSORS}  # 40 bytes each
+
+
+def write(directory, max_shard_bytes):
+    write_shards(directory, HEADERS, TENSORS.__getitem__, max_shard_bytes)
+
+
+def names(directory) -> set[str]:
+    return {path.name for path in directory.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("limit", "shards"), [(120, ["abc"]), (80, ["ab", "c"]), (79, ["a", "b", "c"]), (1, ["a", "b", "c"])]
+)
+def test_a_shard_is_cut_before_it_becomes_too_large(limit, shards):
+    assert ["".join(shard) for shard in split_into_shards(HEADERS, limit)] == shards
+
+
+def test_what_fits_is_one_file(tmp_path):
+    write(tmp_path, 120)
+    assert names(tmp_path) == {"model.safetensors"}
+    assert all(load_file(tmp_path / "model.safetensors")[name].equal(TENSORS[name]) for name in TENSORS)
+
+
+def test_what_does_not_fit_is_several_with_an_index(tmp_path):
+    write(tmp_path, 80)
+    files = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+    assert names(tmp_path) == {*files, INDEX_FILE}
+    index = json.loads((tmp_path / INDEX_FILE).read_text())
+    assert index == {"metadata": {"total_size": 120}, "weight_map": {"a": files[0], "b": files[0], "c": files[1]}}
+    assert [path.name for path in find_weight_files(tmp_path)] == files
+
+
+def test_the_weights_that_were_there_are_replaced_and_not_mixed_in(tmp_path):
+    write(tmp_path, 40)
+    write(tmp_path, 120)
+    assert names(tmp_path) == {"model.safetensors"}
+
+
+def test_an_interrupted_call_leaves_what_was_there(tmp_path, monkeypatch):
+    write(tmp_path, 120)
+    before = (tmp_path / "model.safetensors").read_bytes()
+    real, calls = vlm.shards.save_file, []
+
+    def fail_the_second_time(*arguments, **options):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        real(*arguments, **options)
+
+    monkeypatch.setattr(vlm.shards, "save_file", fail_the_second_time)
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path, 40)
+    assert find_weight_files(tmp_path) == [tmp_path / "model.safetensors"]
+    assert (tmp_path / "model.safetensors").read_bytes() == before
+
+
+def test_one_shard_is_in_memory_at_a_time(tmp_path, monkeypatch):
+    held = []
+    monkeypatch.setattr(
+        vlm.shards, "save_file", lambda tensors, path, metadata: held.append(set(tensors)) or path.touch()
+    )
+    write(tmp_path, 40)
+    assert held == [{"a"}, {"b"}, {"c"}]

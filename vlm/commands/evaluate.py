@@ -1,0 +1,49 @@
+"""Measure a model on scenes of the Toybox: captions, answers, boxes, masks."""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+from vlm.commands.options import DTYPES, add_model_options
+from vlm.devices import default_device
+from vlm.loader import load_hf_model
+from vlm.mask_vqvae import load_mask_decoder
+from vlm.processor import PaliGemmaProcessor
+from vlm.toybox import CHECKPOINT_DIRECTORY, MASK_VQVAE_FILE
+from vlm.toybox.evaluate import evaluate, format_table
+from vlm.toybox.scenes import SPLITS
+
+EXAMPLES = """\
+examples:
+  vlm eval                                  # 1,000 test scenes, about a minute
+  vlm eval --scenes 200 --split hard --output hard.json
+  vlm eval --model my-fine-tune --dtype bfloat16
+"""
+
+
+def add_options(parser: argparse.ArgumentParser):
+    parser.add_argument("--scenes", type=int, default=1000)
+    parser.add_argument("--split", choices=SPLITS, default="test")
+    parser.add_argument("--output", type=Path, help="write the figures to this JSON file too")
+    add_model_options(parser, str(CHECKPOINT_DIRECTORY))
+
+
+def run(options: argparse.Namespace) -> int:
+    if options.scenes < 1:
+        raise ValueError(f"--scenes is {options.scenes}: expected at least 1")
+    device = options.device or default_device()
+    model, tokenizer = load_hf_model(
+        options.model, device, DTYPES.get(options.dtype), revision=options.revision, token=options.token
+    )
+    vision_config = model.config.vision_config
+    processor = PaliGemmaProcessor(tokenizer, vision_config.num_image_tokens, vision_config.image_size)
+    started = time.monotonic()
+    tasks = evaluate(model, processor, load_mask_decoder(MASK_VQVAE_FILE), options.scenes, options.split)
+    seconds = round(time.monotonic() - started)
+    report = {"split": options.split, "scenes": options.scenes, "tasks": tasks, "seconds": seconds}
+    print(f"{options.scenes} scenes of the {options.split} split in {seconds} s\n")
+    print(format_table(tasks))
+    if options.output:
+        options.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    return 0

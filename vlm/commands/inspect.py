@@ -1,0 +1,55 @@
+"""Say what a checkpoint holds, and whether it fits its config. Reads no weight.
+
+Exit code 1 when something is missing, surplus or mis-shaped; each is named.
+"""
+
+import argparse
+
+from vlm.checkpoint import describe, find_weight_files, read_headers
+from vlm.config import PaliGemmaConfig
+from vlm.hub import find_checkpoint
+from vlm.loader import TOKENIZER_FILES, check_tensors, empty_model
+
+EXAMPLES = """\
+examples:
+  vlm inspect vlm/toybox/checkpoint
+  vlm inspect google/paligemma-3b-mix-224 --tensors
+"""
+
+
+def add_options(parser: argparse.ArgumentParser):
+    parser.add_argument("model", help="checkpoint directory, or a name on the hub")
+    parser.add_argument("--tensors", action="store_true", help="list every tensor")
+    parser.add_argument("--revision", help="branch, tag or commit, on the hub")
+    parser.add_argument("--token", help="for the hub (default: the one that you logged in with)")
+
+
+def run(options: argparse.Namespace) -> int:
+    directory = find_checkpoint(options.model, options.revision, options.token)
+    model = empty_model(directory)
+    paths = find_weight_files(directory)
+    headers = read_headers(paths)
+    print(describe_config(model.config))
+    print(f"\n{describe(headers, paths)}")
+    tokenizer = [name for name in TOKENIZER_FILES if (directory / name).is_file()]
+    print(f"tokenizer: {tokenizer[0] if tokenizer else 'missing, expected ' + ' or '.join(TOKENIZER_FILES)}")
+    if options.tensors:
+        print()
+        for name, header in headers.items():
+            print(f"{name:80} {str(header.dtype).removeprefix('torch.'):9} {list(header.shape)}")
+    check_tensors(model, headers)
+    return 0
+
+
+def describe_config(config: PaliGemmaConfig) -> str:
+    """The shapes, a line for each side."""
+    vision, text = config.vision_config, config.text_config
+    name = "PaliGemma 2" if text.model_type == "gemma2" else "PaliGemma"
+    heads = f"{text.num_attention_heads} heads of {text.head_dim}, {text.num_key_value_heads} key/value heads"
+    return (
+        f"{name}, {vision.image_size} px, {vision.num_image_tokens} image tokens\n"
+        f"vision: {vision.num_hidden_layers} layers, width {vision.hidden_size}, MLP {vision.intermediate_size}, "
+        f"{vision.num_attention_heads} heads of {vision.head_dim}\n"
+        f"text:   {text.num_hidden_layers} layers, width {text.hidden_size}, MLP {text.intermediate_size}, {heads}, "
+        f"vocabulary {text.vocab_size}"
+    )

@@ -1,0 +1,158 @@
+"""Ask a model about one picture or many.
+
+The answer is printed as it comes. Boxes and masks in it are drawn into files when you say where.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+from vlm.boxes import Detection, parse_detections
+from vlm.commands.options import DTYPES, add_model_options
+from vlm.devices import default_device
+from vlm.generate import check_sampling, stream
+from vlm.image_processing import to_rgb
+from vlm.loader import load_hf_model
+from vlm.mask_vqvae import MaskDecoder, load_mask_decoder
+from vlm.processor import PaliGemmaProcessor
+from vlm.segmentation import decode_masks
+from vlm.toybox import CHECKPOINT_DIRECTORY, MASK_VQVAE_FILE
+
+EXAMPLES = """\
+examples:
+  vlm run --image my.png --prompt "caption en"
+  vlm run --image my.png --prompt "detect cat ; dog" --output boxes.png
+  vlm run --image my.png --prompt "segment cat" --output mask.png
+  vlm run --image photos/*.jpg --prompt "caption en" --json > captions.jsonl
+  vlm run --image photos/*.jpg --prompt "detect cat" --output drawn/
+  vlm run --model google/paligemma-3b-mix-224 --image my.png --prompt "caption en"
+"""
+
+
+def add_options(parser: argparse.ArgumentParser):
+    parser.add_argument("--image", type=Path, nargs="+", required=True, help="pictures, in any format that PIL reads")
+    parser.add_argument("--prompt", required=True, help='such as "caption en" or "detect cat ; dog"')
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help="draw the answer's boxes and masks into this file; with several pictures, into this directory",
+    )
+    parser.add_argument("--json", action="store_true", help="print a line of JSON for each picture")
+    add_model_options(parser, str(CHECKPOINT_DIRECTORY))
+    parser.add_argument(
+        "--mask-decoder",
+        type=Path,
+        help="draws the masks; for the published models vae-oid.npz (default: the Toybox's, for the Toybox)",
+    )
+    parser.add_argument("--temperature", type=float, default=0.0, help="0: always the likeliest token (default)")
+    parser.add_argument("--top-p", type=float, default=1.0, help="draw from the likeliest tokens that reach this")
+    parser.add_argument("--max-new-tokens", type=int, default=100)
+    parser.add_argument("--seed", type=int, help="makes drawing at random repeatable")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Answer for each picture; one that cannot be read is said, and the others are answered all the same."""
+    check_sampling(options.max_new_tokens, options.temperature, options.top_p)
+    outputs = output_files(options.output, options.image)
+    if len(options.image) == 1:
+        open_image(options.image[0])  # an error before the model is loaded, which can take a while
+    mask_decoder = open_mask_decoder(options.mask_decoder, options.model)
+    device = options.device or default_device()
+    model, tokenizer = load_hf_model(
+        options.model, device, DTYPES.get(options.dtype), revision=options.revision, token=options.token
+    )
+    vision_config = model.config.vision_config
+    processor = PaliGemmaProcessor(tokenizer, vision_config.num_image_tokens, vision_config.image_size)
+    sampling = (options.max_new_tokens, options.temperature, options.top_p, options.seed)
+    failures = 0
+    for path, output in zip(options.image, outputs, strict=True):
+        try:
+            image = open_image(path)
+        except (OSError, ValueError) as error:
+            print(f"vlm run: {error}", file=sys.stderr)
+            failures += 1
+            continue
+        pieces = stream(model, processor, options.prompt, image, *sampling)
+        answer = collect(pieces, None if options.json else (f"{path}: " if len(options.image) > 1 else ""))
+        detections = parse_detections(answer, image.height, image.width)
+        if output:
+            draw(image, detections, mask_decoder, output)
+        if options.json:
+            print(json.dumps(as_record(path, options.prompt, answer, detections, output)), flush=True)
+    return int(failures > 0)
+
+
+def output_files(output: Path | None, images: list[Path]) -> list[Path | None]:
+    """The file to draw into, for each picture."""
+    if output is None:
+        return [None] * len(images)
+    if len(images) == 1 and not output.is_dir():
+        if not output.suffix:
+            raise ValueError(f"--output {output} has no ending that names a format: try {output}.png")
+        return [output]
+    files = [output / f"{image.stem}.png" for image in images]
+    for i, file in enumerate(files):
+        if file in files[:i]:
+            first = images[files.index(file)]
+            raise ValueError(f"{first} and {images[i]} would both be drawn into {file}: rename one of them")
+    output.mkdir(parents=True, exist_ok=True)
+    return files
+
+
+def collect(pieces, label: str | None) -> str:
+    """Put the pieces of an answer together; with a label, print it and them as they come."""
+    answer = ""
+    if label is not None:
+        print(label, end="", flush=True)
+    for piece in pieces:
+        answer += piece
+        if label is not None:
+            print(piece, end="", flush=True)
+    if label is not None:
+        print()
+    return answer
+
+
+def as_record(path: Path, prompt: str, answer: str, detections: list[Detection], output: Path | None) -> dict:
+    """What `--json` prints: boxes as (y1, x1, y2, x2) in pixels of the picture."""
+    record = {"image": str(path), "prompt": prompt, "answer": answer}
+    record["detections"] = [
+        {"label": found.label, "box": [round(float(edge), 2) for edge in found.box]}
+        | ({"mask_codes": list(found.mask_codes)} if found.mask_codes else {})
+        for found in detections
+    ]
+    return record | ({"drawn": str(output)} if output else {})
+
+
+def open_mask_decoder(path: Path | None, model: str) -> MaskDecoder | None:
+    """The one asked for, or the Toybox's for the Toybox: its codes mean nothing to another model's."""
+    if path is None and Path(model) == CHECKPOINT_DIRECTORY:
+        path = MASK_VQVAE_FILE
+    return None if path is None else load_mask_decoder(path)
+
+
+def open_image(path: Path) -> Image.Image:
+    """The picture as the model sees it, upright and RGB, so that boxes are drawn on that."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not a file")
+    try:
+        with Image.open(path) as image:
+            return to_rgb(image)
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # PIL's words for a damaged file
+        raise ValueError(f"{path} is not a picture that PIL can read: {error}") from None
+
+
+def draw(image: Image.Image, detections: list[Detection], mask_decoder: MaskDecoder | None, output: Path):
+    from vlm.draw import draw_detections  # matplotlib is slow to import, and most calls draw nothing
+
+    masks = None
+    if mask_decoder is not None:
+        masks = decode_masks(detections, mask_decoder, image.height, image.width)
+    elif any(detection.mask_codes for detection in detections):
+        print("the masks are not drawn: name their decoder with --mask-decoder", file=sys.stderr)
+    draw_detections(image, detections, masks=masks).figure.savefig(output, dpi=200)
+    boxes = f"{len(detections)} box{'' if len(detections) == 1 else 'es'}"
+    print(f"{boxes} drawn into {output}", file=sys.stderr)

@@ -1,0 +1,93 @@
+"""Rewrites a checkpoint: another dtype, another layout, other shards. The numbers stay, but for rounding.
+
+A tensor is read, cast, renamed and written; only one shard is in memory at a time.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from vlm.checkpoint import DTYPES, TensorHeader, find_weight_files, open_weights, read_headers
+from vlm.layouts import EMBEDDING, HEAD, LAYOUTS, name_in_layout
+from vlm.loader import check_tensors, empty_model
+from vlm.shards import MAX_SHARD_BYTES, write_shards, write_text
+
+WEIGHTS = (".safetensors", ".safetensors.index.json")
+DTYPE_NAMES = {dtype: str(dtype).removeprefix("torch.") for dtype in DTYPES.values()}
+
+
+def convert(
+    source: Path,
+    target: Path,
+    dtype: torch.dtype | None = None,
+    layout: str = "A",
+    max_shard_bytes: int = MAX_SHARD_BYTES,
+):
+    """Write the checkpoint of one directory into another.
+
+    Args:
+        source: as for `load_model`.
+        target: does not exist yet, or is empty.
+        dtype: of all weights; None keeps each as it is.
+        layout: a letter of `vlm.layouts.LAYOUTS`.
+
+    Raises:
+        FileExistsError: something is in the target.
+        FileNotFoundError, ValueError: the source is not whole, or does not fit its config.
+    """
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise FileExistsError(f"{target} is there already: name a directory that does not exist yet")
+    paths = find_weight_files(source)
+    headers = read_headers(paths)
+    check_tensors(empty_model(source), headers)
+    file_of = {canonical: path for path in paths for canonical in read_headers([path])}
+
+    written = dict(headers)
+    if LAYOUTS[layout].writes_tied_head:
+        written.setdefault(HEAD, headers[EMBEDDING])
+        file_of.setdefault(HEAD, file_of[EMBEDDING])
+    elif HEAD in headers and is_tied(headers, file_of):
+        del written[HEAD]
+    canonical_of = {name_in_layout(name, layout): name for name in written}
+    new_headers = {
+        new: TensorHeader(new, written[name].shape, dtype or written[name].dtype) for new, name in canonical_of.items()
+    }
+
+    def read(new: str) -> Tensor:
+        header = written[canonical_of[new]]
+        tensor = read_tensor(file_of[canonical_of[new]], header.name)
+        return tensor.to(dtype or header.dtype).clone()  # a copy, since two names may stand for one tensor
+
+    target.mkdir(parents=True, exist_ok=True)
+    write_shards(target, new_headers, read, max_shard_bytes)
+    for path in source.iterdir():
+        if path.is_file() and path.name != "config.json" and not path.name.endswith(WEIGHTS):
+            shutil.copyfile(path, target / path.name)
+    write_text(target / "config.json", json.dumps(new_config(source, dtype), indent=2) + "\n")
+
+
+def is_tied(headers: dict[str, TensorHeader], file_of: dict[str, Path]) -> bool:
+    head, embedding = (read_tensor(file_of[name], headers[name].name) for name in (HEAD, EMBEDDING))
+    return torch.equal(head, embedding)
+
+
+def read_tensor(path: Path, name: str) -> Tensor:
+    with open_weights(path) as file:
+        return file.get_tensor(name)
+
+
+def new_config(source: Path, dtype: torch.dtype | None) -> dict:
+    """The source's config.json with the new dtype, wherever the old one stood."""
+    values = json.loads((source / "config.json").read_text(encoding="utf-8"))
+    if dtype is None:
+        return values
+    for part in (values, values["text_config"], values["vision_config"]):
+        for key in ("dtype", "torch_dtype"):
+            if key in part:
+                part[key] = DTYPE_NAMES[dtype]
+    if not {"dtype", "torch_dtype"} & values.keys():
+        values["dtype"] = DTYPE_NAMES[dtype]
+    return values
