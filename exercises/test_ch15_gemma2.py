@@ -1,0 +1,138 @@
+"""Checks of exercises/ch15_gemma2.py: cases for each exercise. What is right, the solutions know."""
+
+from collections.abc import Callable, Iterator
+from types import ModuleType
+
+import pytest
+import torch
+from torch import Tensor
+
+from grader import Case, Exercise, Random
+from vlm.config import Gemma2Config
+from vlm.masks import make_prefix_lm_mask
+
+NORMS = ("input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm")
+
+
+def numbers(random: Random) -> Iterator[Case]:
+    for scale, cap in ((10.0, 50.0), (100.0, 30.0), (1.0, 2.0)):
+        yield {"values": random.normal(3, 5, scale=scale), "cap": cap}
+    yield {"values": torch.tensor([-1e4, -30.0, 0.0, 30.0, 1e4]), "cap": 30.0}
+
+
+def queries_keys_values(random: Random) -> Iterator[Case]:
+    for batch, heads, queries, keys, size, scale in ((2, 2, 4, 6, 8, 1.0), (1, 3, 3, 5, 4, 6.0), (2, 1, 1, 7, 6, 3.0)):
+        may_look = random.uniform(batch, 1, queries, keys) < 0.6
+        may_look[..., 0] |= ~may_look.any(-1)
+        yield {
+            "query": random.normal(batch, heads, queries, size, scale=scale),
+            "key": random.normal(batch, heads, keys, size, scale=scale),
+            "value": random.normal(batch, heads, keys, size),
+            "mask": torch.zeros(may_look.shape).masked_fill(~may_look, torch.finfo(torch.float32).min),
+            "scaling": 0.2 + random.integer(1, 6) / 10,
+            "cap": 2.0 + random.integer(0, 5),
+        }
+
+
+def configs(random: Random) -> Iterator[Case]:
+    """No two of the numbers that somebody might take are equal in all."""
+    for heads, head_dim, hidden_size, scalar in ((8, 256, 2304, 256), (32, 128, 4608, 144), (4, 16, 96, 36)):
+        extra = random.integer(1, 4) * heads
+        yield {
+            "config": Gemma2Config(
+                hidden_size=hidden_size + (extra if scalar == 36 else 0),
+                num_attention_heads=heads,
+                num_key_value_heads=heads // 2,
+                head_dim=head_dim,
+                query_pre_attn_scalar=scalar + (random.integer(1, 9) if scalar == 36 else 0),
+            )
+        }
+
+
+def call_attention_scaling(submission: ModuleType, case: Case) -> float:
+    return submission.attention_scaling(case["config"])
+
+
+def blocks(random: Random) -> Iterator[Case]:
+    for batch, length, size in ((2, 3, 4), (1, 5, 6)):
+        matrices = {name: random.normal(size, size, scale=0.6) for name in ("attention", "mlp")}
+        yield {
+            "hidden_states": random.normal(batch, length, size, scale=2.0),
+            "matrices": matrices,
+            "scales": {name: 0.5 + random.uniform(size) for name in NORMS},
+        }
+
+
+def call_run_block(submission: ModuleType, case: Case) -> Tensor:
+    """Steps that are not linear, and norms that differ from each other."""
+
+    def step(name: str) -> Callable[[Tensor], Tensor]:
+        return lambda states: torch.tanh(states @ case["matrices"][name]) + 0.1 * states.square()
+
+    def norm(name: str) -> Callable[[Tensor], Tensor]:
+        return lambda states: case["scales"][name] * states / (states.square().mean(-1, keepdim=True) + 1e-6).sqrt()
+
+    norms = {name: norm(name) for name in NORMS}
+    return submission.run_block(case["hidden_states"], step("attention"), step("mlp"), norms)
+
+
+def windows(random: Random) -> Iterator[Case]:
+    """Rows with padding in front, prefixes longer than the window, and new tokens behind a cache."""
+    for pads, prefixes, suffix, new, window in (
+        ([0], [5], 6, None, 3),
+        ([0, 2], [6, 4], 5, None, 2),
+        ([1, 0], [3, 4], 4, None, 1),
+        ([0, 3], [6, 3], 5, 1, 4),
+        ([0, 1], [4, 3], 6, 3, 3),
+        ([0], [4], 3, None, 40),
+    ):
+        extra = random.integer(0, 3)
+        types = torch.tensor([[0] * (pad + prefix) + [1] * (suffix + extra) for pad, prefix in zip(pads, prefixes)])
+        real = torch.tensor([[0] * pad + [1] * (prefix + suffix + extra) for pad, prefix in zip(pads, prefixes)])
+        types = types if new is None else types[:, -new:]
+        may_look = make_prefix_lm_mask(real, types, torch.float32)[:, 0] == 0  # [B, S, T]
+        yield {"may_look": may_look, "token_type_ids": types, "window": window}
+
+
+EXERCISES = [
+    Exercise(
+        "soft_cap", "A limit that bends", numbers, forbidden=("vlm.attention.soft_cap",), section="A limit for scores"
+    ),
+    Exercise(
+        "attend",
+        "Scaled, capped, masked",
+        queries_keys_values,
+        points=2,
+        forbidden=("vlm.attention.attention", "torch.nn.functional.scaled_dot_product_attention"),
+        section="A limit for scores",
+    ),
+    Exercise(
+        "attention_scaling",
+        "By which root",
+        configs,
+        call=call_attention_scaling,
+        section="Another root",
+    ),
+    Exercise(
+        "run_block",
+        "Four norms",
+        blocks,
+        points=2,
+        call=call_run_block,
+        show=lambda case: {"hidden_states": case["hidden_states"]},
+        section="Norms on the way out",
+    ),
+    Exercise(
+        "limit_to_window",
+        "A window, and who is free of it",
+        windows,
+        points=3,
+        forbidden=("vlm.masks.limit_to_window",),
+        section="A window in every other layer",
+    ),
+]
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda exercise: exercise.name)
+def test_exercise(exercise, grade):
+    grade(exercise)
