@@ -99,7 +99,7 @@ for (layer, head), color, style in zip(
         label=f"layer {layer}, head {head}",
     )
 ax.set(xlabel="places between key and query", ylabel="mean score")
-ax.legend(fontsize=9)
+ax.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
 plt.show()
 
 # %% [markdown]
@@ -191,7 +191,7 @@ for pair, color, style in zip(
 ):
     ax.plot(positions, cos[0, 0, :, pair], color=color, linestyle=style, label=f"pair {pair}")
 ax.set(xlabel="position", ylabel="cosine of the angle")
-ax.legend(fontsize=9, loc="lower left")
+ax.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
 plt.show()
 
 # %% [markdown]

@@ -172,7 +172,7 @@ fig, axes = plt.subplots(1, 2, figsize=(7.6, 3.2), layout="constrained")
 axes[0].imshow(prompt_mask, cmap="cividis", vmin=0, vmax=1)
 axes[0].set(xlabel="looked at", ylabel="looking")
 axes[1].imshow(token_mask, cmap="cividis", vmin=0, vmax=1, aspect=8)
-axes[1].set(xlabel="looked at", ylabel="the new token", yticks=[])
+axes[1].set(xlabel="looked at", ylabel="new", yticks=[])
 plt.show()
 
 # %% [markdown]
@@ -406,6 +406,7 @@ def show_waste(largest: int = 64):
         ax.bar_label(bars, [f"{height:.1f}" for height in heights], fontsize=7)
     ax.set_xticks(range(len(sizes)), sizes)
     ax.set(xlabel="batch size", ylabel="padding in percent")
+    ax.margins(y=0.12)
     ax.legend(fontsize=8)
     plt.show()
 
