@@ -1,8 +1,12 @@
 """Gemma's parts, with numbers that show the small mistakes."""
 
-import torch
+import dataclasses
 
-from vlm.gemma import GemmaRMSNorm, apply_rotary_pos_emb, repeat_kv, rotary_cos_sin
+import torch
+from reference import tiny_config
+
+from vlm.config import PaliGemmaConfig
+from vlm.gemma import GemmaForCausalLM, GemmaRMSNorm, apply_rotary_pos_emb, repeat_kv, rotary_cos_sin
 
 
 def test_rms_norm_scales_by_one_plus_weight_with_the_small_eps():
@@ -46,3 +50,16 @@ def test_angles_stay_float32_in_a_bfloat16_model():
     exact, _ = rotary_cos_sin(torch.tensor([[300]]), 8, 10000.0, torch.float32)
     assert cos.dtype == torch.bfloat16
     torch.testing.assert_close(cos.float(), exact, atol=4e-3, rtol=0)  # rounded once, at the end
+
+
+@torch.inference_mode()
+def test_the_last_scores_alone_do_not_cost_a_copy_of_the_head():
+    """In inference mode PyTorch multiplies a slice of a longer row by an expanded weight, unless it is one matrix."""
+    config = dataclasses.replace(PaliGemmaConfig.from_dict(tiny_config()).text_config, vocab_size=20_011)
+    model = GemmaForCausalLM(config).bfloat16()
+    states, mask = torch.randn(1, 12, 32).bfloat16(), torch.zeros(1, 1, 12, 12).bfloat16()
+    with torch.profiler.profile(record_shapes=True) as profile:
+        model(states, torch.arange(1, 13)[None], mask, logits_to_keep=1)
+    copied = [shape for event in profile.events() if event.name == "aten::copy_" for shape in event.input_shapes]
+    assert copied
+    assert not any(20_011 in shape and 32 in shape for shape in copied)
