@@ -14,7 +14,7 @@
 # # What did PaliGemma 2 change? A new language model, as a diff
 #
 # In December 2024 Google published PaliGemma 2 (arXiv 2412.03555). The tower is the same, the projector is the same, the mask, the words and the boxes are the same. In Gemma's place stands a Gemma 2, in three sizes. So you can read the new model as a list of changes to the one that you have written. There
-# are five, each a line or two, and none of them is hard. Each of them can be got wrong without an error message, and public code has got each of them wrong.
+# are five: scores are kept within bounds; logits too; scores are divided by another root; each step of a block has a norm on its way out; every other layer looks through a window. None of them is hard, and each of them can be got wrong without an error message.
 #
 # At the end you will be able to
 #
@@ -24,9 +24,9 @@
 # - draw the mask of a layer with a window, prefix included;
 # - load a PaliGemma 2 into the same classes, and prove that it equals the reference.
 #
-# It takes about 50 minutes, exercises included. There is no small PaliGemma 2 with trained weights. So you will try each change on the Toybox, which was trained without it, and see what it does to a model that does not expect it.
+# It takes about 80 minutes, 45 of them for the exercises. There is no small PaliGemma 2 with trained weights. So you will try most of the changes on the Toybox, which was trained without them, and see what they do to a model that does not expect them.
 
-# %% mystnb={"image": {"alt": "Four small panels. A line that bends into a limit at 50. Bars: how much each step of a block adds, before and after a norm on the way out. Two grids: the mask of a full layer, and the same with a window, in which the lower rows are dark on the left."}, "figure": {"caption": "Four of the five changes. From left: scores bend into a limit; what a step adds is normed on its way out (here the sizes that the Toybox's steps add, and what a norm would make of them); a layer that sees everything; a layer with a window of 4, to whose prefix the window does not apply.", "name": "fig-ch15-goal"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Four small panels. A line that bends into a limit at 50. Bars: how much each step of a block adds, and a dashed line at 1. Two grids: the mask of a full layer, and the same with a window, in which the lower rows are dark on the left."}, "figure": {"caption": "Three of the five changes. From left: scores bend into a limit (grey: without). What a step adds is normed on its way out: the sizes that the Toybox's attentions and MLPs add, in turn, and what a norm would make of them. A layer that sees everything, light where it may look; and one with a window of 4, which does not apply to the prefix.", "name": "fig-ch15-goal"}} tags=["hide-input"]
 import matplotlib.pyplot as plt
 import torch
 from torch import Tensor, nn
@@ -126,7 +126,7 @@ for name in NAMES:
 #
 # ## A limit for scores
 #
-# In long trainings of large models, scores of attention sometimes grow and grow: a softmax that is sure of itself has hardly any gradient left, and nothing pulls it back. So Gemma 2 bends the scores into a range (arXiv 2408.00118, section 2). The function is tanh, stretched: cap · tanh(x / cap). By hand, for a cap of 50: tanh(0.02) is 0.019997, so a score of 1 becomes 0.99987. tanh(1) is 0.7616, so 50 becomes 38.08. tanh(10) is 1 but for eight digits, so 500 becomes 50.
+# In long trainings of large models, scores of attention sometimes grow and grow: a softmax that is sure of itself has hardly any gradient left, and nothing pulls it back. So Gemma 2 bends the scores into a range (arXiv 2408.00118, section 2). The function is tanh, stretched: cap · tanh(x / cap). By hand, for a cap of 50: tanh(0.02) is 0.019997, so a score of 1 becomes 0.99987. tanh(1) is 0.7616, so 50 becomes 38.08. tanh(10) is 1 to eight digits, so 500 becomes 50.
 
 
 # %% tags=["from:vlm.attention.soft_cap"]
@@ -137,7 +137,7 @@ def soft_cap(values: Tensor, cap: float) -> Tensor:
 
 # %%
 capped = soft_cap(torch.tensor([1.0, 50.0, 500.0]), 50.0)
-print([round(value, 3) for value in capped.tolist()])
+print([round(value, 4) for value in capped.tolist()])
 assert torch.allclose(capped, torch.tensor([0.99987, 38.0797, 50.0]), atol=1e-4)
 
 # %% [markdown]
@@ -159,7 +159,7 @@ for name, masked in (
 #
 # Does the Toybox need such a limit? Here are all scores that it computes for a caption, and what caps of different sizes cost it.
 
-# %% mystnb={"image": {"alt": "Left: histogram of the Toybox's scores, from minus 11 to 14, with a logarithmic count and a peak around 0. Right: captions right and mean IoU over the cap from 1 to 50: both near their best from about 12 on, nothing left at 2."}, "figure": {"caption": "Left: all scores of all heads of the language model, before the softmax, for a caption. Right: what a cap costs a model that was trained without one. The cap of Gemma 2, 50, changes nothing that one could see here: it makes 13.6 of the largest score, 13.9.", "name": "fig-ch15-cap"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Left: histogram of the Toybox's scores, from minus 11 to 14, with a logarithmic count and a peak around 0. Right: captions right and mean IoU over the cap from 1 to 50: both near their best from about 12 on, nothing left at 2."}, "figure": {"caption": "Left: all scores of all heads of the language model, before the softmax, for a caption. Right: what a cap costs a model that was trained without one (dotted: no cap). The cap of Gemma 2, 50, changes nothing that one could see here: it makes 13.6 of the largest score, 13.9.", "name": "fig-ch15-cap"}} tags=["hide-input"]
 
 
 def quality() -> tuple[float, float]:
@@ -186,14 +186,14 @@ def all_scores() -> Tensor:
         return original(query, key, value, scaling, mask, softcap)
 
     gemma.attention = listen
-    model(**processor(["caption en"], [image], suffix=["two cats and a bird"]))
+    model(**processor(["caption en"], [image], suffix=["two birds and two cats on grass"]))
     gemma.attention = original
     return torch.cat(kept)
 
 
 toybox_scores = all_scores()
 caps = (1.0, 2.0, 4.0, 7.0, 12.0, 25.0, 50.0)
-with_caps = []
+without_cap, with_caps = quality(), []
 for cap in caps:
     for layer in layers:
         layer.self_attn.softcap = cap
@@ -207,6 +207,8 @@ for values, name, color, marker in zip(
     zip(*with_caps), ("captions right", "mean IoU"), ("#0072B2", "#D55E00"), "os"
 ):
     axes[1].plot(caps, values, color=color, marker=marker, label=name)
+for best, color in zip(without_cap, ("#0072B2", "#D55E00")):
+    axes[1].axhline(best, color=color, linestyle=":", linewidth=1)
 axes[1].set(xlabel="cap", ylabel="of 1", xscale="log", ylim=(0, 1.05))
 axes[1].set_xticks(caps, [f"{cap:g}" for cap in caps])
 axes[1].minorticks_off()
@@ -217,7 +219,7 @@ print(f"largest score {toybox_scores.abs().max():.1f}")
 # %% [markdown]
 # The layer needs one word for it: `softcap` is an argument of the attention that you know, and `None` in Gemma. Fast kernels of attention know no tanh in their middle; PyTorch's fused `scaled_dot_product_attention` does not, for example. So a PaliGemma 2 runs the written-out form in *transformers* too, unless somebody brings a kernel that can.
 #
-# The logits get a limit as well, of 30. It keeps their order, so greedy answers don't change. Probabilities do. Here the Toybox says its first word, and one of its marks.
+# The logits get a limit as well, of 30. It keeps their order, so greedy answers don't change (in float32; in 16 bits two large logits that were different may become the same). Probabilities do. Here the Toybox says its first word, and one of its marks.
 
 
 # %%
@@ -235,9 +237,9 @@ for prompt in ("caption en", "detect cat"):
     )
 
 # %% [markdown]
-# That the order stays is why a mistake here lives long. *transformers* has applied this cap in 4.47 to 4.51, not in 4.52 to 5.0, and again in 5.23. Google's own code, big_vision, applies it when it decodes and not when it trains. Greedy captions and boxes were the same all the time; whoever sampled, or looked at probabilities, or fine-tuned, had another model. This package follows *transformers* 5.23, and Gemma 2's paper.
+# That the order stays is why a mistake here lives long. *transformers* has applied this cap in 4.47 to 4.51, not in 4.52 to 5.0, and again in 5.23, the version that this book is checked with. Google's own code, big_vision, applies it when it decodes and not when it trains. Greedy captions and boxes were the same all the time; whoever sampled, or looked at probabilities, or fine-tuned, had another model. This package follows *transformers* 5.23, and Gemma 2's paper.
 #
-# In one other thing the versions of the reference differ, for both generations: what a prompt without `token_type_ids` means. Until 5.0 it was all prefix, each token seeing each; 5.23 reads it as plain text, causally. Here it is all prefix, since a prompt is a prefix and the models were trained so. Whoever uses a processor, *transformers*' or this one's, never notices: theirs always gives the types, and ours means the same without.
+# (While we speak of versions, there is one other thing in which they differ, and it concerns both generations: what a prompt without `token_type_ids` means. Until 5.0 it was all prefix, each token seeing each; 5.23 reads it as plain text, causally. Here it is all prefix, since a prompt is a prefix and the models were trained so. With a processor you never notice: that of *transformers* always gives the types, and with them both programs do the same.)
 #
 # ## Another root
 #
@@ -255,7 +257,7 @@ for name in NAMES:
 # %% [markdown]
 # In the 3B and the 10B it is E. In the 28B it is D / A, and not E. No rule of thumb gets all three; the config has the number, so read it. If you take 128 in place of 144, scores come out 6 % too large. What would that do? The Toybox again, with its scores multiplied by a factor.
 
-# %% mystnb={"image": {"alt": "Captions right and mean IoU by a factor on all scores from 0.5 to 2, both flat around 1 and falling towards the ends. A dashed line at 1.06."}, "figure": {"caption": "A wrong scale of the scores. The dashed line is the mistake with the 28B's number, a factor of 1.06: too small to see in an answer. A parity test sees it in the first layer.", "name": "fig-ch15-scale"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Captions right and mean IoU by a factor on all scores from 0.5 to 2, both highest between 1 and 1.06. Captions fall to 0 at a half and to 0.3 at 2, boxes to 0.4 and 0.8. A dashed line at 1.06."}, "figure": {"caption": "A wrong scale of the scores. The dashed line is the mistake with the 28B's number, a factor of 1.06: too small to see in an answer. Scores that are too large hurt captions more than boxes. A parity test sees it in the first layer.", "name": "fig-ch15-scale"}} tags=["hide-input"]
 factors = (0.5, 0.7, 0.85, 1.0, 1.06, 1.2, 1.5, 2.0)
 with_factor = []
 for factor in factors:
@@ -270,6 +272,7 @@ for values, name, color, marker in zip(
 ):
     ax.plot(factors, values, color=color, marker=marker, label=name)
 ax.axvline((144 / 128) ** 0.5, color="black", linestyle="--", linewidth=1)
+ax.text((144 / 128) ** 0.5 + 0.01, 0.05, "1.06", fontsize=9)
 ax.set(xlabel="factor on all scores", ylabel="of 1", ylim=(0, 1.05))
 ax.legend(fontsize=8)
 plt.show()
@@ -294,7 +297,7 @@ class Gemma2Attention(GemmaAttention):
 #
 # In Gemma, a step reads normed vectors, and what it makes is added as it is. Nothing bounds what is added. How large is it, beside what is there?
 
-# %% mystnb={"image": {"alt": "Sizes by layer for image and text places together: the vectors grow from about 1 to several; what attention and MLP add stays below them, different in each layer."}, "figure": {"caption": "The Toybox: size of the vectors behind each block (line), and of what its two steps add (bars). Nothing in the formula keeps these sizes together.", "name": "fig-ch15-sizes"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Sizes by layer for image and text places together: the vectors grow from 2.2 to 4.0; what attention and MLP add lies between 0.8 and 2.1, different in each layer."}, "figure": {"caption": "The Toybox: size of the vectors behind each block (line), and of what its two steps add (bars). Nothing in the formula keeps these sizes together.", "name": "fig-ch15-sizes"}} tags=["hide-input"]
 behind = []
 hooks = [
     layer.register_forward_hook(
@@ -331,7 +334,7 @@ ax.legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# Gemma 2 norms what a step has made before it is added. With a weight of 0 each step adds vectors of size 1, whatever its matrices are; the weight then decides how much. So a block has four norms. Their names are a trap. In Gemma, `post_attention_layernorm` is the norm *before the MLP*: it comes after the attention, in the order of things. In Gemma 2 the norm of this
+# Gemma 2 norms what a step has made before it is added. With a weight of 0 (Gemma's norms multiply by 1 + weight, chapter 6) each step adds vectors of size 1, whatever its matrices are; the weight then decides how much. So a block has four norms. Their names are a trap. In Gemma, `post_attention_layernorm` is the norm *before the MLP*: it comes after the attention, in the order of things. In Gemma 2 the norm of this
 # name is what it says, on the way out of the attention, and the one before the MLP is called `pre_feedforward_layernorm`. Shapes are the same. A loader that only looks at names and shapes can't see it if you put them in the wrong place.
 
 
@@ -365,7 +368,7 @@ class Gemma2DecoderLayer(GemmaDecoderLayer):
 
 
 # %% [markdown]
-# Check it: multiply the last matrix of each step by 8. In Gemma's block what is added becomes eight times as large. In this one, nothing happens.
+# Check it: multiply the last matrix of each step by 8. In Gemma's block what is added becomes eight times as large. In this one nothing happens, since the norm divides by 8 again.
 
 # %%
 small = Gemma2Config(
@@ -396,10 +399,10 @@ for block, open_mask in (
 # %% [markdown]
 # ## A window in every other layer
 #
-# Layers 0, 2, 4 … of Gemma 2 look back only 4,096 tokens, the token itself included; the layers between them look back all the way. In a text of 8,192 tokens those layers compute three quarters of the scores, and could keep half of the keys. (This package keeps all of them, and masks. *transformers* keeps only the window's.)
+# Layers 0, 2, 4 … of Gemma 2 look back only 4,096 tokens, the token itself included; the layers between them look back all the way. In a text of 8,192 tokens those layers need three quarters of the scores that a full layer needs, and could keep half of the keys. (This package keeps all of them, and masks. *transformers* keeps only the window's.)
 #
 # For a PaliGemma 2 with 256 image tokens, or 1,024, it does not matter: nothing is further away than 4,096. With 896 pixels there are 4,096 image tokens, and now it does. Which rule wins for the picture: that the prefix sees itself in full, or the window? In *transformers* 5.23 the prefix wins. Each of its tokens sees every other,
-# and only the tokens of the answer look back through the window. (big_vision has no window at all, and the model was trained without one there. The two agree up to 4,096 tokens.)
+# and only the tokens of the answer look back through the window. This package does the same. big_vision, in which Google trained PaliGemma 2, has no window at all. So with 896 pixels, and only there, both *transformers* and this package look at a little less than the model did in training: the last tokens of an answer lose the first patches in half of the layers.
 
 
 # %% tags=["from:vlm.masks.limit_to_window"]
@@ -426,9 +429,9 @@ assert (mask[0, 0] == 0).int().tolist() == [[1, 1, 1, 0, 0]] * 3 + [
 ]
 
 # %% [markdown]
-# The first answer token sees one token of the prefix, the second none. So a picture that lies further back than the window is out of sight in half of the layers. In the others it is not, and what they find there is carried on in the vectors. Is that enough? Before you look: the Toybox has 64 image tokens in front of a prompt of three to five. From which window on will it be blind in layers 0 and 2?
+# The first answer token sees one token of the prefix, the second none. (The running sum over the types makes a suffix of everything from the first answer token on, padding behind it included.) So a picture that lies further back than the window is out of sight in half of the layers. In the others it is not, and what they find there is carried on in the vectors. Is that enough? Before you look: the Toybox has 64 image tokens in front of a prompt of three to five. From which window on will it be blind in layers 0 and 2? (The first token of the answer is said by the last one of the prompt, which is prefix, and sees everything. The j-th after it sees the prompt, the j answer tokens so far and itself, and then the picture, if the window is long enough.)
 
-# %% mystnb={"image": {"alt": "Captions right and mean IoU by window from 2 to 128. Both are at their best from 64 on and fall as the window becomes shorter, to about a quarter at 2."}, "figure": {"caption": "The Toybox with a window in layers 0 and 2 while it writes. It was trained without one. At 96 everything is within the window.", "name": "fig-ch15-window"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Captions right and mean IoU by window from 2 to 128. Both are at their best from 64 on and fall as the window becomes shorter, to about a quarter at 2."}, "figure": {"caption": "The Toybox with a window in layers 0 and 2 while it writes (its first token sees everything). It was trained without one. At 96 everything is within the window.", "name": "fig-ch15-window"}} tags=["hide-input"]
 
 
 class WithWindow(nn.Module):
@@ -466,7 +469,7 @@ ax.legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# Down to 64 nothing is lost: a few patches at the top of the picture are out of sight. At 32, half of the picture, one caption in five goes wrong. And at 2, where layers 0 and 2 see nothing of the picture at all, a fifth of the captions are still right: layers 1 and 3 see it. A model that is trained with a window arranges its work by that.
+# Down to 64 nothing is lost: only the patches at the top of the picture are out of sight. At 32, with half of the picture, one caption in five goes wrong. With 8 and less layers 0 and 2 see nothing of it while they write: a prompt of three to five tokens and the answer fill the window. A quarter of the captions are still right then, since layers 1 and 3 see the picture.
 #
 # ## All of it
 #
@@ -507,7 +510,7 @@ class Gemma2ForCausalLM(GemmaForCausalLM):
 
 
 # %% [markdown]
-# (`Gemma2Model` is Gemma's frame with `Gemma2DecoderLayer` in it.) You have read the whole of PaliGemma 2. Now the proof: a small one with random weights, in *transformers* and here, in a batch with padding, with an answer. Its window of 3 is shorter than its 4 image tokens, its caps are so low that they bend, and its scalar is not its head's size. With a gentler config half of the mistakes of this chapter would go unseen.
+# (`Gemma2Model` is Gemma's frame with `Gemma2DecoderLayer` in it.) (`config.is_sliding(i)` says whether i is even, and `PaliGemmaForConditionalGeneration.forward` calls `limit_mask`.) You have read the whole of PaliGemma 2. Now the proof: a small one with random weights, in *transformers* and here, in a batch with padding, with an answer. Its window of 3 is shorter than its 4 image tokens, its caps are so low that they bend, and its scalar is not its head's size. With a window of 4,096, a cap of 50 and a scalar that is the head's size, most of the mistakes of this chapter would change nothing.
 
 # %%
 from transformers import PaliGemmaConfig as ReferenceConfig
@@ -519,9 +522,8 @@ tower = SiglipVisionConfig(24, 40, 2, 3, patch_size=14, image_size=28)
 tiny = PaliGemmaConfig(tower, small, image_token_index=95)
 reference = ReferenceModel(ReferenceConfig(**tiny.to_dict())).eval()
 generator = torch.Generator().manual_seed(0)
-for (
-    parameter
-) in reference.parameters():  # norms and biases too: ones and zeros would hide mistakes
+# Norms and biases too: ones and zeros would hide mistakes.
+for parameter in reference.parameters():
     spread = parameter[0].numel() ** -0.5 if parameter.dim() > 1 else 0.3
     parameter.copy_(spread * torch.randn(parameter.shape, generator=generator))
 twin = paligemma.PaliGemmaForConditionalGeneration(tiny).eval()
@@ -543,7 +545,7 @@ print(f"in bounds: {bool(difference <= 1e-5)}")
 assert difference <= 1e-5
 
 # %% [markdown]
-# `make parity` prints this for both generations, all five layouts, three dtypes, and reading with and without a cache: 120 comparisons. In 16 bits the two programs agree to the last bit, as long as *transformers* is told to write its attention out ("eager").
+# `make parity` prints this for both generations, all five layouts, three dtypes, and four ways of reading (one row, a padded batch, with an answer, with a cache): 120 comparisons. In 16 bits the two programs agree to the last bit, as long as *transformers* is told to write its attention out ("eager").
 #
 # Which of the five changes could you have forgotten, and what would have noticed?
 
@@ -680,6 +682,6 @@ grade_chapter("ch15_gemma2")
 # ## Summary
 #
 # PaliGemma 2 is PaliGemma with another language model. Scores are divided by the root of a number from the config, bent into −50 … 50, and masked last. Each step of a block is normed on its way in and on its way out. Every other layer sees the last 4,096 tokens, but the prefix sees itself in full. Logits are bent into −30 … 30, which changes
-# probabilities and no greedy answer. Most of these mistakes leave a model that talks; a test against the reference, with a config that is made to be nasty, finds all of them.
+# probabilities and no greedy answer. None of these mistakes stops with an error; a test against the reference, with a config that is made to be nasty, finds all of them.
 #
 # You now have every line of both models. What remains is to run one that was trained by Google, on the machine that you have.

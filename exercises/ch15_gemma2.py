@@ -7,6 +7,7 @@ Shapes: B batch, A heads, Q queries, S new tokens, T all tokens so far (the keys
 
 from collections.abc import Callable
 
+import torch  # noqa: F401, you will need it
 from torch import Tensor
 
 from vlm.config import Gemma2Config
@@ -84,6 +85,8 @@ def run_block(
 
 def limit_to_window(may_look: Tensor, token_type_ids: Tensor, window: int) -> Tensor:
     """Let the suffix look back only as far as a window; the prefix keeps its full view of itself.
+
+    (The package's function of this name works on a mask that is added; this one works on bools.)
 
     A token of the suffix may look at itself and the `window - 1` tokens before it, of those at which it might look
     anyway. Where it stands is its column: the S new tokens are the last of the T. For a prefix (a b c) and a suffix

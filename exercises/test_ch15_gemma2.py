@@ -32,6 +32,17 @@ def queries_keys_values(random: Random) -> Iterator[Case]:
             "scaling": 0.2 + random.integer(1, 6) / 10,
             "cap": 2.0 + random.integer(0, 5),
         }
+    # A high cap, and scores below -100: what is forbidden must be lower still.
+    query, key = random.normal(1, 1, 3, 4, scale=9.0).abs(), -random.normal(1, 1, 5, 4, scale=9.0).abs()
+    forbidden = torch.tensor([[1, 0, 0, 1, 0], [0, 0, 1, 0, 0], [0, 1, 0, 0, 0]]).bool()[None, None]
+    yield {
+        "query": query + 3,
+        "key": key - 3,
+        "value": random.normal(1, 1, 5, 4),
+        "mask": torch.zeros(forbidden.shape).masked_fill(forbidden, torch.finfo(torch.float32).min),
+        "scaling": 1.0,
+        "cap": 300.0,
+    }
 
 
 def configs(random: Random) -> Iterator[Case]:
@@ -77,18 +88,19 @@ def call_run_block(submission: ModuleType, case: Case) -> Tensor:
 
 
 def windows(random: Random) -> Iterator[Case]:
-    """Rows with padding in front, prefixes longer than the window, and new tokens behind a cache."""
-    for pads, prefixes, suffix, new, window in (
-        ([0], [5], 6, None, 3),
-        ([0, 2], [6, 4], 5, None, 2),
-        ([1, 0], [3, 4], 4, None, 1),
-        ([0, 3], [6, 3], 5, 1, 4),
-        ([0, 1], [4, 3], 6, 3, 3),
-        ([0], [4], 3, None, 40),
+    """Rows with padding in front, prefixes of different ends and longer than the window, new tokens behind a cache."""
+    for pads, prefixes, total, new, window in (
+        ([0], [5], 11, None, 3),
+        ([0, 2], [6, 1], 11, None, 2),
+        ([1, 0], [3, 5], 9, None, 1),
+        ([0], [4], 8, None, 6),
+        ([0, 3], [6, 3], 12, 1, 4),
+        ([0, 1], [4, 3], 10, 3, 3),
+        ([0], [4], 7, None, 40),
     ):
-        extra = random.integer(0, 3)
-        types = torch.tensor([[0] * (pad + prefix) + [1] * (suffix + extra) for pad, prefix in zip(pads, prefixes)])
-        real = torch.tensor([[0] * pad + [1] * (prefix + suffix + extra) for pad, prefix in zip(pads, prefixes)])
+        total += random.integer(0, 3)
+        types = torch.tensor([[0] * (a + b) + [1] * (total - a - b) for a, b in zip(pads, prefixes)])
+        real = torch.tensor([[0] * pad + [1] * (total - pad) for pad in pads])
         types = types if new is None else types[:, -new:]
         may_look = make_prefix_lm_mask(real, types, torch.float32)[:, 0] == 0  # [B, S, T]
         yield {"may_look": may_look, "token_type_ids": types, "window": window}

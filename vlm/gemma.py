@@ -204,6 +204,6 @@ class GemmaForCausalLM(nn.Module):
     ) -> Tensor:
         """Logits [B, S, V], or of the last `logits_to_keep` positions alone (0 keeps all)."""
         hidden_states = self.model(inputs_embeds, position_ids, mask, kv_cache)  # [B, S, D]
-        # A copy. A slice keeps the strides of the whole, and PyTorch may then copy the head instead, which is far larger.
+        # A copy, since a slice keeps the strides of the whole, and PyTorch may then copy the head, which is far larger.
         kept = hidden_states[:, -logits_to_keep:].clone(memory_format=torch.contiguous_format)
         return self.lm_head(kept)  # [B, S or logits_to_keep, V]

@@ -33,6 +33,16 @@ def inside_out(values: Tensor, cap: float) -> Tensor:
     return torch.tanh(values * cap) / cap
 
 
+@mistake("soft_cap", "The fraction is upside down: x is divided by the cap.")
+def upside_down(values: Tensor, cap: float) -> Tensor:
+    return cap * torch.tanh(cap / values)
+
+
+@mistake("soft_cap", "The cap is not used: x is divided by it, and tanh multiplied.")
+def tanh_alone(values: Tensor, cap: float) -> Tensor:
+    return torch.tanh(values)
+
+
 @variant("soft_cap")
 def by_exponentials(values: Tensor, cap: float) -> Tensor:
     return cap * (2 * torch.sigmoid(2 * values / cap) - 1)
@@ -82,6 +92,28 @@ def mask_ignored(query, key, value, mask, scaling, cap) -> Tensor:
     return solution.attend(query, key, value, torch.zeros_like(mask), scaling, cap)
 
 
+@mistake("attend", "The scores are not scaled; the factor is given, as `scaling`.")
+def not_scaled(query, key, value, mask, scaling, cap) -> Tensor:
+    return solution.attend(query, key, value, mask, 1.0, cap)
+
+
+@mistake("attend", "You masked after softmax: the weights of a row then sum to less than 1.")
+def masked_after_softmax(query, key, value, mask, scaling, cap) -> Tensor:
+    weights = solution.soft_cap(scores_of(query, key) * scaling, cap).softmax(-1)
+    return (weights * (mask == 0)) @ value
+
+
+@mistake("attend", "Mask and scores were both capped, and then added: the mask is no mask any more at -cap.")
+def both_capped(query, key, value, mask, scaling, cap) -> Tensor:
+    return (solution.soft_cap(scores_of(query, key) * scaling, cap) + solution.soft_cap(mask, cap)).softmax(-1) @ value
+
+
+@mistake("attend", "-100 is not low enough where the cap is higher: add the mask that is given.")
+def forbidden_by_a_hundred(query, key, value, mask, scaling, cap) -> Tensor:
+    scores = solution.soft_cap(scores_of(query, key) * scaling, cap)
+    return scores.masked_fill(mask != 0, -100.0).softmax(-1) @ value
+
+
 @variant("attend")
 def query_scaled_first(query, key, value, mask, scaling, cap) -> Tensor:
     scores = torch.einsum("baqe,bate->baqt", query * scaling, key)
@@ -112,6 +144,16 @@ def not_inverted(config: Gemma2Config) -> float:
 @mistake("attention_scaling", "256 is right for the 3B and the 10B; read it from the config.")
 def always_sixteen(config: Gemma2Config) -> float:
     return 1 / 16
+
+
+@mistake("attention_scaling", "This is the number itself; the factor is one over its root.")
+def scalar_itself(config: Gemma2Config) -> float:
+    return float(config.query_pre_attn_scalar)
+
+
+@mistake("attention_scaling", "This is D, the hidden size; take query_pre_attn_scalar.")
+def by_hidden_size(config: Gemma2Config) -> float:
+    return config.hidden_size**-0.5
 
 
 @variant("attention_scaling")
@@ -170,6 +212,62 @@ def nothing_added(hidden_states, attention, mlp, norms) -> Tensor:
     return norms["post_feedforward_layernorm"](mlp(norms["pre_feedforward_layernorm"](states)))
 
 
+@mistake("run_block", "`post_attention_layernorm` and `pre_feedforward_layernorm` have changed places.")
+def middle_ones_exchanged(hidden_states, attention, mlp, norms) -> Tensor:
+    attended = attention(norms["input_layernorm"](hidden_states))
+    hidden_states = hidden_states + norms["pre_feedforward_layernorm"](attended)
+    gated = mlp(norms["post_attention_layernorm"](hidden_states))
+    return hidden_states + norms["post_feedforward_layernorm"](gated)
+
+
+@mistake("run_block", "`post_feedforward_layernorm` is missing: what the MLP makes is normed too.")
+def last_one_missing(hidden_states, attention, mlp, norms) -> Tensor:
+    attended = attention(norms["input_layernorm"](hidden_states))
+    hidden_states = hidden_states + norms["post_attention_layernorm"](attended)
+    return hidden_states + mlp(norms["pre_feedforward_layernorm"](hidden_states))
+
+
+@mistake("run_block", "`post_attention_layernorm` is missing: what the attention makes is normed too.")
+def second_one_missing(hidden_states, attention, mlp, norms) -> Tensor:
+    hidden_states = hidden_states + attention(norms["input_layernorm"](hidden_states))
+    gated = mlp(norms["pre_feedforward_layernorm"](hidden_states))
+    return hidden_states + norms["post_feedforward_layernorm"](gated)
+
+
+@mistake("run_block", "`pre_feedforward_layernorm` is missing: the MLP reads normed vectors.")
+def third_one_missing(hidden_states, attention, mlp, norms) -> Tensor:
+    attended = attention(norms["input_layernorm"](hidden_states))
+    hidden_states = hidden_states + norms["post_attention_layernorm"](attended)
+    return hidden_states + norms["post_feedforward_layernorm"](mlp(hidden_states))
+
+
+@mistake("run_block", "What the attention made is not added to what was there.")
+def first_sum_missing(hidden_states, attention, mlp, norms) -> Tensor:
+    states = norms["post_attention_layernorm"](attention(norms["input_layernorm"](hidden_states)))
+    return states + norms["post_feedforward_layernorm"](mlp(norms["pre_feedforward_layernorm"](states)))
+
+
+@mistake("run_block", "What the MLP made is not added to what was there.")
+def second_sum_missing(hidden_states, attention, mlp, norms) -> Tensor:
+    attended = attention(norms["input_layernorm"](hidden_states))
+    hidden_states = hidden_states + norms["post_attention_layernorm"](attended)
+    return norms["post_feedforward_layernorm"](mlp(norms["pre_feedforward_layernorm"](hidden_states)))
+
+
+@mistake("run_block", "Both steps read the same vectors; the MLP reads what the attention has added to.")
+def side_by_side(hidden_states, attention, mlp, norms) -> Tensor:
+    attended = norms["post_attention_layernorm"](attention(norms["input_layernorm"](hidden_states)))
+    gated = norms["post_feedforward_layernorm"](mlp(norms["pre_feedforward_layernorm"](hidden_states)))
+    return hidden_states + attended + gated
+
+
+@mistake("run_block", "The second sum begins with the vectors from before the attention: what that added is lost.")
+def second_sum_from_the_beginning(hidden_states, attention, mlp, norms) -> Tensor:
+    attended = attention(norms["input_layernorm"](hidden_states))
+    states = hidden_states + norms["post_attention_layernorm"](attended)
+    return hidden_states + norms["post_feedforward_layernorm"](mlp(norms["pre_feedforward_layernorm"](states)))
+
+
 @variant("run_block")
 def step_by_step(hidden_states, attention, mlp, norms) -> Tensor:
     for before, step, after in (
@@ -213,7 +311,7 @@ def prefix_always_seen(may_look: Tensor, token_type_ids: Tensor, window: int) ->
     return may_look & (near(may_look, window) | prefix_columns)
 
 
-@mistake("limit_to_window", "With a cache the S new tokens are the last of the T columns; you counted from the first.")
+@mistake("limit_to_window", "What is cached is free of your window: the new tokens are the last columns, count from there.")
 def cache_forgotten(may_look: Tensor, token_type_ids: Tensor, window: int) -> Tensor:
     return may_look & (near(may_look, window, offset=0) | is_prefix(token_type_ids))
 
@@ -221,6 +319,34 @@ def cache_forgotten(may_look: Tensor, token_type_ids: Tensor, window: int) -> Te
 @mistake("limit_to_window", "Your window alone decides: what the mask forbade is visible again. Both must allow it.")
 def mask_forgotten(may_look: Tensor, token_type_ids: Tensor, window: int) -> Tensor:
     return (near(may_look, window) | is_prefix(token_type_ids)).expand_as(may_look)
+
+
+@mistake("limit_to_window", "All rows use the types of the first; each row's prefix has an end of its own.")
+def types_of_the_first_row(may_look: Tensor, token_type_ids: Tensor, window: int) -> Tensor:
+    return may_look & (near(may_look, window) | is_prefix(token_type_ids[:1]))
+
+
+@mistake(
+    "limit_to_window", "A slice with a negative end counts from the right: where the window is wide, clamp it at 0."
+)
+def negative_slice(may_look: Tensor, token_type_ids: Tensor, window: int) -> Tensor:
+    limited = may_look.clone()
+    batch, new, total = may_look.shape
+    for row in range(batch):
+        for query in range(new):
+            if token_type_ids[row, query] == 1:
+                limited[row, query, : total - new + query + 1 - window] = False
+    return limited
+
+
+@mistake("limit_to_window", "`a & b | c` is `(a & b) | c`: the prefix sees what the mask forbade. Set parentheses.")
+def without_parentheses(may_look: Tensor, token_type_ids: Tensor, window: int) -> Tensor:
+    return may_look & near(may_look, window) | is_prefix(token_type_ids)
+
+
+@mistake("limit_to_window", "The types are upside down: the prefix is limited, and the suffix free.")
+def types_upside_down(may_look: Tensor, token_type_ids: Tensor, window: int) -> Tensor:
+    return may_look & (near(may_look, window) | ~is_prefix(token_type_ids))
 
 
 @mistake("limit_to_window", "Nothing is limited.")
