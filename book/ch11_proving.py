@@ -204,7 +204,7 @@ for bug in BUGS:
         [text] = generate(model, processor, "caption en", image, max_new_tokens=12)
         [boxes] = generate(model, processor, "detect cat", image, max_new_tokens=20)
     numbers = " ".join(re.findall(r"\d+", boxes))
-    print(f"{bug:27} {text:32} {numbers}")
+    print(f"{bug}: {text}\n    {numbers}")
 
 # %% [markdown]
 # ## One number for a layer

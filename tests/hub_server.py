@@ -21,6 +21,8 @@ class Hub(ThreadingHTTPServer):
         self.directory = directory
         self.gated = False  # only for those with the token "let-me-in"
         self.break_after: int | None = None  # bytes of a large file, the first time that it is asked for
+        self.goes_down = False  # when it breaks
+        self.is_down = False  # every connection is closed without an answer
         self.damage = False  # one byte of the large files is another
         self.requests: list[str] = []  # method, path, and the range that was asked for
 
@@ -45,6 +47,9 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(with_body=True)
 
     def answer(self, with_body: bool):
+        if self.server.is_down:
+            self.close_connection = True
+            return
         self.server.requests.append(f"{self.command} {self.path} {self.headers.get('Range', '')}".strip())
         path = self.path.partition("?")[0]
         if not path.startswith(("/api/models/owner/name", "/owner/name/")):
@@ -89,6 +94,7 @@ class Handler(BaseHTTPRequestHandler):
         if is_large(file) and self.server.break_after is not None:
             end, self.server.break_after = self.server.break_after, None
             self.close_connection = True
+            self.server.is_down = self.server.goes_down
         self.wfile.write(content[start:end])
 
     def send_json(self, value):

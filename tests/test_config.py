@@ -105,6 +105,7 @@ def test_a_cap_or_window_of_null_is_none_and_not_the_default():
         (changed(text_config__head_dim=9), "head_dim is 9"),
         (changed(image_token_index=128), "image_token_index is 128, but text_config.vocab_size is 128"),
         (changed(vision_config=None), "config has no 'vision_config'"),
+        (changed(text_config__rope_scaling={"type": "linear", "factor": 2.0}), "text_config.rope_scaling is"),
         (changed(text_config__attention_bias=True), "text_config.attention_bias is True: expected False"),
         (changed(2, text_config__layer_types=["full_attention"] * 3), "text_config.layer_types is"),
         (changed(2, text_config__final_logit_softcapping=-1.0), "final_logit_softcapping is -1.0"),

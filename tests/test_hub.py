@@ -92,6 +92,18 @@ def test_a_broken_download_goes_on_where_it_broke(find, hub, tmp_path):
     assert "bytes" not in first and second.endswith(f"bytes={10 * 2**20}-")
 
 
+def test_a_hub_that_goes_down_is_said_and_what_has_come_is_kept(find, hub, tmp_path):
+    hub.directory = tmp_path / "large"
+    hub.directory.mkdir()
+    content = random.Random(0).randbytes(12_000_000)
+    (hub.directory / "model.safetensors").write_bytes(content)
+    hub.break_after, hub.goes_down = 11_000_000, True
+    error = find()
+    assert "ConnectionError: the download of owner/name broke off" in error and "start it again" in error
+    hub.is_down = False
+    assert (find() / "model.safetensors").read_bytes() == content
+
+
 def test_a_gated_model_says_to_accept_the_licence_and_to_log_in(find, hub, checkpoint):
     hub.gated = True
     error = find()

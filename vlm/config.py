@@ -72,6 +72,7 @@ class GemmaConfig:
         check_choice("text_config.attention_bias", values.get("attention_bias", False), False)
         activation = values.get("hidden_activation") or values.get("hidden_act", ACTIVATION)
         check_choice("text_config.hidden_activation", activation, ACTIVATION, "gelu")
+        check_choice("text_config.rope_scaling", values.get("rope_scaling"), None)
         rope = values.get("rope_parameters") or {}  # newer files hold rope_theta in here
         check_choice("text_config.rope_parameters.rope_type", rope.get("rope_type", "default"), "default")
         if "rope_theta" in rope:

@@ -20,6 +20,7 @@ def find_checkpoint(model_path: str | Path, revision: str | None = None, token: 
         FileNotFoundError: neither a directory nor a name on the hub, no such revision, or no network and not in the
             cache.
         PermissionError: the hub wants a licence accepted, or a login.
+        ConnectionError: the download broke off.
         ValueError: a file came damaged.
     """
     directory = Path(model_path)
@@ -54,6 +55,10 @@ def download(name: str, revision: str | None, token: str | None) -> Path:
         raise FileNotFoundError(
             f"{name} is not a directory, it is not whole in the cache {constants.HF_HUB_CACHE}, and the hub cannot be "
             f"reached: connect, or download it elsewhere and give the directory ({str(error).splitlines()[0]})"
+        ) from None
+    except Exception as error:  # of the HTTP client, which is another one in each version of huggingface_hub
+        raise ConnectionError(
+            f"the download of {name} broke off ({type(error).__name__}: {error}): start it again, what has come is kept"
         ) from None
     finally:  # whatever else went wrong: what has come must be right, since nobody looks at it again
         check_sums(folder, set(folder.glob("blobs/*")) - before)

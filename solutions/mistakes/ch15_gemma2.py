@@ -311,7 +311,7 @@ def prefix_always_seen(may_look: Tensor, token_type_ids: Tensor, window: int) ->
     return may_look & (near(may_look, window) | prefix_columns)
 
 
-@mistake("limit_to_window", "What is cached is free of your window: the new tokens are the last columns, count from there.")
+@mistake("limit_to_window", "What is cached is free of your window: count from the last columns, the new tokens.")
 def cache_forgotten(may_look: Tensor, token_type_ids: Tensor, window: int) -> Tensor:
     return may_look & (near(may_look, window, offset=0) | is_prefix(token_type_ids))
 
