@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from transformers import AutoTokenizer
 
+from vlm.config import Gemma2Config
 from vlm.loader import save_hf_model
 from vlm.paligemma import PaliGemmaForConditionalGeneration
 from vlm.toybox import CHECKPOINT_DIRECTORY
@@ -14,12 +15,14 @@ from vlm.toybox.recipe import toybox_config
 from vlm.toybox.train import TOKENIZER_FILES, initialize
 
 
-def save_random_checkpoint(directory: Path) -> Path:
-    """A checkpoint like the Toybox's, with one layer on each side and nothing learned."""
+def save_random_checkpoint(directory: Path, generation: int = 1) -> Path:
+    """A checkpoint like the Toybox's (or a PaliGemma 2 so small), with one layer on each side and nothing learned."""
     tokenizer = AutoTokenizer.from_pretrained(CHECKPOINT_DIRECTORY)
     config = toybox_config(len(tokenizer), tokenizer.convert_tokens_to_ids("<image>"))
     vision_config = dataclasses.replace(config.vision_config, num_hidden_layers=1)
     text_config = dataclasses.replace(config.text_config, num_hidden_layers=1)
+    if generation == 2:
+        text_config = Gemma2Config(**vars(text_config), query_pre_attn_scalar=20, sliding_window=30)
     torch.manual_seed(0)
     config = dataclasses.replace(config, vision_config=vision_config, text_config=text_config)
     model = PaliGemmaForConditionalGeneration(config)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from checkpoints import save_random_checkpoint
 from PIL import Image
 
@@ -226,6 +227,21 @@ def test_an_output_that_cannot_be_written_is_an_error(ask, tmp_path, capsys):
     assert code == 1 and str(tmp_path / "nowhere" / "boxes.png") in err and err.count("\n") == 1
     code, _, err = ask(output=tmp_path / "boxes.xyz")
     assert code == 1 and "xyz" in err and err.count("\n") == 1
+
+
+def test_a_paligemma_2_answers_as_transformers_does(ask, tmp_path):
+    from transformers import PaliGemmaForConditionalGeneration as ReferenceModel
+
+    save_random_checkpoint(tmp_path, generation=2)
+    code, out, _ = ask(model=tmp_path, max_new_tokens=12)
+    model, tokenizer = load_hf_model(tmp_path)
+    processor = PaliGemmaProcessor(tokenizer, 64, 112)
+    inputs = processor("caption en", example_image(0))
+    inputs["token_type_ids"] = torch.zeros_like(inputs["input_ids"])
+    reference = ReferenceModel.from_pretrained(tmp_path)
+    written = reference.generate(**inputs, max_new_tokens=12, do_sample=False)[0, inputs["input_ids"].shape[1] :]
+    assert model.config.text_config.model_type == "gemma2"
+    assert (code, out) == (0, f"{processor.decode(written)}\n")
 
 
 def test_several_pictures_are_answered_one_after_another(ask_about, tmp_path, monkeypatch):
