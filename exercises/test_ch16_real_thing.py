@@ -10,8 +10,8 @@ from vlm.config import GemmaConfig
 
 def models(random: Random) -> Iterator[Case]:
     for heads, key_value_heads, head_dim, hidden_size, size in (
-        (8, 1, 32, 48, 2),
-        (6, 3, 10, 36, 4),
+        (8, 1, 32, 48, 4),
+        (6, 3, 10, 36, 1),
         (4, 2, 12, 20, 2),
     ):
         yield {

@@ -6,6 +6,7 @@ import struct
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load, save
 from torch import Tensor
@@ -75,6 +76,8 @@ def _to_json(value: Any, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, Tensor):
         tensors[str(len(tensors))] = value.detach().cpu().clone().contiguous()
         return {"tensor": str(len(tensors) - 1)}
+    if isinstance(value, np.generic):  # a number of numpy is a number
+        return _to_json(value.item(), tensors)
     if isinstance(value, float) and not isinstance(value, bool):
         return {"float": repr(float(value))}  # JSON has no nan
     if isinstance(value, _PLAIN):

@@ -258,7 +258,8 @@ def test_json_is_a_line_for_each_picture_with_boxes_in_pixels(ask_about, tmp_pat
     assert code == 0 and [record["image"] for record in records] == [str(example_path(0)), str(example_path(1))]
     first = records[0]
     assert first["prompt"] == "caption en" and first["answer"] == BOXES
-    assert first["detections"][1] == {"label": "dog", "box": [0, 0, 21.9, 21.9]}  # 200 of 1023, of 112 pixels
+    edges = {"y_min": 10.95, "x_min": 10.95, "y_max": 65.69, "x_max": 76.64}  # 100, 600 and 700 of 1023, of 112 pixels
+    assert first["detections"][0] == {"label": "cat", "box": edges}
     assert [Path(record["drawn"]).is_file() for record in records] == [True, True]
 
 
@@ -268,6 +269,65 @@ def test_two_pictures_that_would_be_drawn_into_one_file_are_refused(ask_about, t
         shutil.copy(example_path(0), tmp_path / folder / "x.png")
     code, out, err = ask_about([tmp_path / "a/x.png", tmp_path / "b/x.png"], "--output", str(tmp_path / "drawn"))
     assert (code, out) == (1, "") and "would both be drawn into" in err and not (tmp_path / "drawn").exists()
+
+
+def test_no_picture_is_drawn_over(ask_about, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "stream", lambda *_: iter([BOXES]))
+    for name in ("x.png", "y.png"):
+        shutil.copy(example_path(0), tmp_path / name)
+    before = (tmp_path / "x.png").read_bytes()
+    for images, output in (
+        ([tmp_path / "x.png"], tmp_path / "x.png"),
+        ([tmp_path / "x.png"], tmp_path / "../" / tmp_path.name / "x.png"),
+        ([tmp_path / "y.png", tmp_path / "x.png"], tmp_path),
+        ([tmp_path / "x.png"], tmp_path),
+    ):
+        code, out, err = ask_about(images, "--output", str(output))
+        assert (code, out) == (1, "") and "would be drawn over: name another --output" in err
+        assert (tmp_path / "x.png").read_bytes() == before
+
+
+def test_pictures_may_be_named_one_by_one(ask_about, monkeypatch):
+    monkeypatch.setattr(command, "stream", lambda *_: iter(["a cat"]))
+    code, out, _ = ask_about([example_path(0)], "--image", str(example_path(1)))
+    assert code == 0 and out == f"{example_path(1)}: a cat\n{example_path(0)}: a cat\n"
+
+
+def test_several_pictures_need_a_directory(ask_about, tmp_path):
+    code, out, err = ask_about([example_path(0), example_path(1)], "--output", str(tmp_path / "x.png"))
+    assert (code, out) == (1, "") and "is not a directory: several pictures need one" in err
+
+
+def test_what_cannot_be_drawn_is_said_before_the_model_is_asked(ask, tmp_path):
+    for output in (tmp_path / "nowhere" / "x.png", tmp_path / "x.xyz", tmp_path / "x"):
+        assert_one_line(ask(output=output), str(output))
+
+
+def test_a_picture_that_fails_has_its_line_of_json(ask_about, tmp_path):
+    code, out, _ = ask_about([tmp_path / "nowhere.png", example_path(0)], "--json")
+    first, second = (json.loads(line) for line in out.splitlines())
+    assert code == 1 and first == {"image": str(tmp_path / "nowhere.png"), "error": f"{first['image']} is not a file"}
+    assert second["image"] == str(example_path(0))
+
+
+def test_no_answer_is_said(ask, monkeypatch):
+    monkeypatch.setattr(command, "stream", lambda *_: iter([""]))
+    assert ask() == (0, "\n", "no answer to 'caption en'\n")
+
+
+@pytest.mark.parametrize("option", [{"top_p": 0.5}, {"seed": 3}])
+def test_chance_without_a_temperature_is_refused(ask, option):
+    assert_one_line(ask(**option), "give a --temperature above 0")
+
+
+def test_a_revision_of_a_directory_is_refused(ask):
+    assert_one_line(ask(revision="main"), "a revision is for names on the hub")
+
+
+def test_a_reader_who_has_enough_is_no_error(checkpoint):
+    command_line = f"{sys.executable} -m vlm inspect {checkpoint} --tensors | head -n 1"
+    ended = subprocess.run(command_line, shell=True, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.stdout.startswith("PaliGemma, 112 px") and ended.stderr == ""
 
 
 def test_help_shows_examples(capsys):
@@ -313,6 +373,10 @@ def test_inspect_shows_shapes_parts_and_the_head(checkpoint, capsys):
     out = capsys.readouterr().out
     assert "PaliGemma, 112 px, 64 image tokens" in out and "1 file, layout A" in out
     assert "head: the embedding, tied" in out and "tokenizer: tokenizer.json" in out
+    (checkpoint / "tokenizer.json").rename(checkpoint / "aside")
+    assert main(["inspect", str(checkpoint)]) == 1
+    assert "has no tokenizer" in capsys.readouterr().err
+    (checkpoint / "aside").rename(checkpoint / "tokenizer.json")
     assert "language_model.model.layers.0.self_attn.q_proj.weight" in out
 
 

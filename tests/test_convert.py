@@ -7,7 +7,7 @@ import torch
 from checkpoints import save_random_checkpoint
 from safetensors.torch import load_file, save_file
 
-from vlm.checkpoint import find_weight_files, read_headers
+from vlm.checkpoint import describe, find_weight_files, read_headers
 from vlm.convert import convert
 from vlm.layouts import EMBEDDING, HEAD, LAYOUTS, find_layout
 from vlm.loader import load_model
@@ -59,6 +59,24 @@ def test_a_head_of_its_own_is_kept_and_a_tied_one_left_out(source, tmp_path):
     assert HEAD not in load_file(tmp_path / "tied-converted/model.safetensors")
     own = load_model(tmp_path / "own-converted").language_model
     assert torch.equal(own.lm_head.weight, head) and own.lm_head.weight is not own.model.embed_tokens.weight
+
+
+def test_a_head_in_the_file_is_a_row_of_the_table_and_counts(source, tmp_path):
+    convert(source, tmp_path / "there", layout="E")
+    paths = find_weight_files(tmp_path / "there")
+    head, whole = (
+        line.split() for line in describe(read_headers(paths), paths).splitlines() if line.startswith(("head  ", "all"))
+    )
+    assert head[:2] == ["head", "1"] and float(whole[3].replace(",", "")) * 1e6 == pytest.approx(
+        paths[0].stat().st_size, rel=0.02
+    )
+
+
+def test_others_may_read_it_and_figures_of_the_source_do_not_go_along(source, tmp_path):
+    (source / "evaluation.json").write_text("{}")
+    convert(source, tmp_path / "there")
+    assert (tmp_path / "there/model.safetensors").stat().st_mode == (tmp_path / "there/config.json").stat().st_mode
+    assert not (tmp_path / "there/evaluation.json").exists()
 
 
 def test_nothing_is_written_over(source, tmp_path):

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -125,6 +126,10 @@ def test_values_survive_the_way_there_and_back(value):
 def test_nan_survives_and_gradients_do_not():
     assert math.isnan(decode(encode(math.nan)))
     assert not decode(encode(torch.ones(2, requires_grad=True))).requires_grad
+
+
+def test_a_number_of_numpy_is_a_number():
+    assert decode(encode([np.int64(3), np.float32(0.5), np.bool_(True)])) == [3, 0.5, True]
 
 
 @pytest.mark.parametrize("value", [print, object(), {1, 2}, 1j])

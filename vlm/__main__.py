@@ -4,7 +4,9 @@ Exit codes: 0 all went well, 1 an error, which is said in one line, 2 the option
 """
 
 import argparse
+import os
 import sys
+from importlib.metadata import version
 
 from vlm.commands import convert, evaluate, inspect, run
 
@@ -15,6 +17,7 @@ def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="vlm", description="PaliGemma from scratch: ask it about pictures, and look after its checkpoints."
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version('paligemma-from-scratch')}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="command")
     for name, module in COMMANDS.items():
         summary = module.__doc__.splitlines()[0]
@@ -33,6 +36,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse_options(arguments)
     try:
         return COMMANDS[options.command].run(options)
+    except BrokenPipeError:  # whoever read the output has enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (OSError, ValueError, RuntimeError) as error:
         print(f"vlm {options.command}: {error}", file=sys.stderr)
         return 1

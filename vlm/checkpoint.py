@@ -18,6 +18,7 @@ from vlm.layouts import HEAD, LAYOUTS, canonical_name, find_layout
 INDEX_FILE = "model.safetensors.index.json"
 DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 PARTS = ("vision_tower", "multi_modal_projector", "language_model")
+OTHERS = ("head", "of no part")
 
 
 @dataclass(frozen=True)
@@ -108,11 +109,20 @@ def describe(headers: dict[str, TensorHeader], paths: list[Path]) -> str:
     layout = f"{letter} ({LAYOUTS[letter].written_by})" if letter else "mixed"
     lines = [f"{len(paths)} file{'s' * (len(paths) > 1)}, layout {layout}", ""]
     lines.append(f"{'part':24}{'tensors':>8}{'parameters':>16}{'MB':>10}  dtype")
-    counted = {name: header for name, header in headers.items() if name != HEAD}
-    for part in (*PARTS, "all"):
-        rows = [header for name, header in counted.items() if part == "all" or name.startswith(f"{part}.")]
+    for part in (*PARTS, *OTHERS, "all"):
+        rows = [header for name, header in headers.items() if part in ("all", part_of(name))]
+        if part in OTHERS and not rows:
+            continue
         dtypes = Counter(str(header.dtype).removeprefix("torch.") for header in rows)
         parameters, megabytes = sum(row.num_parameters for row in rows), sum(row.num_bytes for row in rows) / 1e6
         lines.append(f"{part:24}{len(rows):8,}{parameters:16,}{megabytes:10,.1f}  {', '.join(sorted(dtypes))}")
     lines += ["", f"head: {'in the file' if HEAD in headers else 'the embedding, tied'}"]
     return "\n".join(lines)
+
+
+def part_of(name: str) -> str:
+    """Which row of the table a tensor belongs to, by its name in this package."""
+    if name == HEAD:
+        return "head"
+    part = name.partition(".")[0]
+    return part if part in PARTS else "of no part"

@@ -15,7 +15,14 @@ from vlm.layouts import EMBEDDING, HEAD, LAYOUTS, name_in_layout
 from vlm.loader import check_tensors, empty_model
 from vlm.shards import MAX_SHARD_BYTES, write_shards, write_text
 
-WEIGHTS = (".safetensors", ".safetensors.index.json")
+# What goes along: a model card or figures that were measured on the source would speak of another checkpoint.
+KEPT = (
+    "tokenizer*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "*processor_config.json",
+    "generation_config.json",
+)
 DTYPE_NAMES = {dtype: str(dtype).removeprefix("torch.") for dtype in DTYPES.values()}
 
 
@@ -30,7 +37,7 @@ def convert(
 
     Args:
         source: as for `load_model`.
-        target: does not exist yet, or is empty.
+        target: does not exist yet, or is empty. The tokenizer's files go along.
         dtype: of all weights; None keeps each as it is.
         layout: a letter of `vlm.layouts.LAYOUTS`.
 
@@ -63,8 +70,8 @@ def convert(
 
     target.mkdir(parents=True, exist_ok=True)
     write_shards(target, new_headers, read, max_shard_bytes)
-    for path in source.iterdir():
-        if path.is_file() and path.name != "config.json" and not path.name.endswith(WEIGHTS):
+    for pattern in KEPT:
+        for path in source.glob(pattern):
             shutil.copyfile(path, target / path.name)
     write_text(target / "config.json", json.dumps(new_config(source, dtype), indent=2) + "\n")
 

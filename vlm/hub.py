@@ -25,6 +25,8 @@ def find_checkpoint(model_path: str | Path, revision: str | None = None, token: 
     """
     directory = Path(model_path)
     if directory.is_dir():
+        if revision is not None:
+            raise ValueError(f"{directory} is a directory here: a revision is for names on the hub")
         return directory
     if isinstance(model_path, Path) or not HUB_NAME.fullmatch(model_path) or directory.parent.is_dir():
         raise FileNotFoundError(f"{directory} is not a directory: expected one with config.json and *.safetensors")

@@ -36,7 +36,9 @@ def write_shards(
         names = [f"model-{i:05}-of-{len(shards):05}.safetensors" for i in range(1, len(shards) + 1)]
     for file_name, shard in zip(names, shards, strict=True):
         tensors = {name: read(name).contiguous() for name in shard}
-        save_file(tensors, directory / f"{file_name}.partial", metadata={"format": "pt"})
+        partial = directory / f"{file_name}.partial"
+        save_file(tensors, partial, metadata={"format": "pt"})
+        partial.chmod(0o666 & ~current_umask())  # safetensors lets only the owner read it
     if len(shards) > 1:
         total_size = sum(header.num_bytes for header in headers.values())
         weight_map = {name: file_name for file_name, shard in zip(names, shards, strict=True) for name in shard}
@@ -48,6 +50,13 @@ def write_shards(
             old.unlink(missing_ok=True)
     for name in names:
         os.replace(directory / f"{name}.partial", directory / name)
+
+
+def current_umask() -> int:
+    """The permissions that new files don't get. It can only be read by setting it."""
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
 
 
 def split_into_shards(headers: dict[str, TensorHeader], max_shard_bytes: int) -> list[list[str]]:

@@ -34,6 +34,22 @@ def hidden_size(config, num_parameters, bytes_per_number, batch_size, num_tokens
     return (num_parameters + numbers) * bytes_per_number
 
 
+@mistake("memory_needed", "A head has config.head_dim numbers, which need not be D / A.")
+def head_dim_guessed(config, num_parameters, bytes_per_number, batch_size, num_tokens) -> int:
+    config = replace(config, head_dim=2 * (config.hidden_size // config.num_attention_heads // 2))
+    return solution.memory_needed(config, num_parameters, bytes_per_number, batch_size, num_tokens)
+
+
+@mistake("memory_needed", "You took 2 bytes for each number; how many it takes is given.")
+def always_two_bytes(config, num_parameters, bytes_per_number, batch_size, num_tokens) -> int:
+    return solution.memory_needed(config, num_parameters, 2, batch_size, num_tokens)
+
+
+@mistake("memory_needed", "The numbers of the cache are not turned into bytes; those of the weights are.")
+def cache_in_numbers_only(config, num_parameters, bytes_per_number, batch_size, num_tokens) -> int:
+    return num_parameters * bytes_per_number + solution.memory_needed(config, 0, 1, batch_size, num_tokens)
+
+
 @mistake("memory_needed", "Every row of the batch has a cache of its own.")
 def one_row(config, num_parameters, bytes_per_number, batch_size, num_tokens) -> int:
     return solution.memory_needed(config, num_parameters, bytes_per_number, 1, num_tokens)
@@ -90,6 +106,22 @@ def numbers_for_bytes(num_parameters, num_vision_parameters, bytes_per_number, c
 @mistake("most_tokens_per_second", "The cache is given in bytes already.")
 def cache_in_numbers(num_parameters, num_vision_parameters, bytes_per_number, cache_bytes, bytes_per_second) -> float:
     return bytes_per_second / ((num_parameters - num_vision_parameters + cache_bytes) * bytes_per_number)
+
+
+@mistake("most_tokens_per_second", "Tower and projector are added; they are part of the whole, and are taken off.")
+def tower_added(num_parameters, num_vision_parameters, bytes_per_number, cache_bytes, bytes_per_second) -> float:
+    return bytes_per_second / ((num_parameters + num_vision_parameters) * bytes_per_number + cache_bytes)
+
+
+@mistake("most_tokens_per_second", "Don't round.")
+def rounded(num_parameters, num_vision_parameters, bytes_per_number, cache_bytes, bytes_per_second) -> float:
+    return float(
+        int(
+            solution.most_tokens_per_second(
+                num_parameters, num_vision_parameters, bytes_per_number, cache_bytes, bytes_per_second
+            )
+        )
+    )
 
 
 @variant("most_tokens_per_second")

@@ -23,8 +23,8 @@ examples:
 
 
 def add_options(parser: argparse.ArgumentParser):
-    parser.add_argument("--scenes", type=int, default=1000)
-    parser.add_argument("--split", choices=SPLITS, default="test")
+    parser.add_argument("--scenes", type=int, default=1000, help="how many (default: %(default)s)")
+    parser.add_argument("--split", choices=SPLITS, default="test", help="which (default: %(default)s)")
     parser.add_argument("--output", type=Path, help="write the figures to this JSON file too")
     add_model_options(parser, str(CHECKPOINT_DIRECTORY))
 
@@ -32,6 +32,8 @@ def add_options(parser: argparse.ArgumentParser):
 def run(options: argparse.Namespace) -> int:
     if options.scenes < 1:
         raise ValueError(f"--scenes is {options.scenes}: expected at least 1")
+    if options.output and (options.output.is_dir() or not options.output.parent.is_dir()):
+        raise FileNotFoundError(f"--output {options.output} cannot be written: expected a file in a directory there is")
     device = options.device or default_device()
     model, tokenizer = load_hf_model(
         options.model, device, DTYPES.get(options.dtype), revision=options.revision, token=options.token

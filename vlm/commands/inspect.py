@@ -32,12 +32,14 @@ def run(options: argparse.Namespace) -> int:
     print(describe_config(model.config))
     print(f"\n{describe(headers, paths)}")
     tokenizer = [name for name in TOKENIZER_FILES if (directory / name).is_file()]
-    print(f"tokenizer: {tokenizer[0] if tokenizer else 'missing, expected ' + ' or '.join(TOKENIZER_FILES)}")
+    print(f"tokenizer: {tokenizer[0] if tokenizer else 'missing'}")
     if options.tensors:
         print()
         for name, header in headers.items():
             print(f"{name:80} {str(header.dtype).removeprefix('torch.'):9} {list(header.shape)}")
     check_tensors(model, headers)
+    if not tokenizer:
+        raise FileNotFoundError(f"{directory} has no tokenizer: expected {' or '.join(TOKENIZER_FILES)}")
     return 0
 
 

@@ -21,6 +21,8 @@ from vlm.processor import PaliGemmaProcessor
 from vlm.segmentation import decode_masks
 from vlm.toybox import CHECKPOINT_DIRECTORY, MASK_VQVAE_FILE
 
+FORMATS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".pdf", ".svg")
+EDGES = ("y_min", "x_min", "y_max", "x_max")
 EXAMPLES = """\
 examples:
   vlm run --image my.png --prompt "caption en"
@@ -33,7 +35,7 @@ examples:
 
 
 def add_options(parser: argparse.ArgumentParser):
-    parser.add_argument("--image", type=Path, nargs="+", required=True, help="pictures, in any format that PIL reads")
+    parser.add_argument("--image", type=Path, nargs="+", action="extend", required=True, help="pictures")
     parser.add_argument("--prompt", required=True, help='such as "caption en" or "detect cat ; dog"')
     parser.add_argument(
         "--output",
@@ -49,13 +51,15 @@ def add_options(parser: argparse.ArgumentParser):
     )
     parser.add_argument("--temperature", type=float, default=0.0, help="0: always the likeliest token (default)")
     parser.add_argument("--top-p", type=float, default=1.0, help="draw from the likeliest tokens that reach this")
-    parser.add_argument("--max-new-tokens", type=int, default=100)
+    parser.add_argument("--max-new-tokens", type=int, default=100, help="of an answer (default: %(default)s)")
     parser.add_argument("--seed", type=int, help="makes drawing at random repeatable")
 
 
 def run(options: argparse.Namespace) -> int:
     """Answer for each picture; one that cannot be read is said, and the others are answered all the same."""
     check_sampling(options.max_new_tokens, options.temperature, options.top_p)
+    if options.temperature == 0 and (options.top_p < 1 or options.seed is not None):
+        raise ValueError("--top-p and --seed are for drawing at random: give a --temperature above 0 with them")
     outputs = output_files(options.output, options.image)
     if len(options.image) == 1:
         open_image(options.image[0])  # an error before the model is loaded, which can take a while
@@ -73,10 +77,14 @@ def run(options: argparse.Namespace) -> int:
             image = open_image(path)
         except (OSError, ValueError) as error:
             print(f"vlm run: {error}", file=sys.stderr)
+            if options.json:
+                print(json.dumps({"image": str(path), "error": str(error)}), flush=True)
             failures += 1
             continue
         pieces = stream(model, processor, options.prompt, image, *sampling)
         answer = collect(pieces, None if options.json else (f"{path}: " if len(options.image) > 1 else ""))
+        if not answer:
+            print(f"no answer to {options.prompt!r}", file=sys.stderr)
         detections = parse_detections(answer, image.height, image.width)
         if output:
             draw(image, detections, mask_decoder, output)
@@ -86,19 +94,34 @@ def run(options: argparse.Namespace) -> int:
 
 
 def output_files(output: Path | None, images: list[Path]) -> list[Path | None]:
-    """The file to draw into, for each picture."""
+    """The file to draw into, for each picture. All is checked before the model is asked anything.
+
+    Raises:
+        FileNotFoundError: there is no such directory to draw into.
+        ValueError: no format, no directory where several pictures need one, or a picture would be drawn over.
+    """
     if output is None:
         return [None] * len(images)
     if len(images) == 1 and not output.is_dir():
-        if not output.suffix:
-            raise ValueError(f"--output {output} has no ending that names a format: try {output}.png")
-        return [output]
-    files = [output / f"{image.stem}.png" for image in images]
+        if output.suffix.lower() not in FORMATS:
+            known = ", ".join(FORMATS)
+            raise ValueError(f"--output {output} has no ending that names a format: try {output}.png ({known})")
+        if not output.parent.is_dir():
+            raise FileNotFoundError(f"{output} cannot be written: {output.parent} is not a directory")
+        files = [output]
+    else:
+        if output.suffix or (output.exists() and not output.is_dir()):
+            raise ValueError(f"--output {output} is not a directory: several pictures need one")
+        files = [output / f"{image.stem}.png" for image in images]
+    sources = {image.resolve() for image in images}
     for i, file in enumerate(files):
         if file in files[:i]:
             first = images[files.index(file)]
             raise ValueError(f"{first} and {images[i]} would both be drawn into {file}: rename one of them")
-    output.mkdir(parents=True, exist_ok=True)
+        if file.resolve() in sources:
+            raise ValueError(f"{file} is one of the pictures, and would be drawn over: name another --output")
+    if len(images) > 1:
+        output.mkdir(parents=True, exist_ok=True)
     return files
 
 
@@ -117,10 +140,10 @@ def collect(pieces, label: str | None) -> str:
 
 
 def as_record(path: Path, prompt: str, answer: str, detections: list[Detection], output: Path | None) -> dict:
-    """What `--json` prints: boxes as (y1, x1, y2, x2) in pixels of the picture."""
+    """What `--json` prints. Edges of a box are in pixels of the picture, from its upper left corner."""
     record = {"image": str(path), "prompt": prompt, "answer": answer}
     record["detections"] = [
-        {"label": found.label, "box": [round(float(edge), 2) for edge in found.box]}
+        {"label": found.label, "box": {name: round(float(edge), 2) for name, edge in zip(EDGES, found.box)}}
         | ({"mask_codes": list(found.mask_codes)} if found.mask_codes else {})
         for found in detections
     ]
