@@ -15,7 +15,7 @@
 #
 # The Toybox has 2.7 million parameters and knows a dozen toys. Google's smallest PaliGemma has 2.9 billion and knows the world. The code is the same: the same classes, with other numbers in their config. What changes is that memory, time and dtype begin to matter, and that somebody else's licence applies.
 #
-# This chapter can't show you Google's weights: they may not be passed on, and this book must run without a network. So everything here that needs them is a cell that says what it would show, and runs when you have them. All else runs as always, and is measured.
+# This chapter can't show you Google's weights: everybody accepts their licence for themselves, and this book must run without a network. So everything here that needs them is a cell that says what it would show, and runs when you have them. All else runs as always, and is measured.
 #
 # At the end you will be able to
 #
@@ -24,9 +24,9 @@
 # - choose a dtype and a device, and say what each costs;
 # - look into a checkpoint without loading it, and convert it.
 #
-# It takes about 40 minutes, exercises included. This is the question that everybody asks first.
+# It takes about 40 minutes, exercises included. Does it fit? That is the question that everybody asks first.
 
-# %% mystnb={"image": {"alt": "Grouped bars on a logarithmic axis for the four language model sizes at 224 pixels, in float32 and bfloat16: 3B 12 and 6 gigabytes, PaliGemma 2 3B 12 and 6, 10B 39 and 19, 28B 111 and 55. Horizontal lines at 8, 16, 24 and 80 gigabytes."}, "figure": {"caption": "What the weights of each size take in memory, and what machines have. The cache of keys and values comes on top; for one picture of 224 pixels it is hardly visible here.", "name": "fig-ch16-goal"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Grouped bars on a logarithmic axis for the four language model sizes at 224 pixels, in float32 and bfloat16: 3B 12 and 6 gigabytes, PaliGemma 2 3B 12 and 6, 10B 39 and 19, 28B 111 and 55. Horizontal lines at 8, 16, 24 and 80 gigabytes."}, "figure": {"caption": "What the weights of each size take in memory, and what machines have. The operating system, the program itself and the cache of keys and values come on top.", "name": "fig-ch16-goal"}} tags=["hide-input"]
 import os
 from pathlib import Path
 
@@ -74,7 +74,7 @@ for shift, dtype, size, color, hatch in (
     bars = ax.bar(
         places, heights, 0.38, color=color, hatch=hatch, edgecolor="white", label=dtype
     )
-    ax.bar_label(bars, [f"{h:.0f}" for h in heights], fontsize=8)
+    ax.bar_label(bars, [f"{h:.1f}" for h in heights], fontsize=8)
 for gigabytes, machine in (
     (8, "small laptop"),
     (16, "laptop"),
@@ -85,6 +85,8 @@ for gigabytes, machine in (
     ax.text(3.55, gigabytes, f"{machine}, {gigabytes}", fontsize=8, va="bottom", ha="left")
 ax.set_xticks(range(len(SIZES)), [name.removesuffix("-224") for name in SIZES])
 ax.set(ylabel="gigabytes", yscale="log", ylim=(4, 200), xlim=(-0.6, 3.5))
+ax.set_yticks([5, 10, 20, 50, 100, 200], ["5", "10", "20", "50", "100", "200"])
+ax.minorticks_off()
 ax.legend(fontsize=8, loc="upper left")
 plt.show()
 
@@ -96,29 +98,31 @@ plt.show()
 #
 # The word in the middle says how it was trained, and it is the one people trip over. *pt* is pretrained only: made to be fine-tuned, and of little use as it is. *mix* was fine-tuned on a mixture of tasks, and answers right away. *ft* names fine-tunes for a single task. If you want to try things, take a *mix*.
 #
-# The prompts are those that you know from the Toybox, which has them from here: `caption en`, `answer en what is on the table?`, `detect cat ; dog`, `segment cat`, and one that the Toybox has not, `ocr`. Write them exactly so. The mix models know them, small letters and no full stop.
+# The prompts are those that you know from the Toybox, which has them from here: `caption en`, `answer en what is on the table?`, `detect cat ; dog`, `segment cat`, and one that the Toybox has not, `ocr`. Write them exactly so, small letters and no full stop: the models know these words, and to others they say something all the same, or nothing.
 #
 # Before you can download, you have to accept Gemma's licence, once, on the model's page, and log in:
 #
 # ```text
 # hf auth login
-# vlm run --model google/paligemma-3b-mix-224 --image my.png --prompt "caption en"
+# vlm run --model google/paligemma-3b-mix-224 --revision bfloat16 --image my.png --prompt "caption en"
 # ```
+#
+# Mind the revision. The main files of the first PaliGemma are float32, 11.7 GB; under the revisions `bfloat16` and `float16` there are files of half the size. PaliGemma 2 is published in bfloat16, and needs none. With the wrong one you can still say `--dtype bfloat16`, and have downloaded twice as much as you use.
 #
 # If you forget, `vlm` tells you so, with the page's address. The files lie in the hub's cache afterwards, and the next call needs no network. The same in Python:
 #
 # ```python
-# model, tokenizer = load_hf_model("google/paligemma-3b-mix-224", device="cuda", dtype=torch.bfloat16)
+# model, tokenizer = load_hf_model(
+#     "google/paligemma-3b-mix-224", device="cuda", revision="bfloat16"
+# )
 # ```
 #
-# From here on, cells that need the real weights look for a directory in the environment variable `PALIGEMMA`.
+# From here on, cells that need the real weights look into the environment variable `PALIGEMMA`, for a directory or a name on the hub. Set it before you start Jupyter: `export PALIGEMMA=google/paligemma2-3b-mix-224`.
 
 # %% tags=["nbval-ignore-output"]
 real = os.environ.get("PALIGEMMA")
 if real is None:
-    print(
-        "No real checkpoint: PALIGEMMA is not set. The cells that need one say what they would show."
-    )
+    print("PALIGEMMA is not set: cells that need real weights say what they would show")
 else:
     print(f"using {Path(real).name}")
 
@@ -140,7 +144,7 @@ else:
 # %% [markdown]
 # ## How much memory
 #
-# Two things stay in memory: the weights, and the keys and values of what has been read. By hand, for PaliGemma 3B in bfloat16: 2,923,466,480 parameters of 2 bytes are 5.85 GB. A token leaves 2 · 18 · 1 · 256 numbers (chapter 8), 18,432 bytes, so a prompt of 268 tokens leaves 4.9 MB. Beside the weights that is nothing. It becomes something with large pictures and many rows.
+# Two things stay in memory: the weights, and the keys and values of what has been read. By hand, for PaliGemma 3B in bfloat16: 2,923,466,480 parameters of 2 bytes are 5.85 GB. A token leaves 2 · 18 · 1 · 256 = 9,216 numbers (chapter 8), 18,432 bytes, so a prompt of 268 tokens leaves 4.9 MB. Beside the weights that is nothing. It becomes something with large pictures and many rows.
 
 # %%
 assert parameters["paligemma-3b-224"]["all"] == 2_923_466_480
@@ -165,9 +169,9 @@ for name, rows in (
     print(f"{name}, {rows} row{'s' if rows > 1 else ' '}: cache {cache / 1e9:5.2f} GB")
 
 # %% [markdown]
-# What else? While the prompt is read, each layer makes intermediate results, and forgets them. With 268 tokens that is tens of megabytes. With 4,224, the scores alone are 4,224² numbers for each head; 8 heads in bfloat16 are 285 MB, and the softmax makes them in float32 on the way, twice as much.
+# What else? While the prompt is read, each layer makes intermediate results, and forgets them. With 268 tokens that is tens of megabytes. With 4,224, the scores alone are 4,224² numbers for each head; the 8 heads of a 3B in bfloat16 are 285 MB, and on the way through the softmax they are there in float32 as well, another 571 MB.
 #
-# And there is the way into memory. A loader that builds a model with random numbers, reads the file beside it, and casts, needs several times the model (chapter 10 measured 5.0). We wrote a checkpoint of the 3B's shape, with random numbers in it, and loaded it with this package and with *transformers* 5.23, on two processor cores, each in a process of its own, three turns, medians:
+# And there is the way into memory. A loader that builds a model with random numbers, reads the file beside it, and casts, needs several times the model (chapter 10 measured 5.0). We wrote a checkpoint of the 3B's shape, with random numbers in it, and loaded it with this package and with *transformers* 5.23, on two processor cores, each in a process of its own, the file already in the operating system's cache, three turns, medians:
 #
 # | | this package | *transformers* | |
 # | --- | ---: | ---: | --- |
@@ -187,9 +191,9 @@ for name, rows in (
 #
 # ## How fast
 #
-# Writing is limited by memory, not by arithmetic (chapter 13). For each token every weight of the language model is fetched once, and used once. So the most that a machine can do is its memory's bandwidth divided by these bytes. Think before you run: two processor cores fetch some 25 GB a second, a good graphics card 1,000 or more. The 3B has 5 GB of language model. How many tokens a second does each make at best?
+# Writing is limited by memory, not by arithmetic (chapter 13). For each token every weight of the language model is fetched once, and used once: the embedding too, whole, since it is the head. And so are the keys and values so far. So the most that a machine can do is its memory's bandwidth divided by these bytes. (The figure leaves the cache out: for one row with a small picture it is a thousandth.) Think before you run: two processor cores fetch some 25 GB a second, a good graphics card 1,000 or more. The 3B has 5 GB of language model. How many tokens a second does each make at best?
 
-# %% mystnb={"image": {"alt": "Lines on logarithmic axes: tokens per second over bandwidth from 10 to 4,000 gigabytes per second, for four sizes in bfloat16. At 25 GB/s the 3B makes 5, the 28B less than one; at 1,000 the 3B makes 200 and the 28B 18."}, "figure": {"caption": "The most tokens a second that memory allows, one row at a time, in bfloat16. Bandwidths are of the order that such machines have.", "name": "fig-ch16-speed"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Lines on logarithmic axes: tokens per second over bandwidth from 10 to 4,000 gigabytes per second, for four sizes in bfloat16. At 25 GB/s the 3B makes 5, the 28B less than one; at 1,000 the 3B makes 200 and the 28B 18."}, "figure": {"caption": "The most tokens a second that memory allows, one row at a time, in bfloat16. The two models of 3B lie on one another. Bandwidths are of the order that such machines have.", "name": "fig-ch16-speed"}} tags=["hide-input"]
 bandwidths = torch.logspace(1, 3.6, 50)
 fig, ax = plt.subplots(figsize=(7.2, 3.2), layout="constrained")
 for name, color, style in zip(
@@ -205,14 +209,16 @@ for bandwidth, machine in (
     (3000, "data centre"),
 ):
     ax.axvline(bandwidth, color="#777777", linestyle="--", linewidth=0.8)
-    ax.text(bandwidth, 0.14, f" {machine}", fontsize=8, rotation=90, va="bottom", ha="right")
-ax.set(xlabel="memory bandwidth (GB/s)", ylabel="tokens per second", ylim=(0.12, 1000))
-ax.legend(fontsize=8, loc="upper left")
+    ax.text(bandwidth, 1100, machine, fontsize=8, ha="center", va="bottom")
+ax.set(xlabel="memory bandwidth (GB/s)", ylabel="tokens per second", ylim=(0.1, 1000))
+ax.set_xticks([10, 100, 1000], ["10", "100", "1,000"])
+ax.set_yticks([0.1, 1, 10, 100, 1000], ["0.1", "1", "10", "100", "1,000"])
+ax.legend(fontsize=8, loc="lower right")
 plt.show()
 print(f"2 cores {25 / 5.02:.0f} tokens/s, graphics card {1000 / 5.02:.0f} tokens/s")
 
 # %% [markdown]
-# 4.0 of at most 5 tokens a second were measured in the table above: about four fifths of what the memory allows. There is no clever code that makes it ten. What does make it faster is fewer bytes for a weight, more rows at a time, which share the fetching (chapter 14), or another machine.
+# 4.0 of at most 5 tokens a second were measured in the table above: about four fifths of what the memory allows. No better code for the same work makes it ten. What makes it faster is fewer bytes for a weight, more rows at a time, which share the fetching (chapter 14), several tokens at a time, which a small model guesses and the large one checks, or another machine.
 #
 # ## Which dtype
 #
@@ -222,7 +228,7 @@ print(f"2 cores {25 / 5.02:.0f} tokens/s, graphics card {1000 / 5.02:.0f} tokens
 # | bfloat16 | 2 | 3.4 · 10³⁸ | 8 | nearly always |
 # | float16 | 2 | 65,504 | 11 | where a device has no bfloat16 |
 #
-# bfloat16 is float32 with its last 16 bits cut off. It loses digits and keeps the range, and trained models need the range more. float16 has three more digits and a ceiling. How near is the ceiling? Some entries of a language model's vectors are far larger than all others, and they grow with the model. What lies above 65,504 becomes infinite, and the next norm makes nan of it. So with float16 check for nan, on your own pictures, before you rely on it. What each dtype costs the Toybox, and how near it comes to the ceiling, can be measured.
+# bfloat16 is float32 with its last 16 bits rounded away. It loses digits and keeps the range, and trained models need the range more. float16 has three more digits and a ceiling. How near is the ceiling? Some entries of a language model's vectors are far larger than all others, and they grow with the model. What lies above 65,504 becomes infinite, and the next norm makes nan of it. So with float16 check for nan, on your own pictures, before you rely on it. What each dtype costs the Toybox, and how near it comes to the ceiling, can be measured.
 
 # %%
 scenes = [draw_scene(seed, "test") for seed in range(40)]
@@ -259,7 +265,7 @@ for dtype in (torch.float32, torch.bfloat16, torch.float16):
     )
 
 # %% [markdown]
-# For captions and boxes of this model the three are alike. (Sixteen bits round differently on different machines, so your last digit may differ.) What you must *not* do is to cast by hand with `model.bfloat16()` and hope: chapter 7 had angles that were lost so, and chapter 10 a loader that held everything twice. Ask the loader for the dtype; it casts each tensor as it reads it, and the parts that have to stay in float32 (the softmax, the norms, the angles) do.
+# For captions and boxes of this model the three are alike, to the first decimal place; single marks of a box move. And 140 is far from 65,504. That says nothing about a model a thousand times as large. What you must *not* do is to cast by hand with `model.bfloat16()` and hope: chapter 7 had angles that were lost so, and chapter 10 a loader that held everything twice. Ask the loader for the dtype; it casts each tensor as it reads it, and what has to be computed in float32 (the softmax, the norms, the angles) is. If the file has that dtype already, nothing is cast and, on a CPU, nothing is copied: only then does loading take 0.05 s and no memory.
 #
 # ## Which device
 #
@@ -275,7 +281,7 @@ except ValueError as error:
     print(str(error).partition(", try")[0])
 
 # %% [markdown]
-# The weights go to the device tensor by tensor, so nothing is held twice on the way. On a graphics card with less memory than the model, nothing helps but a smaller one, fewer bytes for a weight, or more cards.
+# The weights go to the device tensor by tensor, so nothing is held twice on the way. On a graphics card with less memory than the model, you need a smaller model, fewer bytes for a weight, or more cards. (Weights can also be kept in the machine's memory and sent to the card layer by layer; then the wire between them sets the pace.)
 #
 # ## Looking inside without loading
 #
@@ -290,7 +296,7 @@ print()
 print(describe(read_headers(paths), paths))
 
 # %% [markdown]
-# If a tensor were missing, surplus or of another shape, `vlm inspect` would name it and end with exit code 1. What people have on disk is not always in the dtype or the layout that they need. `vlm convert` rewrites a checkpoint, one shard in memory at a time. The Toybox in half its size, under the names that *transformers* 5 holds in memory:
+# If a tensor were missing, surplus or of another shape, `vlm inspect` would name it and end with exit code 1. What people have on disk is not always in the dtype or the layout that they need. `vlm convert` rewrites a checkpoint, one shard in memory at a time. The Toybox in bfloat16, under the names that *transformers* 5 holds in memory. Layout C has the head as well, though it is the embedding once more; at 3B that is another gigabyte on the disk, but not in memory:
 
 # %%
 import tempfile
@@ -306,7 +312,7 @@ with tempfile.TemporaryDirectory() as folder:
 # %% [markdown]
 # ## Masks, and licences
 #
-# For `segment` you need one more file. The sixteen `<seg>` tokens of a mask are codes of a small network, and the published models' codes mean nothing to the Toybox's network. Google's is called `vae-oid.npz`; give it to `vlm run` with `--mask-decoder`. It is an archive of arrays, and is read without pickle.
+# For `segment` you need one more file. The sixteen `<seg>` tokens of a mask are codes of a small network, and the published models' codes mean nothing to the Toybox's network. Google's is called `vae-oid.npz`; give it to `vlm run` with `--mask-decoder`. (A Toybox of your own, converted or fine-tuned, needs `--mask-decoder vlm/toybox/mask_vqvae/mask_vqvae.safetensors`.) It is an archive of arrays, and is read without pickle.
 #
 # And whose is all this? The code of this course is under Apache 2.0, its text under CC BY 4.0, the Toybox's weights, trained here, under Apache 2.0. Google's weights are under the Gemma Terms of Use, which you accept on the model's page. They let you use, change and pass on the models, commercially too, under conditions: among others, uses on a list of prohibited ones are excluded, and whoever passes weights on, fine-tuned ones included, must pass these conditions on with them. That is a summary by people who are no lawyers. Read the terms.
 #
@@ -356,6 +362,6 @@ grade_chapter("ch16_real_thing")
 # %% [markdown]
 # ## Summary
 #
-# A name says generation, size, training and pixels; take a *mix* to try things. Weights take two bytes a parameter in bfloat16, and the cache comes on top, much of it with large pictures and many rows. Loading costs next to nothing when the file is mapped, and several times the model when it is not. The speed of writing has a ceiling, bandwidth by bytes. bfloat16 keeps the range, float16 the digits. `vlm inspect` looks before you load, `vlm convert` rewrites what you have.
+# A name says generation, size, training and pixels; take a *mix* to try things. Weights take two bytes a parameter in bfloat16, and the cache comes on top, much of it with large pictures and many rows. Loading a file that is mapped takes next to no time and no memory beside the model's; the obvious way takes several times the model. The speed of writing has a ceiling, bandwidth by bytes. bfloat16 keeps the range, float16 the digits. `vlm inspect` looks before you load, `vlm convert` rewrites what you have.
 #
-# What the model sees when it looks, and how to teach it something new, is what Part III is about.
+# You can build it, prove it, and run it. Looking inside it, and teaching it something new, come next.
