@@ -325,9 +325,12 @@ def test_a_revision_of_a_directory_is_refused(ask):
 
 
 def test_a_reader_who_has_enough_is_no_error(checkpoint):
-    command_line = f"{sys.executable} -m vlm inspect {checkpoint} --tensors | head -n 1"
-    ended = subprocess.run(command_line, shell=True, capture_output=True, text=True, timeout=60, check=False)
-    assert ended.stdout.startswith("PaliGemma, 112 px") and ended.stderr == ""
+    words = [sys.executable, "-m", "vlm", "inspect", str(checkpoint), "--tensors"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.close()  # long before it has anything to say
+    with process.stderr:
+        assert process.stderr.read() == ""
+    assert process.wait(timeout=60) == 0
 
 
 def test_help_shows_examples(capsys):

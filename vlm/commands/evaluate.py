@@ -5,11 +5,8 @@ import json
 import time
 from pathlib import Path
 
-from vlm.commands.options import DTYPES, add_model_options
-from vlm.devices import default_device
-from vlm.loader import load_hf_model
+from vlm.commands.options import add_model_options, load_model
 from vlm.mask_vqvae import load_mask_decoder
-from vlm.processor import PaliGemmaProcessor
 from vlm.toybox import CHECKPOINT_DIRECTORY, MASK_VQVAE_FILE
 from vlm.toybox.evaluate import evaluate, format_table
 from vlm.toybox.scenes import SPLITS
@@ -34,12 +31,7 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError(f"--scenes is {options.scenes}: expected at least 1")
     if options.output and (options.output.is_dir() or not options.output.parent.is_dir()):
         raise FileNotFoundError(f"--output {options.output} cannot be written: expected a file in a directory there is")
-    device = options.device or default_device()
-    model, tokenizer = load_hf_model(
-        options.model, device, DTYPES.get(options.dtype), revision=options.revision, token=options.token
-    )
-    vision_config = model.config.vision_config
-    processor = PaliGemmaProcessor(tokenizer, vision_config.num_image_tokens, vision_config.image_size)
+    model, processor = load_model(options)
     started = time.monotonic()
     tasks = evaluate(model, processor, load_mask_decoder(MASK_VQVAE_FILE), options.scenes, options.split)
     seconds = round(time.monotonic() - started)

@@ -1,8 +1,13 @@
-"""Options that several commands have."""
+"""Options that several commands have: which model, where, in which dtype."""
 
 import argparse
 
 import torch
+
+from vlm.devices import default_device
+from vlm.loader import load_hf_model
+from vlm.paligemma import PaliGemmaForConditionalGeneration
+from vlm.processor import PaliGemmaProcessor
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -16,3 +21,11 @@ def add_model_options(parser: argparse.ArgumentParser, default: str):
     parser.add_argument("--token", help="for the hub (default: the one that you logged in with)")
     parser.add_argument("--device", help="such as cpu, cuda, mps (default: the best that this machine has)")
     parser.add_argument("--dtype", choices=DTYPES, help="of the weights in memory (default: as in the file)")
+
+
+def load_model(options: argparse.Namespace) -> tuple[PaliGemmaForConditionalGeneration, PaliGemmaProcessor]:
+    """The model that the options ask for, and the processor that goes with it."""
+    device, dtype = options.device or default_device(), DTYPES.get(options.dtype)
+    model, tokenizer = load_hf_model(options.model, device, dtype, options.revision, options.token)
+    vision_config = model.config.vision_config
+    return model, PaliGemmaProcessor(tokenizer, vision_config.num_image_tokens, vision_config.image_size)

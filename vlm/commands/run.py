@@ -11,13 +11,10 @@ from pathlib import Path
 from PIL import Image
 
 from vlm.boxes import Detection, parse_detections
-from vlm.commands.options import DTYPES, add_model_options
-from vlm.devices import default_device
+from vlm.commands.options import add_model_options, load_model
 from vlm.generate import check_sampling, stream
 from vlm.image_processing import to_rgb
-from vlm.loader import load_hf_model
 from vlm.mask_vqvae import MaskDecoder, load_mask_decoder
-from vlm.processor import PaliGemmaProcessor
 from vlm.segmentation import decode_masks
 from vlm.toybox import CHECKPOINT_DIRECTORY, MASK_VQVAE_FILE
 
@@ -64,12 +61,7 @@ def run(options: argparse.Namespace) -> int:
     if len(options.image) == 1:
         open_image(options.image[0])  # an error before the model is loaded, which can take a while
     mask_decoder = open_mask_decoder(options.mask_decoder, options.model)
-    device = options.device or default_device()
-    model, tokenizer = load_hf_model(
-        options.model, device, DTYPES.get(options.dtype), revision=options.revision, token=options.token
-    )
-    vision_config = model.config.vision_config
-    processor = PaliGemmaProcessor(tokenizer, vision_config.num_image_tokens, vision_config.image_size)
+    model, processor = load_model(options)
     sampling = (options.max_new_tokens, options.temperature, options.top_p, options.seed)
     failures = 0
     for path, output in zip(options.image, outputs, strict=True):
