@@ -334,7 +334,7 @@ print(
 )
 assert per_token == 18_432
 
-# %% mystnb={"image": {"alt": "Grouped bars for PaliGemma 3B, PaliGemma 2 3B, 10B and 28B: megabytes of keys and values for 4,224 tokens. With a key head for each query head they would need 600 to 3,000 megabytes; as published 74 to 1,500; with a single one less than 200."}, "figure": {"caption": "Memory for the keys and values of one row of 4,224 tokens in bfloat16: with a key head for each query head, as published, and with a single one. Weights not counted.", "name": "fig-ch08-bytes"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Grouped bars for PaliGemma 3B, PaliGemma 2 3B, 10B and 28B: megabytes of keys and values for 4,224 tokens. With a key head for each query head they would need 623 to 3,183 megabytes; as published 78 to 1,592; with a single one 78 to 182."}, "figure": {"caption": "Memory for the keys and values of one row of 4,224 tokens in bfloat16: with a key head for each query head, as published, and with a single one. Weights not counted.", "name": "fig-ch08-bytes"}} tags=["hide-input"]
 published = {  # layers, A, K, E
     "PaliGemma\n3B": (18, 8, 1, 256),
     "PaliGemma 2\n3B": (26, 8, 4, 256),

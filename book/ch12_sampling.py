@@ -69,9 +69,8 @@ first_word = word_logits[0].softmax(-1)  # [V]
 fig, axes = plt.subplots(1, 2, figsize=(7.8, 3), layout="constrained", width_ratios=(1, 1.5))
 likely = first_word.topk(5)
 names = tokenizer.convert_ids_to_tokens(likely.indices.tolist())
-bars = axes[0].bar(
-    [name.replace("▁", "") or "␣" for name in names], likely.values, color="#0072B2"
-)
+names = [name.replace("▁", "").replace("\n", "\\n") or "space" for name in names]
+bars = axes[0].bar(names, likely.values, color="#0072B2")
 axes[0].bar_label(bars, [f"{p:.2f}" for p in likely.values.tolist()], fontsize=8)
 axes[0].tick_params(axis="x", rotation=30)
 axes[0].set(xlabel="first word", ylabel="probability", ylim=(0, 1.1))
