@@ -218,7 +218,7 @@ plt.show()
 print(f"2 cores {25 / 5.02:.0f} tokens/s, graphics card {1000 / 5.02:.0f} tokens/s")
 
 # %% [markdown]
-# The table above has 5.3 tokens a second. That is 5.3 · 5.0 = 27 GB a second, about all that this machine's memory gives. (An hour before, with other work on the same hardware, both programs made 4.0.) No better code for the same work makes it ten. What makes it faster is fewer bytes for a weight, more rows at a time, which share the fetching (chapter 14), several tokens at a time, which a small model guesses and the large one checks, or another machine.
+# The table above has 5.3 tokens a second. That is 5.3 · 5.0 = 27 GB a second, about all that this machine's memory gives. (An hour before, on the same machine, both programs made 4.0.) No better code for the same work makes it ten. What makes it faster is fewer bytes for a weight, more rows at a time, which share the fetching (chapter 14), several tokens at a time, which a small model guesses and the large one checks, or another machine.
 #
 # ## Which dtype
 #
