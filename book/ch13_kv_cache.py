@@ -200,7 +200,7 @@ print(
 )
 
 # %% [markdown]
-# The first figure does not show such a ratio, and you should know why. A pass over one token is not seventy times cheaper than a pass over seventy: each weight must be fetched from memory in both, and for one token it is used once. Reading a prompt is limited by arithmetic, writing by memory. And in so small a model each call of a function has a price of its own, whatever it computes: of the 0.8 ms of a pass here that is the larger part.
+# The first figure does not show such a ratio, and you should know why. A pass over one token is not seventy times cheaper than a pass over seventy: each weight must be fetched from memory in both, and for one token it is used once. Reading a prompt is limited by arithmetic, writing by memory. And in so small a model each call of a function has a price of its own, whatever it computes (chapter 14 comes back to that).
 #
 # This grid shows the scores that count at one step. In the notebook you can move the step.
 
