@@ -71,6 +71,19 @@ def test_executing_twice_gives_the_same_bytes(executed):
     assert executed.with_suffix(".ipynb").read_bytes() == before
 
 
+def test_new_text_is_taken_over_without_running_anything(executed):
+    executed.write_text(executed.read_text(encoding="utf-8").replace("# # A chapter", "# # Another"), encoding="utf-8")
+    by_text = notebooks.take_over_text(executed).read_bytes()
+    assert notebooks.check(executed) == []
+    assert notebooks.execute(executed).read_bytes() == by_text
+
+
+def test_text_alone_is_not_taken_over_where_the_code_is_another(executed):
+    executed.write_text(executed.read_text(encoding="utf-8").replace("1 + 1", "1 + 2"), encoding="utf-8")
+    with pytest.raises(ValueError, match="execute it anew"):
+        notebooks.take_over_text(executed)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [

@@ -5,6 +5,7 @@ command makes book/chNN_name.ipynb of it, executed, with its outputs.
 
     --check     change nothing; say what is not in step, and exit with 1 if there is something
     --refresh   write the package's own definitions into the cells that show them
+    --text      take over new text and keep the outputs: for chapters whose code is what was executed
 
 A cell tagged `from:vlm.siglip.SiglipAttention` shows that definition. `--check` compares the two as syntax
 trees, docstrings aside, so what a chapter shows is what the package runs. A cell tagged
@@ -50,9 +51,28 @@ def execute(path: Path) -> Path:
     notebook = read_source(path)
     resources = {"metadata": {"path": str(path.parent)}}
     NotebookClient(notebook, timeout=600, kernel_name="python3", resources=resources).execute()
-    notebook.metadata = nbformat.from_dict(KEPT_METADATA)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # times of day
+    return write(notebook, path)
+
+
+def take_over_text(path: Path) -> Path:
+    """Write a chapter's text anew into its notebook, without running it.
+
+    Raises:
+        ValueError: if a cell of code is not the one that was executed.
+    """
+    notebook, executed = read_source(path), nbformat.read(path.with_suffix(".ipynb"), as_version=4)
+    new, old = ([cell for cell in book.cells if cell.cell_type == "code"] for book in (notebook, executed))
+    if [cell.source for cell in new] != [cell.source for cell in old]:
+        raise ValueError(f"the code of {path.name} has changed since it was executed: execute it anew")
+    for cell, before in zip(new, old):
+        cell.outputs, cell.execution_count = before.outputs, before.execution_count
+    return write(notebook, path)
+
+
+def write(notebook: nbformat.NotebookNode, path: Path) -> Path:
+    notebook.metadata = nbformat.from_dict(KEPT_METADATA)
     target = path.with_suffix(".ipynb")
     partial = target.with_name(target.name + ".partial")
     partial.write_text(nbformat.writes(notebook, version=4) + "\n", encoding="utf-8")
@@ -150,6 +170,7 @@ def main(arguments: list[str] | None = None, book: Path = BOOK) -> int:
     parser.add_argument("chapters", nargs="*", help="such as ch01_whole_vlm; all, when none is named")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--refresh", action="store_true")
+    parser.add_argument("--text", action="store_true")
     options = parser.parse_args(arguments)
     paths = [book / f"{name}.py" for name in options.chapters] or sorted(book.glob("*.py"))
     if missing := [path.name for path in paths if not path.is_file()]:
@@ -162,6 +183,8 @@ def main(arguments: list[str] | None = None, book: Path = BOOK) -> int:
     for path in paths:
         if options.refresh:
             refresh(path)
+        elif options.text:
+            take_over_text(path)
         else:
             print(f"{path.name} -> {execute(path).name}")
     return 0
