@@ -176,7 +176,7 @@ interact(show_example, number=IntSlider(value=3, min=0, max=5, description="exam
 # ## Shapes that fit
 #
 # Most mistakes in this trade are mistakes of shape, and the worst of them raise no error. When two tensors of different shapes meet, PyTorch lines the shapes up *from the right*. Two sizes fit if they are equal, or if one of them is 1 or missing;
-# then it is repeated. This is called *broadcasting*.
+# then it is repeated. This is called {term}`broadcasting`.
 
 # %%
 states = torch.arange(24.0).reshape(2, 3, 4)  # [B, N, D]
@@ -217,8 +217,8 @@ assert torch.allclose(shares.sum(dim=-1), torch.ones(2, 3))  # each vector's sha
 # %% [markdown]
 # ## Kinds and places
 #
-# A tensor has a kind of number, its *dtype*, and a place where it lives, its *device*. When two tensors of floating-point numbers meet, the wider kind wins (a plain number, or a tensor without axes, gives way). That is convenient, and it hides mistakes: what a
-# model computes in half precision becomes twice as large because of one careless tensor. When devices meet, there is an error, nearly always. So whenever you make a new tensor, make it of the kind and at the place of those that it will meet.
+# A tensor has a kind of number, its {term}`dtype`, and a place where it lives, its *device*. When two tensors of floating-point numbers meet, the wider kind wins (a plain number, or a tensor without axes, gives way). That is convenient, and it hides mistakes: what a
+# model computes in {term}`half precision <bfloat16>` becomes twice as large because of one careless tensor. When devices meet, there is an error, nearly always. So whenever you make a new tensor, make it of the kind and at the place of those that it will meet.
 
 # %%
 double = torch.ones(2, 3, dtype=torch.float64)
@@ -229,7 +229,7 @@ half = torch.ones(2, 3, dtype=torch.float16)
 print("half precision meets the careless one:", (half * careless).dtype)
 
 # %% [markdown]
-# To try a second device without having one, PyTorch has the device `meta`. A tensor there has a shape and a dtype and no numbers. Many mistakes that would show on a graphics card show up there too. The graders use it.
+# To try a second device without having one, PyTorch has the {term}`device <meta device>` `meta`. A tensor there has a shape and a dtype and no numbers. Many mistakes that would show on a graphics card show up there too. The graders use it.
 
 # %%
 elsewhere = torch.empty(2, 3, device="meta")

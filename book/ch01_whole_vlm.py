@@ -13,7 +13,7 @@
 # %% [markdown]
 # # How does a picture become an answer? A whole VLM in one sitting
 #
-# A vision language model (VLM) takes a picture and a text, and gives back a text. In this chapter you follow
+# A {term}`vision language model` (VLM) takes a picture and a text, and gives back a text. In this chapter you follow
 # one picture and one prompt through a whole one, from the bytes of the picture to the boxes drawn on it. Nothing
 # is trained, and no step is skipped, though some stay closed until their own chapter. The model is small: 2.7 million parameters, where Google's PaliGemma has
 # 2.9 billion. But it has the same parts under the same names, and the same code runs both.
@@ -54,14 +54,14 @@ draw_detections(image, parse_detections(answer, image.height, image.width), ax)
 plt.show()
 
 # %% [markdown]
-# We call it the Toybox model. The world it knows has 20 kinds of toys on 6 kinds of ground. That is small enough
+# We call it the {term}`Toybox` model. The world it knows has 20 kinds of toys on 6 kinds of ground. That is small enough
 # to be learned on a laptop, and every step in it is a step that the real model takes.
 #
 # ## Three parts
 #
-# A PaliGemma has three parts (arXiv 2407.07726, section 3). A *vision tower*, SigLIP, turns the picture into
-# vectors. A *projector*, one linear layer, gives those vectors the width that the language model wants. A
-# *language model*, Gemma, reads them together with the words of the prompt, and predicts the next word.
+# A PaliGemma has three parts (arXiv 2407.07726 {cite}`beyer2024paligemma`, section 3). A {term}`vision tower`, SigLIP {cite}`zhai2023sigmoid`, turns the picture into
+# vectors. A {term}`projector`, one linear layer, gives those vectors the width that the language model wants. A
+# *language model*, Gemma {cite}`gemma2024open`, reads them together with the words of the prompt, and predicts the next word.
 
 # %%
 for name, part in model.named_children():
@@ -121,7 +121,7 @@ plt.show()
 # %% [markdown]
 # ## From a text to numbers
 #
-# `input_ids` is the text, cut into pieces of a fixed vocabulary. Each piece, a *token*, has a number. A token may be a whole
+# `input_ids` is the text, cut into pieces of a fixed vocabulary. Each piece, a {term}`token`, has a number. A token may be a whole
 # word, a part of one, or a sign with a meaning of its own. We say "word" for it too, where that reads better. A *place* is a position in the
 # sequence, counted from 0. Here is the sequence in full. The 64 places in front are kept free for the picture.
 
@@ -258,7 +258,7 @@ print(list(sequence.shape))
 #
 # A language model that writes must not see what it has not written yet. But the picture and the question are there
 # from the beginning, so they may see each other in full. PaliGemma therefore has two rules in one mask: everything in the
-# *prefix* (picture and prompt) sees the whole prefix; each token of the *suffix* (the answer) sees the prefix, and
+# {term}`prefix` (picture and prompt) sees the whole prefix; each token of the {term}`suffix` (the answer) sees the prefix, and
 # the answer up to itself.
 #
 # Looking is done by *attention*: each place gives every other place a score, and takes in a mean of the others, weighted by the
@@ -292,7 +292,7 @@ plt.show()
 #
 # Now Gemma runs. In four layers each place takes in what it needs from the places it may see. At the end each
 # place has a score for every word in the vocabulary: how likely that word is to come next. The scores are called
-# *logits*. We want the answer's first word, so we need the last place alone.
+# {term}`logits`. We want the answer's first word, so we need the last place alone.
 
 # %%
 outputs = model(**inputs)
@@ -303,8 +303,8 @@ for probability, token_id in zip(*probabilities.topk(5)):
     print(f"{probability:6.1%}  {tokenizer.convert_ids_to_tokens(int(token_id))}")
 
 # %% [markdown]
-# The likeliest words are not words at all. PaliGemma's vocabulary has 1,024 tokens `<loc0000>` to `<loc1023>`: marks on a ruler
-# from the picture's top edge to its bottom edge, or from left to right. A box is four of them: top, left, bottom,
+# The likeliest words are not words at all. PaliGemma's vocabulary has 1,024 {term}`tokens <location token>` `<loc0000>` to `<loc1023>`: marks on a ruler
+# from the picture's top edge to its bottom edge, or from left to right. A {term}`box` is four of them: top, left, bottom,
 # right. So the first word of the answer says how far down the first thing begins. No mark has more than 3.7 %:
 # neighbouring marks mean nearly the same, and share the probability among them. Let us look at all 1,024 marks, and at where
 # the cats in this picture really begin.
@@ -333,7 +333,7 @@ plt.show()
 # ## The loop
 #
 # One run of the model gives one word. To get an answer, take the likeliest word, put it behind the sequence, and run
-# again, until the model says `<eos>`: end of sequence. Taking the likeliest each time is called *greedy* decoding. We
+# again, until the model says `<eos>`: end of sequence. Taking the likeliest each time is called {term}`greedy decoding`. We
 # count how many places the model has to work through.
 
 # %%
@@ -357,7 +357,7 @@ print(f"the tower run {len(new_tokens)} times")
 # The 27 tokens are 16 locations, 4 names, three times "▁;" and a space that stands alone (between "▁;" and a location there is no word that it
 # could belong to), and `<eos>`, which is not printed: 16 + 4 + 6 + 1. But the loop is
 # wasteful. Each run reads the picture and the prompt again, although nothing about them has
-# changed: no place may see a later one of the answer, so what a place has computed stays as it is. A *KV cache* keeps
+# changed: no place may see a later one of the answer, so what a place has computed stays as it is. A {term}`KV cache` keeps
 # what later places need of the earlier ones. Then the first run reads the picture and the prompt, and each
 # further run reads one new token. It needs no mask: a new token may look at everything in the cache. `logits_to_keep=1` asks for
 # the last place's scores alone, and `max_length` is how many places the cache has room for.
@@ -389,7 +389,7 @@ assert answer == processor.decode(new_tokens)
 #
 # The answer is text. Reading boxes from it is a matter of looking for four locations and a name. A mark becomes
 # pixels again when you divide by 1023 and multiply by the height or width. How good are the boxes? The usual measure is
-# *intersection over union* (IoU): the area that two boxes share, divided by the area they cover together. It is 1
+# {term}`intersection over union` (IoU): the area that two boxes share, divided by the area they cover together. It is 1
 # for equal boxes and 0 for boxes that do not touch. We drew the scene ourselves, so we know the truth.
 #
 # For each box, we take the best match among the things of that name. So a second box on the same cat would look good here,
@@ -409,7 +409,7 @@ for detection in parse_detections(answer, image.height, image.width):
 # ## From words to shapes
 #
 # A box says where a thing is. If you ask the model to `segment`, it also says which shape the thing has. After the four
-# locations come 16 tokens more, of the 128 from `<seg000>` to `<seg127>`. Each of them stands for a learned piece of
+# locations come 16 {term}`tokens <mask token>` more, of the 128 from `<seg000>` to `<seg127>`. Each of them stands for a learned piece of
 # outline; together they are the shape inside the box, in a 4 by 4 grid. A second, small network, the *mask decoder*, draws
 # a picture of 64 by 64 pixels from the 16 numbers, and we stretch it over the box. A later chapter builds that network.
 
@@ -522,7 +522,7 @@ for text in ("caption en", "answer en is there a zebra?", "detect cat"):
 #
 # ## Is this really PaliGemma?
 #
-# The strongest check we have: give the same files to the implementation in Hugging Face's *transformers* library, feed it the same inputs,
+# The strongest check we have: give the same files to the implementation in Hugging Face's *transformers* library {cite}`wolf2019transformers`, feed it the same inputs,
 # and compare all logits. Two programs, written apart, must agree to the rounding of their arithmetic. (The
 # reference wants to be told that all places are prefix; our model takes that for granted.)
 

@@ -14,7 +14,7 @@
 # # How does a picture become a list of vectors? From pixels to patches
 #
 # A transformer reads a sequence of vectors. A picture is not a sequence, and its pixels are not vectors of the right
-# width. In this chapter you build the layer that stands between them. It cuts the picture into patches, makes one
+# width. In this chapter you build the layer that stands between them. It cuts the picture into {term}`patches <patch>`, makes one
 # vector of each, and adds to each vector a note of where its patch was.
 #
 # At the end you will be able to
@@ -61,7 +61,7 @@ plt.show()
 #
 # The simplest sequence would be the pixels themselves, one after another. Then a picture of 224 by 224 would be a
 # sequence of 50,176. In a transformer every place looks at every other, so the work grows with the square of the length.
-# Patches of 14 by 14 make the sequence 196 times shorter, and the table of who looks at whom 196² times smaller.
+# Patches of 14 by 14 make the sequence 196 times shorter, and the table of who looks at whom 196² times smaller. The Vision Transformer reads pictures in this way {cite}`dosovitskiy2020image`.
 
 # %%
 for size in (112, 224, 448, 896):
@@ -217,7 +217,7 @@ interact(show_filter, number=IntSlider(value=0, min=0, max=39, description="filt
 # same two rows exchanged. Then "a cat on the left" and "a cat on the right" are the same picture. Each vector has to say where
 # its patch was.
 #
-# SigLIP adds to the vector of patch n a vector that belongs to the place n, and learns those vectors like any other weight.
+# SigLIP adds to the vector of patch n {term}`a vector that belongs to the place n <position embedding>`, and learns those vectors like any other weight.
 # There are N of them. Nothing tells the model that place 9 is below place 1: on our grid with 8 columns it is
 # one row down, but the model sees 64 unrelated places. Whatever it knows about the grid it has found out in training.
 # Before you look: with which other places will the vector of one place be most similar?
@@ -249,7 +249,7 @@ for distance in (1, 2, 4, 8):
 # %% [markdown]
 # There is a price. The model has 64 places and no more. A larger picture, with more patches, has no vectors for its new
 # places. That is why PaliGemma comes in three sizes, 224, 448 and 896 pixels: three checkpoints, whose position vectors were
-# stretched and trained further (arXiv 2407.07726, section 3.2). It is also why the processor squeezes every picture to a square.
+# stretched and trained further (arXiv 2407.07726 {cite}`beyer2024paligemma`, section 3.2). It is also why the processor squeezes every picture to a square.
 #
 # ## The layer
 #
@@ -381,7 +381,7 @@ print("vectors", list(vectors.shape), " the reference agrees:", difference < 1e-
 #
 # ### `patch_of_pixel` (1 point, 5 minutes)
 #
-# In which patch is a pixel? You need it whenever you want to know which image token saw a thing.
+# In which patch is a pixel? You need it whenever you want to know which {term}`image token` saw a thing.
 #
 # ```{admonition} Hint
 # :class: dropdown

@@ -14,12 +14,12 @@
 # # How do patches look at each other? Attention and the SigLIP encoder
 #
 # A patch is 14 pixels wide. No patch holds a cat. To find one, patches must compare notes, and that is what the vision
-# tower does: in each of its blocks (also called layers) every patch looks at all others, takes in what it can use, and thinks about it. In this
+# tower does: in each of its {term}`blocks <block>` (also called layers) every patch looks at all others, takes in what it can use, and thinks about it. In this
 # chapter you build such a block from nothing, stack four of them, and arrive at the package's `SiglipVisionModel`.
 #
 # At the end you will be able to
 #
-# - compute attention by hand for three places, and say what each of its four steps is for;
+# - compute {term}`attention` by hand for three places, and say what each of its four steps is for;
 # - split vectors into heads and put them together again, without mixing places;
 # - say what residual connections, LayerNorm and GELU do, and which of their details matter;
 # - look into a trained tower, and see which head looks where.
@@ -95,7 +95,7 @@ print(scores)
 
 # %% [markdown]
 # To make positive weights of scores that sum to 1 in each row, take `exp` of each score and divide by the sum of the row. That is
-# the *softmax*. Check the first row by hand: the scores 1, 1, 0 become e, e, 1.
+# the {term}`softmax`. Check the first row by hand: the scores 1, 1, 0 become e, e, 1.
 
 # %%
 weights = scores.softmax(-1)  # [N, N]
@@ -109,7 +109,7 @@ print("what it becomes:   ", [round(v, 3) for v in mixed[0].tolist()])
 # %% [markdown]
 # One thing is still poor. A place looks for what it is itself, and gives what it is itself. But an ear may look for eyes,
 # and what it should be told about the eyes may be something else again. So each vector gets three roles, made from it by three
-# linear layers. The *query* says what a place looks for. The *key* says what it can be found by. The *value* says what
+# linear layers. The {term}`query` says what a place looks for. The {term}`key` says what it can be found by. The {term}`value` says what
 # it gives. Queries are compared with keys, and values are mixed.
 #
 # ## Scores, shares, mixture
@@ -129,7 +129,7 @@ for E in (4, 64, 1024):
 
 # %% [markdown]
 # Without the division, long vectors make each place look at one other and at nothing else, and the gradient of its weights is nearly zero: it could
-# not learn to look elsewhere. Divided by √E, the weights stay soft whatever E is ("Attention Is All You Need", arXiv 1706.03762,
+# not learn to look elsewhere. Divided by √E, the weights stay soft whatever E is ("Attention Is All You Need", arXiv 1706.03762 {cite}`vaswani2017attention`,
 # section 3.2.1).
 #
 # Now we have all of it. This is the package's function, the one that SigLIP and Gemma both call. It can do things we do not need
@@ -164,7 +164,7 @@ assert torch.allclose(mixed_again, mixed)  # our three places, with query = key 
 # ## Heads
 #
 # One weighted mean is one question. A patch may want to ask several at once: what is to my left, where is the rest of me, is there
-# another one like me? So the queries, the keys and the values are cut into A parts each, called *heads*, and each part does its own attention with
+# another one like me? So the queries, the keys and the values are cut into A parts each, called {term}`heads <head>`, and each part does its own attention with
 # its own weights. (Every head's part is made from the whole vector: the linear layers come before the cut.) Our tower has D = 192 and A = 6, so each head has E = 32 numbers.
 #
 # Cutting is a reshape and, once more, a transpose: for the matrix products the heads have to stand where the batch stands,
@@ -257,7 +257,7 @@ interact(
 # gathered, each place goes through a small network on its own: a linear layer to more numbers, a bend, a linear layer back. The
 # bend is what matters. Two linear layers in a row are one linear layer.
 #
-# SigLIP's bend is the *GELU*: x times the probability that a number drawn from the standard normal distribution is below x. It lets large
+# SigLIP's bend is the {term}`GELU` {cite}`hendrycks2016gaussian`: x times the probability that a number drawn from the standard normal distribution is below x. It lets large
 # numbers through, stops very negative ones, and is smooth between. There are two formulas in use: the exact one, and an older
 # approximation with tanh. SigLIP and Gemma were trained with the approximation.
 
@@ -288,12 +288,12 @@ print(
 #
 # A block is both steps, looking and thinking, in a frame that makes many of them trainable. The frame has two parts.
 #
-# The *residual connection*: each step does not replace the vector, it adds to it. What a patch knew is still there, and the
+# The {term}`residual connection` {cite}`he2015deep`: each step does not replace the vector, it adds to it. What a patch knew is still there, and the
 # step need only learn what to add. And the gradient has a way straight down through the sums.
 #
-# *LayerNorm*: before each step a vector's numbers are shifted and scaled to mean 0 and variance 1, and then to a learned scale and
+# {term}`LayerNorm` {cite}`ba2016layer`: before each step a vector's numbers are shifted and scaled to mean 0 and variance 1, and then to a learned scale and
 # shift. So a step sees numbers of a known size, however much has been added up. The norm stands *before* the step and not on the
-# sum (*pre-norm*); the sum itself is left alone. Its formula has a small `eps` under the root, so that it never divides by zero: 1e-6
+# sum ({term}`pre-norm` {cite}`xiong2020layer`); the sum itself is left alone. Its formula has a small `eps` under the root, so that it never divides by zero: 1e-6
 # in SigLIP, where PyTorch's default is 1e-5.
 
 
@@ -404,7 +404,7 @@ fig.colorbar(layer, ax=axes, label="cosine similarity", shrink=0.8)
 plt.show()
 
 # %% [markdown]
-# The package wraps this class once more, as `SiglipVisionModel`, only so that the names of its weights are those of the published checkpoints. The published tower (So400m: its shape was optimised, its size is
+# The package wraps this class once more, as `SiglipVisionModel`, only so that the names of its weights are those of the published checkpoints. The published tower (So400m: its shape was optimised {cite}`alabdulmohsin2023getting`, its size is
 # 400 million weights) is the same code with other numbers: 27 blocks, 16 heads of 72 numbers, D = 1,152. Everything you saw
 # here was learned from toys in an hour. How a tower can learn to look from pictures and texts of the web, without boxes
 # or labels, is the next chapter's question.
@@ -529,6 +529,6 @@ grade_chapter("ch03_attention")
 # Attention is a weighted mean. Queries and keys give scores, divided by √E so that the softmax stays soft; the softmax makes weights of
 # them, and the weights mix the values. Heads do this side by side on parts of the vectors. A block adds to each vector
 # what it gathered by looking, then what it made of it by thinking, each time from a normalised copy. Four blocks on our embeddings
-# are a vision tower, and 27 larger ones are Google's.
+# are a {term}`vision tower`, and 27 larger ones are Google's.
 #
 # Nothing in this chapter said what the tower should look *for*. In the next one it learns that, from pairs of pictures and texts.

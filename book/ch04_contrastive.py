@@ -16,7 +16,7 @@
 # The tower that you built in the last chapter makes vectors of patches. What those vectors *say* is a matter of training. PaliGemma's
 # tower was trained on billions of pictures from the web, each with the text that stood beside it. Nobody labelled anything. The only
 # thing to learn from was this: the picture and its own text belong together, the picture and any other text do not. In this chapter you
-# train on such pairs yourself, with the two losses that made this work.
+# {term}`train on such pairs <contrastive learning>` yourself, with the two losses that made this work.
 #
 # At the end you will be able to
 #
@@ -91,7 +91,7 @@ plt.show()
 # ## Two vectors, one space
 #
 # To fill in the table, a model needs one vector for each picture and one for each sentence, both with the same number of numbers. Then it can
-# compare them. The measure is the cosine, as in the first chapter: the scalar product, after each vector is divided by its length. So
+# compare them. The measure is the {term}`cosine <cosine similarity>`, as in the first chapter: the scalar product, after each vector is divided by its length. So
 # the table of cosines is one matrix product.
 #
 # A cosine is at most 1, and that is too little. A loss that turns it into probabilities could never be sure: even if the right
@@ -133,8 +133,8 @@ def pair_logits(
 # %% [markdown]
 # ## CLIP: pick your partner
 #
-# CLIP (arXiv 2103.00020) reads each row of the table as a question with B possible answers: which of these texts belongs to this picture?
-# You know the loss for that: cross-entropy, with the number of the row as the right answer. Each column is a question too, asked by the text.
+# {term}`CLIP` (arXiv 2103.00020 {cite}`radford2021learning`) reads each row of the table as a question with B possible answers: which of these texts belongs to this picture?
+# You know the loss for that: {term}`cross-entropy`, with the number of the row as the right answer. Each column is a question too, asked by the text.
 # The loss is the mean of both.
 #
 # Before you run the cell: what should the loss be when a model knows nothing, and all its cosines are the same?
@@ -169,9 +169,9 @@ assert torch.allclose(
 #
 # ## SigLIP: yes or no, pair by pair
 #
-# SigLIP (arXiv 2303.15343) asks a simpler question, of each cell of the table by itself: do these two belong together, yes or no? The probability
+# {term}`SigLIP` (arXiv 2303.15343 {cite}`zhai2023sigmoid`) asks a simpler question, of each cell of the table by itself: do these two belong together, yes or no? The probability
 # of "yes" is the sigmoid of the logit, sigmoid(x) = 1 / (1 + e^−x), and of "no" the sigmoid of minus the logit. With a label z that is 1 for yes and −1 for no, both are
-# sigmoid(z · logit), and −log of that is log(1 + e^(−z · logit)). The loss sums it over all B² cells, and divides by B: each picture brings one yes, so this is a loss for each picture.
+# sigmoid(z · logit), and −log of that is log(1 + e^(−z · logit)). {term}`The loss <sigmoid loss>` sums it over all B² cells, and divides by B: each picture brings one yes, so this is a loss for each picture.
 
 
 # %% tags=["from:vlm.contrastive.sigmoid_loss", "hide-input"]
@@ -303,8 +303,8 @@ class SiglipTextModel(nn.Module):
 # ## Training, live
 #
 # Training a tower for pictures from nothing on pairs takes far longer than you want to wait. (We tried: two layers, width 96, 30,720 pairs. It then named the ground
-# in every test picture, and the toy in 18 of 100.) So we take the shipped tower as it is, keep it *locked*, and train what is on top
-# of it and the whole text tower. The SigLIP paper does the same under the name SigLiT, where a locked tower is joined by a text tower in two days on
+# in every test picture, and the toy in 18 of 100.) So we take the shipped tower as it is, keep it {term}`locked <locked tower>`, and train what is on top
+# of it and the whole text tower. The SigLIP paper does the same under the name SigLiT (after LiT {cite}`zhai2021lit`), where a locked tower is joined by a text tower in two days on
 # four chips.
 #
 # A locked tower has a great advantage: it gives the same vectors each time, so it need see each picture only once. We draw 3,000 scenes with
@@ -394,7 +394,7 @@ def train(loss_function, learning_rate: float, steps: int = 200, batch: int = 12
 
 # %% [markdown]
 # How do we measure it? With a task that nobody trained: take 200 test pictures with a single toy, write down all 20 · 6 = 120 sentences that could be
-# true of such a picture, and let the model choose. CLIP's authors called this *zero-shot*: a classifier made of sentences, without one training step for the
+# true of such a picture, and let the model choose. CLIP's authors called this {term}`zero-shot`: a classifier made of sentences, without one training step for the
 # classes. By chance it would be right in 1 of 120.
 
 # %%
@@ -538,7 +538,7 @@ interact(show_match, number=IntSlider(value=0, min=0, max=19, description="scene
 # tower for pictures, with its 412 million numbers, because pairs have taught it to say in its patch vectors what people write about pictures. A
 # language model can then learn in little time to read them.
 #
-# Our shipped tower did not learn that way, and you should know it. In our small world we know what is under each patch, so a linear layer on top of the tower could be
+# Our shipped tower did not learn that way, and you should know it. In our small world we know what is under each patch, so {term}`a linear layer on top of the tower <linear probe>` could be
 # asked for it, patch by patch, which is a far stronger teacher than a caption. The real world has no such labels, and it has billions of pairs.
 #
 # ## Exercises

@@ -13,14 +13,14 @@
 # %% [markdown]
 # # How do a picture and a question become tensors? The processor
 #
-# A model takes tensors. People have photographs with transparent corners, phone pictures that lie on their side, and questions. The processor stands
+# A model takes tensors. People have photographs with transparent corners, phone pictures that lie on their side, and questions. The {term}`processor` stands
 # between them. It has no weights and nothing to learn, and it is where most broken uses of a good model go wrong: a picture in the wrong range, a
 # newline that is missing. Nothing fails then. The model only gets worse, and you will measure by how much.
 #
 # At the end you will be able to
 #
 # - turn any picture into the numbers that PaliGemma was trained on, and say what each wrong way costs;
-# - train a tokenizer on a text by byte-pair encoding, and cut words with it;
+# - train a {term}`tokenizer` on a text by byte-pair encoding, and cut words with it;
 # - write the sequence that PaliGemma reads, token by token;
 # - put rows of different lengths into one batch, with masks and labels.
 #
@@ -190,7 +190,7 @@ assert to_rgb(icon).getpixel((0, 0)) == (255, 255, 255)
 # picture looks narrow to the model, as every wide picture did in training. Nothing is lost at the edges, and a box is easily brought back: its numbers are fractions of height and width.
 # How to compute the new pixels matters as well. The published processor is *bicubic* (each new pixel is a weighted mean of the 4 × 4 around its place) with *antialiasing* (of more, when the picture shrinks), as PIL does it.
 #
-# Last, the range. Bytes are divided by 255, which gives 0 to 1, and then (x − 0.5) / 0.5 gives −1 to 1. Many texts have other constants here, the mean and spread of ImageNet's
+# Last, the range. Bytes are divided by 255, which gives 0 to 1, and then (x − 0.5) / 0.5 gives −1 to 1. Many texts have other constants here, the mean and spread of ImageNet's {cite}`russakovsky2014imagenet`
 # pixels, since many models want those. SigLIP does not.
 
 
@@ -318,7 +318,7 @@ plt.show()
 # %% [markdown]
 # ## Pieces that are learned
 #
-# Now the words. A vocabulary of whole words cannot hold all words, and one of letters makes long sequences. Byte-pair encoding (arXiv 1508.07909) goes between: it starts from letters, and joins what often stands
+# Now the words. A {term}`vocabulary` of whole words cannot hold all words, and one of letters makes long sequences. {term}`Byte-pair encoding` (arXiv 1508.07909 {cite}`sennrich2015neural`) goes between: it starts from letters, and joins what often stands
 # together, until the vocabulary is full. Frequent words become one piece, rare ones stay in several.
 #
 # We need words to learn from. These are the prompts and answers of 300 scenes. As in Gemma, a space becomes "▁" and belongs to the word behind it.
@@ -400,8 +400,8 @@ ax.set(xlabel="merges", ylabel="pieces per word", ylim=(0, None))
 plt.show()
 
 # %% [markdown]
-# The shipped tokenizer was made in this way: 5 control tokens, 256 bytes, of which every character that has no piece can be written, 507 letters and learned pieces, and then, as in PaliGemma, 1,024 location tokens, 128 for masks, and `<image>`.
-# Gemma's has 256,000 pieces, learned from much of the web, and the order is the same. Type what you like, if you run the notebook.
+# The shipped tokenizer was made in this way: 5 control tokens, {term}`256 bytes <byte fallback>`, of which every character that has no piece can be written, 507 letters and learned pieces, and then, as in PaliGemma, 1,024 location tokens, 128 for masks, and `<image>`.
+# Gemma's, made with SentencePiece {cite}`kudo2018sentencepiece`, has 256,000 pieces, learned from much of the web, and the order is the same. Type what you like, if you run the notebook.
 
 
 # %% mystnb={"image": {"alt": "A strip of boxes: the pieces of a sentence. Known words are one box, others are several."}, "figure": {"caption": "A sentence in the shipped vocabulary. Words of the Toybox are one piece; “kangaroos” and “jumps” are put together from several.", "name": "fig-ch05-strip"}}
@@ -425,7 +425,7 @@ interact(show_pieces, text=Text(value="answer en is there a zebra?", description
 # %% [markdown]
 # ## One sequence
 #
-# The model reads one sequence. In front are N image tokens, which keep the places for the picture. Then `<bos>`, the prompt and a newline. The order is a matter of training and nothing else: PaliGemma was trained with `<bos>` behind the picture. You
+# The model reads one sequence. In front are N {term}`image tokens <image token>`, which keep the places for the picture. Then `<bos>`, the prompt and a newline. The order is a matter of training and nothing else: PaliGemma was trained with `<bos>` behind the picture. You
 # saw above that the other order happens to do no harm here; keep to the trained one all the same.
 #
 # The newline is more than a habit. It separates the question from the answer, and it must always be the same token. So prompt and answer are
@@ -437,7 +437,7 @@ interact(show_pieces, text=Text(value="answer en is there a zebra?", description
 # ## A batch
 #
 # Rows of a batch must have one length, but questions do not. Short rows are filled up with `<pad>`, and a mask says which places to leave out. On which side? When the model answers, the next token of *every* row comes at the
-# right end. So padding goes to the left. Before you look at the figure: will `<bos>` stand at the same place in both rows?
+# right end. So {term}`padding` goes to the left. Before you look at the figure: will `<bos>` stand at the same place in both rows?
 
 # %% mystnb={"image": {"alt": "Two strips of tokens, one above the other. The upper, shorter one begins with light boxes of padding; both end at the same place."}, "figure": {"caption": "Two training rows in one batch. The image tokens are folded into one box. Padding stands on the left, so that prompt and answer end at the same place in each row.", "name": "fig-ch05-padding"}} tags=["hide-input"]
 rows = processor(
@@ -471,7 +471,7 @@ plt.show()
 # %% [markdown]
 # It does not: only the right ends meet.
 #
-# Four tensors describe such a batch, each `[B, S]`. `input_ids` holds the tokens. `attention_mask` is 0 at the padding. `token_type_ids` is 0 in the prefix and 1 in the suffix; the model's mask is
+# Four tensors describe such a batch, each `[B, S]`. `input_ids` holds the tokens. {term}`attention_mask <attention mask>` is 0 at the padding. {term}`token_type_ids <token types>` is 0 in the prefix and 1 in the suffix; the model's mask is
 # made of it, since the prefix sees itself in full and the suffix only backwards. `labels` is what the model should have written: the suffix's own tokens, and −100 wherever nothing is to
 # be learned, which PyTorch's cross-entropy skips. Each label stands under its own token. The loss compares it with the scores one place to its left, where the model had to
 # foresee it.

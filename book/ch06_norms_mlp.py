@@ -14,7 +14,7 @@
 # # What happens to a single vector? Norms and the gated MLP
 #
 # The language model gets a list of vectors: 64 that were patches, and a handful that were words. From here on they are all
-# treated alike. Each of Gemma's blocks does two things with them. First the places look at each other, as the patches did in the tower.
+# treated alike. Each of Gemma's {term}`blocks <block>` does two things with them. First the places look at each other, as the patches did in the tower.
 # Then each place thinks by itself. Looking comes in the next two chapters. This one is about a single vector: how it is kept
 # at a size that the layers can work with, and what the thinking is.
 #
@@ -175,7 +175,7 @@ plt.show()
 # Without norms each layer would have to cope with vectors of every size, and a step in training that makes one layer's output
 # larger would change the work of all layers above it. With them, each layer sees vectors of a size it knows.
 #
-# The tower's LayerNorm first subtracts the mean of the entries, then divides by their spread. RMSNorm (arXiv 1910.07467) leaves the
+# The tower's LayerNorm first subtracts the mean of the entries, then divides by their spread. {term}`RMSNorm` (arXiv 1910.07467 {cite}`zhang2019root`) leaves the
 # subtraction out. Is that a loss? Measure what would have been subtracted.
 
 # %%
@@ -210,7 +210,7 @@ print(rms_norm_v1(torch.zeros(4)).tolist())
 #
 # A norm that makes all entries equally important takes something away from the model. So each entry gets a learned scale
 # of its own. LayerNorm multiplies by a weight that starts at one. Gemma's norm multiplies by *one plus* a weight that starts at zero. On paper it is the same.
-# It is not the same in training: a common trick, weight decay, pulls all weights a little towards zero at each step, and here zero is
+# It is not the same in training: a common trick, {term}`weight decay`, pulls all weights a little towards zero at each step, and here zero is
 # the harmless place: scale one. And it is not the same in a checkpoint: the file holds the weights, and whoever
 # loads them must know to add the one.
 
@@ -248,9 +248,9 @@ for norm in norms:
     norm.weight += 1
 
 # %% [markdown]
-# Llama's norm multiplies by the weight itself, Gemma's by one plus it. Code that was written for one and loads the other gives this.
+# Llama's norm {cite}`touvron2023llama` multiplies by the weight itself, Gemma's by one plus it. Code that was written for one and loads the other gives this.
 #
-# Llama and Gemma differ in one more detail. Both divide in float32, for in bfloat16 a mean of many squares loses its last digits. (bfloat16 is a number of 16 bits: the range of float32, but only 8 binary digits of it.) Then the result goes back to bfloat16. Llama casts first and scales
+# Llama and Gemma differ in one more detail. Both divide in float32, for in bfloat16 a mean of many squares loses its last digits. ({term}`bfloat16` is a number of 16 bits: the range of float32, but only 8 binary digits of it {cite}`kalamkar2019study`.) Then the result goes back to bfloat16. Llama casts first and scales
 # afterwards. Gemma scales in float32, and casts last. Does that matter? Count how many numbers come out different.
 
 # %%
@@ -310,7 +310,7 @@ print("equal, in float32 and in bfloat16")
 # ## A gate
 #
 # Now the thinking. In the tower it was: a linear layer to more numbers, a GELU, a linear layer back. Gemma has a third linear
-# layer, and the GELU has become a *gate* ("GLU Variants Improve Transformer", arXiv 2002.05202).
+# layer, and the GELU has become a {term}`gate <GeGLU>` ("GLU Variants Improve Transformer", arXiv 2002.05202 {cite}`shazeer2020glu`).
 #
 # The idea: one layer, `up_proj`, proposes F numbers. Another, `gate_proj`, says for each of them how much of it to let through. The two are multiplied, entry by
 # entry. The gate goes through a GELU, so that it can be shut (near zero) or open (as large as it likes). Then `down_proj` brings the result back to D numbers.

@@ -15,7 +15,7 @@
 #
 # Attention compares vectors, and a vector says what, not where. "Dog bites man" and "man bites dog" are the same three vectors. The tower
 # solved this by adding a learned vector for each of its 64 places. A language model needs something better: texts have any length, and what
-# matters in a text is seldom the place itself, but how far apart two words are. Gemma turns its queries and keys, each by an angle that grows with its
+# matters in a text is seldom the place itself, but how far apart two words are. Gemma {term}`turns its queries and keys <RoPE>`, each by an angle that grows with its
 # position. In this chapter you build that, and see what a trained model does with it, and without it.
 #
 # At the end you will be able to
@@ -118,7 +118,7 @@ assert torch.allclose(plain, shuffled)
 print("five places, shuffled: the same result")
 
 # %% [markdown]
-# So wherever all see all, as in the prefix, the shipped model has any order from its `position_ids`: one whole number for each place, counted from 1. (In the answer the mask gives a little away: the third token sees two more than the first. The first is 1 and not 0
+# So wherever all see all, as in the prefix, the shipped model has any order from its {term}`position_ids <position ids>`: one whole number for each place, counted from 1. (In the answer the mask gives a little away: the third token sees two more than the first. The first is 1 and not 0
 # because *transformers* has it so. You will see below that it makes no difference.)
 #
 # Let us take that knowledge away, and give every place the position 1. What will still work: the caption, or the boxes? Decide before you run the cell.
@@ -237,7 +237,7 @@ assert error[299] > 0.3
 # %% [markdown]
 # ## Halves
 #
-# Which two numbers of a vector are a pair? The paper pairs neighbours: (0, 1), (2, 3), and so on. Gemma's published code, Llama's and most others pair entry i with entry i + E/2, the first
+# Which two numbers of a vector are a pair? The paper {cite}`su2021roformer` pairs neighbours: (0, 1), (2, 3), and so on. Gemma's published code, Llama's and most others pair entry i with entry i + E/2, the first
 # half with the second. For training it does not matter at all: the model learns its weights for whichever layout it has. For loading it matters completely.
 #
 # With halves, the turn of all pairs at once is two lines. A *quarter turn* takes (a, b) to (−b, a): move the second half to the front and change its sign.
@@ -374,7 +374,7 @@ for name, position_ids in (
 # each one stood, unless somebody turned it back by the query's position, and Gemma does not.
 #
 # How do scores fall off with the distance? Take a query and a key that are the same vector. At distance 0 all hands agree. With growing distance the fast hands disagree first, then slower ones, and
-# the score decays, with ripples (RoFormer, section 3.4.3). So if queries and keys happen to agree, near ones score higher. The picture at the beginning of this chapter shows that
+# the score decays, with ripples (RoFormer {cite}`su2021roformer`, section 3.4.3). So if queries and keys happen to agree, near ones score higher. The picture at the beginning of this chapter shows that
 # training can do better. A head that wants "two places back" makes queries and keys that differ by just the turn that two steps make up for.
 
 # %% mystnb={"image": {"alt": "Two panels. Left: a curve that falls from 1 at distance 0 with ripples to about a half at distance 80. Right: the score of layer 0, head 2 is the sum of the contributions of its pairs; the fast pairs 0 to 3 make the peak at distance 2, the others are nearly flat."}, "figure": {"caption": "Left: score of two equal vectors by their distance, with all pairs equally long. Right: layer 0, head 2 of the trained model, and which of its hands the score comes from. The four fastest hands make the peak; the twelve slow ones add about the same at every distance.", "name": "fig-ch07-decay"}} tags=["hide-input"]
@@ -405,7 +405,7 @@ plt.show()
 
 # %% [markdown]
 # In PaliGemma a picture's tokens get positions 1 to 256 in reading order, one behind the other. So two patches above each other lie 16 positions apart, and the model has to learn what that means; which row and column a patch is in, the tower has already
-# told it. Newer models turn by row and column separately. PaliGemma keeps the plain way, and so do we.
+# told it. Newer models turn by row and column separately {cite}`wang2024qwen2vl`. PaliGemma keeps the plain way, and so do we.
 #
 # ## Exercises
 #

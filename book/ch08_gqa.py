@@ -78,7 +78,7 @@ plt.show()
 #
 # A head of the tower has queries, keys and values of its own. Gemma has A heads of queries, but only K heads of keys and values, and each of
 # these serves a group of A / K neighbouring query heads. Our model has A = 4 and K = 2: query heads 0 and 1 use the first key/value head, 2 and 3 the second. PaliGemma
-# 3B goes to the end and has K = 1 (*multi-query* attention, arXiv 1911.02150); PaliGemma 2 goes back to K = 4 of A = 8 (*grouped-query*, arXiv 2305.13245).
+# 3B goes to the end and has K = 1 ({term}`multi-query attention`, arXiv 1911.02150 {cite}`shazeer2019fast`); PaliGemma 2 goes back to K = 4 of A = 8 ({term}`grouped-query <grouped-query attention>`, arXiv 2305.13245 {cite}`ainslie2023gqa`).
 #
 # The naive way to compute it: give each query head a copy of its key/value head, and go on as before. Two functions of PyTorch make copies, and only one of them makes the right ones. Before you
 # run the cell: which one?
@@ -132,7 +132,7 @@ for layer, weights in enumerate(attention_of_layer):
 # ## Forbidden looks
 #
 # A forbidden look is a weight of 0. You cannot set weights to 0 after the softmax, because then the others would not sum to 1 any more. You take care of it before: the softmax makes 0 of a score that is
-# far below all others. So a *mask* is added to the scores: 0 where a query may look, a very negative number where it may not.
+# far below all others. So a {term}`mask` is added to the scores: 0 where a query may look, a very negative number where it may not.
 
 # %%
 scores = torch.tensor([[1.0, 2.0, 3.0]])
@@ -221,7 +221,7 @@ class GemmaAttention(nn.Module):
 
 
 # %% [markdown]
-# One thing is easily taken for granted: that A heads of E numbers make D. In the tower they do (6 · 32 = 192), in PaliGemma 3B too (8 · 256 = 2,048). In PaliGemma 2 3B they do not: 8 · 256 = 2,048, but D = 2,304. E stands in the config, as `head_dim`, and
+# One thing is easily taken for granted: that A heads of E numbers make D. In the tower they do (6 · 32 = 192), in PaliGemma 3B too (8 · 256 = 2,048). In PaliGemma 2 3B they do not: 8 · 256 = 2,048, but D = 2,304. E stands in the config, as {term}`head_dim`, and
 # the scaling is 1/√E. Ours: 4 · 32 = 128 = D, so you could not notice the mistake here. The exercise takes other sizes.
 #
 # The block around it has two norms, two steps and two sums. You know all of its parts.
@@ -371,7 +371,7 @@ plt.show()
 # Copies would give away what sharing saves, if they were kept. They are not: the cache holds K heads, and the copies live for one layer's computation. Even these can be avoided, by giving the groups of queries an axis of their own instead of copying keys; fast
 # kernels do that. We keep the copies, because the code then reads like the idea.
 #
-# Is a model with one key head as good? The paper on grouped queries measured it for translation and summaries: K = 1 loses a little and is unstable to train, K = 8 is nearly as good as K = A, and nearly as fast as K = 1.
+# Is a model with one key head as good? The paper on grouped queries {cite}`ainslie2023gqa` measured it for translation and summaries: K = 1 loses a little and is unstable to train, K = 8 is nearly as good as K = A, and nearly as fast as K = 1.
 #
 # ## Exercises
 #

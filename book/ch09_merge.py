@@ -22,8 +22,8 @@
 # At the end you will be able to
 #
 # - say at what size words and pictures meet, and which of the two is scaled;
-# - merge a batch of pictures into a batch of texts, and refuse to when the numbers don't match;
-# - draw the prefix-LM mask for any row, with padding and with a cache, and say what each mistake in it does;
+# - {term}`merge` a batch of pictures into a batch of texts, and refuse to when the numbers don't match;
+# - draw the {term}`prefix-LM mask` for any row, with padding and with a cache, and say what each mistake in it does;
 # - write `PaliGemmaForConditionalGeneration.forward` and compare it with the reference, logit by logit.
 #
 # It takes about 50 minutes. This is the mask for a batch of two rows. You will be able to say of every cell why it is light or dark.
@@ -75,7 +75,7 @@ plt.show()
 # %% [markdown]
 # ## Words at the right size
 #
-# The language model begins with a table, the embedding: one row of D numbers for each token. Gemma multiplies what it looks up by √D. The reason lies at the other end: the same
+# The language model begins with a table, the {term}`embedding`: one row of D numbers for each token. Gemma multiplies what it looks up by √D. The reason lies at the other end: the same
 # table is used as the head, where its rows are compared with the last vectors, and for that they had better be small. So small rows are stored, and made larger at the entrance.
 
 # %%
@@ -137,7 +137,7 @@ print(
 #
 # ## The bridge
 #
-# The projector takes the tower's 192 numbers to the language model's 128. A linear layer with a bias, nothing more.
+# The {term}`projector` takes the tower's 192 numbers to the language model's 128. A linear layer with a bias, nothing more.
 
 
 # %% tags=["from:vlm.paligemma.PaliGemmaMultiModalProjector"]
@@ -240,8 +240,8 @@ except ValueError as error:
 # %% [markdown]
 # ## Two rules in one mask
 #
-# Most language models read with a *causal* mask: each token sees itself and what came before, because that is all there is when it is written. But a picture and a question are not written by the model. They are there, whole, from the beginning, and nothing is
-# gained by hiding the end of the question from its beginning. PaliGemma (section 3.2) has two rules. The prefix, picture and prompt, sees itself in full. The suffix, the answer, sees the prefix and what came before.
+# Most language models read with a {term}`causal mask`: each token sees itself and what came before, because that is all there is when it is written. But a picture and a question are not written by the model. They are there, whole, from the beginning, and nothing is
+# gained by hiding the end of the question from its beginning. PaliGemma {cite}`beyer2024paligemma` (section 3.1) has two rules, like the prefix language models of the T5 paper {cite}`raffel2019exploring`. The prefix, picture and prompt, sees itself in full. The suffix, the answer, sees the prefix and what came before.
 #
 # How do you write that down, for a batch of rows with different lengths? With a trick that makes both rules one. Give each token a *block* number: the whole prefix is block 0, and each token of the suffix opens a block of its own: 1, 2, 3 … Then the rule is:
 # a token may look at every block that is not later than its own. The block numbers are a running sum over `token_type_ids`.
@@ -310,7 +310,7 @@ interact(
 )
 
 # %% [markdown]
-# Three wrong masks have been shipped. *Plain causal*: the prefix sees only backwards. *Everything*: no staircase, so the suffix sees its own future. *Padding visible*: it takes two rows to see that one, and chapter 11 does. We ask two things of the other two: what the model writes, and, fed the right answer, how many of its 27 tokens it
+# Three wrong masks have been shipped. *Plain causal*: the prefix sees only backwards. *Everything*: no staircase, so the suffix sees its own future. *Padding visible*: it takes two rows to see that one, and chapter 11 does. We ask two things of the other two: what the model writes, and, {term}`fed the right answer <teacher forcing>`, how many of its 27 tokens it
 # foresees. Before you run it: the second mask shows the model what it is to foresee. Will that help it?
 
 # %%

@@ -119,7 +119,7 @@ plt.show()
 #
 # ## What is in the file
 #
-# Before you write a loader, look at what it reads. For years weights came as *pickles*. A pickle is not data. It is a small program, which Python runs to build an object. Here is a whole one, of 29 bytes. We do not run it, we let Python's own tool list its instructions.
+# Before you write a loader, look at what it reads. For years weights came as {term}`pickles <pickle>`. A pickle is not data. It is a small program, which Python runs to build an object. Here is a whole one, of 29 bytes. We do not run it, we let Python's own tool list its instructions.
 
 # %%
 import pickletools
@@ -128,7 +128,7 @@ program = b"cbuiltins\nprint\n(S'I ran'\ntR."
 pickletools.dis(program)
 
 # %% [markdown]
-# GLOBAL fetches a function, MARK to TUPLE collect its arguments, and REDUCE *calls* it. Whoever loads this file prints a line. In place of `print` could stand what deletes your files. Therefore this course reads weights from *safetensors* alone. Such a file can be described in two sentences. Eight bytes say how long the header is, and the header, in JSON, says of each tensor its name, dtype,
+# GLOBAL fetches a function, MARK to TUPLE collect its arguments, and REDUCE *calls* it. Whoever loads this file prints a line. In place of `print` could stand what deletes your files. Therefore this course reads weights from {term}`safetensors` alone. Such a file can be described in two sentences. Eight bytes say how long the header is, and the header, in JSON, says of each tensor its name, dtype,
 # shape, and from which byte to which it goes. Then come the numbers.
 
 # %%
@@ -155,7 +155,7 @@ with safe_open(CHECKPOINT_DIRECTORY / "model.safetensors", framework="pt") as fi
 print("the first three numbers:", [round(x, 3) for x in by_hand[:3].tolist()])
 
 # %% [markdown]
-# Where do the numbers go? Here is the file by part, beside Google's smallest. That model you can build too, on the device `meta`: there a tensor has a shape and no numbers, and a model of 3 billion parameters needs no memory. Which part is larger in the small model than in the large one, in proportion?
+# Where do the numbers go? Here is the file by part, beside Google's smallest. That model you can build too, on the {term}`device <meta device>` `meta`: there a tensor has a shape and no numbers, and a model of 3 billion parameters needs no memory. Which part is larger in the small model than in the large one, in proportion?
 
 # %% mystnb={"image": {"alt": "Two stacked horizontal bars of percent. Toybox: embedding 9, language model 30, projector 1, tower 60. PaliGemma 3B: embedding 18, language model 68, projector below 1, tower 14."}, "figure": {"caption": "Where the parameters are. In the real model most of them are in the language model. The Toybox needs little language, and nearly as much eye.", "name": "fig-ch10-parts"}} tags=["hide-input"]
 paligemma_3b = PaliGemmaConfig(
@@ -215,7 +215,7 @@ assert total == 2_923_466_480  # what the published index file implies: 11,693,8
 #
 # ## The loader that forgives
 #
-# PyTorch has `load_state_dict`. It is strict, unless it is told not to be. And it is often told, since the first attempt gives an error, and `strict=False` makes the error go away. Take a checkpoint as *transformers* writes it today. Some names in it differ from
+# PyTorch has `load_state_dict`. It is strict, unless it is told not to be. And it is often told, since the first attempt gives an error, and `strict=False` makes the error go away. Take a {term}`checkpoint` as *transformers* writes it today. Some names in it differ from
 # ours. What will a forgiving loader's model say about this picture?
 
 # %%
@@ -366,8 +366,8 @@ except ValueError as error:
 #
 # ## The tied head
 #
-# The embedding turns a token into a vector. The head turns a vector into a score for each token. Gemma uses one matrix for both (Gemma, arXiv 2403.08295, section 2). In PaliGemma 3B it has 527 million numbers, a sixth of the model, and the
-# published files have it once. A loader has to know that, and *tie* the head: `lm_head.weight` and `embed_tokens.weight` must be the same parameter.
+# The embedding turns a token into a vector. The head turns a vector into a score for each token. Gemma uses one matrix for both (Gemma, arXiv 2403.08295 {cite}`gemma2024open`, section 2; the idea is older {cite}`press2016using`). In PaliGemma 3B it has 527 million numbers, a sixth of the model, and the
+# published files have it once. A loader has to know that, and {term}`tie <tied head>` the head: `lm_head.weight` and `embed_tokens.weight` must be the same parameter.
 #
 # There are three ways to lose the tie, all in silence. You don't tie, and the head stays random.
 
@@ -497,7 +497,7 @@ plt.show()
 # %% [markdown]
 # Five times. Two for the random numbers, in float32. Two for the cast copies. One for the file. For the real 3B model that is 29 GB, and many a laptop stops there, for a model that needs 5.9.
 #
-# The package builds the model on `meta`, where the random numbers cost nothing, and makes each tensor of the file a parameter: `assign=True`. A tensor that has the right dtype already is not even copied. safetensors *maps* the file: its pages are read when somebody touches them. A cast makes a second copy while the file's page is
+# The package builds the model on `meta`, where the random numbers cost nothing, and makes each tensor of the file a parameter: `assign=True`. A tensor that has the right dtype already is not even copied. safetensors {term}`maps <memory mapping>` the file: its pages are read when somebody touches them. A cast makes a second copy while the file's page is
 # in memory too, therefore the middle curve peaks above its end.
 
 
@@ -531,7 +531,7 @@ def load_model(
 # There is a `strict=False` in it after all. It stands behind a check that is stricter than PyTorch's, and is made on the headers of the files alone, which takes milliseconds: who has the wrong 6 GB learns it before they are read. `empty_model` is the three lines with `meta`,
 # `logger.info` says what was loaded in one table (`vlm inspect` prints it too).
 #
-# All five layouts must give one and the same model, to the last bit. So must a model in pieces: large checkpoints are cut into *shards*, several files with an index that says which tensor is in which.
+# All five layouts must give one and the same model, to the last bit. So must a model in pieces: large checkpoints are cut into {term}`shards <shard>`, several files with an index that says which tensor is in which.
 
 # %%
 SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")

@@ -15,7 +15,7 @@
 #
 # Your model runs, and its captions are right. So it is right? In chapter 10 a quarter of the tower could be lost and most captions stayed. A wrong formula can cost even less. And what costs little in a small model on easy pictures may cost much in a large one.
 #
-# There is a better question than "does it answer well?": does every layer give the same numbers as the reference, on the same input? That question has a yes or a no, and when the answer is no it says where.
+# There is a better question than "does it answer well?": does every layer give {term}`the same numbers as the reference <parity>`, on the same input? That question has a yes or a no, and when the answer is no it says where.
 #
 # At the end you will be able to
 #
@@ -231,7 +231,7 @@ assert relative_error(torch.zeros(1, 3), torch.zeros(2, 3)) == float("inf")
 #
 # ## Listening without touching
 #
-# You need what each module gives, in both models, and you don't want to change either. PyTorch lets you hang a *hook* on a module: a function that is called with the module's result each time it has run.
+# You need what each module gives, in both models, and you don't want to change either. PyTorch lets you hang a {term}`hook` on a module: a function that is called with the module's result each time it has run.
 
 # %%
 kept = []

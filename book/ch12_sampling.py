@@ -83,10 +83,10 @@ plt.show()
 # %% [markdown]
 # ## Always the likeliest
 #
-# The simplest rule takes the token with the highest score, each time. It is called *greedy*. It needs no chance, gives the same answer every time, and it is how PaliGemma is normally used: most of its tasks have one right answer.
+# The simplest rule takes the token with the highest score, each time. It is called {term}`greedy <greedy decoding>`. It needs no chance, gives the same answer every time, and it is how PaliGemma is normally used: most of its tasks have one right answer.
 #
 # Is the greedy answer the likeliest *answer*? Not always. By hand: let the first token be A with 0.6 or B with 0.4. After A, ten tokens are equally likely; after B there is only one. Then the likeliest answer that begins with A has 0.6 · 0.1 = 0.06, and the one that begins with B has 0.4. Greedy takes A. (Beam search keeps several beginnings alive for this reason. The PaliGemma
-# paper, arXiv 2407.07726, uses it for a few of its tasks. We don't.)
+# paper, arXiv 2407.07726 {cite}`beyer2024paligemma`, uses it for a few of its tasks. We don't.)
 
 # %%
 greedy, best = 0.6 * 0.1, 0.4 * 1.0
@@ -95,7 +95,7 @@ print(f"begins with A: {greedy:.2f}, begins with B: {best:.2f}")
 # %% [markdown]
 # ## Warmer and colder
 #
-# To take other tokens too, now and then, you need probabilities. Softmax makes them, and a *temperature* T decides how different they are: divide the scores by T first. With T below 1 the likely ones win more, with T above 1 everything becomes more alike. What happens at the two ends? Small T magnifies every difference, until the likeliest has everything. Large T makes all differences vanish, and all 1,921 tokens equally likely.
+# To take other tokens too, now and then, you need probabilities. Softmax makes them, and a {term}`temperature` T decides how different they are: divide the scores by T first. With T below 1 the likely ones win more, with T above 1 everything becomes more alike. What happens at the two ends? Small T magnifies every difference, until the likeliest has everything. Large T makes all differences vanish, and all 1,921 tokens equally likely.
 #
 # By hand, with the scores 0 and ln 3: the odds are 1 to 3 at T = 1. At T = ½ the scores double, so the odds are squared: 1 to 9.
 
@@ -124,7 +124,7 @@ for temperature in (1.0, 1.5, 2.0):
     )
 
 # %% [markdown]
-# So the tail is cut off before you draw. How many tokens stay? A fixed number (*top-k*) is too many where one word is certain, and too few where dozens of marks are equally good. *Top-p*, or nucleus sampling (arXiv 1904.09751, section 3.1), keeps the smallest set that together has the probability p. The set is small where the model is sure.
+# So the tail is cut off before you draw. How many tokens stay? A fixed number ({term}`top-k` {cite}`fan2018hierarchical`) is too many where one word is certain, and too few where dozens of marks are equally good. {term}`Top-p`, or nucleus sampling (arXiv 1904.09751 {cite}`holtzman2019curious`, section 3.1), keeps the smallest set that together has the probability p. The set is small where the model is sure.
 #
 # The first idea: sort, add up, keep while the sum is at most p.
 
@@ -242,7 +242,7 @@ print("shares as they should be; the same seed, the same draws")
 # %% [markdown]
 # ## Where is the model unsure?
 #
-# One number says how much choice there is at a step: the *entropy*, minus the sum of p log₂ p. It is 0 if one token has everything, and 3 if eight tokens are equally likely: as many bits as it takes to say which. Before you look at the figure: where in an answer with four boxes will it be high, and where zero?
+# One number says how much choice there is at a step: the {term}`entropy`, minus the sum of p log₂ p. It is 0 if one token has everything, and 3 if eight tokens are equally likely: as many bits as it takes to say which. Before you look at the figure: where in an answer with four boxes will it be high, and where zero?
 
 # %% mystnb={"image": {"alt": "Two bar charts of entropy in bits by token. The caption: 0.2 at two, near 0 at all other words. The boxes: about 6 bits at each location mark, and near 0 at names, separators and the end."}, "figure": {"caption": "Entropy at each step. The words of the caption and the names of things are certain. Each mark of a box is a choice among 50 to 100.", "name": "fig-ch12-entropy"}} tags=["hide-input"]
 
@@ -269,9 +269,9 @@ axes[0].set_ylabel("entropy in bits")
 plt.show()
 
 # %% [markdown]
-# Six bits are 64 equally good marks. Does the model not know where the cat is? A mark is 112/1024 of a pixel, about a ninth, so these are seven pixels. Much of it was taught: the Toybox was trained to give some probability to marks beside the right one, with a standard deviation of 4 marks, and each edge was moved by up to half a pixel, since the scenes have whole pixels. A bell curve of standard deviation 4 has log₂(4 · √(2πe)), 4.0 bits; with the moved edges it is a little more. The rest is doubt. (Google's PaliGemma was trained on the one right mark.)
+# Six bits are 64 equally good marks. Does the model not know where the cat is? A mark is 112/1024 of a pixel, about a ninth, so these are seven pixels. Much of it was taught: the Toybox was trained to {term}`give some probability to marks beside the right one <soft target>`, with a standard deviation of 4 marks, and each edge was moved by up to half a pixel, since the scenes have whole pixels. A bell curve of standard deviation 4 has log₂(4 · √(2πe)), 4.0 bits; with the moved edges it is a little more. The rest is doubt. (Google's PaliGemma was trained on the one right mark.)
 #
-# So what does chance do to a box? It moves each edge by some marks. And to a caption? Count captions that are exactly right, and the mean IoU of boxes, by temperature.
+# So what does chance do to a box? It moves each edge by some marks. And to a caption? Count captions that are exactly right, and the mean {term}`IoU` of boxes, by temperature.
 
 # %% mystnb={"image": {"alt": "Two line plots by temperature from 0 to 3. Captions right: near 1 up to temperature 1, falling to 0 at 3, with top-p 0.9 staying higher in between. Mean IoU of boxes: highest at 0, falling from the start, with top-p 0.9 a little higher."}, "figure": {"caption": "What temperature costs. Both lose a little from the start. Above 1.5 captions collapse, since one wrong word spoils a whole caption, while a shifted mark costs only some IoU. Cutting the tail (top-p 0.9) helps most where it is hot.", "name": "fig-ch12-temperature"}} tags=["hide-input"]
 scenes = [draw_scene(seed, "test") for seed in range(32)]
@@ -329,7 +329,7 @@ assert results["mean IoU of boxes", 1.0][0] > results["mean IoU of boxes", 1.0][
 #
 # ## When to stop
 #
-# The model ends its answer itself. It was trained to say `<eos>` when it has said everything, and it has learned that as it has learned everything else. If you don't listen, it goes on. What do you expect after a complete caption?
+# The model {term}`ends its answer itself <end of sequence>`. It was trained to say `<eos>` when it has said everything, and it has learned that as it has learned everything else. If you don't listen, it goes on. What do you expect after a complete caption?
 
 
 # %%

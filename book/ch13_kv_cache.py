@@ -140,7 +140,7 @@ print(f"all see all: they change by up to {(six - seven[:-1]).abs().max():.1f}")
 #
 # ## What is kept: keys that are turned already
 #
-# Earlier vectors stay as they are. Must you keep them all? Look at what the new token needs from the others. In each layer it makes a query, and compares it with the *keys* of all tokens, and mixes their *values*. It needs nothing else of them: no earlier query, no MLP, no logits. So two tensors in each layer are kept, keys and values. Hence the name.
+# Earlier vectors stay as they are. Must you keep them all? Look at what the new token needs from the others. In each layer it makes a query, and compares it with the *keys* of all tokens, and mixes their *values*. It needs nothing else of them: no earlier query, no MLP, no logits. So two tensors in each layer are kept, keys and values. Hence the name, {term}`KV cache`.
 #
 # And in which state? The key is turned by its position (chapter 7), and its position does not change either. So it is kept turned.
 #
@@ -200,7 +200,7 @@ print(
 )
 
 # %% [markdown]
-# The first figure does not show such a ratio, and you should know why. A pass over one token is not seventy times cheaper than a pass over seventy: each weight must be fetched from memory in both, and for one token it is used once. Reading a prompt is limited by arithmetic, writing by memory. And in so small a model each call of a function has a price of its own, whatever it computes (chapter 14 comes back to that).
+# The first figure does not show such a ratio, and you should know why. A pass over one token is not seventy times cheaper than a pass over seventy: each weight must be fetched from memory in both, and for one token it is used once. Reading a prompt is limited by arithmetic, writing {term}`by memory <memory bandwidth>`. And in so small a model each call of a function has a price of its own, whatever it computes (chapter 14 comes back to that).
 #
 # This grid shows the scores that count at one step. In the notebook you can move the step.
 
@@ -360,7 +360,7 @@ print({name: f"{values[-1]:.1f} MB" for name, values in asked.items()})
 #
 # ## Prefill and decode
 #
-# The first pass reads picture and prompt, all at once, and fills the cache: *prefill*. Each pass after it reads one token: *decode*. The tower looks once.
+# The first pass reads picture and prompt, all at once, and fills the cache: {term}`prefill`. Each pass after it reads one token: {term}`decode`. The tower looks once.
 
 # %%
 cache = KVCache(config, 1, S + 27)
@@ -494,7 +494,7 @@ plt.show()
 # %% [markdown]
 # A test finds them all at once: cached and uncached decoding must give the same logits at every step, for two prompts one after the other. That is what the package's tests do, and what the grader does with yours.
 #
-# One thing that the real ones do differently. A server with many users cannot set aside the longest answer for each. vLLM keeps the cache in pages, like an operating system does with memory (PagedAttention, arXiv 2309.06180). The idea is the same: no key is computed twice.
+# One thing that the real ones do differently. A server with many users cannot set aside the longest answer for each. vLLM keeps the cache in pages, like an operating system does with memory (PagedAttention, arXiv 2309.06180 {cite}`kwon2023efficient`). The idea is the same: no key is computed twice.
 #
 # ## Exercises
 #

@@ -88,7 +88,7 @@ plt.show()
 # %% [markdown]
 # ## Padding, in front
 #
-# The rows have 68, 74, 70 and 79 tokens. A tensor is a rectangle, so eleven places of the first row have to be filled with something. That something is the pad token, and the `attention_mask` says which places are real: 1 for real, 0 for padding.
+# The rows have 68, 74, 70 and 79 tokens. A tensor is a rectangle, so eleven places of the first row have to be filled with something. That something is the {term}`pad token <padding>`, and the {term}`attention_mask <attention mask>` says which places are real: 1 for real, 0 for padding.
 #
 # Where does the padding go? When you read a text you would put it at the end. Try that: the same four rows, padding on the right. Which token comes next is told by the scores at the last place of a row.
 
@@ -125,7 +125,7 @@ print(f"differ by less than 1e-4: {bool(difference < 1e-4)}")
 #
 # ## Each row counts for itself
 #
-# A position says how far a token stands from another (chapter 7), and distance is all that counts. So a whole row may be shifted. It may count its padding or not, it may start at 0 or 1. What may not be is that its prompt counts in one way and its answer in another. The package counts the real tokens, row by row, with a running sum over the mask; for a new token it does the same with the mask that has grown by one.
+# A {term}`position <position ids>` says how far a token stands from another (chapter 7), and distance is all that counts. So a whole row may be shifted. It may count its padding or not, it may start at 0 or 1. What may not be is that its prompt counts in one way and its answer in another. The package counts the real tokens, row by row, with a running sum over the mask; for a new token it does the same with the mask that has grown by one.
 
 
 # %% tags=["from:vlm.masks.make_position_ids"]
@@ -419,7 +419,7 @@ from ipywidgets import SelectionSlider, interact
 interact(show_waste, largest=SelectionSlider(options=[4, 8, 16, 32, 64, 128], value=64))
 
 # %% [markdown]
-# Ten percent is little, because 64 places of each row are picture. The other waste is larger: rows that have ended and wait. In the batch of the first figure, 27 steps of four rows are 108 places, of which 39 have a token in them. Sorting does not help there, since nobody knows how long an answer will be. Servers therefore do not wait: when a row ends, the next question takes its place in the running batch (*continuous batching*, Orca, OSDI 2022; vLLM does it too). The course stays with rectangles.
+# Ten percent is little, because 64 places of each row are picture. The other waste is larger: rows that have ended and wait. In the batch of the first figure, 27 steps of four rows are 108 places, of which 39 have a token in them. Sorting does not help there, since nobody knows how long an answer will be. Servers therefore do not wait: when a row ends, the next question takes its place in the running batch ({term}`continuous batching`, Orca {cite}`yu2022orca`; vLLM does it too). The course stays with rectangles.
 #
 # *transformers* does what this chapter does: it pads on the left, counts positions by the mask in `generate`, and gives pad tokens to rows that have ended. Only when you call its model *without* `generate`, its positions count all columns. For left-padded rows that is a shift, as you know, and harmless.
 #

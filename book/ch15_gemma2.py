@@ -13,7 +13,7 @@
 # %% [markdown]
 # # What did PaliGemma 2 change? A new language model, as a diff
 #
-# In December 2024 Google published PaliGemma 2 (arXiv 2412.03555). The tower is the same, the projector is the same, the mask, the words and the boxes are the same. In Gemma's place stands a Gemma 2, in three sizes. So you can read the new model as a list of changes to the one that you have written. There
+# In December 2024 Google published PaliGemma 2 (arXiv 2412.03555 {cite}`steiner2024paligemma`). The tower is the same, the projector is the same, the mask, the words and the boxes are the same. In {term}`Gemma`'s place stands a Gemma 2, in three sizes. So you can read the new model as a list of changes to the one that you have written. There
 # are five: scores are kept within bounds; logits too; scores are divided by another root; each step of a block has a norm on its way out; every other layer looks through a window. None of them is hard, and each of them can be got wrong without an error message.
 #
 # At the end you will be able to
@@ -122,11 +122,11 @@ for name in NAMES:
         )
 
 # %% [markdown]
-# These are counts of models on the device `meta`, built by the package without memory. They are the published counts to the last parameter, and `tests/test_published.py` holds them to that. Look at the column A·E. In PaliGemma it was D, in none of the new ones it is. Whoever wrote D where A·E belongs has a model that fits PaliGemma and nothing else.
+# These are counts of models on the {term}`device <meta device>` `meta`, built by the package without memory. They are the published counts to the last parameter, and `tests/test_published.py` holds them to that. Look at the column A·E. In PaliGemma it was D, in none of the new ones it is. Whoever wrote D where A·E belongs has a model that fits PaliGemma and nothing else.
 #
 # ## A limit for scores
 #
-# In long trainings of large models, scores of attention sometimes grow and grow: a softmax that is sure of itself has hardly any gradient left, and nothing pulls it back. So Gemma 2 bends the scores into a range (arXiv 2408.00118, section 2). The function is tanh, stretched: cap · tanh(x / cap). By hand, for a cap of 50: tanh(0.02) is 0.019997, so a score of 1 becomes 0.99987. tanh(1) is 0.7616, so 50 becomes 38.08. tanh(10) is 1 to eight digits, so 500 becomes 50.
+# In long trainings of large models, scores of attention sometimes grow and grow: a softmax that is sure of itself has hardly any gradient left, and nothing pulls it back. So Gemma 2 {term}`bends the scores into a range <softcap>` (arXiv 2408.00118 {cite}`gemma2024improving`, section 2). The function is tanh, stretched: cap · tanh(x / cap). By hand, for a cap of 50: tanh(0.02) is 0.019997, so a score of 1 becomes 0.99987. tanh(1) is 0.7616, so 50 becomes 38.08. tanh(10) is 1 to eight digits, so 500 becomes 50.
 
 
 # %% tags=["from:vlm.attention.soft_cap"]
@@ -217,7 +217,7 @@ plt.show()
 print(f"largest score {toybox_scores.abs().max():.1f}")
 
 # %% [markdown]
-# The layer needs one word for it: `softcap` is an argument of the attention that you know, and `None` in Gemma. Fast kernels of attention know no tanh in their middle; PyTorch's fused `scaled_dot_product_attention` does not, for example. So a PaliGemma 2 runs the written-out form in *transformers* too, unless somebody brings a kernel that can.
+# The layer needs one word for it: `softcap` is an argument of the attention that you know, and `None` in Gemma. Fast kernels of attention {cite}`dao2022flashattention` know no tanh in their middle; PyTorch's fused `scaled_dot_product_attention` does not, for example. So a PaliGemma 2 runs the written-out form in *transformers* too, unless somebody brings a kernel that can.
 #
 # The logits get a limit as well, of 30. It keeps their order, so greedy answers don't change (in float32; in 16 bits two large logits that were different may become the same). Probabilities do. Here the Toybox says its first word, and one of its marks.
 
@@ -243,7 +243,7 @@ for prompt in ("caption en", "detect cat"):
 #
 # ## Another root
 #
-# Scores were divided by √E, the root of a head's size. Gemma 2 divides by the root of a number of its own, `query_pre_attn_scalar`.
+# Scores were divided by √E, the root of {term}`a head's size <head_dim>`. Gemma 2 divides by the root of a number of its own, `query_pre_attn_scalar`.
 
 # %%
 for name in NAMES:
@@ -399,7 +399,7 @@ for block, open_mask in (
 # %% [markdown]
 # ## A window in every other layer
 #
-# Layers 0, 2, 4 … of Gemma 2 look back only 4,096 tokens, the token itself included; the layers between them look back all the way. In a text of 8,192 tokens those layers need three quarters of the scores that a full layer needs, and could keep half of the keys. (This package keeps all of them, and masks. *transformers* keeps only the window's.)
+# Layers 0, 2, 4 … of Gemma 2 {term}`look back only 4,096 tokens <sliding window>` {cite}`beltagy2020longformer`, the token itself included; the layers between them look back all the way. In a text of 8,192 tokens those layers need three quarters of the scores that a full layer needs, and could keep half of the keys. (This package keeps all of them, and masks. *transformers* keeps only the window's.)
 #
 # For a PaliGemma 2 with 256 image tokens, or 1,024, it does not matter: nothing is further away than 4,096. With 896 pixels there are 4,096 image tokens, and now it does. Which rule wins for the picture: that the prefix sees itself in full, or the window? In *transformers* 5.23 the prefix wins. Each of its tokens sees every other,
 # and only the tokens of the answer look back through the window. This package does the same. big_vision, in which Google trained PaliGemma 2, has no window at all. So with 896 pixels, and only there, both *transformers* and this package look at a little less than the model did in training: the last tokens of an answer lose the first patches in half of the layers.

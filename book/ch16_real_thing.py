@@ -94,9 +94,9 @@ plt.show()
 # ## What is in a name
 #
 # `google/paligemma-3b-mix-224` says four things. *paligemma* or *paligemma2*: which language model stands in it (chapter 15). *3b*, *10b*, *28b*: how large it is, in billions of parameters, roughly. *224*, *448*, *896*: the side of the picture in pixels, so 256, 1,024 or 4,096 image tokens. More pixels
-# read smaller print: on DocVQA, questions about scanned pages, PaliGemma 3B scores 43.7 at 224 pixels, 78.0 at 448 and 84.8 at 896 (arXiv 2407.07726, Table 1). For captions it makes little difference.
+# read smaller print: on DocVQA {cite}`mathew2020docvqa`, questions about scanned pages, PaliGemma 3B scores 43.7 at 224 pixels, 78.0 at 448 and 84.8 at 896 (arXiv 2407.07726 {cite}`beyer2024paligemma`, Table 1). For captions it makes little difference.
 #
-# The word in the middle says how it was trained, and it is the one people trip over. *pt* is pretrained only: made to be fine-tuned, and of little use as it is. *mix* was fine-tuned on a mixture of tasks, and answers right away. *ft* names fine-tunes for a single task. If you want to try things, take a *mix*.
+# The word in the middle says how it was trained, and it is the one people trip over. *pt* is {term}`pretrained <pretraining>` only: made to be {term}`fine-tuned <fine-tuning>`, and of little use as it is. *mix* was fine-tuned on a mixture of tasks, and answers right away. *ft* names fine-tunes for a single task. If you want to try things, take a *mix*.
 #
 # The prompts are those that you know from the Toybox, which has them from here: `caption en`, `answer en what is on the table?`, `detect cat ; dog`, `segment cat`, and one that the Toybox has not, `ocr`. Write them exactly so, small letters and no full stop: the models know these words, and to others they say something all the same, or nothing.
 #
@@ -187,11 +187,11 @@ for name, rows in (
 # python -m vlm.bench --model big --dtype bfloat16 --separate --repeats 9 --new-tokens 16
 # ```
 #
-# "Mapped" means that loading is nearly free, and the first pass pays: the pages of the file come into memory when they are first touched. From a slow disk that first pass takes as long as reading 6 GB takes.
+# {term}`"Mapped" <memory mapping>` means that loading is nearly free, and the first pass pays: the pages of the file come into memory when they are first touched. From a slow disk that first pass takes as long as reading 6 GB takes.
 #
 # ## How fast
 #
-# Writing is limited by memory, not by arithmetic (chapter 13). For each token every weight of the language model is fetched once, and used once: the embedding too, whole, since it is the head. And so are the keys and values so far. So the most that a machine can do is its memory's bandwidth divided by these bytes. (The figure leaves the cache out: for one row with a small picture it is a thousandth.) Think before you run: two processor cores fetch some 25 GB a second, a good graphics card 1,000 or more. The 3B has 5 GB of language model. How many tokens a second does each make at best?
+# Writing is limited by memory, not by arithmetic (chapter 13). For each token every weight of the language model is fetched once, and used once: the embedding too, whole, since it is the head. And so are the keys and values so far. So the most that a machine can do is its {term}`memory's bandwidth <memory bandwidth>` divided by these bytes. (The figure leaves the cache out: for one row with a small picture it is a thousandth.) Think before you run: two processor cores fetch some 25 GB a second, a good graphics card 1,000 or more. The 3B has 5 GB of language model. How many tokens a second does each make at best?
 
 # %% mystnb={"image": {"alt": "Lines on logarithmic axes: tokens per second over bandwidth from 10 to 4,000 gigabytes per second, for four sizes in bfloat16. At 25 GB/s the 3B makes 5, the 28B less than one; at 1,000 the 3B makes 200 and the 28B 18."}, "figure": {"caption": "The most tokens a second that memory allows, one row at a time, in bfloat16. The two models of 3B lie on one another. Bandwidths are of the order that such machines have.", "name": "fig-ch16-speed"}} tags=["hide-input"]
 bandwidths = torch.logspace(1, 3.6, 50)
@@ -218,7 +218,7 @@ plt.show()
 print(f"2 cores {25 / 5.02:.0f} tokens/s, graphics card {1000 / 5.02:.0f} tokens/s")
 
 # %% [markdown]
-# The table above has 5.3 tokens a second. That is 5.3 · 5.0 = 27 GB a second, about all that this machine's memory gives. (An hour before, on the same machine, both programs made 4.0.) No better code for the same work makes it ten. What makes it faster is fewer bytes for a weight, more rows at a time, which share the fetching (chapter 14), several tokens at a time, which a small model guesses and the large one checks, or another machine.
+# The table above has 5.3 tokens a second. That is 5.3 · 5.0 = 27 GB a second, about all that this machine's memory gives. (An hour before, on the same machine, both programs made 4.0.) No better code for the same work makes it ten. What makes it faster is fewer bytes for a weight, more rows at a time, which share the fetching (chapter 14), several tokens at a time, which {term}`a small model guesses and the large one checks <speculative decoding>` {cite}`leviathan2022fast`, or another machine.
 #
 # ## Which dtype
 #
@@ -228,7 +228,7 @@ print(f"2 cores {25 / 5.02:.0f} tokens/s, graphics card {1000 / 5.02:.0f} tokens
 # | bfloat16 | 2 | 3.4 · 10³⁸ | 8 | nearly always |
 # | float16 | 2 | 65,504 | 11 | where a device has no bfloat16 |
 #
-# bfloat16 is float32 with its last 16 bits rounded away. It loses digits and keeps the range, and trained models need the range more. float16 has three more digits and a ceiling. How near is the ceiling? Some entries of a language model's vectors are far larger than all others, and they grow with the model. What lies above 65,504 becomes infinite, and the next norm makes nan of it. So with float16 check for nan, on your own pictures, before you rely on it. What each dtype costs the Toybox, and how near it comes to the ceiling, can be measured.
+# {term}`bfloat16` is float32 with its last 16 bits rounded away. It loses digits and keeps the range, and trained models need the range more. float16 has three more digits and a ceiling. How near is the ceiling? Some entries of a language model's vectors are far larger than all others, and they grow with the model. What lies above 65,504 becomes infinite, and the next norm makes nan of it. So with float16 check for nan, on your own pictures, before you rely on it. What each dtype costs the Toybox, and how near it comes to the ceiling, can be measured.
 
 # %%
 scenes = [draw_scene(seed, "test") for seed in range(40)]
@@ -296,7 +296,7 @@ print()
 print(describe(read_headers(paths), paths))
 
 # %% [markdown]
-# If a tensor were missing, surplus or of another shape, `vlm inspect` would name it and end with exit code 1. What people have on disk is not always in the dtype or the layout that they need. `vlm convert` rewrites a checkpoint, one shard in memory at a time. The Toybox in bfloat16, under the names that *transformers* 5 holds in memory. Layout C has the head as well, though it is the embedding once more; at 3B that is another gigabyte on the disk, but not in memory:
+# If a tensor were missing, surplus or of another shape, `vlm inspect` would name it and end with exit code 1. What people have on disk is not always in the dtype or the layout that they need. `vlm convert` rewrites a checkpoint, one {term}`shard` in memory at a time. The Toybox in bfloat16, under the names that *transformers* 5 holds in memory. Layout C has the head as well, though it is the embedding once more; at 3B that is another gigabyte on the disk, but not in memory:
 
 # %%
 import tempfile

@@ -61,7 +61,7 @@ def encode_prefix(
     Raises:
         ValueError: the prompt contains "<image>", which would be taken for a place of the picture.
 
-    Source: PaliGemma (arXiv 2407.07726), section 3.2.
+    Source: PaliGemma (arXiv 2407.07726), section 3.1.
     """
     raise NotImplementedError
 

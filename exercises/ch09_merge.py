@@ -75,7 +75,7 @@ def may_look(attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
     Returns:
         bool [B, S, T], True where the token of the row may look at the token of the column.
 
-    Source: PaliGemma (arXiv 2407.07726), section 3.2 and Figure 2.
+    Source: PaliGemma (arXiv 2407.07726), section 3.1 and Figure 2.
     """
     raise NotImplementedError
 

@@ -12,17 +12,17 @@ ROOT = Path(__file__).parent.parent
 STOREYS = [
     {"config", "boxes", "layouts", "devices", "hub"},
     {"published", "checkpoint", "attention", "kv_cache", "masks", "image_processing", "mask_vqvae"},
-    {"siglip", "gemma", "segmentation", "shards"},
+    {"siglip", "gemma", "segmentation", "shards", "metrics"},
     {"gemma2", "contrastive"},
     {"paligemma"},
     {"processor", "loader"},
-    {"generate", "recording"},
-    {"draw"},
+    {"generate", "recording", "scoring"},
+    {"draw", "inside"},
     {"convert", "random_checkpoint"},
     {"commands", "demo", "bench", "__main__"},
 ]
 TOYBOX_STOREYS = [
-    {"sprites", "metrics"},
+    {"sprites"},
     {"scenes"},
     {"prompts", "examples", "recipe"},
     {"tokenizer", "batches"},

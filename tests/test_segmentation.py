@@ -6,9 +6,9 @@ import torch
 
 from vlm.boxes import Detection
 from vlm.mask_vqvae import MASK_SIZE, load_mask_decoder, load_mask_encoder
+from vlm.metrics.masks import mask_iou
 from vlm.segmentation import crop_mask, decode_masks, encode_masks, paste_mask
 from vlm.toybox import MASK_VQVAE_FILE
-from vlm.toybox.metrics import mask_iou
 from vlm.toybox.scenes import IMAGE_SIZE, draw_scene
 
 HEIGHT, WIDTH = 40, 60

@@ -10,6 +10,7 @@ from transformers import AutoTokenizer
 from vlm.boxes import box_iou, parse_detections
 from vlm.image_processing import normalize
 from vlm.mask_vqvae import load_mask_decoder, load_mask_encoder
+from vlm.metrics.masks import mask_iou
 from vlm.processor import PaliGemmaProcessor
 from vlm.segmentation import decode_masks
 from vlm.toybox import CHECKPOINT_DIRECTORY, MASK_VQVAE_FILE, batches
@@ -26,7 +27,6 @@ from vlm.toybox.batches import (
     patch_targets,
     spread_edges,
 )
-from vlm.toybox.metrics import mask_iou
 from vlm.toybox.prompts import Example, all_examples, caption, detect, segment
 from vlm.toybox.recipe import Recipe
 from vlm.toybox.scenes import BACKGROUNDS, IMAGE_SIZE, Scene, SceneObject, draw_scene

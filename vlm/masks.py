@@ -30,7 +30,7 @@ def make_prefix_lm_mask(attention_mask: Tensor, token_type_ids: Tensor, dtype: t
     Returns:
         [B, 1, S, T] to add to the scores: 0 for "may look", the lowest number of `dtype` for "may not".
 
-    Source: PaliGemma (arXiv 2407.07726), section 3.2 and Figure 2.
+    Source: PaliGemma (arXiv 2407.07726), section 3.1 and Figure 2.
     """
     query_blocks = token_type_ids.cumsum(-1)  # [B, S]
     num_cached = attention_mask.shape[1] - token_type_ids.shape[1]

@@ -21,7 +21,7 @@ class PaliGemmaProcessor:
     For each row: the image token N times, `<bos>`, the prompt, a newline; for training also the suffix
     and `<eos>`. The newline says "now answer"; it is a token by itself, because the suffix is tokenised apart.
 
-    Source: PaliGemma (arXiv 2407.07726), section 3.2.
+    Source: PaliGemma (arXiv 2407.07726), section 3.1.
 
     Args:
         tokenizer: a tokenizer of transformers that has `<image>`, `<bos>`, `<eos>` and `<pad>`.

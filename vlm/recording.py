@@ -1,15 +1,16 @@
-"""Looks inside a running model: keeps the attention weights of every layer, without a second implementation.
+"""Looks inside a running model: keeps attention weights and hidden states, without a second implementation.
 
-The attention modules return their weights next to their result; a forward hook is all it takes to keep them.
+The attention modules return their weights next to their result, and a layer returns the hidden states after it; a
+forward hook is all it takes to keep them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from torch import Tensor, nn
 
-from vlm.gemma import GemmaAttention
-from vlm.siglip import SiglipAttention
+from vlm.gemma import GemmaAttention, GemmaDecoderLayer
+from vlm.siglip import SiglipAttention, SiglipEncoderLayer
 
 
 @contextmanager
@@ -26,17 +27,44 @@ def record_attention(model: nn.Module) -> Iterator[dict[str, list[Tensor]]]:
         For each attention layer, by its name in `model`, a list with one tensor for each time the layer ran:
         [B, A, Q, S], rows sum to 1. Detached from the graph, on the model's device.
     """
-    weights: dict[str, list[Tensor]] = {}
+    with _record(model, (GemmaAttention, SiglipAttention), lambda output: output[1]) as weights:
+        yield weights
+
+
+@contextmanager
+def record_hidden_states(model: nn.Module) -> Iterator[dict[str, list[Tensor]]]:
+    """While the `with` block runs, keep what every layer of the tower and of the language model gives to the next.
+
+    Example:
+
+        with record_hidden_states(model) as states:
+            model(**inputs)
+        states["language_model.model.layers.0"][0]  # [B, S, D]
+
+    Yields:
+        For each layer, by its name in `model`, a list with one tensor for each time it ran: [B, S, D], before any norm.
+        Detached from the graph, on the model's device.
+    """
+    with _record(model, (GemmaDecoderLayer, SiglipEncoderLayer), lambda output: output) as states:
+        yield states
+
+
+@contextmanager
+def _record(
+    model: nn.Module, kinds: tuple[type[nn.Module], ...], part: Callable[[object], Tensor]
+) -> Iterator[dict[str, list[Tensor]]]:
+    """Keep a part of what each module of some kinds returns."""
+    recorded: dict[str, list[Tensor]] = {}
     hooks = []
     for name, module in model.named_modules():
-        if isinstance(module, (GemmaAttention, SiglipAttention)):
-            kept = weights.setdefault(name, [])
+        if isinstance(module, kinds):
+            kept = recorded.setdefault(name, [])
             hook = module.register_forward_hook(
-                lambda _module, _args, output, kept=kept: kept.append(output[1].detach())
+                lambda _module, _args, output, kept=kept: kept.append(part(output).detach())
             )
             hooks.append(hook)
     try:
-        yield weights
+        yield recorded
     finally:
         for hook in hooks:
             hook.remove()

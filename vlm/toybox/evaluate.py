@@ -8,10 +8,11 @@ from tqdm import tqdm
 from vlm.boxes import Detection, parse_detections
 from vlm.generate import generate
 from vlm.mask_vqvae import MaskDecoder
+from vlm.metrics.detection import DetectionCounts, match_detections
+from vlm.metrics.masks import match_masks
 from vlm.paligemma import PaliGemmaForConditionalGeneration
 from vlm.processor import PaliGemmaProcessor
 from vlm.segmentation import decode_masks
-from vlm.toybox.metrics import DetectionCounts, match_detections, match_masks
 from vlm.toybox.prompts import TASKS, all_examples, sample_segment_label
 from vlm.toybox.scenes import IMAGE_SIZE, Scene, draw_scene
 

@@ -1,0 +1,730 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Where is it, exactly? Boxes as words
+#
+# You ask for the cats, and the model answers with text. Some of its words are marks on a ruler. That is all there is to detection in PaliGemma: no second head, no anchors, no loss of its own. The idea is pix2seq's {cite}`chen2021pix2seq`. The price is that everything a detector gets for free, you have to do with text: read it when it is malformed, decide what counts as found, and find out how sure the model was.
+#
+# At the end you will be able to
+#
+# - write a box as four words and read four words as a box, without being off by one mark;
+# - read whatever a model wrote, and lose no good box to a broken one;
+# - compute IoU, precision, recall and mean average precision, from scratch and as COCO does;
+# - get a confidence out of a model that gives none;
+# - look at failures and sort them by kind.
+#
+# It takes about 50 minutes. Here is one answer of the Toybox, with the rulers that it speaks of.
+
+# %% mystnb={"image": {"alt": "A toy scene with a ruler from 0 to 1023 along its top and another down its left side. A box surrounds a cat; dashed lines lead from its four edges to the rulers, at marks 106 and 411 for y, 418 and 754 for x."}, "figure": {"caption": "An answer to `detect cat`, drawn. The words of the first box are the marks at which its edges meet the two rulers: first y, then x, then y and x again.", "name": "fig-ch17-goal"}} tags=["hide-input"]
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from vlm.boxes import (
+    Box,
+    Detection,
+    box_iou,
+    location_token,
+    location_value,
+)
+from vlm.boxes import parse_detections as finished_parse_detections
+from vlm.draw import draw_detections
+from vlm.generate import generate
+from vlm.loader import load_hf_model
+from vlm.metrics.detection import DetectionCounts, mean_average_precision
+from vlm.processor import PaliGemmaProcessor
+from vlm.scoring import score_answers, score_boxes
+from vlm.toybox import CHECKPOINT_DIRECTORY
+from vlm.toybox.evaluate import make_questions
+from vlm.toybox.examples import example_image
+from vlm.toybox.scenes import draw_scene
+
+torch.set_grad_enabled(False)  # nothing is trained in this chapter
+
+model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
+config = model.config.vision_config
+processor = PaliGemmaProcessor(tokenizer, config.num_image_tokens, config.image_size)
+
+image = example_image(0)
+[answer] = generate(model, processor, ["detect cat"], [image])
+found = finished_parse_detections(answer, *image.size[::-1])
+marks = [int(digits) for digits in re.findall(r"<loc(\d{4})>", answer)][:4]
+fig, ax = plt.subplots(figsize=(5.2, 5.4), layout="constrained")
+draw_detections(image, found[:1], ax)
+ticks = np.arange(0, 1024, 128)
+ax.set_xticks(ticks * 112 / 1023, ticks)
+ax.set_yticks(ticks * 112 / 1023, ticks)
+ax.xaxis.tick_top()
+ax.xaxis.set_label_position("top")
+ax.set(xlabel="x, in marks", ylabel="y, in marks")
+for index, mark in enumerate(marks):
+    at = mark * 112 / 1023
+    line = ax.axhline if index % 2 == 0 else ax.axvline
+    line(at, color="black", linestyle="--", linewidth=1)
+    place = (1, at) if index % 2 == 0 else (at, 111)
+    ax.text(
+        *place, f"{mark:04d}", fontsize=9, bbox={"facecolor": "white", "edgecolor": "black"}
+    )
+plt.show()
+print(answer)
+
+# %% [markdown]
+# ## A ruler with 1,024 marks
+#
+# A picture may have any size, and the vocabulary must not grow with it. So a coordinate is given as a part of the picture's side, and the part is rounded to one of 1,024 marks. Each mark is a {term}`location token`. The marks are numbered from 0 to 1023, and there are 1,023 steps between them. Mark 0 is one edge of the picture, mark 1023 the other.
+
+
+# %%
+def location_token_v1(value: float, size: int) -> str:
+    return f"<loc{round(value / size * 1024):04d}>"
+
+
+print([location_token_v1(value, 400) for value in (0, 100, 399, 400)])
+for name in ("<loc1023>", "<loc1024>"):
+    print(name, "is", tokenizer.tokenize(name))
+
+# %% [markdown]
+# This first version multiplies by 1024, and a good part of the programs on the web does. See what it makes of the right edge: `<loc1024>`. There is no such word. The tokenizer takes it apart into characters, ten tokens where one should be, and a model that is trained on them learns to write rubbish at the right edge of the picture. Values outside the picture are as bad: a box from a sloppy annotation that begins at -3 gives `<loc-003>`.
+#
+# The package's version has 1,023 steps, and sends what lies outside to the edge.
+
+
+# %% tags=["from:vlm.boxes.location_token"]
+def location_token(value: float, size: int) -> str:
+    """Write one coordinate as a token: the picture's side has 1023 equal steps, with marks 0 to 1023."""
+    _check_size(size)
+    fraction = min(max(value / size, 0.0), 1.0)
+    return f"<loc{round(fraction * _LAST_BIN):04d}>"
+
+
+# %% tags=["remove-cell"]
+from vlm.boxes import (
+    _ITEM,
+    _LAST_BIN,
+    _LOCATION,
+    _MASK_CODE,
+    _area,
+    _check_size,
+    _parse_mask_codes,
+)
+
+# %%
+# By hand: 100 of 400 is a quarter, and a quarter of 1023 is 255.75, which rounds to 256.
+assert location_token(100, 400) == "<loc0256>"
+assert location_token(400, 400) == "<loc1023>"
+assert location_token(-3, 400) == "<loc0000>"
+assert (
+    abs(location_value(256, 400) - 100) <= 400 / 1023 / 2
+)  # back again: off by half a step at most
+for size in (112, 224, 896, 4000):
+    print(f"a picture of {size:4d} pixels: half a step is {size / 1023 / 2:.2f} pixels")
+
+# %% [markdown]
+# For every size that PaliGemma reads, half a step is less than half a pixel. Only when you lay the box over a photograph of 4,000 pixels do you see the marks.
+#
+# How bad is it to read with 1024 what was written with 1023? Mark m is m / 1023 of the side, and m / 1024 is a little less: at the far edge by a thousandth of the side, a ninth of a pixel here, 0.9 of a pixel at 896. You will not see it in any measure. But you will see `<loc1024>`, and you will see a comparison with somebody else's program that fails in the third digit.
+#
+# What does matter is the order. Most data sets have boxes as x, y, width, height; COCO is one. Most drawing programs take x first. PaliGemma writes **y first**: `y_min x_min y_max x_max`. Before you run the next cell: which part of the boxes will still be right (IoU of at least one half) if you read the answers with x first?
+
+# %%
+test_scenes = [draw_scene(seed, "test") for seed in range(200)]
+hard_scenes = [draw_scene(seed, "hard") for seed in range(200)]
+
+
+def ask_for_boxes(scenes: list) -> tuple[list[str], list[str]]:
+    """A prompt for each scene, with one to three kinds, and the model's answer."""
+    prompts = [question.prompt for question in make_questions(scenes)["detect"]]
+    answers = []
+    for start in range(0, len(scenes), 50):
+        batch = slice(start, start + 50)
+        images = [scene.image for scene in scenes[batch]]
+        answers += generate(model, processor, prompts[batch], images, 60)
+    return prompts, answers
+
+
+def truth_of(scene, prompt: str) -> list[Detection]:
+    labels = prompt.removeprefix("detect ").split(" ; ")
+    return [
+        Detection(thing.label, thing.box) for thing in scene.objects if thing.label in labels
+    ]
+
+
+test_prompts, test_answers = ask_for_boxes(test_scenes)
+test_truths = [
+    truth_of(scene, prompt) for scene, prompt in zip(test_scenes, test_prompts, strict=True)
+]
+
+
+def part_right(read) -> float:
+    """Of all boxes, those that overlap an object of their label by one half or more."""
+    boxes = [
+        (detection, truths)
+        for text, truths in zip(test_answers, test_truths)
+        for detection in read(text)
+    ]
+    right = [
+        any(box_iou(d.box, t.box) >= 0.5 for t in truths if t.label == d.label)
+        for d, truths in boxes
+    ]
+    return sum(right) / len(right)
+
+
+def swapped(text: str) -> list[Detection]:
+    boxes = finished_parse_detections(text, 112, 112)
+    return [Detection(d.label, (d.box[1], d.box[0], d.box[3], d.box[2])) for d in boxes]
+
+
+print(f"y first: {part_right(lambda text: finished_parse_detections(text, 112, 112)):.2f}")
+print(f"x first: {part_right(swapped):.2f}")
+
+# %% [markdown]
+# Not 0. Some toys lie near the diagonal of the picture, and a box on the diagonal stays where it is when x and y change places. If you look at one picture, it may be such a one, so test your reading with a box that is far from the diagonal, and in a picture that is not square.
+#
+# ## Reading what a model wrote
+#
+# An answer is a stream of text. The obvious reader takes all location tokens, four at a time, and all names.
+
+
+# %%
+def parse_v1(text: str, height: int, width: int) -> list[Detection]:
+    bins = [int(digits) for digits in re.findall(r"<loc(\d{4})>", text)]
+    labels = [part.strip() for part in re.sub(r"<loc\d{4}>", "", text).split(";")]
+    sizes = (height, width, height, width)
+    boxes = [
+        tuple(location_value(b, size) for b, size in zip(bins[i : i + 4], sizes))
+        for i in range(0, len(bins), 4)
+    ]
+    return [Detection(label, box) for label, box in zip(labels, boxes)]
+
+
+two_cats = "<loc0100><loc0200><loc0300><loc0400> cat ; <loc0500><loc0600><loc0700><loc0800> cat"
+print("as it should be:", [d.box for d in parse_v1(two_cats, 1023, 1023)])
+one_lost = two_cats.replace("<loc0300>", "")
+print("one word lost:  ", [d.box for d in parse_v1(one_lost, 1023, 1023)])
+
+# %% [markdown]
+# One lost word in the first box, and the second is ruined too: its numbers moved up by one. Nothing complains. The first box now ends at x 500, its maximum is the second one's minimum, and the second box has three numbers.
+#
+# A reader must be stricter and more forgiving at once. It goes item by item: a *run* of location tokens, then perhaps sixteen mask tokens (the next chapter's), then a name up to the next `;` or token. If the run has not exactly four tokens, or one that does not exist, or a box with nothing in it, that item goes. The others stay. It is one pattern for an item, and one loop.
+
+# %%
+print(_ITEM.pattern)
+
+
+# %% tags=["from:vlm.boxes.parse_detections"]
+def parse_detections(text: str, height: int, width: int) -> list[Detection]:
+    """Read the boxes and masks out of an answer, and leave out what is not a box."""
+    detections = []
+    for item in _ITEM.finditer(text):
+        box = _parse_box(_LOCATION.findall(item["run"]), height, width)
+        if box is not None:
+            codes = _parse_mask_codes(_MASK_CODE.findall(item["shape"]))
+            detections.append(Detection(item["label"].strip(), box, codes))
+    return detections
+
+
+# %% tags=["from:vlm.boxes._parse_box"]
+def _parse_box(digits: list[str], height: int, width: int) -> Box | None:
+    """Four strings like "0012" -> a box in pixels, or None if they are not one."""
+    bins = [int(text) for text in digits if len(text) == 4 and int(text) <= _LAST_BIN]
+    if len(digits) != 4 or len(bins) != 4:
+        return None
+    y_min, x_min, y_max, x_max = bins
+    if y_max <= y_min or x_max <= x_min:
+        return None
+    return (
+        location_value(y_min, height),
+        location_value(x_min, width),
+        location_value(y_max, height),
+        location_value(x_max, width),
+    )
+
+
+# %%
+good = "<loc0100><loc0200><loc0300><loc0400>"
+STREAMS = {
+    "two boxes": f"{good} cat ; {good} dog",
+    "a word lost in the first": f"<loc0100><loc0200><loc0400> cat ; {good} dog",
+    "five locations": f"{good}<loc0500> cat ; {good} dog",
+    "no such mark": f"<loc0100><loc0200><loc0300><loc1024> cat ; {good} dog",
+    "upside down": f"<loc0300><loc0200><loc0100><loc0400> cat ; {good} dog",
+    "no width": f"<loc0100><loc0200><loc0300><loc0200> cat ; {good} dog",
+    "cut off": f"{good} cat ; <loc0100><loc0200>",
+    "without a name": good,
+    "with a preamble": f"I see {good} cat",
+    "no boxes": "a cat on grass",
+}
+for name, text in STREAMS.items():
+    print(f"{name:25s}", [detection.label for detection in parse_detections(text, 112, 112)])
+assert [d.label for d in parse_detections(STREAMS["a word lost in the first"], 112, 112)] == [
+    "dog"
+]
+
+# %% [markdown]
+# Do such streams occur? Not in the 200 answers above: the Toybox keeps the form, always. Ask it at a high temperature, though, where chance takes unlikely words, and count.
+
+# %%
+odd = Counter()
+pictures = [scene.image for scene in test_scenes[:50]]
+for temperature in (0.0, 1.0, 2.0, 3.0):
+    texts = generate(model, processor, test_prompts[:50], pictures, 60, temperature, seed=0)
+    for text in texts:
+        written = len(re.findall("<loc", text))
+        odd[temperature] += written != 4 * len(parse_detections(text, 112, 112))
+print(
+    {temperature: odd[temperature] for temperature in (0.0, 1.0, 2.0, 3.0)}, "of 50 malformed"
+)
+assert odd[0.0] == 0
+
+# %% [markdown]
+# ## How well do two boxes agree?
+#
+# You need one number that says how well a box fits an object. Distances between edges will not do, since ten pixels are much for a mouse and little for a house. *Intersection over union*, {term}`IoU`, divides the area that two boxes share by the area that they cover together. It is 1 if they are equal, 0 if they do not touch, and has no unit.
+
+
+# %% tags=["from:vlm.boxes.box_iou"]
+def box_iou(a: Box, b: Box) -> float:
+    """Say how well two boxes agree: the area they share, divided by the area they cover together."""
+    shared = (max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3]))
+    intersection = _area(shared)
+    # Two empty boxes cover nothing together: the test keeps us from dividing by that nothing.
+    return intersection / (_area(a) + _area(b) - intersection) if intersection > 0 else 0.0
+
+
+# %%
+# By hand: two squares of side 2, one moved by 1. They share 1 x 2 = 2, and cover 4 + 4 - 2 = 6.
+assert box_iou((0, 0, 2, 2), (0, 1, 2, 3)) == 2 / 6
+assert box_iou((0, 0, 2, 2), (0, 2, 2, 4)) == 0  # they touch, and share no area
+assert box_iou((5, 5, 5, 9), (5, 5, 5, 9)) == 0  # two equal boxes with nothing in them
+assert (
+    box_iou((0, 0, 2, 2), (3, 3, 5, 5)) == 0
+)  # both overlaps are negative: minus times minus is no area
+
+# %% [markdown]
+# The last line is a classic. The overlap in y is 2 - 3 = -1, that in x as well, and (-1) · (-1) is 1. Each side has to be clipped at 0 before you multiply, which `_area` does.
+#
+# What is a good IoU? Take a box that is right but for its place, and push it diagonally, by one pixel, by two ... Before you look: by how much may a box of 26 pixels (the smallest toy) be pushed, down and to the right, until it is no longer "half right"?
+
+# %% mystnb={"image": {"alt": "Four falling curves of IoU over the shift in pixels, one for each box side: 8, 26, 56 and 112 pixels. The smaller the box, the steeper. A dashed line marks IoU 0.5; the curve of 26 pixels crosses it a little below 5 pixels."}, "figure": {"caption": "IoU of a square box with itself, pushed diagonally. One half is stricter than it sounds: a box of 26 pixels has lost it after 5 pixels, less than a fifth of its side. For small things a pixel counts for much.", "name": "fig-ch17-shift"}} tags=["hide-input"]
+fig, ax = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
+shifts = np.linspace(0, 16, 161)
+for side, color, style in (
+    (8, "#D55E00", ":"),
+    (26, "#0072B2", "-"),
+    (56, "#009E73", "--"),
+    (112, "#CC79A7", "-."),
+):
+    values = [box_iou((0, 0, side, side), (s, s, side + s, side + s)) for s in shifts]
+    ax.plot(shifts, values, color=color, linestyle=style, label=f"side {side} pixels")
+ax.axhline(0.5, color="gray", linestyle="--", linewidth=1)
+ax.set(xlabel="pushed down and right by, in pixels", ylabel="IoU", ylim=(0, 1))
+ax.legend()
+plt.show()
+
+# %% [markdown]
+# The side shrinks by s in both directions, so the shared area is (26 - s)². Half is reached where (26 - s)² = 2/3 · 26², at s = 26 · (1 - √(2/3)), which is 4.8 pixels.
+#
+# ## Found, missed, and found twice
+#
+# An answer has some boxes, the picture has some objects. Pair them: same label, IoU of at least one half, each box and each object in one pair at most. Then
+#
+# - {term}`precision` is the part of the boxes that are in a pair: how far you can believe a box;
+# - {term}`recall` is the part of the objects that are in a pair: how much it finds.
+#
+# "At most one" is the clause that people forget. What are precision and recall of a model that draws three perfect boxes around the same cat, when there are two cats? Without the clause all three boxes are right, and if you count right boxes for the recall too, it is 3/2.
+
+
+# %% tags=["from:vlm.metrics.detection.match_detections"]
+def match_detections(
+    predicted: Sequence[Detection], actual: Sequence[Detection], min_iou: float = 0.5
+) -> DetectionCounts:
+    """Pair boxes with objects of the same label, the best overlap first; each is used once."""
+    pairs = [
+        (box_iou(guess.box, truth.box), i, j)
+        for i, guess in enumerate(predicted)
+        for j, truth in enumerate(actual)
+        if guess.label == truth.label
+    ]
+    ious, used_guesses, used_truths = [], set(), set()
+    for iou, i, j in sorted(pairs, reverse=True):
+        if iou >= min_iou and i not in used_guesses and j not in used_truths:
+            ious.append(iou)
+            used_guesses.add(i)
+            used_truths.add(j)
+    return DetectionCounts(len(predicted), len(actual), tuple(ious))
+
+
+# %%
+here, there = Detection("cat", (0, 0, 10, 10)), Detection("cat", (50, 50, 60, 60))
+counts = match_detections([here, here, here], [here, there])
+assert (counts.precision, counts.recall) == (1 / 3, 1 / 2)
+
+# %% [markdown]
+# Now measure the model, on 200 scenes like those it was trained on and on 200 of the *hard* split: other backgrounds, toys turned by up to 15 degrees, pictures too dark or too bright. The counts of all pictures are added up first, and divided at the end, so each box counts alike.
+
+# %%
+hard_prompts, hard_answers = ask_for_boxes(hard_scenes)
+hard_truths = [
+    truth_of(scene, prompt) for scene, prompt in zip(hard_scenes, hard_prompts, strict=True)
+]
+
+
+def count(answers: list[str], truths: list[list[Detection]], min_iou: float) -> DetectionCounts:
+    total = DetectionCounts()
+    for text, actual in zip(answers, truths, strict=True):
+        total += match_detections(parse_detections(text, 112, 112), actual, min_iou)
+    return total
+
+
+# %% tags=["nbval-ignore-output"]
+print("                 test            hard")
+print("IoU from   precision recall  precision recall")
+for min_iou in (0.5, 0.75, 0.9):
+    test, hard = (
+        count(test_answers, test_truths, min_iou),
+        count(hard_answers, hard_truths, min_iou),
+    )
+    print(
+        f"{min_iou:8.2f}   {test.precision:9.2f} {test.recall:6.2f}  {hard.precision:9.2f} {hard.recall:6.2f}"
+    )
+
+# %% [markdown]
+# At one half the model is nearly perfect on scenes like those it knows. Ask for 0.9, and nearly half of its boxes are wrong, and four in five on the hard ones. Both are true, and a paper that gives only the first number tells you little about how tight the boxes are.
+#
+# ## How sure is it?
+#
+# A detector in the usual sense gives every box a *score*, its {term}`confidence`. You then choose: keep only the surest boxes and be precise, or keep all and miss less. PaliGemma's text has no score. But each word of it had a probability, and you can ask for it: let the model read its own answer, and look at each place how likely it had found the word that comes next. One pass is enough. The package has that in `vlm/scoring.py`.
+
+# %% tags=["nbval-ignore-output"]
+[log_probabilities] = score_answers(model, processor, ["detect cat"], [image], [answer])
+tokens = tokenizer.convert_ids_to_tokens(processor.encode_suffix(answer))
+for token, value in zip(tokens[:7], log_probabilities):
+    print(f"{token:10s} {value.exp():.3f}")
+print("of the two boxes:", [f"{score:.1e}" for score in score_boxes(tokens, log_probabilities)])
+
+# %% [markdown]
+# The name is certain, the model was told it. Each mark has only about 0.03, since the model was trained to give something to the neighbours as well (a box that is off by one mark is no mistake). The score of a box is the product of its four marks: about one in a million, but only the order will matter. Does the order mean anything? Compare the boxes that are right with those that are not, on the hard scenes, where there are enough of both.
+
+
+# %%
+def scores_of(scenes: list, prompts: list[str], answers: list[str]) -> list[list[float]]:
+    scores = []
+    for start in range(0, len(scenes), 50):
+        batch = slice(start, start + 50)
+        images = [scene.image for scene in scenes[batch]]
+        rows = score_answers(model, processor, prompts[batch], images, answers[batch])
+        for text, row in zip(answers[batch], rows):
+            names = tokenizer.convert_ids_to_tokens(processor.encode_suffix(text))
+            scores.append(score_boxes(names, row.tolist()))
+    return scores
+
+
+hard_scores = scores_of(hard_scenes, hard_prompts, hard_answers)
+hard_found = [parse_detections(text, 112, 112) for text in hard_answers]
+all_scores, all_ious = [], []
+for detections, scores, truths in zip(hard_found, hard_scores, hard_truths, strict=True):
+    for detection, score in zip(detections, scores, strict=True):
+        overlaps = [box_iou(detection.box, t.box) for t in truths if t.label == detection.label]
+        all_scores.append(score)
+        all_ious.append(max(overlaps, default=0.0))
+all_scores, all_ious = np.array(all_scores), np.array(all_ious)
+
+# %% mystnb={"image": {"alt": "Scatter of some 320 boxes: the logarithm of the score on the x axis, IoU with the truth on the y axis. Most lie above 0.5, between 0.6 and 0.97. Sixteen lie below, more of them towards the left, where few of the others are."}, "figure": {"caption": "Each point is a box that the model drew in a hard scene. Of the unsure ones, on the left, about half are bad (crosses); of the sure ones, on the right, few. The score is worth something, and not everything.", "name": "fig-ch17-scores"}} tags=["hide-input"]
+fig, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
+good = all_ious >= 0.5
+for kept, color, marker, label in (
+    (good, "#0072B2", "o", "right"),
+    (~good, "#D55E00", "x", "wrong"),
+):
+    ax.scatter(
+        np.log10(all_scores[kept]), all_ious[kept], c=color, marker=marker, s=22, label=label
+    )
+ax.axhline(0.5, color="gray", linestyle="--", linewidth=1)
+ax.set(xlabel="log10 of the score", ylabel="IoU with the object")
+ax.legend(loc="lower right")
+plt.show()
+
+# %% [markdown]
+# ## One number for a list
+#
+# Put all boxes of a label in a row, from all pictures, the surest first, and walk along. After each box note precision and recall so far. Recall only grows. Precision jumps down at each wrong box and creeps up at each right one: the curve has teeth. {term}`Average precision <average precision>` is the mean height of this curve over all recalls {cite}`everingham2010pascal`, with the teeth filled up: each recall counts with the best precision that can be had there or further on.
+#
+# Which box is right is decided in the same walk. The surest box may choose first, and it takes the object that it overlaps most of those that are still free. This is not quite the pairing from above, where the best overlap came first. There it was about the best that can be said of a set of boxes; here a sure box must not be helped by an unsure one.
+
+
+# %% tags=["from:vlm.metrics.detection.find_right_boxes"]
+def find_right_boxes(
+    predicted: Sequence[Box], actual: Sequence[Box], min_iou: float
+) -> np.ndarray:
+    """Say which boxes are right, when the surest may choose first: bool [M]."""
+    right, free = np.zeros(len(predicted), dtype=bool), list(actual)
+    for index, guess in enumerate(predicted):
+        best = max(free, key=lambda truth: box_iou(guess, truth), default=None)
+        if best is not None and box_iou(guess, best) >= min_iou:
+            right[index] = True
+            free.remove(best)
+    return right
+
+
+# %% tags=["remove-cell"]
+_RECALLS = np.linspace(0, 1, 101)
+
+
+# %% tags=["from:vlm.metrics.detection.average_precision"]
+def average_precision(scores: np.ndarray, is_right: np.ndarray, num_actual: int) -> float:
+    """The mean height of the curve of precision over recall, read at the 101 recalls 0, 0.01, ... 1."""
+    order = np.argsort(-scores, kind="stable")  # [M]
+    num_right = np.cumsum(is_right[order])  # [M], among the surest 1, 2, ...
+    recall = num_right / num_actual
+    precision = num_right / np.arange(1, len(order) + 1)
+    best_from_here = np.maximum.accumulate(precision[::-1])[::-1]  # [M]
+    first_with = np.searchsorted(
+        recall, _RECALLS, side="left"
+    )  # [101], the first place with that recall
+    return float(np.append(best_from_here, 0.0)[first_with].mean())
+
+
+# %%
+# By hand: right, wrong, right, of 2 objects. Recall 0.5 is had with precision 1, recall 1 with 2/3.
+# Of the 101 recalls 51 are at most 0.5, and 50 lie above.
+by_hand = (51 * 1 + 50 * 2 / 3) / 101
+assert np.isclose(
+    average_precision(np.array([0.9, 0.8, 0.7]), np.array([True, False, True]), 2), by_hand
+)
+print(round(by_hand, 3))
+
+# %% [markdown]
+# Here is the curve of the hard scenes, at two thresholds (all labels in one list, to have one curve). Its end says what no score can mend: what the model never wrote cannot be ranked. A usual detector proposes a hundred boxes for each picture and lets the score sort them. PaliGemma stops when it has said what it believes, so its curves end early.
+
+# %% mystnb={"image": {"alt": "Two precision-recall curves with teeth and, dashed, their upper envelopes. IoU 0.5: near 1 until recall 0.9, where it ends. IoU 0.9: below 0.5 from the start, about 0.3 for most of its length, ending at recall 0.2."}, "figure": {"caption": "Precision over recall on the hard scenes. The steps are the envelope, whose mean height is the average precision; beyond the last recall it is 0. At IoU 0.5 the curve is high and ends. At 0.9 it is low from the start: the surest boxes are not the tightest.", "name": "fig-ch17-curve"}} tags=["hide-input"]
+
+
+def pooled(min_iou: float) -> tuple[np.ndarray, np.ndarray, int]:
+    """All boxes of the hard scenes as one list: scores, rightness, and how many objects there are."""
+    scores, rights = [], []
+    for detections, sure, truths in zip(hard_found, hard_scores, hard_truths, strict=True):
+        for label in {detection.label for detection in detections}:
+            ranked = sorted(
+                ((s, d.box) for d, s in zip(detections, sure) if d.label == label), reverse=True
+            )
+            boxes = [truth.box for truth in truths if truth.label == label]
+            scores += [score for score, _ in ranked]
+            rights += find_right_boxes([box for _, box in ranked], boxes, min_iou).tolist()
+    return np.array(scores), np.array(rights), sum(len(truths) for truths in hard_truths)
+
+
+fig, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
+for min_iou, color in ((0.5, "#0072B2"), (0.9, "#D55E00")):
+    scores, rights, num_actual = pooled(min_iou)
+    num_right = np.cumsum(rights[np.argsort(-scores)])
+    recall, precision = num_right / num_actual, num_right / np.arange(1, len(scores) + 1)
+    envelope = np.maximum.accumulate(precision[::-1])[::-1]
+    value = average_precision(scores, rights, num_actual)
+    ax.plot(recall, precision, color=color, linewidth=1, label=f"IoU {min_iou}: AP {value:.2f}")
+    ax.plot(recall, envelope, color=color, linestyle="--", drawstyle="steps-pre")
+ax.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.03))
+ax.legend(loc="lower left")
+plt.show()
+
+# %% [markdown]
+# COCO's number {cite}`lin2014microsoft` is the mean of that over all labels and over ten thresholds, 0.5, 0.55, ... 0.95. It rewards tight boxes. `vlm/metrics/detection.py` computes it, and a test compares it with COCO's own program, `pycocotools`, on random pictures: the difference is below 10⁻⁹.
+
+# %% tags=["nbval-ignore-output"]
+test_scores = scores_of(test_scenes, test_prompts, test_answers)
+test_found = [parse_detections(text, 112, 112) for text in test_answers]
+for name, data in (
+    ("test", (test_found, test_scores, test_truths)),
+    ("hard", (hard_found, hard_scores, hard_truths)),
+):
+    at = {m: mean_average_precision(*data, min_ious=[m]) for m in (0.5, 0.75)}
+    print(
+        f"{name}: mAP {mean_average_precision(*data):.2f}, at 0.5 {at[0.5]:.2f}, at 0.75 {at[0.75]:.2f}"
+    )
+without = [[1.0] * len(scores) for scores in hard_scores]
+print(
+    f"hard, without scores: mAP {mean_average_precision(hard_found, without, hard_truths):.2f}"
+)
+
+# %% [markdown]
+# Without scores all boxes are equally sure, and the order is that of the pictures. What the scores are worth is the difference. It is small, since most boxes are right anyway, and a sure box is not always a tight one.
+#
+# For scale: PaliGemma, fine-tuned on COCO, reaches a mAP of 0.287 at 224 pixels, 0.370 at 448 and 0.411 at 896, and PaliGemma 2's 3B 0.304, 0.385 and 0.423 {cite}`steiner2024paligemma`. A photograph with thirty people in it is another matter than four toys. And resolution helps, as the figure with the pushed boxes says: what is 8 pixels wide at 224 is 32 at 896.
+#
+# ## Look at the failures
+#
+# Numbers tell you how much is wrong. Only pictures tell you what. Sort each wrong box and each missed object by the first of these that fits: *loose*, an object of the label is there and IoU is between 0.1 and 0.5; *double*, the object already has a better box; *wrong name*, an object of another label is there; *invented*, nothing is there. What no box belongs to is *missed*.
+
+
+# %%
+def sort_failures(detections: list[Detection], truths: list[Detection]) -> Counter:
+    """How many failures of each kind an answer has."""
+    kinds, taken = Counter(), set()
+    for detection in detections:
+        same = [
+            (box_iou(detection.box, t.box), j)
+            for j, t in enumerate(truths)
+            if t.label == detection.label
+        ]
+        others = [box_iou(detection.box, t.box) for t in truths if t.label != detection.label]
+        iou, index = max(same, default=(0.0, -1))
+        if iou >= 0.5 and index not in taken:
+            taken.add(index)
+        elif iou >= 0.5:
+            kinds["double"] += 1
+        elif iou >= 0.1:
+            kinds["loose"] += 1
+        elif max(others, default=0.0) >= 0.5:
+            kinds["wrong name"] += 1
+        else:
+            kinds["invented"] += 1
+    kinds["missed"] = len(truths) - len(taken)
+    return kinds
+
+
+def all_things(scene) -> list[Detection]:
+    return [Detection(thing.label, thing.box) for thing in scene.objects]
+
+
+failures = {}
+for name, found_in, truths_in in (
+    ("test", test_found, test_truths),
+    ("hard", hard_found, hard_truths),
+):
+    per_picture = [sort_failures(f, t) for f, t in zip(found_in, truths_in, strict=True)]
+    failures[name] = per_picture
+    total = sum(per_picture, Counter())
+    print(f"{name}: {dict(sorted(total.items()))}, of {sum(map(len, truths_in))} objects")
+
+# %% mystnb={"image": {"alt": "Six hard scenes in two rows, each with the model's boxes in colour and the true boxes as white dashed lines; above each its prompt and what went wrong."}, "figure": {"caption": "The first six hard scenes with a failure. Coloured: the model's boxes. Dashed: the objects that were asked for. Look for what the missed ones have in common before you read on.", "name": "fig-ch17-failures"}} tags=["hide-input"]
+fig, axes = plt.subplots(2, 3, figsize=(8.6, 6.4), layout="constrained")
+worst = [i for i, kinds in enumerate(failures["hard"]) if sum(kinds.values())][:6]
+for ax, index in zip(axes.flat, worst):
+    kinds = ", ".join(f"{n} {kind}" for kind, n in failures["hard"][index].items() if n)
+    prompt = hard_prompts[index]
+    draw_detections(hard_scenes[index].image, hard_found[index], ax, f"{prompt}\n{kinds}")
+    ax.title.set_fontsize(9)
+    for truth in hard_truths[index]:
+        y_min, x_min, y_max, x_max = truth.box
+        corners = ([x_min, x_max, x_max, x_min, x_min], [y_min, y_min, y_max, y_max, y_min])
+        ax.plot(*corners, color="black", linewidth=2.2)
+        ax.plot(*corners, color="white", linestyle="--", linewidth=1.2)
+plt.show()
+
+# %% [markdown]
+# On scenes like those of its training, 10 of 326 objects are missed, and nothing is invented. On the hard ones it is one in ten, and the pictures say which: things that touch or hide each other (the two pizzas, the boat in front of the bus), a small thing beside a large one of its kind (the car), and light that makes a frog look like a turtle. Where it loses count it draws a box
+# around the same thing twice and leaves the other one out: each *double* has a *missed* beside it. That is the price of a detector that writes: it has to remember, while it writes the third box, which two it has already written.
+#
+# ## What the real model does
+#
+# The words are the same, `<loc0000>` to `<loc1023>`, y first. big_vision reads them with 1,023 steps in its evaluators; the demonstration space on the hub reads them with 1,024. The published *pt* models know `detect` from pretraining on boxes that other detectors drew, and want fine-tuning; *mix* models answer at once. Google's PaliGemma was trained on the one right mark, without our soft targets, so a mark that it is sure of can have a probability near 1.
+
+# %% [markdown]
+# ## Exercises
+#
+# Open `exercises/ch17_boxes.py`, write what is missing, and grade it, below or in a terminal:
+#
+# ```text
+# pytest exercises/test_ch17_boxes.py
+# ```
+#
+# ### `write_box` (1 point, 5 minutes)
+#
+# ```{admonition} Hint
+# :class: dropdown
+# `f"{number:04d}"` writes four digits with zeros in front. Which two of the four numbers are parts of the height?
+# ```
+# ````{admonition} Solution
+# :class: dropdown
+# ```{literalinclude} ../solutions/ch17_boxes.py
+# :pyobject: write_box
+# ```
+# ````
+#
+# ### `read_answer` (3 points, 20 minutes)
+#
+# ```{admonition} Hint 1: what to think about
+# :class: dropdown
+# First cut the text into items: a run, as long as it goes, and the name behind it. Only then ask whether the run is a box.
+# ```
+# ```{admonition} Hint 2: which functions
+# :class: dropdown
+# `re.findall(r"((?:<loc\d*>)+)([^;<>]*)", text)` gives pairs of a run and a name. Within a run, `re.findall(r"<loc(\d*)>", run)` gives the digits as text: how many are there, and how long is each?
+# ```
+# ````{admonition} Solution
+# :class: dropdown
+# ```{literalinclude} ../solutions/ch17_boxes.py
+# :pyobject: read_answer
+# ```
+# ````
+#
+# ### `iou_matrix` (2 points, 15 minutes)
+#
+# ```{admonition} Hint 1: shapes
+# :class: dropdown
+# `boxes[:, None]` is [M, 1, 4] and `others[None]` is [1, J, 4]. What `torch.maximum` makes of them is [M, J, 4].
+# ```
+# ```{admonition} Hint 2: empty boxes
+# :class: dropdown
+# Clip each side at 0, then multiply. `torch.where(shared > 0, shared / union, 0.0)` never shows what 0 / 0 gave.
+# ```
+# ````{admonition} Solution
+# :class: dropdown
+# ```{literalinclude} ../solutions/ch17_boxes.py
+# :pyobject: iou_matrix
+# ```
+# ````
+#
+# ### `find_right` (2 points, 15 minutes)
+#
+# ```{admonition} Hint
+# :class: dropdown
+# Work on a copy of the table. When an object is taken, write -1 into its column: nobody will choose it again.
+# ```
+# ````{admonition} Solution
+# :class: dropdown
+# ```{literalinclude} ../solutions/ch17_boxes.py
+# :pyobject: find_right
+# ```
+# ````
+#
+# ### `average_precision` (2 points, 15 minutes)
+#
+# ```{admonition} Hint 1: what to think about
+# :class: dropdown
+# For each of the 101 recalls: at which places of the list is that much reached? Of these, the best precision.
+# ```
+# ```{admonition} Hint 2: a hair
+# :class: dropdown
+# 7 / 25 and 28 / 100 are the same number, and a computer may not find them equal. `num_right * 100 >= percent * num_actual` compares whole numbers.
+# ```
+# ````{admonition} Solution
+# :class: dropdown
+# ```{literalinclude} ../solutions/ch17_boxes.py
+# :pyobject: average_precision
+# ```
+# ````
+
+# %% tags=["nbval-ignore-output"]
+from grader import grade_chapter
+
+grade_chapter("ch17_boxes")
+
+# %% [markdown]
+# ## Summary
+#
+# A box is four words, y first, marks on rulers with 1,023 steps. An answer is read item by item, so that a broken one costs only itself. IoU divides what two boxes share by what they cover, with each side clipped at 0. A pair takes a box and an object, each once: precision is how far you can believe a box, recall how much is found. A model that writes gives no scores, but its probabilities can be had in one more pass; with them its boxes can be ranked, and average precision measures the ranking. And look at the failures: here they are things that touch, and things boxed twice.
+#
+# A box says where. The next chapter says which pixels, in sixteen more words.

@@ -1,0 +1,168 @@
+"""Checks of exercises/ch17_boxes.py: cases for each exercise. What is right, the solutions know."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from grader import Case, Exercise, Random
+
+
+def boxes_to_write(random: Random) -> Iterator[Case]:
+    for height, width in ((112, 112), (480, 640), (900, 300), (224, 224)):
+        y, x = sorted(random.uniform(2).tolist()), sorted(random.uniform(2).tolist())
+        yield {"box": [y[0] * height, x[0] * width, y[1] * height, x[1] * width], "height": height, "width": width}
+    yield {"box": [0, 0, 333, 777], "height": 333, "width": 777}  # all four edges of the picture
+    yield {"box": [-4.0, 20.5, 90.0, 260.0], "height": 80, "width": 250}  # beyond them
+    # In the middle between two marks of 1024 steps, so that 1,023 steps, 1,024 and cutting off differ.
+    marks = (random.integers(520, 1000, 4) + 0.1).tolist()
+    yield {"box": [mark * 1000 / 1023 for mark in marks], "height": 1000, "width": 1000}
+    small = (random.integers(3, 99, 4) + 0.7).tolist()  # needs zeros in front, and rounding up
+    yield {"box": [mark * 1000 / 1023 for mark in small], "height": 1000, "width": 1000}
+
+
+def run_of(random: Random, length: int = 4) -> str:
+    """Location tokens; of four, a box with something in it."""
+    low, high = random.integers(0, 500, 2).tolist(), random.integers(510, 1024, 2).tolist()
+    return "".join(f"<loc{mark:04d}>" for mark in [*low, *high, *random.integers(0, 1024, 4).tolist()][:length])
+
+
+def streams(random: Random) -> Iterator[Case]:
+    def case(text: str) -> Case:
+        height, width = random.choice([(112, 112), (480, 640), (300, 90)])
+        return {"text": text, "height": height, "width": width}
+
+    def good() -> str:
+        return run_of(random)
+
+    yield case(f"{good()} cat ; {good()} dog ; {good()} cat")
+    yield case("a cat on grass")
+    yield case("")
+    for broken in (
+        run_of(random, 3),
+        run_of(random, 5),
+        run_of(random, 8),
+        run_of(random, 3) + f"<loc{random.integer(1024, 9999)}>",
+        run_of(random, 3) + "<loc999>",
+        run_of(random, 3) + "<loc01000>",
+        "<loc0700><loc0100><loc0200><loc0900>",
+        "<loc0100><loc0900><loc0200><loc0300>",
+        "<loc0100><loc0200><loc0300><loc0200>",
+        "<loc0100><loc0200><loc0100><loc0300>",
+    ):
+        yield case(f"{broken} cat ; {good()} dog")
+        yield case(f"{good()} fire truck ; {broken} cat ; {good()} bus")
+    yield case(f"{good()} cat ; {run_of(random, 2)}")  # cut off
+    yield case(f"{good()}cat;{good()}dog")  # without spaces
+    yield case(f"{good()}; {good()} dog")  # without a name
+    yield case(f"{good()}")
+    yield case(f"I see {good()} cat ; and a dog ; {good()} bus")
+    yield case(f"{good()} cat {good()} dog")  # the ";" forgotten
+
+
+def pairs_of_boxes(random: Random) -> Iterator[Case]:
+    def some(number: int) -> Tensor:
+        corners = random.uniform(number, 2, high=60)
+        return torch.cat([corners, corners + random.uniform(number, 2, low=5, high=40)], dim=-1)
+
+    yield {"boxes": some(3), "others": some(5)}
+    yield {"boxes": some(4), "others": some(1)}
+    same = some(3)
+    yield {"boxes": same, "others": same.clone()}
+    # Far apart in both directions: a product of two negative sides is positive.
+    yield {"boxes": some(2), "others": some(2) + 200}
+    yield {"boxes": some(2), "others": some(2) + torch.tensor([0.0, 200, 0, 200])}
+    empty = some(3)
+    empty[:, 2] = empty[:, 0]
+    turned = some(2)[:, [2, 3, 0, 1]]  # both sides negative: their product is positive
+    yield {"boxes": torch.cat([empty, some(2), turned]), "others": torch.cat([empty, some(2), turned])}
+    inside = torch.tensor([[0.0, 0, 10, 10], [2, 2, 4, 4]]) + random.integer(0, 9)
+    yield {"boxes": inside, "others": inside.clone()}
+    yield {"boxes": some(3) / 100, "others": some(3) / 100}  # as parts of the picture's side
+    yield {"boxes": some(2), "others": torch.zeros(0, 4)}
+
+
+def rankings(random: Random) -> Iterator[Case]:
+    def case(ious: Tensor, scores: Tensor, min_iou: float = 0.5) -> Case:
+        return {"ious": ious, "scores": scores, "min_iou": min_iou}
+
+    for number, objects in ((5, 3), (4, 6), (8, 4)):
+        scores = random.uniform(number, low=0.01)
+        yield case(random.uniform(number, objects), scores)
+        yield case(random.uniform(number, objects), scores, min_iou=0.75)
+    # The last of three boxes on one object is the surest; and the second choice of a box whose first is taken.
+    yield case(torch.tensor([[0.9], [0.8], [0.7]]), torch.tensor([0.2, 0.5, 0.9]))
+    yield case(torch.tensor([[0.9, 0.6], [0.8, 0.1], [0.7, 0.65]]), torch.tensor([0.3, 0.9, 0.6]))
+    yield case(torch.tensor([[0.6, 0.55], [0.9, 0.2]]), torch.tensor([0.9, 0.4]))
+    yield case(torch.tensor([[0.5, 0.25], [0.25, 0.25]]), torch.tensor([0.9, 0.4]))  # exactly the least
+    yield case(torch.zeros(3, 0), random.uniform(3))
+    yield case(torch.zeros(0, 2), torch.zeros(0))
+
+
+def lists(random: Random) -> Iterator[Case]:
+    for number, missed in ((10, 2), (30, 0), (7, 9), (40, 3)):
+        right = random.uniform(number) < 0.6
+        right[random.integer(0, number)] = True
+        yield {"scores": random.uniform(number), "is_right": right, "num_actual": int(right.sum()) + missed}
+    yield {
+        "scores": torch.tensor([0.7, 0.9, 0.8]),
+        "is_right": torch.tensor([True, True, False]),
+        "num_actual": 2,
+    }
+    yield {"scores": random.uniform(4), "is_right": torch.zeros(4, dtype=torch.bool), "num_actual": 3}
+    yield {"scores": torch.zeros(0), "is_right": torch.zeros(0, dtype=torch.bool), "num_actual": 3}
+    # 7 of 25 is a recall of exactly 0.28, which floats miss by a hair.
+    yield {
+        "scores": torch.arange(30, 0, -1).float(),
+        "is_right": torch.arange(30) < 7,
+        "num_actual": 25,
+    }
+
+
+EXERCISES = [
+    Exercise(
+        "write_box",
+        "A box in four words",
+        boxes_to_write,
+        forbidden=("vlm.boxes.location_token", "vlm.boxes.format_detections"),
+        section="A ruler with 1,024 marks",
+    ),
+    Exercise(
+        "read_answer",
+        "Reading a stream",
+        streams,
+        points=3,
+        forbidden=("vlm.boxes.parse_detections", "vlm.boxes._parse_box"),
+        section="Reading what a model wrote",
+    ),
+    Exercise(
+        "iou_matrix",
+        "All overlaps at once",
+        pairs_of_boxes,
+        points=2,
+        forbidden=("vlm.boxes.box_iou",),
+        section="How well do two boxes agree?",
+    ),
+    Exercise(
+        "find_right",
+        "The surest chooses first",
+        rankings,
+        points=2,
+        forbidden=("vlm.metrics.detection.find_right_boxes",),
+        section="One number for a list",
+    ),
+    Exercise(
+        "average_precision",
+        "One number for a list",
+        lists,
+        points=2,
+        forbidden=("vlm.metrics.detection.average_precision",),
+        section="One number for a list",
+    ),
+]
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda exercise: exercise.name)
+def test_exercise(exercise, grade):
+    grade(exercise)

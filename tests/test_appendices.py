@@ -1,0 +1,85 @@
+"""Glossary, timeline and bibliography: links in them and to them lead somewhere, and nothing stands there unused."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+BOOK = ROOT / "book"
+TEXTS = {path.stem: path.read_text(encoding="utf-8") for path in [*BOOK.glob("*.py"), *BOOK.glob("*.md")]}
+PAGES = {Path(entry["file"]).name for entry in yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))["chapters"]}
+# Chapters that are still to come: an entry may link there, and need not be used before they are in _toc.yml.
+COMING = {"ch17_boxes", "ch18_masks", "ch19_inside", "ch20_evaluation", "ch21_finetuning", "ch22_pretraining"}
+
+
+def find_roles(role: str, text: str) -> list[str]:
+    """What {role}`...` points at: the text itself, or what stands in <> behind it."""
+    return [re.sub(r".*<(.*)>$", r"\1", content) for content in re.findall(rf"{{{role}}}`([^`]+)`", text)]
+
+
+def read_glossary() -> dict[tuple[str, ...], str]:
+    """From the names of an entry (lower case, one or more) to its definition."""
+    lines = TEXTS["glossary"].partition("```{glossary}\n:sorted:\n")[2].partition("```")[0].strip().split("\n")
+    entries, names = {}, []
+    for line in lines:
+        if line.startswith("  "):
+            assert tuple(names) not in entries, f"{names} stands twice in the glossary"
+            entries[tuple(names)] = line.strip()
+            names = []
+        elif line:
+            names.append(line.lower())
+    return entries
+
+
+def read_bibliography() -> dict[str, str | None]:
+    """From the key of a paper to its number on arXiv."""
+    text = (BOOK / "references.bib").read_text("utf-8")
+    papers = re.findall(r"^@\w+\{(\w+),(.*?)^\}", text, re.MULTILINE | re.DOTALL)
+    numbers = {key: re.search(r"eprint\s*= \{([\d.]+)\}", fields) for key, fields in papers}
+    return {key: number and number[1] for key, number in numbers.items()}
+
+
+GLOSSARY, BIBLIOGRAPHY = read_glossary(), read_bibliography()
+CITED = {
+    key
+    for text in TEXTS.values()
+    for keys in re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", text)
+    for key in keys.split(",")
+}
+
+
+@pytest.mark.parametrize("names", GLOSSARY, ids=lambda names: names[0])
+def test_an_entry_of_the_glossary_links_to_where_it_is_explained(names):
+    pages = set(find_roles("doc", GLOSSARY[names]))
+    assert pages
+    assert pages <= PAGES | COMING
+
+
+@pytest.mark.parametrize("names", GLOSSARY, ids=lambda names: names[0])
+def test_an_entry_of_the_glossary_is_used_in_the_book(names):
+    used = {term.lower() for page, text in TEXTS.items() if page != "glossary" for term in find_roles("term", text)}
+    is_coming = not set(find_roles("doc", GLOSSARY[names])) & PAGES
+    assert set(names) & used or is_coming
+
+
+def test_a_name_has_one_entry():
+    names = [name for entry in GLOSSARY for name in entry]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_terms_on_a_page_are_in_the_glossary(page):
+    assert {term.lower() for term in find_roles("term", TEXTS[page])} <= {name for entry in GLOSSARY for name in entry}
+
+
+def test_every_citation_is_in_the_bibliography_and_every_paper_is_cited():
+    assert set(BIBLIOGRAPHY) == CITED
+
+
+@pytest.mark.parametrize("folder", ["book", "vlm", "exercises", "solutions"])
+def test_every_paper_that_is_named_by_its_number_is_in_the_bibliography(folder):
+    paths = [path for pattern in ("*.py", "*.md") for path in (ROOT / folder).rglob(pattern)]
+    numbers = {number for path in paths for number in re.findall(r"arXiv[: ](\d{4}\.\d{4,5})", path.read_text("utf-8"))}
+    assert numbers <= set(BIBLIOGRAPHY.values())

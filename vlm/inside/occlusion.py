@@ -1,0 +1,40 @@
+"""Covers parts of a picture and looks what changes. Shapes: H W height and width of the picture, P side of a square."""
+
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image
+
+GREY = 128
+
+
+def cover(image: Image.Image, box: tuple[int, int, int, int], value: int = GREY) -> Image.Image:
+    """A copy of the picture with a rectangle painted over.
+
+    Args:
+        box: (y_min, x_min, y_max, x_max) in pixels, the maxima not included.
+        value: of all channels, 0..255.
+    """
+    y_min, x_min, y_max, x_max = box
+    pixels = np.array(image.convert("RGB"))  # [H, W, 3]
+    pixels[y_min:y_max, x_min:x_max] = value
+    return Image.fromarray(pixels)
+
+
+def occlusion_map(score: Callable[[list[Image.Image]], np.ndarray], image: Image.Image, side: int) -> np.ndarray:
+    """By how much the score falls when a square of the picture is covered, for each square of a grid.
+
+    Args:
+        score: from pictures to one number each, such as the logarithm of an answer's probability.
+        side: P, of the squares, in pixels.
+
+    Returns:
+        [H / P, W / P]; negative where the score rises.
+
+    Source: Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks" (arXiv 1311.2901), section 4.2.
+    """
+    width, height = image.size
+    corners = [(y, x) for y in range(0, height, side) for x in range(0, width, side)]
+    covered = [cover(image, (y, x, y + side, x + side)) for y, x in corners]
+    whole, *others = score([image, *covered])
+    return (whole - np.array(others)).reshape(-(-height // side), -(-width // side))

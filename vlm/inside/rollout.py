@@ -1,0 +1,28 @@
+"""Attention through several layers at once. Shapes: B batch, A heads, S places."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def attention_rollout(weights: Sequence[Tensor]) -> Tensor:
+    """How much of each place at the top came from each place at the bottom, if attention moved everything.
+
+    In each layer a place keeps its own vector (the residual) and adds a mixture of others. Count both alike: half of
+    the identity and half of the attention, averaged over the heads. Then multiply the layers, the last one on the left.
+
+    Args:
+        weights: of each layer from the first to the last, [B, A, S, S], rows sum to 1.
+
+    Returns:
+        [B, S, S], rows sum to 1.
+
+    Source: Abnar and Zuidema, "Quantifying Attention Flow in Transformers" (arXiv 2005.00928), section 3.
+    """
+    rollout = torch.eye(weights[0].shape[-1], device=weights[0].device)  # [S, S]
+    for layer_weights in weights:
+        mixed = layer_weights.float().mean(1)  # [B, S, S]
+        identity = torch.eye(mixed.shape[-1], device=mixed.device)  # [S, S]
+        rollout = (identity + mixed) / 2 @ rollout  # [B, S, S]
+    return rollout

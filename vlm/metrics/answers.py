@@ -1,0 +1,44 @@
+"""How right a written answer is, when people may write the same thing in several ways."""
+
+import re
+from collections.abc import Sequence
+
+_ARTICLES = {"a", "an", "the"}
+_NUMBER_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_DIGITS = {word: str(number) for number, word in enumerate(_NUMBER_WORDS)}
+# A comma within a number goes ("1,000" is "1000"), its point stays ("2.5"); any other mark separates words.
+_COMMA_IN_NUMBER = re.compile(r"(?<=\d),(?=\d)")
+_SEPARATOR = re.compile(r"(?<!\d)\.|\.(?!\d)|[^\w\s.']")
+
+
+def normalize_answer(answer: str) -> str:
+    """Take out what does not matter: case, punctuation, articles, spaces; number words become digits.
+
+    Example: "  Two cats, on the grass. " -> "2 cats on grass".
+
+    Source: the rules of the VQA evaluation (arXiv 1505.00468), but for its list of contractions.
+    """
+    text = _SEPARATOR.sub(" ", _COMMA_IN_NUMBER.sub("", answer.lower()))
+    words = (_DIGITS.get(word, word) for word in text.split())
+    return " ".join(word for word in words if word not in _ARTICLES)
+
+
+def is_exact_match(answer: str, truth: str) -> bool:
+    """Whether two answers say the same, after `normalize_answer`."""
+    return normalize_answer(answer) == normalize_answer(truth)
+
+
+def vqa_accuracy(answer: str, human_answers: Sequence[str]) -> float:
+    """How far people agree with an answer: 1 if three of the others gave it, 1/3 if one did.
+
+    To be fair to people, who are measured by each other's answers, each of them is left out once, and the results are
+    averaged. With ten answers, of which k are the same as this one: 0, 0.3, 0.6, 0.9 for k = 0 to 3, 1 from 4 on.
+
+    Args:
+        human_answers: of one question, usually ten.
+
+    Source: VQA (arXiv 1505.00468), section 3, and its evaluation code.
+    """
+    agrees = [is_exact_match(answer, human) for human in human_answers]
+    others = [sum(agrees) - own for own in agrees]  # how many agree when this one is left out
+    return sum(min(count / 3, 1.0) for count in others) / len(human_answers)

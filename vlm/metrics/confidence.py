@@ -1,0 +1,52 @@
+"""How sure one can be of a number that was measured on a few hundred pictures.
+
+Shapes: M pictures, R resampled test sets.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+Statistic = Callable[[np.ndarray], float]
+
+
+def bootstrap_interval(
+    rows: np.ndarray, statistic: Statistic, confidence: float = 0.95, num_samples: int = 2000, seed: int = 0
+) -> tuple[float, float]:
+    """Between which bounds the number would come out, if other pictures of the same kind had been drawn.
+
+    Draw M pictures out of the M with replacement, so that some come twice and some not at all, and compute the number
+    anew; do that many times; the middle 95 % of the results are the interval.
+
+    Args:
+        rows: [M, ...], what was measured of each picture. A picture's own numbers stay together, since they are not
+            independent; to compare two models put both results into its row.
+        statistic: from such rows to the number: their mean, the difference of two columns' means, a ratio of sums.
+        confidence: how much of the results lies inside.
+
+    Raises:
+        ValueError: no rows.
+
+    Source: Efron, "Bootstrap Methods: Another Look at the Jackknife" (1979); this is its percentile interval.
+    """
+    if len(rows) == 0:
+        raise ValueError("no rows: an interval needs at least one picture")
+    rng = np.random.default_rng(seed)
+    results = [statistic(rows[rng.integers(len(rows), size=len(rows))]) for _ in range(num_samples)]  # [R]
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(results, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def ratio_of_sums(rows: np.ndarray) -> float:
+    """[M, 2] -> the sum of the first column divided by that of the second: precision, recall, words per picture.
+
+    Each box counts alike. The mean of the pictures' own ratios would count a picture with one box as much as one with
+    four, and has no value for a picture with none.
+    """
+    return float(rows[:, 0].sum() / rows[:, 1].sum())
+
+
+def mean_difference(rows: np.ndarray) -> float:
+    """[M, 2] -> by how much the first column's mean is above the second's."""
+    return float((rows[:, 0] - rows[:, 1]).mean())
