@@ -36,10 +36,9 @@ import torch
 from vlm.boxes import (
     Box,
     Detection,
-    box_iou,
-    location_token,
     location_value,
 )
+from vlm.boxes import box_iou as finished_box_iou
 from vlm.boxes import parse_detections as finished_parse_detections
 from vlm.draw import draw_detections
 from vlm.generate import generate
@@ -176,7 +175,7 @@ def part_right(read) -> float:
         for detection in read(text)
     ]
     right = [
-        any(box_iou(d.box, t.box) >= 0.5 for t in truths if t.label == d.label)
+        any(finished_box_iou(d.box, t.box) >= 0.5 for t in truths if t.label == d.label)
         for d, truths in boxes
     ]
     return sum(right) / len(right)
