@@ -1,0 +1,147 @@
+"""Checks of exercises/ch18_masks.py: cases for each exercise. What is right, the solutions know."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from grader import Case, Exercise, Random
+
+
+def vectors_and_books(random: Random) -> Iterator[Case]:
+    for masks, places, width, size in ((2, 4, 3, 6), (3, 16, 8, 20), (1, 5, 4, 2), (1, 1, 2, 1)):
+        vectors = random.normal(masks, places, width)
+        # Long and short codes, so that the largest product, the smallest angle and the distance disagree.
+        yield {"vectors": vectors, "codebook": random.normal(size, width) * random.uniform(size, 1, low=0.2, high=3)}
+    yield {"vectors": random.normal(2, 3, 4) + 50, "codebook": random.normal(9, 4) + 50}  # far from 0
+    # One large difference against several small ones: the sum of squares and the sum of sizes disagree.
+    vectors = random.normal(1, 1, 4)
+    yield {"vectors": vectors, "codebook": vectors[0, 0] + torch.tensor([[1.5, 0, 0, 0], [0.6, 0.6, 0.6, 0.6]])}
+    yield {"vectors": vectors, "codebook": vectors[0, 0] + torch.tensor([[1.0, 1.0, 0, 0], [1.2, 0, 0, 0]])}
+
+
+def pairs(random: Random) -> Iterator[Case]:
+    for shape in ((2, 3, 4), (1, 16, 8), (5, 2, 1)):
+        yield {"vectors": random.normal(*shape), "chosen": random.normal(*shape)}
+
+
+def call_straight_through(submission, case: Case) -> dict:
+    vectors = case["vectors"].clone().requires_grad_()
+    chosen = case["chosen"].clone().requires_grad_()
+    result = submission.straight_through(vectors, chosen)
+    weights = torch.linspace(-1, 2, result.numel()).reshape(result.shape)
+    gradients = [None, None]
+    if result.requires_grad:
+        gradients = torch.autograd.grad((result * weights).sum(), [vectors, chosen], allow_unused=True)
+    zeros = torch.zeros_like(weights)
+    to_vectors, to_chosen = (zeros if gradient is None else gradient for gradient in gradients)
+    return {"value": result.detach(), "gradient of vectors": to_vectors, "gradient of chosen": to_chosen}
+
+
+def weighted_pairs(random: Random) -> Iterator[Case]:
+    for case in pairs(random):
+        yield case | {"commitment": random.choice([0.25, 0.1, 2.0])}
+
+
+def call_pull_together(submission, case: Case) -> dict:
+    vectors = case["vectors"].clone().requires_grad_()
+    chosen = case["chosen"].clone().requires_grad_()
+    losses = submission.pull_together(vectors, chosen, case["commitment"])
+    answer = {"number of losses": len(losses)}
+    for name, loss in zip(("first", "second"), losses):
+        gradients = [None, None]
+        if loss.requires_grad:
+            gradients = torch.autograd.grad(loss, [vectors, chosen], allow_unused=True, retain_graph=True)
+        answer[f"{name} loss"] = loss.detach()
+        for of, gradient in zip(("vectors", "chosen"), gradients):
+            answer[f"{name} loss's gradient of {of}"] = torch.zeros_like(vectors) if gradient is None else gradient
+    return answer
+
+
+def shape_texts(random: Random) -> Iterator[Case]:
+    def words(number: int = 16) -> list[str]:
+        return [f"<seg{code:03d}>" for code in random.integers(0, 128, number).tolist()]
+
+    yield {"text": "".join(words())}
+    yield {"text": "<loc0100><loc0200><loc0300><loc0400>" + "".join(words()) + " cat"}
+    yield {"text": " ".join(words())}
+    yield {"text": "<seg000>" + "".join(words(14)) + "<seg127> fire truck"}
+    for number in (0, 1, 15, 17, 32):
+        yield {"text": "".join(words(number)) + " cat"}
+    for wrong in ("<seg128>", "<seg999>", "<seg12>", "<seg0012>", "<seg>"):
+        place = random.integer(0, 16)
+        yield {"text": "".join([*words(place), wrong, *words(15 - place)])}
+        yield {"text": "".join([*words(place), wrong, *words(16 - place)])}
+    yield {"text": "a cat on grass"}
+
+
+def masks_to_paste(random: Random) -> Iterator[Case]:
+    def case(box: list[float], height: int, width: int, side: int = 64) -> Case:
+        # Hills of some width, rough enough to have a long border, with more than half of it inside.
+        rough = random.normal(1, 1, 6, 6)
+        values = torch.nn.functional.interpolate(rough, size=(side, side), mode="bicubic")[0, 0] + 0.2
+        return {"values": values, "box": tuple(box), "height": height, "width": width}
+
+    for height, width in ((112, 112), (90, 140), (140, 90)):
+        y, x = random.uniform(2, high=20).tolist()
+        yield case([y, x, y + 30.3 + random.integer(0, 9), x + 50.2 + random.integer(0, 9)], height, width)
+    yield case([3.4, 10.7, 150.6, 120.2], 160, 130)  # larger than 64, and not square
+    yield case([-12.0, -20.3, 50.0, 60.0], 100, 80)  # beyond the upper left
+    yield case([40.0, 30.0, 130.2, 120.0], 100, 80)  # beyond the lower right
+    yield case([0, 0, 64, 64], 64, 64)
+    yield case([10.0, 12.0, 170.0, 130.0], 200, 150, side=8)  # each of its pixels becomes a large tile
+
+
+def nearly_the_same_pixels(answer, expected) -> bool:
+    """Other programs stretch a little differently at the border: one pixel in a hundred may differ."""
+    return int((answer != expected).sum()) <= 0.01 * int(expected.sum())
+
+
+EXERCISES = [
+    Exercise(
+        "nearest_codes",
+        "By distance",
+        vectors_and_books,
+        points=2,
+        forbidden=("vlm.mask_vqvae.nearest_codes", "torch.cdist"),
+        section="An alphabet that is learned",
+    ),
+    Exercise(
+        "straight_through",
+        "A gradient through a choice",
+        pairs,
+        call=call_straight_through,
+        section="A choice has no gradient",
+    ),
+    Exercise(
+        "pull_together",
+        "Who moves?",
+        weighted_pairs,
+        points=2,
+        call=call_pull_together,
+        section="A choice has no gradient",
+    ),
+    Exercise(
+        "read_mask",
+        "Sixteen, or none",
+        shape_texts,
+        points=2,
+        forbidden=("vlm.boxes.parse_detections", "vlm.boxes._parse_mask_codes"),
+        section="The model writes them",
+    ),
+    Exercise(
+        "paste_mask",
+        "Back into the picture",
+        masks_to_paste,
+        points=3,
+        forbidden=("vlm.segmentation.paste_mask",),
+        equal=nearly_the_same_pixels,
+        show=lambda case: {name: case[name] for name in ("box", "height", "width")},
+        section="A window of 64 × 64",
+    ),
+]
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda exercise: exercise.name)
+def test_exercise(exercise, grade):
+    grade(exercise)
