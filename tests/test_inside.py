@@ -47,10 +47,18 @@ def brightness(pictures: list[Image.Image]) -> np.ndarray:
 def test_occlusion_finds_the_square_that_the_score_rests_on():
     pixels = np.full((8, 12, 3), 128, np.uint8)
     pixels[4:8, 8:12] = 200
-    fall = occlusion_map(brightness, Image.fromarray(pixels), side=4)
+    fall = occlusion_map(brightness, Image.fromarray(pixels), stride=4, side=4)
     assert fall.shape == (2, 3)
     assert fall[1, 2] == pytest.approx(72 / 6)
     assert np.count_nonzero(fall) == 1
+
+
+def test_a_square_larger_than_its_cell_has_the_same_middle():
+    pixels = np.full((12, 12, 3), 128, np.uint8)
+    pixels[5, 5] = 255
+    fall = occlusion_map(brightness, Image.fromarray(pixels), stride=2, side=6)
+    seen = [(int(y), int(x)) for y, x in np.argwhere(fall > 0)]
+    assert seen == [(y, x) for y in (1, 2, 3) for x in (1, 2, 3)]  # the pixel is in cell (2, 2)
 
 
 def test_covering_paints_the_box_and_leaves_the_original():

@@ -1,4 +1,4 @@
-"""Covers parts of a picture and looks what changes. Shapes: H W height and width of the picture, P side of a square."""
+"""Covers parts of a picture and looks what changes. Shapes: H W height and width of the picture, P side of a cell."""
 
 from collections.abc import Callable
 
@@ -21,12 +21,15 @@ def cover(image: Image.Image, box: tuple[int, int, int, int], value: int = GREY)
     return Image.fromarray(pixels)
 
 
-def occlusion_map(score: Callable[[list[Image.Image]], np.ndarray], image: Image.Image, side: int) -> np.ndarray:
-    """By how much the score falls when a square of the picture is covered, for each square of a grid.
+def occlusion_map(
+    score: Callable[[list[Image.Image]], np.ndarray], image: Image.Image, stride: int, side: int
+) -> np.ndarray:
+    """By how much the score falls when a square of the picture is covered, for each cell of a grid.
 
     Args:
         score: from pictures to one number each, such as the logarithm of an answer's probability.
-        side: P, of the squares, in pixels.
+        stride: P, of the grid's cells, in pixels.
+        side: of the square, in pixels; its middle is the cell's.
 
     Returns:
         [H / P, W / P]; negative where the score rises.
@@ -34,7 +37,11 @@ def occlusion_map(score: Callable[[list[Image.Image]], np.ndarray], image: Image
     Source: Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks" (arXiv 1311.2901), section 4.2.
     """
     width, height = image.size
-    corners = [(y, x) for y in range(0, height, side) for x in range(0, width, side)]
-    covered = [cover(image, (y, x, y + side, x + side)) for y, x in corners]
+    grow = (side - stride) // 2
+    covered = [
+        cover(image, (max(y - grow, 0), max(x - grow, 0), y - grow + side, x - grow + side))
+        for y in range(0, height, stride)
+        for x in range(0, width, stride)
+    ]
     whole, *others = score([image, *covered])
-    return (whole - np.array(others)).reshape(-(-height // side), -(-width // side))
+    return (whole - np.array(others)).reshape(-(-height // stride), -(-width // stride))

@@ -1,0 +1,47 @@
+"""Where the model looks while it writes each word. Shapes: T tokens of the answer, L layers, A heads, N patches."""
+
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from vlm.paligemma import PaliGemmaForConditionalGeneration
+from vlm.processor import PaliGemmaProcessor
+from vlm.recording import record_attention
+
+
+@dataclass(frozen=True)
+class WordAttention:
+    """The tokens of an answer, `<eos>` included, and the attention [T, L, A, N] that each was written with.
+
+    A row sums to less than 1: the rest went to the prompt and to the words already written.
+    """
+
+    tokens: list[str]
+    weights: Tensor
+
+
+@torch.inference_mode()
+def attend_word_by_word(
+    model: PaliGemmaForConditionalGeneration,
+    processor: PaliGemmaProcessor,
+    prompt: str,
+    image: Image.Image,
+    answer: str,
+) -> WordAttention:
+    """Let the model read an answer of its own (or another), and keep where each place looked.
+
+    A token is written by the place *before* it, so its row is that place's. The first token is written by the newline
+    that ends the prompt.
+    """
+    inputs = processor([prompt], [image], [answer])
+    labels = inputs.pop("labels")
+    with record_attention(model.language_model) as recorded:
+        model(**{name: tensor.to(model.device) for name, tensor in inputs.items()})
+    num_tokens = len(processor.encode_suffix(answer))
+    layers = torch.stack([weights[0] for [weights] in recorded.values()])  # [L, A, S, S]
+    writers = slice(-num_tokens - 1, -1)  # each place before a token of the answer
+    weights = layers[:, :, writers, : processor.num_image_tokens]  # [L, A, T, N]
+    tokens = processor.tokenizer.convert_ids_to_tokens(labels[0, -num_tokens:].tolist())
+    return WordAttention(tokens, weights.permute(2, 0, 1, 3).cpu())
