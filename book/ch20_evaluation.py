@@ -1,0 +1,627 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Is it any good? Evaluating a VLM
+#
+# "Our model reaches 95.3 %." Of what? On how many pictures, and which? What counts as right? Would another two hundred pictures have given 93? Is it better than the one with 94.8, and does it know when it is wrong? A number without these answers is an advertisement.
+#
+# At the end you will be able to
+#
+# - say when two answers are the same, and score against people who disagree;
+# - put an interval on any number, with twenty lines that need no formula;
+# - add up before you divide, and know what it changes;
+# - compare two models on the same pictures, which needs far fewer of them;
+# - measure whether a model's probabilities mean what they say.
+#
+# It takes about 50 minutes. Here is where it leads: one model, four measures, two kinds of scenes, and how sure each number is.
+
+# %% mystnb={"image": {"alt": "Points with error bars for four measures, test and hard scenes side by side. Captions 0.95 and 0.53. Precision of boxes 0.98 and 0.93, recall 0.97 and 0.89, IoU of masks 0.75 and 0.62. The bars of the hard captions are longest."}, "figure": {"caption": "The shipped model on 300 scenes like those of its training (blue) and on 300 hard ones (orange), each with its 95 % interval. Where two intervals are far apart you need no more pictures. Each measure is computed in this chapter.", "name": "fig-ch20-goal"}} tags=["hide-input"]
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from vlm.boxes import Detection, parse_detections
+from vlm.generate import generate
+from vlm.loader import load_hf_model, load_model
+from vlm.mask_vqvae import load_mask_decoder
+from vlm.metrics.answers import _ARTICLES, _COMMA_IN_NUMBER, _DIGITS, _SEPARATOR
+from vlm.metrics.confidence import bootstrap_interval as finished_bootstrap_interval
+from vlm.metrics.detection import match_detections
+from vlm.metrics.masks import match_masks
+from vlm.processor import PaliGemmaProcessor
+from vlm.scoring import score_answers
+from vlm.segmentation import decode_masks
+from vlm.toybox import CHECKPOINT_DIRECTORY, MASK_VQVAE_FILE
+from vlm.toybox.evaluate import Question, make_questions
+from vlm.toybox.scenes import draw_scene
+
+torch.set_grad_enabled(False)  # nothing is trained in this chapter
+
+model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
+processor = PaliGemmaProcessor(tokenizer, 64, 112)
+mask_decoder = load_mask_decoder(MASK_VQVAE_FILE)
+NUM_SCENES = 300
+
+
+def ask(asked: list[Question], a_model=model) -> list[str]:
+    """The model's answers, in batches."""
+    answers = []
+    for start in range(0, len(asked), 60):
+        batch = asked[start : start + 60]
+        prompts, images = [q.prompt for q in batch], [q.scene.image for q in batch]
+        answers += generate(a_model, processor, prompts, images, 100)
+    return answers
+
+
+def count_boxes(question: Question, answer: str) -> tuple[int, int, int]:
+    """Right boxes, boxes drawn, objects there."""
+    labels = question.prompt.removeprefix("detect ").split(" ; ")
+    truths = [Detection(t.label, t.box) for t in question.scene.objects if t.label in labels]
+    counts = match_detections(parse_detections(answer, 112, 112), truths)
+    return len(counts.ious), counts.predicted, counts.actual
+
+
+def sum_of_mask_ious(question: Question, answer: str) -> tuple[float, int]:
+    """Sum of IoUs over masks, and how many there are; what is missed or too many counts 0."""
+    label, scene = question.prompt.removeprefix("segment "), question.scene
+    truths = [scene.mask(i) for i, thing in enumerate(scene.objects) if thing.label == label]
+    masks = decode_masks(parse_detections(answer, 112, 112), mask_decoder, 112, 112)
+    ious = match_masks([np.zeros((112, 112), bool) if m is None else m for m in masks], truths)
+    return sum(ious), len(ious)
+
+
+questions, answers, rows = {}, {}, {}
+for split in ("test", "hard"):
+    asked = make_questions([draw_scene(seed, split) for seed in range(NUM_SCENES)])
+    asked = {task: asked[task] for task in ("caption", "count", "where", "detect", "segment")}
+    told = {task: ask(some) for task, some in asked.items()}
+    questions[split], answers[split] = asked, told
+    rows[split] = {
+        "caption": np.array(
+            [[a == q.answer] for q, a in zip(asked["caption"], told["caption"])], float
+        ),
+        "boxes": np.array(
+            [count_boxes(q, a) for q, a in zip(asked["detect"], told["detect"])], float
+        ),
+        "masks": np.array(
+            [sum_of_mask_ious(q, a) for q, a in zip(asked["segment"], told["segment"])], float
+        ),
+    }
+
+MEASURES = {
+    "captions\nexactly right": ("caption", lambda r: r[:, 0].mean()),
+    "precision\nof boxes": ("boxes", lambda r: r[:, 0].sum() / r[:, 1].sum()),
+    "recall\nof boxes": ("boxes", lambda r: r[:, 0].sum() / r[:, 2].sum()),
+    "IoU\nof masks": ("masks", lambda r: r[:, 0].sum() / r[:, 1].sum()),
+}
+fig, ax = plt.subplots(figsize=(7, 3.4), layout="constrained")
+for split, color, marker, shift in (
+    ("test", "#0072B2", "o", -0.08),
+    ("hard", "#D55E00", "s", 0.08),
+):
+    for place, (key, statistic) in enumerate(MEASURES.values()):
+        value = statistic(rows[split][key])
+        low, high = finished_bootstrap_interval(rows[split][key], statistic)
+        bars = [[value - low], [high - value]]
+        label = split if place == 0 else None
+        ax.errorbar(
+            place + shift, value, bars, color=color, marker=marker, capsize=4, label=label
+        )
+ax.set_xticks(range(len(MEASURES)), list(MEASURES))
+ax.set(ylabel="value", ylim=(0.4, 1.02), xlabel="measure")
+ax.legend(loc="lower right")
+plt.show()
+
+# %% [markdown]
+# ## When are two answers the same?
+#
+# A caption counts if it is right in every letter. That is fair to the Toybox, which knows one way to say each thing. A model that has read the web knows many. To the question "how many dogs?" it may say `2`, `two`, `Two dogs.` or `There are 2`. If you compare letters, you measure its manners.
+#
+# The rules of the VQA evaluation {cite}`antol2015vqa` are the usual compromise: lower case, no punctuation, no articles, number words as digits. Everything else still has to be the same.
+
+
+# %% tags=["from:vlm.metrics.answers.normalize_answer"]
+def normalize_answer(answer: str) -> str:
+    """Take out what does not matter: case, punctuation, articles, spaces; number words become digits."""
+    text = _SEPARATOR.sub(" ", _COMMA_IN_NUMBER.sub("", answer.lower()))
+    words = (_DIGITS.get(word, word) for word in text.split())
+    return " ".join(word for word in words if word not in _ARTICLES)
+
+
+# %%
+for text in (
+    "Two dogs.",
+    "2 dogs",
+    "two  DOGS!",
+    "there are 2 dogs",
+    "2.5",
+    "1,000",
+    "another",
+):
+    print(f"{text!r:20} -> {normalize_answer(text)!r}")
+assert normalize_answer("Two dogs.") == normalize_answer("2 dogs")
+
+# %% [markdown]
+# Each rule can do harm. "A" is an article and also the right answer to "which vitamin?". Strip punctuation blindly and 2.5 becomes 25. Decide on the rules *before* you look at the answers, use the same for all models, and say which.
+#
+# People disagree too. VQA asked ten for each question. An answer is fully right if at least three other people gave it: each of the ten is left out once, the agreement of the others is counted, up to three, and the ten results are averaged. Work out the score of an answer that one person of ten gave, and then that of three, before you look.
+
+
+# %% tags=["from:vlm.metrics.answers.is_exact_match"]
+def is_exact_match(answer: str, truth: str) -> bool:
+    """Whether two answers say the same, after `normalize_answer`."""
+    return normalize_answer(answer) == normalize_answer(truth)
+
+
+# %% tags=["from:vlm.metrics.answers.vqa_accuracy"]
+def vqa_accuracy(answer: str, human_answers: Sequence[str]) -> float:
+    """How far people agree with an answer: 1 if three of the others gave it, 1/3 if one did."""
+    agrees = [is_exact_match(answer, human) for human in human_answers]
+    others = [sum(agrees) - own for own in agrees]  # how many agree when this one is left out
+    return sum(min(count / 3, 1.0) for count in others) / len(human_answers)
+
+
+# %%
+people = ["red", "red", "dark red", "red", "maroon", "red", "brown", "red", "maroon", "Red."]
+for answer in ("red", "maroon", "brown", "blue"):
+    print(f"{answer:8s} {vqa_accuracy(answer, people):.1f}")
+# By hand, for one of ten: when that person is left out nobody agrees, and nine times it is one of three.
+assert np.isclose(vqa_accuracy("brown", people), 9 / 10 * 1 / 3)
+
+# %% [markdown]
+# With `maroon`, two people of ten, it is 2/10 · 1/3 + 8/10 · 2/3 = 0.6. So on such a question no answer but `red` can score 1, and a model that knows the shade of a thing better than most people is marked down. That is the {term}`VQA score <VQA score>`, and a reason why nobody reaches 100 % on it.
+#
+# ## How far would it move?
+#
+# The Toybox's captions are right on some part of the scenes. How much is chance? Cut 900 test scenes into 9 sets of 100, and look at the nine numbers. How far apart do you expect the best and the worst?
+
+# %%
+captions_asked = make_questions([draw_scene(seed, "test") for seed in range(900)])["caption"]
+is_right = np.array(
+    [answer == q.answer for q, answer in zip(captions_asked, ask(captions_asked))], float
+)
+sets = is_right.reshape(9, 100).mean(1)
+print(
+    "sets of 100:",
+    " ".join(f"{value:.2f}" for value in sets),
+    f"  all 900: {is_right.mean():.3f}",
+)
+
+# %% [markdown]
+# The same model, the same kind of scenes. Whoever tests on 100 pictures can draw any of these. For a share p of n independent answers there is a formula, √(p(1 − p)/n), here about 0.02. For precision, IoU or whatever else you can think of there is none, or a bad one. The {term}`bootstrap` {cite}`efron1979bootstrap` does all of them, by pretending that your pictures are the world: draw as many pictures as you have, *with replacement*, measure again, and repeat. Where the middle 95 % of the results lie, that is the
+# {term}`confidence interval`.
+
+
+# %% tags=["remove-cell"]
+Statistic = Callable[[np.ndarray], float]
+
+
+# %% tags=["from:vlm.metrics.confidence.bootstrap_interval"]
+def bootstrap_interval(
+    rows: np.ndarray,
+    statistic: Statistic,
+    confidence: float = 0.95,
+    num_samples: int = 2000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Between which bounds the number would come out, if other pictures of the same kind had been drawn."""
+    if len(rows) == 0:
+        raise ValueError("no rows: an interval needs at least one picture")
+    rng = np.random.default_rng(seed)
+    results = [
+        statistic(rows[rng.integers(len(rows), size=len(rows))]) for _ in range(num_samples)
+    ]  # [R]
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(results, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+# %% mystnb={"image": {"alt": "Nine points with error bars, one for each set of 100 scenes, between 0.93 and 1, and a dashed line at the mean of all 900, 0.962. Six bars cross the line. The sixth set, with all captions right, has no bar."}, "figure": {"caption": "Nine sets of 100 scenes, each with the interval that its own 100 give. The line is what all 900 say. An interval of 95 % should miss it one time in twenty; here three of nine do.", "name": "fig-ch20-sets"}} tags=["hide-input"]
+fig, ax = plt.subplots(figsize=(6.8, 3), layout="constrained")
+missed = 0
+for place, values in enumerate(is_right.reshape(9, 100)):
+    low, high = bootstrap_interval(values, np.mean)
+    missed += not low <= is_right.mean() <= high
+    bars = [[values.mean() - low], [high - values.mean()]]
+    ax.errorbar(place + 1, values.mean(), bars, color="#0072B2", marker="o", capsize=4)
+ax.axhline(is_right.mean(), color="#D55E00", linestyle="--")
+ax.set(
+    xlabel="set of 100 scenes", ylabel="captions right", xticks=range(1, 10), ylim=(0.85, 1.01)
+)
+plt.show()
+print(f"{missed} of 9 intervals miss the mean of all")
+
+# %% [markdown]
+# Three of nine is too many, and the figure shows why. Look at the sixth set. All of its captions are right, so however you draw from it, all are right again, and its interval has no width: "1.00, and I am certain". The bootstrap knows only what it has seen. With few errors in the set, it has seen too few kinds of them. If there is none among n, the honest upper bound for the error is about 3/n, here 3 %. So: hundreds of pictures are not enough to tell 0.96 from 0.99, and an interval that was made of three errors is to be taken
+# with caution.
+
+# %%
+low, high = bootstrap_interval(is_right, np.mean)
+p, n = is_right.mean(), len(is_right)
+print(f"all 900: {p:.3f}, bootstrap {low:.3f} to {high:.3f}")
+by_formula = 1.96 * np.sqrt(p * (1 - p) / n)
+print(f"by the formula         {p - by_formula:.3f} to {p + by_formula:.3f}")
+assert abs(low - (p - by_formula)) < 0.005
+
+# %% [markdown]
+# To halve an interval you need four times as many pictures. What does an interval *not* cover? That the scenes are of another kind than yours, that the truth is mislabelled, that you chose the best of ten checkpoints on this very set. It is about chance in drawing the pictures, and about nothing else.
+#
+# One rule decides whether it is right: what you draw must be independent. Boxes of one picture are not. If it is dark, all of its boxes suffer. So draw *pictures*, and take all that belongs to one along.
+#
+# ## Add up first, divide last
+#
+# Precision is right boxes over drawn boxes. Over many pictures you can add up both and divide once, or divide in each picture and take the mean. Which of the two is higher on the hard scenes?
+
+# %%
+boxes = rows["hard"]["boxes"]  # right, drawn, there
+drawn = boxes[:, 1] > 0
+ratio_of_sums = boxes[:, 0].sum() / boxes[:, 1].sum()
+mean_of_ratios = (boxes[drawn, 0] / boxes[drawn, 1]).mean()
+print(f"ratio of sums  {ratio_of_sums:.3f}")
+print(
+    f"mean of ratios {mean_of_ratios:.3f}, and {(~drawn).sum()} pictures without a box have no ratio"
+)
+with_ones = np.where(drawn, boxes[:, 0] / np.maximum(boxes[:, 1], 1), 1).mean()
+print(f"mean of ratios {with_ones:.3f} if those count 1")
+
+# %% [markdown]
+# They answer different questions. The ratio of sums asks: of the boxes I am shown, how many can I believe? Each box counts alike. The mean of ratios asks it of pictures: a picture with one box weighs as much as one with four, and crowded pictures are harder. And it has no answer for a picture without a box, so somebody decides what that counts, and that decision moves the number. Detection papers add up. Captioning papers often take means. Read which.
+
+
+# %% tags=["from:vlm.metrics.confidence.ratio_of_sums"]
+def ratio_of_sums(rows: np.ndarray) -> float:
+    """[M, 2] -> the sum of the first column divided by that of the second: precision, recall, words per picture."""
+    return float(rows[:, 0].sum() / rows[:, 1].sum())
+
+
+# %%
+for split in ("test", "hard"):
+    counts = rows[split]["boxes"]
+    for name, columns in (("precision", [0, 1]), ("recall", [0, 2])):
+        low, high = bootstrap_interval(counts[:, columns], ratio_of_sums)
+        print(
+            f"{split} {name:9s} {ratio_of_sums(counts[:, columns]):.2f} ({low:.2f} to {high:.2f})"
+        )
+
+# %% [markdown]
+# ## Is this one better than that one?
+#
+# Say you want to store the weights in fewer bits. Round each row of each matrix to one of 2ᵇ steps, and ask whether the captions get worse. With 8 bits, with 6, with 4, with 3? Here are both models on the same 600 scenes.
+
+
+# %%
+def with_bits(bits: int):
+    """The shipped model, each row of each matrix rounded to 2^bits steps."""
+    rounded = load_model(CHECKPOINT_DIRECTORY)
+    for parameter in rounded.parameters():
+        if parameter.dim() >= 2:
+            flat = parameter.data.flatten(1)  # [rows, numbers]
+            step = flat.abs().amax(1, keepdim=True) / (2 ** (bits - 1) - 1)
+            parameter.data = ((flat / step).round() * step).reshape(parameter.shape)
+    return rounded
+
+
+def mean_difference(pairs: np.ndarray) -> float:
+    return float((pairs[:, 0] - pairs[:, 1]).mean())
+
+
+asked, right = captions_asked[:600], is_right[:600]
+print(f"32 bits: {right.mean():.3f}")
+pairs = {}
+for bits in (8, 6, 4, 3):
+    other = np.array([a == q.answer for q, a in zip(asked, ask(asked, with_bits(bits)))], float)
+    pairs[bits] = np.stack([right, other], axis=1)  # [M, 2]
+    separate = [bootstrap_interval(column, np.mean) for column in pairs[bits].T]
+    low, high = bootstrap_interval(pairs[bits], mean_difference)
+    print(
+        f"{bits:2d} bits: {other.mean():.3f} ({separate[1][0]:.3f} to {separate[1][1]:.3f}), "
+        f"lost {mean_difference(pairs[bits]):+.3f} ({low:+.3f} to {high:+.3f})"
+    )
+
+# %% [markdown]
+# Take 4 bits. One model is right on 96.2 % and the other on 95.2 %, and their intervals overlap almost wholly. But both saw the *same* scenes, and on most of them they agree, right or wrong. What matters is only where they differ. Draw scenes, take both results along, and take the difference: that interval is a third narrower. It still has 0 in it, so the lost point may be chance; with 3 bits it is not. For 8 bits a difference of one scene in 600 is told apart from a difference of two, where
+# the separate intervals are three points wide.
+#
+# Two mistakes are common. To see two intervals overlap and say "no difference". And to draw the scenes of the two models separately, which throws away that they are the same.
+
+# %% mystnb={"image": {"alt": "For 8, 6, 4 and 3 bits: left, the two models' shares of right captions with intervals, which overlap but for 3 bits; right, the interval of the paired difference, narrow, with a dashed line at zero."}, "figure": {"caption": "Left: each model by itself. Right: the difference on the same scenes. Two intervals that overlap say little; the interval of the difference says whether 0 is in it.", "name": "fig-ch20-pairs"}} tags=["hide-input"]
+fig, axes = plt.subplots(1, 2, figsize=(8.4, 3), layout="constrained")
+for place, both in enumerate(pairs.values()):
+    for column, color, marker, label in (
+        (0, "#0072B2", "o", "32 bits"),
+        (1, "#D55E00", "s", "fewer"),
+    ):
+        value = both[:, column].mean()
+        low, high = bootstrap_interval(both[:, column], np.mean)
+        bars = [[value - low], [high - value]]
+        at = place - 0.08 + 0.16 * column
+        axes[0].errorbar(
+            at,
+            value,
+            bars,
+            color=color,
+            marker=marker,
+            capsize=4,
+            label=label if place == 0 else None,
+        )
+    value = mean_difference(both)
+    low, high = bootstrap_interval(both, mean_difference)
+    axes[1].errorbar(
+        place, value, [[value - low], [high - value]], color="black", marker="o", capsize=4
+    )
+axes[1].axhline(0, color="gray", linestyle="--", linewidth=1)
+for ax, label in zip(axes, ("captions right", "lost by rounding")):
+    ax.set_xticks(range(len(pairs)), [f"{bits} bits" for bits in pairs])
+    ax.set(ylabel=label, xlabel="weights stored in")
+axes[0].legend(loc="lower left", fontsize=8)
+plt.show()
+
+# %% [markdown]
+# ## Where is it bad?
+#
+# A mean hides what it is the mean of. Cut it: here by how many toys there are. The table in the model card says that captions of hard scenes are right half of the time, and you may think "half of everything". It is not.
+
+# %%
+for split in ("test", "hard"):
+    toys = np.array([len(q.scene.objects) for q in questions[split]["caption"]])
+    for number in (1, 2, 3, 4):
+        part = rows[split]["caption"][toys == number, 0]
+        low, high = bootstrap_interval(part, np.mean)
+        print(
+            f"{split}, {number} toys: {part.mean():.2f} ({low:.2f} to {high:.2f}), {len(part)} scenes"
+        )
+
+# %% [markdown]
+# On test scenes it fails where there are many toys: a caption has to be right in everything, so with p for each toy, four toys have p⁴. On hard scenes the number of toys matters little, so there something else must be wrong with them. The hard scenes have other backgrounds, clouds of light and dark in the ground's colours, so the last words of a caption can be wrong when all toys are right. Look at the errors, not at the rate of errors.
+
+# %%
+wrong = [
+    (q.answer, a)
+    for q, a in zip(questions["hard"]["caption"], answers["hard"]["caption"])
+    if a != q.answer
+]
+GROUND = re.compile(r" (on grass|on sand|on snow|on water|in the sky|at night)$")
+ground_only = sum(GROUND.sub("", truth) == GROUND.sub("", answer) for truth, answer in wrong)
+print(f"{len(wrong)} wrong hard captions; in {ground_only} of them only the ground is wrong")
+for truth, answer in wrong[:5]:
+    print(f"  {truth!r} -> {answer!r}")
+
+# %% [markdown]
+# ## Does it know when it is wrong?
+#
+# A model that is right nine times in ten and says so each time is more use than one that is right as often and sure of everything. The probability of an answer is what the model says about its own sureness. Is it true? Sort answers by it, and look in each bin how many are right. If it is, the points lie on the diagonal, and the model is *calibrated* ({term}`calibration`).
+
+
+# %% tags=["from:vlm.metrics.calibration.Reliability"]
+@dataclass(frozen=True)
+class Reliability:
+    """Answers sorted into bins by how sure the model was; a bin without answers is left out. Each [L]."""
+
+    counts: np.ndarray
+    confidence: np.ndarray
+    accuracy: np.ndarray
+
+
+# %% tags=["from:vlm.metrics.calibration.measure_reliability"]
+def measure_reliability(
+    confidences: np.ndarray, is_right: np.ndarray, num_bins: int = 10
+) -> Reliability:
+    """Sort answers into bins of equal width: 0 to 0.1, above 0.1 to 0.2, ..."""
+    bins = np.clip(np.ceil(confidences * num_bins).astype(int) - 1, 0, num_bins - 1)  # [M]
+    filled = np.unique(bins)
+    members = [bins == index for index in filled]
+    return Reliability(
+        np.array([member.sum() for member in members]),
+        np.array([confidences[member].mean() for member in members]),
+        np.array([is_right[member].mean() for member in members]),
+    )
+
+
+# %% tags=["from:vlm.metrics.calibration.expected_calibration_error"]
+def expected_calibration_error(
+    confidences: np.ndarray, is_right: np.ndarray, num_bins: int = 10
+) -> float:
+    """By how much sureness and rightness differ, on average over all answers: 0 for a model that knows what it knows."""
+    bins = measure_reliability(confidences, is_right, num_bins)
+    gaps = np.abs(bins.accuracy - bins.confidence)  # [L]
+    return float((bins.counts * gaps).sum() / bins.counts.sum())
+
+
+# %%
+# By hand: two answers at 0.8, one of them right, and one at 0.3, wrong. Gaps 0.3 (twice) and 0.3.
+assert np.isclose(
+    expected_calibration_error(np.array([0.8, 0.8, 0.3]), np.array([True, False, False])), 0.3
+)
+
+
+def sureness(asked: list[Question], told: list[str]) -> np.ndarray:
+    """The probability that the model gave to each of its answers, `<eos>` included."""
+    values = []
+    for start in range(0, len(asked), 60):
+        batch, texts = asked[start : start + 60], told[start : start + 60]
+        prompts, images = [q.prompt for q in batch], [q.scene.image for q in batch]
+        values += [
+            row.sum().exp().item()
+            for row in score_answers(model, processor, prompts, images, texts)
+        ]
+    return np.array(values)
+
+
+sure, correct = {}, {}
+for split in ("test", "hard"):
+    tasks = ("caption", "count", "where")
+    sure[split] = np.concatenate(
+        [sureness(questions[split][t], answers[split][t]) for t in tasks]
+    )
+    correct[split] = np.array(
+        [a == q.answer for t in tasks for q, a in zip(questions[split][t], answers[split][t])]
+    )
+
+# %% mystnb={"image": {"alt": "Left: a reliability diagram. Test points near the diagonal, hard points below it. Right: accuracy against the part of questions that are answered when the model may decline the least sure. Both curves fall to the right, hard from near 0.95 to 0.75."}, "figure": {"caption": "Captions, counts and places. Left: how often answers of a given sureness are right; the size of a point is the number of answers. Below the diagonal the model is too sure. Right: what is gained if it may decline the questions that it is least sure of.", "name": "fig-ch20-calibration"}} tags=["hide-input"]
+fig, axes = plt.subplots(1, 2, figsize=(8.4, 3.5), layout="constrained")
+for split, color, marker, style in (
+    ("test", "#0072B2", "o", "-"),
+    ("hard", "#D55E00", "s", "--"),
+):
+    bins = measure_reliability(sure[split], correct[split], num_bins=5)
+    axes[0].scatter(
+        bins.confidence,
+        bins.accuracy,
+        s=15 + bins.counts / 3,
+        color=color,
+        marker=marker,
+        label=split,
+    )
+    order = np.argsort(-sure[split])
+    kept = np.arange(1, len(order) + 1)
+    axes[1].plot(
+        kept / len(order),
+        np.cumsum(correct[split][order]) / kept,
+        color=color,
+        linestyle=style,
+        label=split,
+    )
+axes[0].plot([0, 1], [0, 1], color="gray", linestyle=":", linewidth=1)
+axes[0].set(xlabel="probability of the answer", ylabel="right", xlim=(0, 1.04), ylim=(0, 1.04))
+axes[1].set(xlabel="part of the questions answered", ylabel="right, of these", ylim=(0.5, 1.02))
+axes[0].legend(loc="upper left")
+plt.show()
+
+# %%
+for split in ("test", "hard"):
+    both = np.stack([sure[split], correct[split].astype(float)], axis=1)
+    error = expected_calibration_error(sure[split], correct[split])
+    low, high = bootstrap_interval(
+        both,
+        lambda rows: expected_calibration_error(rows[:, 0], rows[:, 1] > 0.5),
+        num_samples=300,
+    )
+    print(
+        f"{split}: right {correct[split].mean():.2f}, sure {sure[split].mean():.2f}, "
+        f"calibration error {error:.2f} ({low:.2f} to {high:.2f})"
+    )
+
+# %% [markdown]
+# On scenes of its own kind the model is as sure as it is right, on average. On the hard ones it is right on 80 % and says 91 %: it does not notice that it has left its world. That is the rule, not the exception, and large networks are known for it {cite}`guo2017calibration`. The number alone, the {term}`expected calibration error`, depends on the bins and on how many answers are sure; look at the diagram too. The right half says what it is good for all the same: even where the probabilities are too high,
+# their order is of use. If it may decline a fifth of the hard questions, it is right on nine in ten of the rest.
+#
+# ## Reporting
+#
+# What would you want to read about somebody else's model? Which pictures, how many, and that none of them was in the training. How answers were made (greedy, how many tokens) and compared (which rules). A number with its interval, and for a comparison the interval of the difference. What it is bad at. And how often you looked: whoever tries twenty variants on one test set and reports the best has fitted the test set, and no interval knows about it. The Toybox has a validation split for that; the test split was
+# evaluated for the model card and for these chapters. The card, `vlm/toybox/checkpoint/README.md`, is made by `vlm eval`, and a test compares its table with the file of results.
+#
+# ## What the real model does
+#
+# PaliGemma's report gives one number for each of some forty tasks, after fine-tuning on each: CIDEr for captions (how many words and pairs of words are shared with what five people wrote, rare ones counting more), VQA score, IoU for RefCOCO, mAP for COCO. 83.2 on VQAv2 at 224 pixels {cite}`beyer2024paligemma` is a mean over some hundred thousand questions, so its interval is two tenths wide; differences between seeds of the fine-tuning are as large. The hardest part of evaluating such a model has no counterpart
+# here: it may say what is not there, because it usually is {cite}`rohrbach2018object`. This {term}`hallucination` is measured by asking about things that are absent {cite}`li2023evaluating`. The Toybox's question `is there a ...?` is of that kind, and half of its answers are no.
+#
+# ## Exercises
+#
+# Open `exercises/ch20_evaluation.py`, write what is missing, and grade it, below or in a terminal:
+#
+# ```text
+# pytest exercises/test_ch20_evaluation.py
+# ```
+#
+# ### `normalize` (2 points, 15 minutes)
+#
+# ```{admonition} Hint
+# :class: dropdown
+# Do the numbers' commas first, then make spaces of the other marks, then go word by word. `re.sub(r"(?<=\d),(?=\d)", "", text)` takes out a comma between two digits.
+# ```
+# ````{admonition} Solution
+# :class: dropdown
+# ```{literalinclude} ../solutions/ch20_evaluation.py
+# :pyobject: normalize
+# ```
+# ````
+#
+# ### `vqa_score` (1 point, 10 minutes)
+#
+# ```{admonition} Hint
+# :class: dropdown
+# For each person: how many of the *others* agree with the answer? At most three count.
+# ```
+# ````{admonition} Solution
+# :class: dropdown
+# ```{literalinclude} ../solutions/ch20_evaluation.py
+# :pyobject: vqa_score
+# ```
+# ````
+#
+# ### `precision_and_recall` (1 point, 5 minutes)
+#
+# ```{admonition} Hint
+# :class: dropdown
+# Sum over the pictures first.
+# ```
+# ````{admonition} Solution
+# :class: dropdown
+# ```{literalinclude} ../solutions/ch20_evaluation.py
+# :pyobject: precision_and_recall
+# ```
+# ````
+#
+# ### `interval` (2 points, 15 minutes)
+#
+# ```{admonition} Hint
+# :class: dropdown
+# `rows[pick]` are the rows of one resampled set. Collect the statistic of each, and take two quantiles.
+# ```
+# ````{admonition} Solution
+# :class: dropdown
+# ```{literalinclude} ../solutions/ch20_evaluation.py
+# :pyobject: interval
+# ```
+# ````
+#
+# ### `paired_interval` (2 points, 10 minutes)
+#
+# ```{admonition} Hint
+# :class: dropdown
+# The same pick for both models. What is resampled is the difference.
+# ```
+# ````{admonition} Solution
+# :class: dropdown
+# ```{literalinclude} ../solutions/ch20_evaluation.py
+# :pyobject: paired_interval
+# ```
+# ````
+#
+# ### `calibration_error` (2 points, 15 minutes)
+#
+# ```{admonition} Hint
+# :class: dropdown
+# `torch.ceil(confidences * num_bins) - 1` is the bin, but for a confidence of 0.
+# ```
+# ````{admonition} Solution
+# :class: dropdown
+# ```{literalinclude} ../solutions/ch20_evaluation.py
+# :pyobject: calibration_error
+# ```
+# ````
+
+# %% tags=["nbval-ignore-output"]
+from grader import grade_chapter
+
+grade_chapter("ch20_evaluation")
+
+# %% [markdown]
+# ## Summary
+#
+# Fix what counts as the same answer before you look. A number from a hundred pictures moves by several points; the bootstrap says how much, for any measure, if you resample pictures and there are errors enough to resample. Add up before you divide. Compare models on the same pictures and resample the difference. Cut the mean into parts, and read the errors. A model's probabilities are true at home and too high abroad, and their order is worth something in both.
+#
+# Now you can tell whether a change was an improvement. Time to change something: next you teach the model what it does not know.
