@@ -101,8 +101,8 @@ def sure_answers(random: Random) -> Iterator[Case]:
             "is_right": random.uniform(answers) < confidences**2,
             "num_bins": num_bins,
         }
-    edges = torch.tensor([0.0, 0.25, 0.25, 0.5, 0.75, 1.0, 1.0])  # exact numbers
-    right = torch.tensor([True, False, False, False, True, True, False])  # so that it matters which go together
+    edges = torch.tensor([0.0, 0.0, 0.25, 0.25, 0.5, 0.75, 1.0, 1.0])  # exact numbers
+    right = torch.tensor([True, True, False, False, False, True, True, False])  # so that it matters which go together
     yield {"confidences": edges, "is_right": right, "num_bins": 4}
     yield {
         "confidences": torch.tensor([0.3, 0.4, 0.3, 0.4]),  # too sure in one half and too unsure in the other
