@@ -230,9 +230,8 @@ frames = []
 for index, prompt in ((0, "caption en"), (2, "caption en"), (4, "detect turtle ; house")):
     picture = example_image(index)
     [text] = generate(model, processor, [prompt], [picture])
-    frames.append(
-        Frame(picture, prompt, attend_word_by_word(model, processor, prompt, picture, text))
-    )
+    seen = attend_word_by_word(model, processor, prompt, picture, text)
+    frames.append(Frame(picture, prompt, seen.tokens, seen.weights))
 HTML(explorer_html(frames))
 
 # %% [markdown]

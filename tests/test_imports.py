@@ -12,11 +12,11 @@ ROOT = Path(__file__).parent.parent
 STOREYS = [
     {"config", "boxes", "layouts", "devices", "hub"},
     {"published", "checkpoint", "attention", "kv_cache", "masks", "image_processing", "mask_vqvae"},
-    {"siglip", "gemma", "segmentation", "shards", "metrics"},
+    {"siglip", "gemma", "segmentation", "shards", "metrics", "lora"},
     {"gemma2", "contrastive"},
     {"paligemma"},
     {"processor", "loader"},
-    {"generate", "recording", "scoring"},
+    {"generate", "recording", "scoring", "finetune"},
     {"draw", "inside"},
     {"convert", "random_checkpoint"},
     {"commands", "demo", "bench", "__main__"},

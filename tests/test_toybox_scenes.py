@@ -4,8 +4,9 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from vlm.toybox import scenes
+from vlm.toybox import scenes, sprites
 from vlm.toybox.scenes import BACKGROUNDS, IMAGE_SIZE, MIN_VISIBLE, SPLITS, Scene, SceneObject, draw_scene
 from vlm.toybox.sprites import LABELS, load_sprite, plural
 
@@ -19,6 +20,29 @@ def clear_caches():
     load_sprite.cache_clear()
     scenes._resized_sprite.cache_clear()
     scenes._texture.cache_clear()
+
+
+def test_a_picture_of_ones_own_becomes_a_toy(tmp_path, monkeypatch):
+    monkeypatch.setattr(sprites, "_ADDED", {})
+    picture = Image.new("RGBA", (40, 40), (0, 0, 0, 0))
+    picture.paste((255, 0, 255, 255), (5, 5, 35, 35))
+    picture.save(tmp_path / "mine.png")
+    sprites.add_toy("testling", tmp_path / "mine.png")
+    scene = draw_scene(3, labels=["testling"])
+    assert {thing.label for thing in scene.objects} == {"testling"}
+    inside = scene.pixels[scene.mask(0)].astype(int)
+    assert np.median(inside[:, 0]) > 200 > 60 > np.median(inside[:, 1])
+    with pytest.raises(ValueError, match="'testling' already"):
+        sprites.add_toy("testling", tmp_path / "mine.png")
+    Image.new("RGB", (4, 4)).save(tmp_path / "solid.png")
+    with pytest.raises(ValueError, match="transparent"):
+        sprites.add_toy("block", tmp_path / "solid.png")
+
+
+def test_scenes_of_the_twenty_are_what_they_were_and_new_toys_come_when_named():
+    assert draw_scene(5, "test").pixels.tobytes() == draw_scene(5, "test", LABELS).pixels.tobytes()
+    labels = {thing.label for seed in range(20) for thing in draw_scene(seed, "test", ("penguin", "cat")).objects}
+    assert labels == {"penguin", "cat"}
 
 
 def test_there_are_twenty_labels_in_alphabetical_order():

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-
-from vlm.inside.word_attention import WordAttention
+from torch import Tensor
 
 _TEMPLATE = Path(__file__).with_name("explorer.html")
 _PLACEHOLDER = "/*FRAMES*/null"
@@ -22,11 +21,17 @@ _PLACEHOLDER = "/*FRAMES*/null"
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture, what was asked about it, and where the model looked while it answered."""
+    """One picture, what was asked about it, and where the model looked while it answered.
+
+    Attributes:
+        tokens: of the answer, [T].
+        weights: the attention that each was written with, [T, L, A, N] (`attend_word_by_word`).
+    """
 
     image: Image.Image
     prompt: str
-    attention: WordAttention
+    tokens: Sequence[str]
+    weights: Tensor
 
 
 def explorer_html(frames: Sequence[Frame]) -> str:
@@ -34,18 +39,19 @@ def explorer_html(frames: Sequence[Frame]) -> str:
 
     Show it in a notebook with `IPython.display.HTML(explorer_html(frames))`; the same text works in a static page.
     """
-    return _TEMPLATE.read_text(encoding="utf-8").replace(_PLACEHOLDER, json.dumps([_to_json(f) for f in frames]))
+    text = json.dumps([_to_json(frame) for frame in frames])
+    text = text.replace("</", "<\\/")  # a model may write "</script>", which would end the script
+    return _TEMPLATE.read_text(encoding="utf-8").replace(_PLACEHOLDER, text)
 
 
 def _to_json(frame: Frame) -> dict:
-    weights = frame.attention.weights  # [T, L, A, N]
-    per_mille = (weights * 1000).round().to(torch.int16).contiguous()
+    per_mille = (frame.weights * 1000).round().to(torch.int16).contiguous()
     png = io.BytesIO()
     frame.image.convert("RGB").save(png, format="PNG")
     return {
         "image": base64.b64encode(png.getvalue()).decode(),
         "prompt": frame.prompt,
-        "tokens": [token.replace("▁", " ").strip() or "space" for token in frame.attention.tokens],
-        "shape": list(weights.shape),
+        "tokens": [token.replace("▁", " ").strip() or "space" for token in frame.tokens],
+        "shape": list(frame.weights.shape),
         "weights": base64.b64encode(per_mille.numpy().astype("<i2").tobytes()).decode(),
     }

@@ -5,7 +5,7 @@ A scene is drawn from its seed alone: the same seed and split give the same byte
 Shapes: H W height and width of the picture (both IMAGE_SIZE), h w those of one toy, T the side of a texture.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -41,7 +41,7 @@ class SceneObject:
     """One toy in a scene.
 
     Attributes:
-        label: its kind, one of LABELS.
+        label: its kind.
         box: (y_min, x_min, y_max, x_max) in pixels around what is visible of it; the maxima are not included.
     """
 
@@ -83,7 +83,7 @@ class Scene:
         return Image.fromarray(self.pixels)
 
 
-def draw_scene(seed: int, split: str = "train") -> Scene:
+def draw_scene(seed: int, split: str = "train", labels: Sequence[str] = LABELS) -> Scene:
     """Draw the scene of that number. Scenes of different splits come from different random streams.
 
     Args:
@@ -91,6 +91,7 @@ def draw_scene(seed: int, split: str = "train") -> Scene:
         split: one of SPLITS. The first three have the same distribution. "hard" is never trained on: clouds of light
             and dark in the background's colours instead of its texture, toys turned by up to 15 degrees, and a
             picture that may be much too dark or too bright.
+        labels: the kinds to choose from; one that is named twice comes twice as often.
 
     Raises:
         ValueError: if there is no such split, or the seed is negative.
@@ -103,9 +104,9 @@ def draw_scene(seed: int, split: str = "train") -> Scene:
     pixels = _paint_background(background, rng, hard)  # [H, W, 3]
     owner = np.full((IMAGE_SIZE, IMAGE_SIZE), -1, np.int8)  # [H, W]
 
-    labels: list[str] = []
+    placed_labels: list[str] = []
     areas: list[int] = []
-    for label in _choose_labels(rng):
+    for label in _choose_labels(rng, labels):
         turn = float(rng.uniform(-_HARD_TURN, _HARD_TURN)) if hard else 0.0
         placed = _find_place(label, owner, areas, rng, turn)
         if placed is None:
@@ -113,22 +114,22 @@ def draw_scene(seed: int, split: str = "train") -> Scene:
         sprite, window = placed
         _paste(sprite, pixels[window], rng)
         solid = sprite[..., 3] >= _OPAQUE  # [h, w]
-        owner[window][solid] = len(labels)
-        labels.append(label)
+        owner[window][solid] = len(placed_labels)
+        placed_labels.append(label)
         areas.append(int(solid.sum()))
 
-    objects = tuple(SceneObject(label, _visible_box(owner == index)) for index, label in enumerate(labels))
+    objects = tuple(SceneObject(label, _visible_box(owner == index)) for index, label in enumerate(placed_labels))
     if hard:
         pixels = np.clip(pixels * np.float32(rng.uniform(*_HARD_BRIGHTNESS)), 0, 255)  # [H, W, 3]
     return Scene((pixels + 0.5).astype(np.uint8), objects, owner, background)
 
 
-def _choose_labels(rng: np.random.Generator) -> list[str]:
-    labels: list[str] = []
+def _choose_labels(rng: np.random.Generator, labels: Sequence[str]) -> list[str]:
+    chosen: list[str] = []
     for _ in range(rng.integers(1, MAX_OBJECTS + 1)):
-        choices = labels if labels and rng.random() < _REPEAT_CHANCE else LABELS
-        labels.append(choices[rng.integers(len(choices))])
-    return labels
+        choices = chosen if chosen and rng.random() < _REPEAT_CHANCE else labels
+        chosen.append(choices[rng.integers(len(choices))])
+    return chosen
 
 
 def _find_place(
@@ -160,7 +161,7 @@ def _find_place(
 
 @cache
 def _resized_sprite(label: str, size: int, flip: bool) -> np.ndarray:
-    """uint8 [size, size, 4]. There are 20 x 31 x 2 of them, 9 MB in all, so each is made only once."""
+    """uint8 [size, size, 4]. Of the twenty there are 20 x 31 x 2, 9 MB in all, so each is made only once."""
     # PIL weights colours by alpha when it averages them: transparent pixels leave no dark rim.
     sprite = np.array(load_sprite(label).resize((size, size), Image.Resampling.BICUBIC))
     return np.ascontiguousarray(sprite[:, ::-1]) if flip else sprite
