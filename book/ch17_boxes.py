@@ -13,7 +13,7 @@
 # %% [markdown]
 # # Where is it, exactly? Boxes as words
 #
-# You ask for the cats, and the model answers with text. Some of its words are marks on a ruler. That is all there is to detection in PaliGemma: no second head, no anchors, no loss of its own. The idea is pix2seq's {cite}`chen2021pix2seq`. The price is that everything a detector gets for free, you have to do with text: read it when it is malformed, decide what counts as found, and find out how sure the model was.
+# You ask for the cats, and the model answers with text. Some of its words are marks on a ruler. That is all there is to detection in PaliGemma. A usual detector has layers of its own for boxes, and a loss of their own; here there is neither. The idea is pix2seq's {cite}`chen2021pix2seq`. The price is that everything a detector gets for free, you have to do with text: read it when it is malformed, decide what counts as found, and find out how sure the model was.
 #
 # At the end you will be able to
 #
@@ -23,9 +23,9 @@
 # - get a confidence out of a model that gives none;
 # - look at failures and sort them by kind.
 #
-# It takes about 50 minutes. Here is one answer of the Toybox, with the rulers that it speaks of.
+# It takes about 50 minutes, and an hour for the exercises. Here is one answer of the Toybox, with the rulers that it speaks of.
 
-# %% mystnb={"image": {"alt": "A toy scene with a ruler from 0 to 1023 along its top and another down its left side. A box surrounds a cat; dashed lines lead from its four edges to the rulers, at marks 106 and 411 for y, 418 and 754 for x."}, "figure": {"caption": "An answer to `detect cat`, drawn. The words of the first box are the marks at which its edges meet the two rulers: first y, then x, then y and x again.", "name": "fig-ch17-goal"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "A toy scene with a ruler, ticks from 0 to 896, along its top and another down its left side. A box surrounds a cat; dashed lines lead from its four edges to the rulers, at marks 106 and 411 for y, 418 and 754 for x."}, "figure": {"caption": "An answer to `detect cat`, drawn. The words of the first box are the marks at which its edges meet the two rulers: first y, then x, then y and x again.", "name": "fig-ch17-goal"}} tags=["hide-input"]
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -96,7 +96,7 @@ for name in ("<loc1023>", "<loc1024>"):
     print(name, "is", tokenizer.tokenize(name))
 
 # %% [markdown]
-# This first version multiplies by 1024, and a good part of the programs on the web does. See what it makes of the right edge: `<loc1024>`. There is no such word. The tokenizer takes it apart into characters, ten tokens where one should be, and a model that is trained on them learns to write rubbish at the right edge of the picture. Values outside the picture are as bad: a box from a sloppy annotation that begins at -3 gives `<loc-003>`.
+# This first version multiplies by 1024, as many programs do. See what it makes of the right edge: `<loc1024>`. There is no such word. The tokenizer takes it apart into eight pieces, and a model that is trained on them learns to write rubbish at the right edge of the picture. Values outside the picture are as bad: a box from a sloppy annotation that begins at -3, in a picture 400 wide, gives `<loc-008>`.
 #
 # The package's version has 1,023 steps, and sends what lies outside to the edge.
 
@@ -109,13 +109,12 @@ def location_token(value: float, size: int) -> str:
     return f"<loc{round(fraction * _LAST_BIN):04d}>"
 
 
-# %% tags=["remove-cell"]
-from vlm.boxes import (
+# %%
+from vlm.boxes import (  # small helpers and patterns of that file
     _ITEM,
     _LAST_BIN,
     _LOCATION,
     _MASK_CODE,
-    _area,
     _check_size,
     _parse_mask_codes,
 )
@@ -294,6 +293,11 @@ assert odd[0.0] == 0
 # You need one number that says how well a box fits an object. Distances between edges will not do, since ten pixels are much for a mouse and little for a house. *Intersection over union*, {term}`IoU`, divides the area that two boxes share by the area that they cover together. It is 1 if they are equal, 0 if they do not touch, and has no unit.
 
 
+# %% tags=["from:vlm.boxes._area"]
+def _area(box: Box) -> float:
+    return max(box[2] - box[0], 0.0) * max(box[3] - box[1], 0.0)
+
+
 # %% tags=["from:vlm.boxes.box_iou"]
 def box_iou(a: Box, b: Box) -> float:
     """Say how well two boxes agree: the area they share, divided by the area they cover together."""
@@ -308,12 +312,10 @@ def box_iou(a: Box, b: Box) -> float:
 assert box_iou((0, 0, 2, 2), (0, 1, 2, 3)) == 2 / 6
 assert box_iou((0, 0, 2, 2), (0, 2, 2, 4)) == 0  # they touch, and share no area
 assert box_iou((5, 5, 5, 9), (5, 5, 5, 9)) == 0  # two equal boxes with nothing in them
-assert (
-    box_iou((0, 0, 2, 2), (3, 3, 5, 5)) == 0
-)  # both overlaps are negative: minus times minus is no area
+assert box_iou((0, 0, 2, 2), (3, 3, 5, 5)) == 0  # both overlaps are negative
 
 # %% [markdown]
-# The last line is a classic. The overlap in y is 2 - 3 = -1, that in x as well, and (-1) · (-1) is 1. Each side has to be clipped at 0 before you multiply, which `_area` does.
+# The last line is a classic. The overlap in y is 2 - 3 = -1, that in x as well, and (-1) · (-1) is 1. Each side has to be clipped at 0 before you multiply, as `_area` does.
 #
 # What is a good IoU? Take a box that is right but for its place, and push it diagonally, by one pixel, by two ... Before you look: by how much may a box of 26 pixels (the smallest toy) be pushed, down and to the right, until it is no longer "half right"?
 
@@ -415,7 +417,7 @@ for token, value in zip(tokens[:7], log_probabilities):
 print("of the two boxes:", [f"{score:.1e}" for score in score_boxes(tokens, log_probabilities)])
 
 # %% [markdown]
-# The name is certain, the model was told it. Each mark has only about 0.03, since the model was trained to give something to the neighbours as well (a box that is off by one mark is no mistake). The score of a box is the product of its four marks: about one in a million, but only the order will matter. Does the order mean anything? Compare the boxes that are right with those that are not, on the hard scenes, where there are enough of both.
+# The name is certain, the model was told it. Each mark has only about 0.03, since the model was trained to give something to the neighbours as well (a box that is off by one mark is no mistake). The score of a box is the product of its four marks: about one in a million, but only the order will matter. Does the order mean anything? Compare the boxes that lie on an object of their label (IoU of one half or more; here a second box on the same object counts too) with those that do not, on the hard scenes, where there are enough of both.
 
 
 # %%
@@ -441,12 +443,12 @@ for detections, scores, truths in zip(hard_found, hard_scores, hard_truths, stri
         all_ious.append(max(overlaps, default=0.0))
 all_scores, all_ious = np.array(all_scores), np.array(all_ious)
 
-# %% mystnb={"image": {"alt": "Scatter of some 320 boxes: the logarithm of the score on the x axis, IoU with the truth on the y axis. Most lie above 0.5, between 0.6 and 0.97. Sixteen lie below, more of them towards the left, where few of the others are."}, "figure": {"caption": "Each point is a box that the model drew in a hard scene. Of the unsure ones, on the left, about half are bad (crosses); of the sure ones, on the right, few. The score is worth something, and not everything.", "name": "fig-ch17-scores"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Scatter of some 320 boxes: the logarithm of the score on the x axis, IoU with the truth on the y axis. Most lie above 0.5, between 0.6 and 0.97. Sixteen lie below; half of these are to the left of -6.6, where few of the others are."}, "figure": {"caption": "Each point is a box that the model drew in a hard scene. Of the unsure ones, on the left, about half are bad (crosses); of the sure ones, on the right, few. The score is worth something, and not everything.", "name": "fig-ch17-scores"}} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
 good = all_ious >= 0.5
 for kept, color, marker, label in (
-    (good, "#0072B2", "o", "right"),
-    (~good, "#D55E00", "x", "wrong"),
+    (good, "#0072B2", "o", "on an object"),
+    (~good, "#D55E00", "x", "not"),
 ):
     ax.scatter(
         np.log10(all_scores[kept]), all_ious[kept], c=color, marker=marker, s=22, label=label
@@ -478,7 +480,7 @@ def find_right_boxes(
     return right
 
 
-# %% tags=["remove-cell"]
+# %%
 _RECALLS = np.linspace(0, 1, 101)
 
 
@@ -508,7 +510,7 @@ print(round(by_hand, 3))
 # %% [markdown]
 # Here is the curve of the hard scenes, at two thresholds (all labels in one list, to have one curve). Its end says what no score can mend: what the model never wrote cannot be ranked. A usual detector proposes a hundred boxes for each picture and lets the score sort them. PaliGemma stops when it has said what it believes, so its curves end early.
 
-# %% mystnb={"image": {"alt": "Two precision-recall curves with teeth and, dashed, their upper envelopes. IoU 0.5: near 1 until recall 0.9, where it ends. IoU 0.9: below 0.5 from the start, about 0.3 for most of its length, ending at recall 0.2."}, "figure": {"caption": "Precision over recall on the hard scenes. The steps are the envelope, whose mean height is the average precision; beyond the last recall it is 0. At IoU 0.5 the curve is high and ends. At 0.9 it is low from the start: the surest boxes are not the tightest.", "name": "fig-ch17-curve"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Two precision-recall curves with teeth and, dashed, their upper envelopes. IoU 0.5: near 1 until recall 0.9, where it ends. IoU 0.9: below 0.5 from the start, about 0.3 for most of its length, ending at recall 0.2."}, "figure": {"caption": "Precision over recall on the hard scenes. The dashed steps are the envelope, whose mean height is the average precision; beyond the last recall it is 0. At IoU 0.5 the curve is high and ends. At 0.9 it is low from the start: the surest boxes are not the tightest.", "name": "fig-ch17-curve"}} tags=["hide-input"]
 
 
 def pooled(min_iou: float) -> tuple[np.ndarray, np.ndarray, int]:
@@ -564,7 +566,7 @@ print(
 #
 # ## Look at the failures
 #
-# Numbers tell you how much is wrong. Only pictures tell you what. Sort each wrong box and each missed object by the first of these that fits: *loose*, an object of the label is there and IoU is between 0.1 and 0.5; *double*, the object already has a better box; *wrong name*, an object of another label is there; *invented*, nothing is there. What no box belongs to is *missed*.
+# Numbers tell you how much is wrong. Only pictures tell you what. Sort each wrong box and each missed object by the first of these that fits: *double*, the object it fits already has a box; *loose*, the best IoU with an object of its label is between 0.1 and 0.5; *wrong name*, it fits another of the things that were asked for; *invented*, none of them is there. An object without a box is *missed*.
 
 
 # %%
@@ -593,10 +595,6 @@ def sort_failures(detections: list[Detection], truths: list[Detection]) -> Count
     return kinds
 
 
-def all_things(scene) -> list[Detection]:
-    return [Detection(thing.label, thing.box) for thing in scene.objects]
-
-
 failures = {}
 for name, found_in, truths_in in (
     ("test", test_found, test_truths),
@@ -607,7 +605,7 @@ for name, found_in, truths_in in (
     total = sum(per_picture, Counter())
     print(f"{name}: {dict(sorted(total.items()))}, of {sum(map(len, truths_in))} objects")
 
-# %% mystnb={"image": {"alt": "Six hard scenes in two rows, each with the model's boxes in colour and the true boxes as white dashed lines; above each its prompt and what went wrong."}, "figure": {"caption": "The first six hard scenes with a failure. Coloured: the model's boxes. Dashed: the objects that were asked for. Look for what the missed ones have in common before you read on.", "name": "fig-ch17-failures"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Six hard scenes in two rows, each with the model's boxes in colour and the true boxes as white dashed lines: a frog and a turtle, both boxed, one under the other's name; a house boxed twice, a rocket and an apple without a box; a flower boxed twice and two birds with one box; three pizzas, one with two boxes and one with none; two cars, the small one with a box below it; two buses and a boat, the boat without a box. Above each its prompt and what went wrong."}, "figure": {"caption": "The first six hard scenes with a failure. Coloured: the model's boxes. Dashed: the objects that were asked for. Look for what the missed ones have in common before you read on.", "name": "fig-ch17-failures"}} tags=["hide-input"]
 fig, axes = plt.subplots(2, 3, figsize=(8.6, 6.4), layout="constrained")
 worst = [i for i, kinds in enumerate(failures["hard"]) if sum(kinds.values())][:6]
 for ax, index in zip(axes.flat, worst):
@@ -623,8 +621,8 @@ for ax, index in zip(axes.flat, worst):
 plt.show()
 
 # %% [markdown]
-# On scenes like those of its training, 10 of 326 objects are missed, and nothing is invented. On the hard ones it is one in ten, and the pictures say which: things that touch or hide each other (the two pizzas, the boat in front of the bus), a small thing beside a large one of its kind (the car), and light that makes a frog look like a turtle. Where it loses count it draws a box
-# around the same thing twice and leaves the other one out: each *double* has a *missed* beside it. That is the price of a detector that writes: it has to remember, while it writes the third box, which two it has already written.
+# On scenes like those of its training, 10 of 326 objects are missed, and nothing is invented. On the hard ones it is one in ten, and the pictures say which: things that touch or hide each other (the pizzas, the boat in front of the bus), and a small thing beside a large one of its kind (the car, whose box has slipped off and counts as *invented*). Where it draws the same thing twice it has lost count: it has to remember, while it writes the third box, which two it has already
+# written. That is the price of a detector that writes.
 #
 # ## What the real model does
 #
@@ -701,13 +699,9 @@ plt.show()
 #
 # ### `average_precision` (2 points, 15 minutes)
 #
-# ```{admonition} Hint 1: what to think about
+# ```{admonition} Hint
 # :class: dropdown
 # For each of the 101 recalls: at which places of the list is that much reached? Of these, the best precision.
-# ```
-# ```{admonition} Hint 2: a hair
-# :class: dropdown
-# 7 / 25 and 28 / 100 are the same number, and a computer may not find them equal. `num_right * 100 >= percent * num_actual` compares whole numbers.
 # ```
 # ````{admonition} Solution
 # :class: dropdown

@@ -23,7 +23,7 @@
 # - cover parts of a picture and measure what that changes;
 # - tell which of these is evidence and which is a suggestion.
 #
-# It takes about 60 minutes. Here are the four answers for one word of one caption. Not all of them are right.
+# It takes about 60 minutes, and 50 for the exercises. Here are the four answers for one word of one caption. Not all of them are right.
 
 # %% mystnb={"image": {"alt": "Four panels of one toy scene with a house and a turtle. Attention of the word turtle in layer 2: bright on the turtle alone. Rollout: bright on the turtle, less on the house. Lens: patches labelled with toys; on the turtle it reads house and boat, on the house tree and rocket. Occlusion: bright on the turtle alone."}, "figure": {"caption": "The word `turtle` in the caption `a house and a turtle on sand`, asked in four ways: attention (layer 2, mean of the heads), rollout, lens (the toy that each patch's vector names, if it names one), occlusion. Three point at the turtle. The lens reads a boat.", "name": "fig-ch19-goal"}} tags=["hide-input"]
 from collections.abc import Callable, Sequence
@@ -185,7 +185,7 @@ for layer in range(NUM_LAYERS):
 plt.show()
 
 # %% [markdown]
-# One picture is a story. Take 80 scenes, and every word in their captions that names a toy, 160 of them. For each layer and head: of the attention that goes to the picture, which part goes to the patches of that toy (those that it covers to a quarter or more)? If attention were spread evenly it would be the part of the picture that these patches are.
+# One picture is a story. Take 80 scenes, and every word in their captions that names a toy that is there, 160 of them. For each layer and head: of the attention that goes to the picture, which part goes to the patches of that toy (those that it covers to a quarter or more)? If attention were spread evenly it would be the part of the picture that these patches are.
 
 
 # %%
@@ -219,11 +219,11 @@ for layer, parts in enumerate(on_the_toy):
 assert on_the_toy[1].min() > 0.5
 
 # %% [markdown]
-# Layer 2 it is. The first layer still has to find out which word is due, and the last ones have what they need. Two thirds to three quarters of what layer 2 takes from the picture comes from the toy that is being named, six times its share.
+# Layer 2 it is: of what it takes from the picture, 62 to 74 % comes from the toy that is being named, six times its share. In the layers before and after it is less than half. (One may guess why; nothing here shows it.)
 #
 # ## Explore
 #
-# Here are three pictures with all words, layers and heads. Choose a word, then click on a head. Try `two` against `cats`: which heads count? Try `grass`: where do you look to see that the ground is grass? And the last picture's answer has boxes: which part of the picture do the four location tokens of a box look at?
+# Here are three pictures with all words, layers and heads. Choose a word, then click on a head. Try `two` against `cats`: which heads count? Try `grass`: where do you look to see that the ground is grass? And the last picture's answer has boxes: which part of the picture do the four location tokens of a box look at? (`space` is the token for a space, `▁`.)
 
 # %% tags=["nbval-ignore-output", "hide-input"]
 frames = []
@@ -300,7 +300,7 @@ def rollout_without_residual(weights: Sequence[Tensor]) -> Tensor:
     return product
 
 
-# %% mystnb={"image": {"alt": "Two maps for the word cats. In both the brightest patch is on a bird. With the residual the upper cat is nearly as bright; without it the cats are dark."}, "figure": {"caption": "Rollout for `cats`, with the residual and without. Both are drawn to the birds, whose patches the cats' patches have looked at. Without the residual nothing is left of the cats.", "name": "fig-ch19-rollout"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Two maps for the word cats. In both the brightest patch is on the left bird, and the right bird is bright. With the residual the upper cat's face is half as bright, and the lower cat a little; without it both cats are nearly dark."}, "figure": {"caption": "Rollout for `cats`, with the residual and without. Both are drawn to the birds. Without the residual little is left of the cats.", "name": "fig-ch19-rollout"}} tags=["hide-input"]
 batched = [layer[None] for layer in weights]
 fig, axes = plt.subplots(1, 2, figsize=(6, 3.2), layout="constrained")
 for ax, function, title in (
@@ -331,12 +331,15 @@ for layer, hidden_states in enumerate(states):
     logits = logit_lens(model.language_model, hidden_states[None])[0]  # [S, V]
     writers = logits[-len(attention.tokens) - 1 : -1]  # the places that write the answer
     table.append(tokenizer.convert_ids_to_tokens(writers.argmax(-1).tolist()))
-    print(f"after layer {layer + 1}:", " ".join(token.replace("▁", "") for token in table[-1]))
+    print(
+        f"after layer {layer + 1}:",
+        " ".join(token.strip("▁").replace("\n", "\\n") for token in table[-1]),
+    )
 print("the answer:   ", " ".join(token.replace("▁", "") for token in attention.tokens))
 assert table[-1] == attention.tokens  # after the last layer the lens is the model itself
 
 # %% [markdown]
-# The words become right from layer to layer, and after the third the model could nearly stop. Do you need the norm for that? The likeliest word would often be the same without it, since a norm divides all numbers of a vector by one number. What changes is how *sure* the lens is. Vectors in the middle have other lengths than the head is used to. Take the log probability of the word that does come next, over all captions, with the norm and without.
+# After layer 1 each vector still says the token that it has *read* (the first is the newline), not the one that comes. Then the words become right, and after layer 3 the model could nearly stop. Do you need the norm for that? The likeliest word would often be the same without it: a norm divides a vector by one number, and its weights, by which it multiplies each entry, are much alike in this model. What changes is how *sure* the lens is. Vectors in the middle have other lengths than the head is used to. Take the log probability of the word that does come next, over all captions, with the norm and without.
 
 
 # %%
@@ -364,11 +367,11 @@ print(
 )
 
 # %% [markdown]
-# After layer 2 the right token has e⁻⁶ with the norm, one in 400, and e⁻⁹·⁶ without, one in 14,000. Leave the norm out, and you will say that the model knows its words later than it does.
+# After layer 2 the right token has e⁻⁶ with the norm, one in 400, and e⁻⁹·⁶ without, one in 14,000. After layer 4 both are certain. Leave the norm out, and you will say that the model knows its words later than it does.
 #
-# Now the part that surprises people. Put the lens on the *patches*. No loss was ever taken there: what a patch's place foretells was never compared with anything. And still:
+# Now the part that surprises people. Put the lens on the *patches*. In the language model no loss was ever taken there: what a patch's place foretells was never compared with anything. (The tower is another matter. It began by learning to name the toy under each of its patches, with a linear layer that was thrown away; {doc}`chapter 22 <ch22_pretraining>`. So it is no wonder that the knowledge goes in.) And still the language model turns it into its own words:
 
-# %% mystnb={"image": {"alt": "Four panels, one for each layer, of the scene with birds and cats. On each patch stands the toy that the lens reads there, or a dot. After layer 1 two wrong names, after layer 3 cat on the cats and bird on the birds, after layer 4 bird on some patches of the cats as well."}, "figure": {"caption": "The logit lens on the patches: the toy that a patch's vector names, where its likeliest word is a toy; else a dot. Nobody taught the model to name its patches.", "name": "fig-ch19-lens"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Four panels, one for each layer, of the scene with birds and cats. On each patch stands the toy that the lens reads there, or a dot. After layer 1 two wrong names, after layer 3 cat on the cats and bird on the birds, after layer 4 bird on some patches of the cats as well."}, "figure": {"caption": "The logit lens on the patches: the toy that a patch's vector names, where its likeliest word is a toy; else a dot. No loss asked the language model for these words.", "name": "fig-ch19-lens"}} tags=["hide-input"]
 fig, axes = plt.subplots(1, 4, figsize=(9.2, 2.6), layout="constrained")
 for layer, (ax, hidden_states) in enumerate(zip(axes, states)):
     logits = logit_lens(model.language_model, hidden_states[None, :NUM_PATCHES])[0]
@@ -417,7 +420,7 @@ by_toy = {
 print("after layer 3:", {toy: round(float(part), 1) for toy, part in by_toy.items()})
 
 # %% [markdown]
-# One in four. Birds are read always, bananas and dogs mostly, and nine kinds never or once in ten: the turtle above was a boat. The picture with the cats was a lucky one. (It is a good habit to ask this of any such picture, in papers too.)
+# One in four. Birds are read always, bananas and dogs mostly, turtles one time in five (the one above was a boat), and nine kinds never or one time in ten. The picture with the cats was a lucky one. (It is a good habit to ask this of any such picture, in papers too.)
 #
 # Does the model not know what is on these patches, then? It does, since it writes the right captions. The lens can read only what is written in the coordinates of words. To ask whether something is there *at all*, in whatever coordinates, train a reader: a {term}`linear probe` {cite}`alain2016understanding`, one matrix from the vector to the 20 toys, fitted on other scenes.
 
@@ -439,7 +442,7 @@ print("a probe:     ", " ".join(f"{part:5.2f}" for part in probed))
 assert min(probed) > 0.7 > 2 * np.mean(read_by_lens[3])
 
 # %% [markdown]
-# Everything is there, in each layer, and it was there before the first: the tower has seen it. The lens missed it because these vectors point elsewhere than the words do. So a lens that reads something is a finding, and a lens that reads nothing is none. (A probe has its own trap, the opposite one: that it *can* read something does not mean that the model uses it.)
+# Everything is there, in each layer. That it is there at the input is no discovery: the tower was trained to have it there, for a reader like this one. That it stays there through four layers is what the probe finds, and what the lens missed, because most of these vectors point elsewhere than the words do. So a lens that reads nothing proves nothing, and one that reads something has to be scored before you believe it. (A probe has its own trap, the opposite one: that it *can* read something does not mean that the model uses it.)
 #
 # ## What would it miss?
 #
@@ -458,7 +461,7 @@ def cover(image: Image.Image, box: tuple[int, int, int, int], value: int = GREY)
 # %% [markdown]
 # What happens when you cover the cat? There are two. Say what the caption will be, before you run this, when one cat is covered, and when both are.
 
-# %% mystnb={"image": {"alt": "Three versions of the scene with the caption above each: whole, with the lower cat covered by a grey rectangle, and with both cats covered."}, "figure": {"caption": "The same scene, whole, with one cat covered, and with both. Above each its caption.", "name": "fig-ch19-cover"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Three versions of the scene with the caption above each. Whole: two birds and two cats on grass. With the lower cat covered by a grey rectangle: two birds, a cat and a tree on grass. With both cats covered: two birds, a cake and two rockets on grass."}, "figure": {"caption": "The same scene, whole, with one cat covered, and with both. Above each its caption.", "name": "fig-ch19-cover"}} tags=["hide-input"]
 cats = [thing.box for thing in scene.objects if thing.label == "cat"]
 versions = [image, cover(image, cats[0]), cover(cover(image, cats[0]), cats[1])]
 texts = generate(model, processor, [PROMPT] * 3, versions)
@@ -472,6 +475,8 @@ for text in texts:
     print(text)
 
 # %% [markdown]
+# The covered cats are gone from the captions. But a grey square is something too, and the model, which has no word for it, sees a tree, then a cake and rockets. Whenever you cover, you also add.
+#
 # Count over many scenes: cover the only toy of its kind, and ask whether the caption still names it; as a control, cover a rectangle of the same size where no toy is.
 
 
@@ -532,7 +537,7 @@ def occlusion_map(
 #
 # Now let all of them compete. For each word that names a toy, take the map's brightest patch. Is it one of the toy's? Guess an order before you run this.
 
-# %% mystnb={"image": {"alt": "Horizontal bars: the share of words whose brightest patch lies on the toy, by map. Attention of layer 2 0.87, its head 3 0.85, layer 3 0.80, rollout 0.72, occlusion 0.70, layer 1 0.67, layer 4 0.65, rollout without residual 0.53, chance 0.11."}, "figure": {"caption": "How often the brightest patch of a map lies on the toy that is being named (60 words). The plain mean of the right layer beats the products. Rollout without the residual is the worst of them.", "name": "fig-ch19-pointing"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Horizontal bars: the share of words whose brightest patch lies on the toy, by map. Attention of layer 2 0.87, its head 3 0.85, layer 3 0.80, rollout 0.72, occlusion 0.70, layer 1 0.67, layer 4 0.65, rollout without residual 0.53, chance 0.11."}, "figure": {"caption": "How often the brightest patch of a map lies on the toy that is being named (60 words, so differences of less than a tenth may be chance). Layer 2 and its head 3 had been found on these words before, which flatters them. Rollout without the residual is the worst.", "name": "fig-ch19-pointing"}} tags=["hide-input"]
 hits = {}
 for one, text, place, patches in words[:60]:
     layers, _ = read(one.image, text)
@@ -548,7 +553,7 @@ for one, text, place, patches in words[:60]:
     occluded = occlusion_map(score_word(one.image, text, place), one.image, stride=14, side=28)
     hits.setdefault("occlusion", []).append(patches[int(occluded.argmax())])
 shares = {name: float(np.mean(values)) for name, values in hits.items()}
-shares["chance"] = even
+shares["chance"] = float(np.mean([patches.mean() for *_, patches in words[:60]]))
 ordered = sorted(shares, key=shares.get)
 fig, ax = plt.subplots(figsize=(6.8, 3.4), layout="constrained")
 bars = ax.barh(
@@ -561,7 +566,7 @@ ax.set(xlabel="brightest patch on the toy", xlim=(0, 1.08), ylabel="map")
 plt.show()
 
 # %% [markdown]
-# The plain mean of the heads in the right layer wins, and you could find that layer only because you had the truth to score it with. Rollout mixes in what the patches took from each other; it is better than most single layers, and the residual is worth 19 points to it. Occlusion, the only one that is evidence, does not win. It answers another question: with two cats in the picture the word `cats` needs both, and to cover the grass beside one may hurt as much as to cover its ear, since a grey square
+# The plain mean of the heads in the right layer wins, and you could find that layer only because you had the truth to score it with. Rollout mixes in what the patches took from each other. It does about as well as a layer picked at random, and without the residual worse than any. Occlusion, the only one that is evidence, does not win. It answers another question: with two cats in the picture the word `cats` needs both, and to cover the grass beside one may hurt as much as to cover its ear, since a grey square
 # in the grass is a new thing. Grey is a choice. So is the size of the square.
 #
 # What can you say, then? "While writing `turtle`, layer 2 takes most of what it takes from the turtle's patches": that is a measurement. "The model says `turtle` because it looks there": that needs an experiment, and covering is one. "It knows what a turtle is": nothing here says so.
@@ -642,6 +647,6 @@ grade_chapter("ch19_inside")
 # %% [markdown]
 # ## Summary
 #
-# A word is written by the place before it, and that place's attention, after softmax, is a map over the patches. In this model layer 2 looks at what is being named. Rollout multiplies the layers and needs the residual. The lens reads vectors with the model's own last norm and head: it works on words, and on patches it is right one time in four, though a probe finds nearly everything there. Covering is an experiment, and shows what the answer rests on. All of these were scored, and the simplest won.
+# A word is written by the place before it, and that place's attention, after softmax, is a map over the patches. In this model layer 2 looks at what is being named. Rollout multiplies the layers and needs the residual. The lens reads vectors with the model's own last norm and head: it works on words, and on patches it is right one time in four, though a probe reads nearly all of them. Covering is an experiment, and shows what the answer rests on. All of these were scored, and the simplest won.
 #
 # You have scored maps. Next you score the model itself, and learn how far such a score can be believed.

@@ -23,9 +23,9 @@
 # - compare two models on the same pictures, which needs far fewer of them;
 # - measure whether a model's probabilities mean what they say.
 #
-# It takes about 50 minutes. Here is where it leads: one model, four measures, two kinds of scenes, and how sure each number is.
+# It takes about 50 minutes, and 70 for the exercises. Here is where it leads: one model, four measures, two kinds of scenes, and how sure each number is.
 
-# %% mystnb={"image": {"alt": "Points with error bars for four measures, test and hard scenes side by side. Captions 0.95 and 0.53. Precision of boxes 0.98 and 0.93, recall 0.97 and 0.89, IoU of masks 0.75 and 0.62. The bars of the hard captions are longest."}, "figure": {"caption": "The shipped model on 300 scenes like those of its training (blue) and on 300 hard ones (orange), each with its 95 % interval. Where two intervals are far apart you need no more pictures. Each measure is computed in this chapter.", "name": "fig-ch20-goal"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Points with error bars for four measures, test and hard scenes side by side. Captions 0.95 and 0.53. Precision of boxes 0.98 and 0.93, recall 0.97 and 0.89, IoU of masks 0.75 and 0.62. The bars of the hard captions are longest."}, "figure": {"caption": "The shipped model on 300 scenes like those of its training (blue) and on 300 hard ones (orange), each with its 95 % interval. Where two intervals are far apart you need no more pictures. How such numbers are made, and what the bars mean, is this chapter.", "name": "fig-ch20-goal"}} tags=["hide-input"]
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -78,7 +78,8 @@ def sum_of_mask_ious(question: Question, answer: str) -> tuple[float, int]:
     """Sum of IoUs over masks, and how many there are; what is missed or too many counts 0."""
     label, scene = question.prompt.removeprefix("segment "), question.scene
     truths = [scene.mask(i) for i, thing in enumerate(scene.objects) if thing.label == label]
-    masks = decode_masks(parse_detections(answer, 112, 112), mask_decoder, 112, 112)
+    found = [d for d in parse_detections(answer, 112, 112) if d.label == label]
+    masks = decode_masks(found, mask_decoder, 112, 112)
     ious = match_masks([np.zeros((112, 112), bool) if m is None else m for m in masks], truths)
     return sum(ious), len(ious)
 
@@ -133,6 +134,12 @@ plt.show()
 # The rules of the VQA evaluation {cite}`antol2015vqa` are the usual compromise: lower case, no punctuation, no articles, number words as digits. Everything else still has to be the same.
 
 
+# %%
+print("a comma in a number:", _COMMA_IN_NUMBER.pattern)
+print("what separates words:", _SEPARATOR.pattern)
+print(_ARTICLES, _DIGITS)
+
+
 # %% tags=["from:vlm.metrics.answers.normalize_answer"]
 def normalize_answer(answer: str) -> str:
     """Take out what does not matter: case, punctuation, articles, spaces; number words become digits."""
@@ -182,7 +189,7 @@ for answer in ("red", "maroon", "brown", "blue"):
 assert np.isclose(vqa_accuracy("brown", people), 9 / 10 * 1 / 3)
 
 # %% [markdown]
-# With `maroon`, two people of ten, it is 2/10 · 1/3 + 8/10 · 2/3 = 0.6. So on such a question no answer but `red` can score 1, and a model that knows the shade of a thing better than most people is marked down. That is the {term}`VQA score <VQA score>`, and a reason why nobody reaches 100 % on it.
+# With `maroon`, two people of ten, it is 2/10 · 1/3 + 8/10 · 2/3 = 0.6; three people would be 0.9, and four 1. So on such a question no answer but `red` can score 1, and a model that knows the shade of a thing better than most people is marked down. That is the {term}`VQA score <VQA score>`, and a reason why nobody reaches 100 % on it.
 #
 # ## How far would it move?
 #
@@ -205,7 +212,7 @@ print(
 # {term}`confidence interval`.
 
 
-# %% tags=["remove-cell"]
+# %%
 Statistic = Callable[[np.ndarray], float]
 
 
@@ -229,7 +236,7 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
-# %% mystnb={"image": {"alt": "Nine points with error bars, one for each set of 100 scenes, between 0.93 and 1, and a dashed line at the mean of all 900, 0.962. Six bars cross the line. The sixth set, with all captions right, has no bar."}, "figure": {"caption": "Nine sets of 100 scenes, each with the interval that its own 100 give. The line is what all 900 say. An interval of 95 % should miss it one time in twenty; here three of nine do.", "name": "fig-ch20-sets"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Nine points with error bars, one for each set of 100 scenes, between 0.93 and 1, and a dashed line at the mean of all 900, 0.962. Six bars cross the line. The sixth set, with all captions right, has no bar."}, "figure": {"caption": "Nine sets of 100 scenes, each with the interval that its own 100 give. The line is what all 900 say. An interval of 95 % should miss the truth one time in twenty; here three of nine miss the line.", "name": "fig-ch20-sets"}} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(6.8, 3), layout="constrained")
 missed = 0
 for place, values in enumerate(is_right.reshape(9, 100)):
@@ -245,7 +252,7 @@ plt.show()
 print(f"{missed} of 9 intervals miss the mean of all")
 
 # %% [markdown]
-# Three of nine is too many, and the figure shows why. Look at the sixth set. All of its captions are right, so however you draw from it, all are right again, and its interval has no width: "1.00, and I am certain". The bootstrap knows only what it has seen. With few errors in the set, it has seen too few kinds of them. If there is none among n, the honest upper bound for the error is about 3/n, here 3 %. So: hundreds of pictures are not enough to tell 0.96 from 0.99, and an interval that was made of three errors is to be taken
+# Three of nine is too many, and the figure shows why. Look at the sixth set. All of its captions are right, so however you draw from it, all are right again, and its interval has no width: "1.00, and I am certain". The bootstrap knows only what it has seen. With few errors in the set, it has seen too few kinds of them. If there is none among n, the error may still be as large as 3/n (a bound that holds 95 times in 100), here 3 %. So: a hundred pictures are not enough to tell 0.96 from 0.99, and an interval that was made of three errors is to be taken
 # with caution.
 
 # %%
@@ -272,7 +279,7 @@ ratio_of_sums = boxes[:, 0].sum() / boxes[:, 1].sum()
 mean_of_ratios = (boxes[drawn, 0] / boxes[drawn, 1]).mean()
 print(f"ratio of sums  {ratio_of_sums:.3f}")
 print(
-    f"mean of ratios {mean_of_ratios:.3f}, and {(~drawn).sum()} pictures without a box have no ratio"
+    f"mean of ratios {mean_of_ratios:.3f}, and {(~drawn).sum()} answers without a box have no ratio"
 )
 with_ones = np.where(drawn, boxes[:, 0] / np.maximum(boxes[:, 1], 1), 1).mean()
 print(f"mean of ratios {with_ones:.3f} if those count 1")
@@ -299,12 +306,12 @@ for split in ("test", "hard"):
 # %% [markdown]
 # ## Is this one better than that one?
 #
-# Say you want to store the weights in fewer bits. Round each row of each matrix to one of 2ᵇ steps, and ask whether the captions get worse. With 8 bits, with 6, with 4, with 3? Here are both models on the same 600 scenes.
+# Say you want to store the weights in fewer bits. Round each row of each matrix to one of 2ᵇ − 1 evenly spaced values, and ask whether the captions get worse. With 8 bits, with 6, with 4, with 3? Here are both models on the same 600 scenes.
 
 
 # %%
 def with_bits(bits: int):
-    """The shipped model, each row of each matrix rounded to 2^bits steps."""
+    """The shipped model, each row of each matrix rounded to 2^bits - 1 values."""
     rounded = load_model(CHECKPOINT_DIRECTORY)
     for parameter in rounded.parameters():
         if parameter.dim() >= 2:
@@ -326,14 +333,18 @@ for bits in (8, 6, 4, 3):
     pairs[bits] = np.stack([right, other], axis=1)  # [M, 2]
     separate = [bootstrap_interval(column, np.mean) for column in pairs[bits].T]
     low, high = bootstrap_interval(pairs[bits], mean_difference)
+    apart = np.hypot(
+        *(end - start for start, end in separate)
+    )  # if each had been tested on other scenes
     print(
         f"{bits:2d} bits: {other.mean():.3f} ({separate[1][0]:.3f} to {separate[1][1]:.3f}), "
-        f"lost {mean_difference(pairs[bits]):+.3f} ({low:+.3f} to {high:+.3f})"
+        f"lost {mean_difference(pairs[bits]):+.3f} ({low:+.3f} to {high:+.3f}), "
+        f"{high - low:.3f} wide; on other scenes it would be {apart:.3f}"
     )
 
 # %% [markdown]
-# Take 4 bits. One model is right on 96.2 % and the other on 95.2 %, and their intervals overlap almost wholly. But both saw the *same* scenes, and on most of them they agree, right or wrong. What matters is only where they differ. Draw scenes, take both results along, and take the difference: that interval is a third narrower. It still has 0 in it, so the lost point may be chance; with 3 bits it is not. For 8 bits a difference of one scene in 600 is told apart from a difference of two, where
-# the separate intervals are three points wide.
+# Take 4 bits. One model is right on 96.2 % and the other on 95.2 %, and their intervals overlap by two thirds. But both saw the *same* scenes, and on most of them they agree, right or wrong. What matters is only where they differ. Draw scenes, take both results along, and take the difference. That interval is little more than half as wide as the one you would get from two models on different scenes. It still has 0 in it, so the lost point may be chance; with 3 bits it is not. (With 8 bits the two differ on one or two scenes in
+# 600. That is again too few errors to draw from.)
 #
 # Two mistakes are common. To see two intervals overlap and say "no difference". And to draw the scenes of the two models separately, which throws away that they are the same.
 
@@ -385,7 +396,8 @@ for split in ("test", "hard"):
         )
 
 # %% [markdown]
-# On test scenes it fails where there are many toys: a caption has to be right in everything, so with p for each toy, four toys have p⁴. On hard scenes the number of toys matters little, so there something else must be wrong with them. The hard scenes have other backgrounds, clouds of light and dark in the ground's colours, so the last words of a caption can be wrong when all toys are right. Look at the errors, not at the rate of errors.
+# On test scenes it fails where there are many toys, and more than many single chances would make it: no errors in 69 scenes with two toys (which still allows 4 %), and 16 % with four. It is the crowding. On hard scenes the number of toys hardly matters, so there something else must be wrong with them. These scenes have other backgrounds, clouds of light and dark in the ground's colours; their toys are turned by up to 15 degrees, and the picture is up to 40 % too dark or too bright. Which of these is it? Look at the errors, not at the
+# rate of errors.
 
 # %%
 wrong = [
@@ -400,6 +412,8 @@ for truth, answer in wrong[:5]:
     print(f"  {truth!r} -> {answer!r}")
 
 # %% [markdown]
+# In three of ten only the ground is wrong, so the new backgrounds are a part of it. In the others a toy is miscounted, taken for another, or seen where there is none, which turning and light explain better. Two causes, and one number had hidden both.
+#
 # ## Does it know when it is wrong?
 #
 # A model that is right nine times in ten and says so each time is more use than one that is right as often and sure of everything. The probability of an answer is what the model says about its own sureness. Is it true? Sort answers by it, and look in each bin how many are right. If it is, the points lie on the diagonal, and the model is *calibrated* ({term}`calibration`).
@@ -434,7 +448,7 @@ def measure_reliability(
 def expected_calibration_error(
     confidences: np.ndarray, is_right: np.ndarray, num_bins: int = 10
 ) -> float:
-    """By how much sureness and rightness differ, on average over all answers: 0 for a model that knows what it knows."""
+    """By how much sureness and rightness differ, on average over all answers."""
     bins = measure_reliability(confidences, is_right, num_bins)
     gaps = np.abs(bins.accuracy - bins.confidence)  # [L]
     return float((bins.counts * gaps).sum() / bins.counts.sum())
@@ -460,23 +474,24 @@ def sureness(asked: list[Question], told: list[str]) -> np.ndarray:
     return np.array(values)
 
 
-sure, correct = {}, {}
+by_scene, sure, correct = {}, {}, {}
 for split in ("test", "hard"):
-    tasks = ("caption", "count", "where")
-    sure[split] = np.concatenate(
-        [sureness(questions[split][t], answers[split][t]) for t in tasks]
-    )
-    correct[split] = np.array(
-        [a == q.answer for t in tasks for q, a in zip(questions[split][t], answers[split][t])]
-    )
+    rows_of_scene = {id(q.scene): [] for q in questions[split]["caption"]}
+    for task in ("caption", "count", "where"):
+        asked, told = questions[split][task], answers[split][task]
+        for q, a, value in zip(asked, told, sureness(asked, told)):
+            rows_of_scene[id(q.scene)].append((value, a == q.answer))
+    by_scene[split] = list(rows_of_scene.values())  # a scene's answers stay together
+    flat = np.array([row for rows_here in by_scene[split] for row in rows_here], float)
+    sure[split], correct[split] = flat[:, 0], flat[:, 1] > 0.5
 
-# %% mystnb={"image": {"alt": "Left: a reliability diagram. Test points near the diagonal, hard points below it. Right: accuracy against the part of questions that are answered when the model may decline the least sure. Both curves fall to the right, hard from near 0.95 to 0.75."}, "figure": {"caption": "Captions, counts and places. Left: how often answers of a given sureness are right; the size of a point is the number of answers. Below the diagonal the model is too sure. Right: what is gained if it may decline the questions that it is least sure of.", "name": "fig-ch20-calibration"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Left: a reliability diagram. The large points at 1 hold most answers: test on the diagonal, hard a little below. The small points below 0.8 are mostly under the diagonal, in both. Right: accuracy against the part of questions that are answered when the model may decline the least sure. Test stays at 1 and ends at 0.98. Hard begins at 1 and ends at 0.80."}, "figure": {"caption": "Captions, counts and places. Left: how often answers of a given sureness are right; the size of a point is the number of answers. Below the diagonal the model is too sure. Right: what is gained if it may decline the questions that it is least sure of.", "name": "fig-ch20-calibration"}} tags=["hide-input"]
 fig, axes = plt.subplots(1, 2, figsize=(8.4, 3.5), layout="constrained")
 for split, color, marker, style in (
     ("test", "#0072B2", "o", "-"),
     ("hard", "#D55E00", "s", "--"),
 ):
-    bins = measure_reliability(sure[split], correct[split], num_bins=5)
+    bins = measure_reliability(sure[split], correct[split])
     axes[0].scatter(
         bins.confidence,
         bins.accuracy,
@@ -500,22 +515,25 @@ axes[1].set(xlabel="part of the questions answered", ylabel="right, of these", y
 axes[0].legend(loc="upper left")
 plt.show()
 
+
 # %%
+def error_of_scenes(places: np.ndarray) -> float:
+    """The calibration error of the scenes at these places: scenes are drawn, and not answers."""
+    drawn = np.array([row for place in places for row in scenes_here[place]], float)
+    return expected_calibration_error(drawn[:, 0], drawn[:, 1] > 0.5)
+
+
 for split in ("test", "hard"):
-    both = np.stack([sure[split], correct[split].astype(float)], axis=1)
+    scenes_here = by_scene[split]
     error = expected_calibration_error(sure[split], correct[split])
-    low, high = bootstrap_interval(
-        both,
-        lambda rows: expected_calibration_error(rows[:, 0], rows[:, 1] > 0.5),
-        num_samples=300,
-    )
+    low, high = bootstrap_interval(np.arange(NUM_SCENES), error_of_scenes, num_samples=300)
     print(
         f"{split}: right {correct[split].mean():.2f}, sure {sure[split].mean():.2f}, "
         f"calibration error {error:.2f} ({low:.2f} to {high:.2f})"
     )
 
 # %% [markdown]
-# On scenes of its own kind the model is as sure as it is right, on average. On the hard ones it is right on 80 % and says 91 %: it does not notice that it has left its world. That is the rule, not the exception, and large networks are known for it {cite}`guo2017calibration`. The number alone, the {term}`expected calibration error`, depends on the bins and on how many answers are sure; look at the diagram too. The right half says what it is good for all the same: even where the probabilities are too high,
+# On scenes of its own kind the model is as sure as it is right, on average. On the hard ones it is right on 80 % and says 91 %: it does not notice that it has left its world. That is the rule, not the exception, and large networks are known for it {cite}`guo2017calibration`. The number alone, the {term}`expected calibration error`, depends on the bins and on how many answers are sure; with few answers even a perfect model gets a little more than 0, since a gap has no sign; and a model that says the same for every answer, namely how often it is right, gets 0 and knows nothing. So look at the diagram too. The right half says what it is good for all the same: even where the probabilities are too high,
 # their order is of use. If it may decline a fifth of the hard questions, it is right on nine in ten of the rest.
 #
 # ## Reporting
@@ -525,7 +543,7 @@ for split in ("test", "hard"):
 #
 # ## What the real model does
 #
-# PaliGemma's report gives one number for each of some forty tasks, after fine-tuning on each: CIDEr for captions (how many words and pairs of words are shared with what five people wrote, rare ones counting more), VQA score, IoU for RefCOCO, mAP for COCO. 83.2 on VQAv2 at 224 pixels {cite}`beyer2024paligemma` is a mean over some hundred thousand questions, so its interval is two tenths wide; differences between seeds of the fine-tuning are as large. The hardest part of evaluating such a model has no counterpart
+# PaliGemma's report gives one number for each of some forty tasks, after fine-tuning on each: CIDEr for captions (how many words and pairs of words are shared with what five people wrote, rare ones counting more), VQA score, IoU for RefCOCO, mAP for COCO. 83.2 on VQAv2 at 224 pixels {cite}`beyer2024paligemma` is a mean over some hundred thousand questions, so chance moves it by two tenths of a point either way; differences between seeds of the fine-tuning are as large. The hardest part of evaluating such a model has no counterpart
 # here: it may say what is not there, because it usually is {cite}`rohrbach2018object`. This {term}`hallucination` is measured by asking about things that are absent {cite}`li2023evaluating`. The Toybox's question `is there a ...?` is of that kind, and half of its answers are no.
 #
 # ## Exercises

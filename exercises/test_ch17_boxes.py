@@ -43,7 +43,11 @@ def streams(random: Random) -> Iterator[Case]:
         run_of(random, 3),
         run_of(random, 5),
         run_of(random, 8),
-        run_of(random, 3) + f"<loc{random.integer(1024, 9999)}>",
+        run_of(random, 3) + "<loc1024>",
+        run_of(random, 3) + f"<loc{random.integer(1025, 9999)}>",
+        run_of(random, 4) + "<loc1024>",
+        run_of(random, 4) + "<loc999>",
+        "<loc12345>" + run_of(random, 4),
         run_of(random, 3) + "<loc999>",
         run_of(random, 3) + "<loc01000>",
         "<loc0700><loc0100><loc0200><loc0900>",
@@ -57,6 +61,9 @@ def streams(random: Random) -> Iterator[Case]:
     yield case(f"{good()}cat;{good()}dog")  # without spaces
     yield case(f"{good()}; {good()} dog")  # without a name
     yield case(f"{good()}")
+    yield case("<loc0000><loc0000><loc0500><loc0500> cat")  # at two edges of the picture
+    yield case("<loc0500><loc0500><loc1023><loc1023> cat")  # and at the other two
+    yield case(f"{good()} T-rex no. 2 ; {good()} Ball_3")
     yield case(f"I see {good()} cat ; and a dog ; {good()} bus")
     yield case(f"{good()} cat {good()} dog")  # the ";" forgotten
 
@@ -101,10 +108,10 @@ def rankings(random: Random) -> Iterator[Case]:
 
 
 def lists(random: Random) -> Iterator[Case]:
-    for number, missed in ((10, 2), (30, 0), (7, 9), (40, 3)):
-        right = random.uniform(number) < 0.6
-        right[random.integer(0, number)] = True
-        yield {"scores": random.uniform(number), "is_right": right, "num_actual": int(right.sum()) + missed}
+    # A prime number of objects: then no recall is a hundredth but 0 and 1, and rounding decides nothing.
+    for number, num_right, num_actual in ((10, 6, 7), (30, 19, 19), (12, 5, 13), (40, 22, 29)):
+        order = random.uniform(number).argsort()
+        yield {"scores": random.uniform(number), "is_right": order < num_right, "num_actual": num_actual}
     yield {
         "scores": torch.tensor([0.7, 0.9, 0.8]),
         "is_right": torch.tensor([True, True, False]),
@@ -112,12 +119,6 @@ def lists(random: Random) -> Iterator[Case]:
     }
     yield {"scores": random.uniform(4), "is_right": torch.zeros(4, dtype=torch.bool), "num_actual": 3}
     yield {"scores": torch.zeros(0), "is_right": torch.zeros(0, dtype=torch.bool), "num_actual": 3}
-    # 7 of 25 is a recall of exactly 0.28, which floats miss by a hair.
-    yield {
-        "scores": torch.arange(30, 0, -1).float(),
-        "is_right": torch.arange(30) < 7,
-        "num_actual": 25,
-    }
 
 
 EXERCISES = [

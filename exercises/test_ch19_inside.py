@@ -10,13 +10,13 @@ from grader import Case, Exercise, Random
 
 
 def score_tables(random: Random) -> Iterator[Case]:
-    for heads, patches, prompt, answer in ((2, 4, 2, 3), (4, 9, 3, 5), (1, 4, 1, 2)):
+    for heads, patches, prompt, answer in ((2, 4, 5, 3), (4, 9, 3, 6), (1, 4, 7, 2)):
         places = patches + prompt + answer
-        scores = random.normal(heads, places, places, scale=2.0) + 20 * random.normal(heads, 1, 1)
+        scores = random.normal(heads, places, places, scale=2.0) + 90 * random.uniform(heads, 1, 1, low=1)
         block = torch.cat([torch.zeros(patches + prompt), torch.arange(1, answer + 1)])
         scores = scores.masked_fill(block[None, None, :] > block[None, :, None], torch.finfo(torch.float32).min)
         for word in (0, answer - 1, random.integer(0, answer)):
-            yield {"scores": scores, "num_patches": patches, "num_answer_tokens": answer, "word": word}
+            yield {"scores": scores.clone(), "num_patches": patches, "num_answer_tokens": answer, "word": word}
 
 
 def stacks(random: Random) -> Iterator[Case]:
@@ -81,6 +81,7 @@ EXERCISES = [
         pictures,
         points=2,
         call=call_occlusion,
+        show=lambda case: {name: case[name] for name in ("picture", "side", "value")},
         forbidden=("vlm.inside.occlusion.occlusion_map",),
         section="What would it miss?",
     ),

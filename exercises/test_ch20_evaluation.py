@@ -27,6 +27,12 @@ ANSWERS = (
     "The  theatre\tof a\ntown",
     "one-two-three",
     "the the a an a cat",
+    "a café in Zürich",
+    "snake_case",
+    "1,2,3 and 1,5",
+    "a's and the's",
+    "eleven and twelve",
+    "vitamin-a",
 )
 
 
@@ -61,7 +67,7 @@ def tables(random: Random) -> Iterator[Case]:
 
 
 def samples(random: Random) -> Iterator[Case]:
-    for pictures, draws, confidence in ((12, 40, 0.95), (30, 101, 0.8), (7, 25, 0.5)):
+    for pictures, draws, confidence in ((12, 90, 0.95), (30, 101, 0.8), (7, 25, 0.5)):
         there = random.integers(1, 6, pictures).float()
         found = (there * random.uniform(pictures)).round()
         yield {
@@ -101,8 +107,8 @@ def sure_answers(random: Random) -> Iterator[Case]:
             "is_right": random.uniform(answers) < confidences**2,
             "num_bins": num_bins,
         }
-    edges = torch.tensor([0.0, 0.0, 0.25, 0.25, 0.5, 0.75, 1.0, 1.0])  # exact numbers
-    right = torch.tensor([True, True, False, False, False, True, True, False])  # so that it matters which go together
+    edges = torch.tensor([0.0, 0.0, 0.0, 0.25, 0.25, 0.5, 0.75, 1.0, 1.0])  # exact numbers
+    right = torch.tensor([True] * 3 + [False] * 3 + [True] + [False] * 2)  # so that it matters which go together
     yield {"confidences": edges, "is_right": right, "num_bins": 4}
     yield {
         "confidences": torch.tensor([0.3, 0.4, 0.3, 0.4]),  # too sure in one half and too unsure in the other

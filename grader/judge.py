@@ -121,7 +121,7 @@ def describe_case(exercise: Exercise, case: Case) -> str:
 
 def describe_value(value: Any) -> str:
     if hasattr(value, "shape"):
-        return str(list(value.shape))
+        return f"of shape {list(value.shape)}"
     if isinstance(value, dict) and any(hasattr(item, "shape") for item in value.values()):
         return f"of {len(value)} tensors"
     if isinstance(value, list) and value and not isinstance(value[0], (bool, int, float, str, list)):
@@ -129,4 +129,4 @@ def describe_value(value: Any) -> str:
     if dataclasses.is_dataclass(value):
         return f"a {type(value).__name__}"
     text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return text if len(text) <= 200 else f"{text[:197]}..."

@@ -57,6 +57,6 @@ def average_precision(scores: Tensor, is_right: Tensor, num_actual: int) -> floa
     precision = num_right / torch.arange(1, len(right) + 1)
     heights = []
     for percent in range(101):
-        reached = num_right * 100 >= percent * num_actual  # [M], in whole numbers, so nothing is rounded
+        reached = num_right * 100 >= percent * num_actual  # [M], in whole numbers, which nothing rounds
         heights.append(precision[reached].max().item() if reached.any() else 0.0)
     return sum(heights) / 101

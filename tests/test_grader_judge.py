@@ -31,7 +31,7 @@ def test_a_known_mistake_is_named_with_the_case():
     assert not verdict.passed
     assert verdict.mistake == "tripled"
     assert verdict.message.startswith("You tripled. See “Doubling”.\n2 of 2 values differ")
-    assert verdict.message.endswith("(for x [2])")
+    assert verdict.message.endswith("(for x of shape [2])")
 
 
 def test_a_known_mistake_beside_another_one_is_named_as_probable():
@@ -62,7 +62,7 @@ def test_skipped_cases_do_not_count_if_they_have_no_numbers():
 
 def test_an_error_comes_with_the_case_that_it_happened_in():
     verdict = verdict_on([], problem="error", what="line 3: ValueError", case=2)
-    assert verdict.message == "it stopped with an error. line 3: ValueError\nfor x [1]"
+    assert verdict.message == "it stopped with an error. line 3: ValueError\nfor x of shape [1]"
 
 
 def test_another_error_than_the_right_one_is_told_which():
@@ -70,7 +70,7 @@ def test_another_error_than_the_right_one_is_told_which():
     verdict = verdict_on([], expected=expected, problem="error", what="RuntimeError: no", case=2)
     assert (
         verdict.message
-        == "it stopped with an error. RuntimeError: no (here a ValueError is the right answer)\nfor x [1]"
+        == "it stopped with an error. RuntimeError: no (here a ValueError is the right answer)\nfor x of shape [1]"
     )
 
 
@@ -78,7 +78,7 @@ def test_tensors_in_a_list_are_said_by_their_shapes():
     cases = [{"states": [torch.zeros(2, 3), torch.zeros(4)], "ids": [1, 2]}]
     exercise = Exercise("sizes", "Sizes", lambda random: iter(cases))
     verdict = judge(exercise, cases, Outcome(answers=[1], arguments=cases), Truth([2], []))
-    assert verdict.message.endswith("(for states [[2, 3], [4]], ids [1, 2])")
+    assert verdict.message.endswith("(for states [of shape [2, 3], of shape [4]], ids [1, 2])")
 
 
 def test_an_error_outside_of_all_cases_names_none():
@@ -111,7 +111,7 @@ def test_weights_and_configs_of_a_case_are_said_in_short():
     cases = [{"weights": {"a": torch.zeros(2), "b": torch.zeros(3)}, "config": Shape(3), "x": torch.zeros(2, 3)}]
     exercise = Exercise("double", "", lambda random: iter(cases))
     verdict = judge(exercise, cases, Outcome(answers=[1.0], arguments=[{}]), Truth([2.0], []))
-    assert verdict.message.endswith("(for weights of 2 tensors, config a Shape, x [2, 3])")
+    assert verdict.message.endswith("(for weights of 2 tensors, config a Shape, x of shape [2, 3])")
 
 
 def test_an_exercise_says_what_of_a_case_is_shown():

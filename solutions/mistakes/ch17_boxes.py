@@ -1,6 +1,7 @@
 """Mistakes people make in chapter 17, and other right answers."""
 
 import re
+from itertools import combinations, permutations
 
 import torch
 from torch import Tensor
@@ -164,6 +165,41 @@ def first_four_of_a_run(text, height, width):
 @mistake("read_answer", "A mark above 1023 is taken for a place outside the picture; it is no word, and the item goes.")
 def marks_above_1023(text, height, width):
     return read(text, height, width, is_valid=lambda d: len(d) == 4)
+
+
+@mistake("read_answer", "1024 passes for a mark; the last is 1023.")
+def up_to_1024(text, height, width):
+    return read(text, height, width, is_valid=lambda d: len(d) == 4 and int(d) <= 1024)
+
+
+@mistake("read_answer", "Mark 1023, the right and lower edge of the picture, is refused; it exists.")
+def below_1023(text, height, width):
+    return read(text, height, width, is_valid=lambda d: len(d) == 4 and int(d) < 1023)
+
+
+@mistake("read_answer", "Mark 0, the left and upper edge of the picture, is refused; it exists.")
+def without_mark_0(text, height, width):
+    return read(text, height, width, is_valid=lambda d: len(d) == 4 and 0 < int(d) <= 1023)
+
+
+@mistake("read_answer", "Tokens that do not exist are left out of a run, and the others counted; the whole item goes.")
+def bad_tokens_left_out(text, height, width):
+    found = []
+    for run, name in re.findall(ITEM, text):
+        good = [d for d in re.findall(r"<loc(\d*)>", run) if len(d) == 4 and int(d) <= 1023]
+        found += solution.read_answer("".join(f"<loc{d}>" for d in good) + name, height, width)
+    return found
+
+
+@mistake("read_answer", "Of a run of eight you make two boxes; a run has exactly four, or its item goes.")
+def eight_are_two(text, height, width):
+    found = []
+    for run, name in re.findall(ITEM, text):
+        tokens = re.findall(r"<loc\d*>", run)
+        parts = [tokens[i : i + 4] for i in range(0, len(tokens), 4)] if len(tokens) % 4 == 0 else [tokens]
+        for part in parts:
+            found += [(name.strip(), box) for _, box in solution.read_answer("".join(part), height, width)]
+    return found
 
 
 @mistake("read_answer", "A mark above 1023 is brought to the edge; nobody knows what was meant, and the item goes.")
@@ -344,6 +380,13 @@ def with_epsilon(boxes, others):
     return shared / (area(boxes)[:, None] + area(others)[None] - shared + 1e-3)
 
 
+@mistake("iou_matrix", "What both cover is taken to be at least 1; for small boxes that is far too much.")
+def union_at_least_1(boxes, others):
+    low, high = corners(boxes, others)
+    shared = (high - low).clamp(min=0).prod(-1)
+    return shared / (area(boxes)[:, None] + area(others)[None] - shared).clamp(min=1)
+
+
 @mistake("iou_matrix", "The table has a row for each of the others; it wants a row for each of the boxes.")
 def transposed(boxes, others):
     return solution.iou_matrix(others, boxes)
@@ -451,6 +494,20 @@ def objects_choose(ious, scores, min_iou):
     for column in range(ious.shape[1] if len(scores) else 0):
         best = ious[:, column].argmax()
         right[best] = bool(right[best]) or bool(ious[best, column] >= min_iou)
+    return right
+
+
+@mistake("find_right", "You make as many boxes right as can be; the surest box takes its best, come what may.")
+def as_many_as_possible(ious, scores, min_iou):
+    rows, columns = ious.shape
+    fits = ious >= min_iou
+    right = torch.zeros(rows, dtype=torch.bool)
+    for number in range(min(rows, columns), 0, -1):
+        for chosen in combinations(scores.argsort(descending=True).tolist(), number):
+            for taken in permutations(range(columns), number):
+                if fits[list(chosen), list(taken)].all():
+                    right[list(chosen)] = True
+                    return right
     return right
 
 
@@ -568,15 +625,37 @@ def precision_alone(scores, is_right, num_actual):
     return float(is_right.float().mean()) if len(scores) else 0.0
 
 
-@mistake(
-    "average_precision",
-    "Recall is compared in floats: 7 / 25 can be a hair below 0.28, and a place is missed.",
-)
-def off_by_a_hair(scores, is_right, num_actual):
+@mistake("average_precision", "A recall counts as soon as it is reached: at least, not above.")
+def above_the_recall(scores, is_right, num_actual):
     recalls, precisions = curve(scores, is_right, num_actual)
-    points = [percent * 0.01 for percent in range(101)]
-    heights = [max((p for r, p in zip(recalls, precisions) if r >= point + 1e-6), default=0.0) for point in points]
+    points = [percent / 100 for percent in range(101)]
+    heights = [max((p for r, p in zip(recalls, precisions) if r > point + 1e-9), default=0.0) for point in points]
     return sum(heights) / 101
+
+
+@mistake("average_precision", "The best precision is that at the recall or further on; yours is the best up to there.")
+def best_so_far(scores, is_right, num_actual):
+    recalls, precisions = curve(scores, is_right, num_actual)
+    heights = []
+    for percent in range(101):
+        first = next((i for i, recall in enumerate(recalls) if recall * 100 >= percent - 1e-9), None)
+        heights.append(0.0 if first is None else max(precisions[: first + 1]))
+    return sum(heights) / 101
+
+
+@mistake("average_precision", "There are 101 recalls from 0 to 1; divide by 101.")
+def divided_by_100(scores, is_right, num_actual):
+    return solution.average_precision(scores, is_right, num_actual) * 101 / 100
+
+
+@variant("average_precision")
+def as_coco_does(scores, is_right, num_actual):
+    right = is_right[scores.argsort(descending=True)].double()
+    found = right.cumsum(0)
+    recall, precision = found / num_actual, found / torch.arange(1, len(right) + 1)
+    envelope = precision.flip(0).cummax(0).values.flip(0) if len(right) else precision
+    places = torch.searchsorted(recall, torch.linspace(0, 1, 101, dtype=torch.float64))
+    return torch.cat([envelope, torch.zeros(1, dtype=torch.float64)])[places].mean().item()
 
 
 @variant("average_precision")

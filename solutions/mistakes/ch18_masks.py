@@ -1,5 +1,6 @@
 """Mistakes people make in chapter 18, and other right answers."""
 
+import math
 import re
 
 import numpy as np
@@ -30,6 +31,11 @@ def by_sum_of_sizes(vectors, codebook):
 @mistake("nearest_codes", "You take the largest of the D differences; add up their squares.")
 def by_largest_difference(vectors, codebook):
     return (vectors[:, :, None] - codebook).abs().amax(-1).argmin(-1)
+
+
+@mistake("nearest_codes", "You add up the differences with their signs and take the smallest sum; square them first.")
+def smallest_signed_sum(vectors, codebook):
+    return (vectors[:, :, None] - codebook).sum(-1).argmin(-1)
 
 
 @mistake("nearest_codes", "You add up the differences with their signs, so that they cancel; square them first.")
@@ -75,6 +81,13 @@ def vector_by_vector(vectors, codebook):
 def by_the_formula(vectors, codebook):
     vectors, codebook = vectors.double(), codebook.double()
     return (codebook.square().sum(-1) - 2 * vectors @ codebook.T).argmin(-1)
+
+
+@mistake("straight_through", "You write the codes into `vectors` themselves: the losses then see no difference.")
+def vectors_overwritten(vectors, chosen):
+    with torch.no_grad():
+        vectors.copy_(chosen)
+    return vectors
 
 
 @mistake(
@@ -137,6 +150,16 @@ def mean_square(difference: Tensor) -> Tensor:
 @mistake("pull_together", "Nothing is detached, so that each of the two terms moves both.")
 def neither_detached(vectors, chosen, commitment):
     return mean_square(chosen - vectors), commitment * mean_square(vectors - chosen)
+
+
+@mistake("pull_together", "In the second term nothing is detached, so that it moves the codes as well.")
+def second_not_detached(vectors, chosen, commitment):
+    return mean_square(chosen - vectors.detach()), commitment * mean_square(vectors - chosen)
+
+
+@mistake("pull_together", "In the first term nothing is detached, so that it moves the vectors as well.")
+def first_not_detached(vectors, chosen, commitment):
+    return mean_square(chosen - vectors), commitment * mean_square(vectors - chosen.detach())
 
 
 @mistake("pull_together", "The first moves the vectors and the second the codes: you detach the wrong one in each.")
@@ -271,6 +294,11 @@ def locations_too(text):
     return read(text, r"<(?:seg|loc)(\d*)>")
 
 
+@mistake("read_mask", "You allow no other text beside the codes; there may be a box and a name.")
+def nothing_else(text):
+    return solution.read_mask(text) if re.fullmatch(r"(?:<seg\d*>)*", text) else None
+
+
 @mistake("read_mask", "The codes are text; return numbers.")
 def as_text(text):
     codes = solution.read_mask(text)
@@ -314,7 +342,7 @@ def border_at_minus_one_half(values, box, height, width):
     return paste(values, box, height, width, lambda v: v > -0.5)
 
 
-@mistake("paste_mask", "All that is not exactly 0 counts as inside; what is above 0 does.")
+@mistake("paste_mask", "The whole box is inside (by `!= 0`, or a cast to bool?); only what is above 0 should be.")
 def not_zero(values, box, height, width):
     return paste(values, box, height, width, lambda v: v != 0)
 
@@ -337,6 +365,39 @@ def threshold_first_any(values, box, height, width):
 @mistake("paste_mask", "You stretch by taking the nearest pixel; stretch with bilinear interpolation.")
 def nearest_pixel(values, box, height, width):
     return paste(values, box, height, width, resample=Image.Resampling.NEAREST)
+
+
+@mistake("paste_mask", "Edges are cut off to whole pixels; round them.")
+def edges_cut_off(values, box, height, width):
+    return paste(values, tuple(math.floor(edge) for edge in box), height, width)
+
+
+@mistake("paste_mask", "The box is one pixel too large: the maxima are not included.")
+def one_pixel_larger(values, box, height, width):
+    y_min, x_min, y_max, x_max = (round(edge) for edge in box)
+    return paste(values, (y_min, x_min, y_max + 1, x_max + 1), height, width)
+
+
+@mistake("paste_mask", "Where the box begins outside the picture, cut the shape's upper left part away.")
+def upper_left_kept(values, box, height, width):
+    y_min, x_min, y_max, x_max = (round(edge) for edge in box)
+    size = (x_max - x_min, y_max - y_min)
+    inside = torch.from_numpy(np.array(Image.fromarray(values.numpy()).resize(size, Image.Resampling.BILINEAR))) > 0
+    mask = torch.zeros(height, width, dtype=torch.bool)
+    top, left, bottom, right = max(y_min, 0), max(x_min, 0), min(y_max, height), min(x_max, width)
+    mask[top:bottom, left:right] = inside[: bottom - top, : right - left]
+    return mask
+
+
+@mistake("paste_mask", "Where the box is smaller than the mask you pick single values; average (`antialias=True`).")
+def not_averaged(values, box, height, width):
+    y_min, x_min, y_max, x_max = (round(edge) for edge in box)
+    stretched = torch.nn.functional.interpolate(
+        values[None, None], size=(y_max - y_min, x_max - x_min), mode="bilinear", align_corners=False
+    )[0, 0]
+    canvas = torch.zeros(height + 400, width + 400, dtype=torch.bool)
+    canvas[200 + y_min : 200 + y_max, 200 + x_min : 200 + x_max] = stretched > 0
+    return canvas[200 : 200 + height, 200 : 200 + width].clone()
 
 
 @mistake("paste_mask", "The mask is stretched over the whole picture; stretch it over its box.")

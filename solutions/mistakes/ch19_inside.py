@@ -65,6 +65,22 @@ def column(scores, num_patches, num_answer_tokens, word):
     return torch.softmax(scores, dim=-1)[:, :num_patches, writer].mean(0)
 
 
+@mistake("word_map", "You always take the place that writes the first token; `word` says which.")
+def always_the_first_word(scores, num_patches, num_answer_tokens, word):
+    return solution.word_map(scores, num_patches, num_answer_tokens, 0)
+
+
+@mistake("word_map", "You always take the last place; `word` says which.")
+def always_the_last_place(scores, num_patches, num_answer_tokens, word):
+    return torch.softmax(scores[:, -1], dim=-1)[:, :num_patches].mean(0)
+
+
+@mistake("word_map", "e^100 is infinite in float32: subtract the largest score first, or take softmax.")
+def plain_exponentials(scores, num_patches, num_answer_tokens, word):
+    weights = scores[:, scores.shape[-1] - num_answer_tokens + word - 1].exp()
+    return (weights / weights.sum(-1, keepdim=True))[:, :num_patches].mean(0)
+
+
 @mistake("word_map", "Softmax runs over the places that look; it belongs to the places that are looked at.")
 def softmax_over_queries(scores, num_patches, num_answer_tokens, word):
     writer = scores.shape[-1] - num_answer_tokens + word - 1
@@ -73,7 +89,7 @@ def softmax_over_queries(scores, num_patches, num_answer_tokens, word):
 
 @mistake("word_map", "You take the sum of the heads; take their mean.")
 def summed_over_heads(scores, num_patches, num_answer_tokens, word):
-    return solution.word_map(scores, num_patches, num_answer_tokens, word) * max(scores.shape[0], 2)
+    return solution.word_map(scores, num_patches, num_answer_tokens, word) * scores.shape[0]
 
 
 @mistake("word_map", "You take the first head alone.")
@@ -113,13 +129,13 @@ def wrong_order(weights):
     result = identity_like(weights[0])
     for layer in weights:
         result = result @ ((identity_like(layer) + layer.mean(0)) / 2)
-    return result if len(weights) > 1 else result * 2  # one layer has no order
+    return result
 
 
 @mistake("rollout", "The identity is added once at the end; every layer has a residual.")
 def residual_once(weights):
     result = product(weights, lambda layer: layer.mean(0))
-    return (identity_like(result) + result) / 2 if len(weights) > 1 else result
+    return (identity_like(result) + result) / 2
 
 
 @mistake("rollout", "You multiply the layers number by number; it is a product of matrices.")
@@ -127,21 +143,40 @@ def number_by_number(weights):
     result = torch.ones_like(weights[0][0])
     for layer in weights:
         result = result * (identity_like(layer) + layer.mean(0)) / 2
-    return result / result.sum(-1, keepdim=True) if len(weights) > 1 else result * 2
+    return result / result.sum(-1, keepdim=True)
+
+
+@mistake("rollout", "The first layer is left out.")
+def first_layer_left_out(weights):
+    return solution.rollout(weights[1:]) if weights[1:] else identity_like(weights[0])
+
+
+@mistake("rollout", "Only the attention is halved; the identity is halved as well.")
+def identity_not_halved(weights):
+    return product(weights, lambda layer: identity_like(layer) + layer.mean(0) / 2)
+
+
+@mistake("rollout", "You take the sum of the heads; take their mean.")
+def summed_heads(weights):
+    return product(weights, lambda layer: (identity_like(layer) + layer.sum(0)) / 2)
+
+
+@mistake("rollout", "You take the first head alone.")
+def first_head_alone(weights):
+    return product(weights, lambda layer: (identity_like(layer) + layer[0]) / 2)
 
 
 @mistake("rollout", "You average the layers; multiply them.")
 def averaged_layers(weights):
     result = sum((identity_like(layer) + layer.mean(0)) / 2 for layer in weights) / len(weights)
-    return result if len(weights) > 1 else result * 2
+    return result
 
 
 @mistake("rollout", "You follow each head by itself and average at the end; average the heads in each layer.")
 def head_by_head(weights):
     heads = range(weights[0].shape[0])
     results = [product(weights, lambda layer, head=head: (identity_like(layer) + layer[head]) / 2) for head in heads]
-    result = torch.stack(results).mean(0)
-    return result if len(weights) > 1 else result * 2
+    return torch.stack(results).mean(0)
 
 
 @mistake("rollout", "You take the largest head; take the mean.")
@@ -160,12 +195,12 @@ def transposed(weights):
 
 @mistake("rollout", "The last layer is left out.")
 def last_layer_left_out(weights):
-    return solution.rollout(weights[:-1]) if len(weights) > 1 else identity_like(weights[0])
+    return solution.rollout(weights[:-1]) if weights[1:] else identity_like(weights[0])
 
 
 @mistake("rollout", "You return the last layer alone.")
 def last_layer_alone(weights):
-    return solution.rollout(weights[-1:]) if len(weights) > 1 else weights[0].mean(0)
+    return solution.rollout(weights[-1:])
 
 
 @variant("rollout")
@@ -224,7 +259,34 @@ def eps_outside(hidden_states, norm_weight, head_weight, eps):
 
 @mistake("lens", "These are scores; softmax over the vocabulary is missing.")
 def scores(hidden_states, norm_weight, head_weight, eps):
+    normed = hidden_states * torch.rsqrt(hidden_states.square().mean(-1, keepdim=True) + eps) * (1 + norm_weight)
+    return normed @ head_weight.T
+
+
+@mistake("lens", "These are logarithms of probabilities; return the probabilities.")
+def logarithms(hidden_states, norm_weight, head_weight, eps):
     return solution.lens(hidden_states, norm_weight, head_weight, eps).log()
+
+
+@mistake("lens", "eps is missing; it is added to the mean square.")
+def without_eps(hidden_states, norm_weight, head_weight, eps):
+    return solution.lens(hidden_states, norm_weight, head_weight, 0.0)
+
+
+@mistake("lens", "You divide by the mean square; divide by its root.")
+def without_root(hidden_states, norm_weight, head_weight, eps):
+    def norm(states):
+        return states / (states.square().mean(-1, keepdim=True) + eps) * (1 + norm_weight)
+
+    return read(hidden_states, norm_weight, head_weight, eps, norm)
+
+
+@mistake("lens", "The mean square is taken over all vectors together; each has its own.")
+def one_mean_for_all(hidden_states, norm_weight, head_weight, eps):
+    def norm(states):
+        return states * torch.rsqrt(states.square().mean() + eps) * (1 + norm_weight)
+
+    return read(hidden_states, norm_weight, head_weight, eps, norm)
 
 
 @mistake("lens", "Softmax runs over the places; it belongs to the vocabulary.")
@@ -306,14 +368,14 @@ def original_painted(score, picture, side, value):
 @mistake("occlusion", "Only the first channel is painted; paint all of them.")
 def first_channel(score, picture, side, value):
     def paint(covered, y, x):
-        covered[0, y : y + side, x : x + side] = value if len(covered) > 1 else value + 1
+        covered[0, y : y + side, x : x + side] = value
 
     return measure(score, picture, side, paint)
 
 
 @mistake("occlusion", "Covered pixels become 0; let them become `value`.")
 def painted_with_0(score, picture, side, value):
-    return solution.occlusion(score, picture, side, 0.0 if value else 1.0)
+    return solution.occlusion(score, picture, side, 0.0)
 
 
 @mistake("occlusion", "Everything but the square is covered; cover the square.")
@@ -324,6 +386,28 @@ def everything_else(score, picture, side, value):
         covered[:, y : y + side, x : x + side] = kept
 
     return measure(score, picture, side, paint)
+
+
+@mistake("occlusion", "x and y have changed places where you paint.")
+def painted_x_first(score, picture, side, value):
+    def paint(covered, y, x):
+        covered[:, x : x + side, y : y + side] = value
+
+    return measure(score, picture, side, paint)
+
+
+@mistake("occlusion", "The squares lie next to each other with a step of one pixel; the step is `side`.")
+def step_of_one_pixel(score, picture, side, value):
+    def paint(covered, y, x):
+        covered[:, y // side : y // side + side, x // side : x // side + side] = value
+
+    return measure(score, picture, side, paint)
+
+
+@mistake("occlusion", "The map is scaled to its maximum; leave it as it is.")
+def scaled(score, picture, side, value):
+    fall = solution.occlusion(score, picture, side, value)
+    return fall / fall.max()
 
 
 @mistake("occlusion", "Rows and columns of the map have changed places.")

@@ -83,6 +83,39 @@ def numbers_kept(answer):
     return clean(answer, numbers=False)
 
 
+@mistake("normalize", "You write digits as words; it is words that become digits.")
+def digits_to_words(answer):
+    text = clean(answer, numbers=False)
+    return " ".join(solution.NUMBERS[int(word)] if word in map(str, range(11)) else word for word in text.split())
+
+
+@mistake("normalize", "An underscore becomes a space with you; it stays.")
+def underscore_lost(answer):
+    return clean(answer, marks=r"(?<!\d)\.|\.(?!\d)|[^\w\s.']|_")
+
+
+@mistake("normalize", 'Letters with accents are lost: "café" is a word.')
+def ascii_only(answer):
+    return clean(answer, marks=r"(?<!\d)\.|\.(?!\d)|[^a-z0-9_\s.']")
+
+
+@mistake("normalize", 'A comma between digits goes wherever it stands: in "1,2,3" too.')
+def every_second_comma(answer):
+    text = re.sub(r"(\d),(\d)", r"\1\2", answer.lower())
+    return clean(text, comma=r"(?!)")
+
+
+@mistake("normalize", 'Only commas before three digits go with you; "1,5" is "15" by the rule.')
+def thousands_only(answer):
+    return clean(answer, comma=r"(?<=\d),(?=\d{3})")
+
+
+@mistake("normalize", "Articles are taken out before marks become spaces, or beside an apostrophe.")
+def articles_by_borders(answer):
+    text = re.sub(r"\b(a|an|the)\b", "", re.sub(COMMA, "", answer.lower()))
+    return clean(text, articles=False)
+
+
 @mistake("normalize", 'Number words inside other words are replaced: "someone" is not "some1".')
 def numbers_inside_words(answer):
     text = clean(answer, numbers=False, articles=False)
@@ -154,6 +187,22 @@ def not_limited(answer, human_answers):
 @mistake("vqa_score", "You ask whether somebody agrees.")
 def anybody(answer, human_answers):
     return float(answer in human_answers)
+
+
+@mistake("vqa_score", "You take the mean over those who agree alone; it is over all people.")
+def mean_over_those_who_agree(answer, human_answers):
+    agree = agreeing(answer, human_answers)
+    return min((agree - 1) / 3, 1.0) if agree else 0.0
+
+
+@mistake("vqa_score", "You add the persons' scores up; take their mean.")
+def summed_scores(answer, human_answers):
+    return solution.vqa_score(answer, human_answers) * len(human_answers)
+
+
+@mistake("vqa_score", "You divide by the number of the others; the mean is over all persons.")
+def divided_by_the_others(answer, human_answers):
+    return solution.vqa_score(answer, human_answers) * len(human_answers) / (len(human_answers) - 1)
 
 
 @mistake("vqa_score", "You ask whether most people say so.")
@@ -319,6 +368,13 @@ def each_picture_once(rows, picks, statistic, confidence):
     return cut(results, (1 - confidence) / 2, (1 + confidence) / 2)
 
 
+@mistake("interval", "Between two results a quantile is interpolated; you take the nearest result inside or outside.")
+def not_interpolated(rows, picks, statistic, confidence):
+    results, tail = resampled(rows, picks, statistic), (1 - confidence) / 2
+    ends = results.quantile(torch.tensor([tail, 1 - tail], dtype=torch.float64), interpolation="nearest")
+    return ends[0].item(), ends[1].item()
+
+
 @mistake("interval", "You always take 95 %; use `confidence`.")
 def always_95(rows, picks, statistic, confidence):
     return cut(resampled(rows, picks, statistic), 0.025, 0.975)
@@ -405,6 +461,26 @@ def paired_whole_tail(results, other_results, picks, confidence):
     return cut(means(results - other_results, picks), 1 - confidence, confidence)
 
 
+@mistake("paired_interval", "You always take 95 %; use `confidence`.")
+def paired_always_95(results, other_results, picks, confidence):
+    return solution.paired_interval(results, other_results, picks, 0.95)
+
+
+@mistake("paired_interval", "High and low have changed places.")
+def paired_ends_swapped(results, other_results, picks, confidence):
+    return solution.paired_interval(results, other_results, picks, confidence)[::-1]
+
+
+@mistake("paired_interval", "This is the interval of the first model; resample the difference of the two.")
+def first_model_alone(results, other_results, picks, confidence):
+    return middle(means(results, picks), confidence)
+
+
+@mistake("paired_interval", "You take the sum of the differences; take their mean.")
+def paired_sums(results, other_results, picks, confidence):
+    return middle(means(results - other_results, picks) * len(results), confidence)
+
+
 @mistake("paired_interval", "You take the ratio of the means; take their difference.")
 def ratio(results, other_results, picks, confidence):
     return middle(means(results, picks) / means(other_results, picks).clamp(min=1e-6), confidence)
@@ -471,6 +547,26 @@ def middle_of_the_bin(confidences, is_right, num_bins):
 def lower_ends(confidences, is_right, num_bins):
     bins = torch.floor(confidences * num_bins).clamp(max=num_bins - 1)
     return binned(confidences, is_right, num_bins, bins=bins)
+
+
+@mistake("calibration_error", "Upper ends are in the next bin with you, and 1 is in none.")
+def upper_ends_lost(confidences, is_right, num_bins):
+    kept = confidences < 1
+    bins = torch.floor(confidences[kept] * num_bins)
+    return binned(confidences[kept], is_right[kept], num_bins, bins=bins) * kept.double().mean().item()
+
+
+@mistake("calibration_error", "Confidences of 0 are left out, and the others weigh more for it.")
+def zero_lost_and_weighed_anew(confidences, is_right, num_bins):
+    kept = confidences > 0
+    return binned(confidences[kept], is_right[kept], num_bins)
+
+
+@mistake(
+    "calibration_error", "`ceil` counts bins from 1, so a confidence of 0 gets a bin of its own; it is in the first."
+)
+def bins_from_1(confidences, is_right, num_bins):
+    return binned(confidences, is_right, num_bins, bins=torch.ceil(confidences * num_bins))
 
 
 @mistake("calibration_error", "A confidence of 0 has fallen out of the first bin.")

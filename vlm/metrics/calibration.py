@@ -38,7 +38,7 @@ def measure_reliability(confidences: np.ndarray, is_right: np.ndarray, num_bins:
 
 
 def expected_calibration_error(confidences: np.ndarray, is_right: np.ndarray, num_bins: int = 10) -> float:
-    """By how much sureness and rightness differ, on average over all answers: 0 for a model that knows what it knows.
+    """By how much sureness and rightness differ, on average over all answers; with few answers it is above 0 by chance.
 
     Source: Guo et al., "On Calibration of Modern Neural Networks" (arXiv 1706.04599), equation 3.
     """
