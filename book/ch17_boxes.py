@@ -137,7 +137,7 @@ for size in (112, 224, 896, 4000):
 #
 # What does matter is the order. Most data sets have boxes as x, y, width, height; COCO is one. Most drawing programs take x first. PaliGemma writes **y first**: `y_min x_min y_max x_max`. Before you run the next cell: which part of the boxes will still be right (IoU of at least one half) if you read the answers with x first?
 
-# %%
+# %% tags=["nbval-ignore-output"]
 test_scenes = [draw_scene(seed, "test") for seed in range(200)]
 hard_scenes = [draw_scene(seed, "hard") for seed in range(200)]
 
@@ -274,7 +274,7 @@ assert [d.label for d in parse_detections(STREAMS["a word lost in the first"], 1
 # %% [markdown]
 # Do such streams occur? Not in the 200 answers above: the Toybox keeps the form, always. Ask it at a high temperature, though, where chance takes unlikely words, and count.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 odd = Counter()
 pictures = [scene.image for scene in test_scenes[:50]]
 for temperature in (0.0, 1.0, 2.0, 3.0):
@@ -569,7 +569,7 @@ print(
 # Numbers tell you how much is wrong. Only pictures tell you what. Sort each wrong box and each missed object by the first of these that fits: *double*, the object it fits already has a box; *loose*, the best IoU with an object of its label is between 0.1 and 0.5; *wrong name*, it fits another of the things that were asked for; *invented*, none of them is there. An object without a box is *missed*.
 
 
-# %%
+# %% tags=["nbval-ignore-output"]
 def sort_failures(detections: list[Detection], truths: list[Detection]) -> Counter:
     """How many failures of each kind an answer has."""
     kinds, taken = Counter(), set()

@@ -188,7 +188,7 @@ plt.show()
 # One picture is a story. Take 80 scenes, and every word in their captions that names a toy that is there, 160 of them. For each layer and head: of the attention that goes to the picture, which part goes to the patches of that toy (those that it covers to a quarter or more)? If attention were spread evenly it would be the part of the picture that these patches are.
 
 
-# %%
+# %% tags=["nbval-ignore-output"]
 def patches_of(scene, toy: str) -> np.ndarray:
     """bool [N]: the patches that the toys of a kind cover to a quarter or more."""
     indices = [i for i, thing in enumerate(scene.objects) if thing.label == toy]
@@ -325,7 +325,7 @@ def logit_lens(language_model: GemmaForCausalLM, hidden_states: Tensor) -> Tenso
     return language_model.lm_head(language_model.model.norm(hidden_states))
 
 
-# %%
+# %% tags=["nbval-ignore-output"]
 table = []
 for layer, hidden_states in enumerate(states):
     logits = logit_lens(model.language_model, hidden_states[None])[0]  # [S, V]
@@ -342,7 +342,7 @@ assert table[-1] == attention.tokens  # after the last layer the lens is the mod
 # After layer 1 each vector still says the token that it has *read* (the first is the newline), not the one that comes. Then the words become right, and after layer 3 the model could nearly stop. Do you need the norm for that? The likeliest word would often be the same without it: a norm divides a vector by one number, and its weights, by which it multiplies each entry, are much alike in this model. What changes is how *sure* the lens is. Vectors in the middle have other lengths than the head is used to. Take the log probability of the word that does come next, over all captions, with the norm and without.
 
 
-# %%
+# %% tags=["nbval-ignore-output"]
 def sureness(lens_function: Callable[[Tensor], Tensor]) -> list[float]:
     """Mean log probability of the caption's next token, after each layer."""
     totals, count = np.zeros(NUM_LAYERS), 0
@@ -384,7 +384,7 @@ plt.show()
 # A pretty picture, and most articles stop here. How reliable is it? Take all patches that one toy covers to a half or more, in 60 scenes, and look for the likeliest among the 20 toys. Guess first: which part of the patches will be read rightly? By chance it would be 0.05.
 
 
-# %%
+# %% tags=["nbval-ignore-output"]
 def owners_of_patches(scene) -> list[str | None]:
     """The toy that covers at least half of each patch, or None."""
     tiles = scene.owner.reshape(8, 14, 8, 14).swapaxes(1, 2).reshape(64, -1)  # [N, 196]
@@ -425,7 +425,7 @@ print("after layer 3:", {toy: round(float(part), 1) for toy, part in by_toy.item
 # Does the model not know what is on these patches, then? It does, since it writes the right captions. The lens can read only what is written in the coordinates of words. To ask whether something is there *at all*, in whatever coordinates, train a reader: a {term}`linear probe` {cite}`alain2016understanding`, one matrix from the vector to the 20 toys, fitted on other scenes.
 
 
-# %%
+# %% tags=["nbval-ignore-output"]
 probe_scenes = [draw_scene(seed, "train") for seed in range(200)]
 probe_texts = generate(
     model, processor, [PROMPT] * 200, [one.image for one in probe_scenes], 20
@@ -480,7 +480,7 @@ for text in texts:
 # Count over many scenes: cover the only toy of its kind, and ask whether the caption still names it; as a control, cover a rectangle of the same size where no toy is.
 
 
-# %%
+# %% tags=["nbval-ignore-output"]
 def free_place(scene, height: int, width: int) -> tuple[int, int, int, int] | None:
     """A rectangle of that size without any toy in it."""
     for y in range(0, 113 - height, 4):

@@ -137,7 +137,7 @@ plt.show()
 # %%
 print("a comma in a number:", _COMMA_IN_NUMBER.pattern)
 print("what separates words:", _SEPARATOR.pattern)
-print(_ARTICLES, _DIGITS)
+print(sorted(_ARTICLES), _DIGITS)
 
 
 # %% tags=["from:vlm.metrics.answers.normalize_answer"]
@@ -195,7 +195,7 @@ assert np.isclose(vqa_accuracy("brown", people), 9 / 10 * 1 / 3)
 #
 # The Toybox's captions are right on some part of the scenes. How much is chance? Cut 900 test scenes into 9 sets of 100, and look at the nine numbers. How far apart do you expect the best and the worst?
 
-# %%
+# %% tags=["nbval-ignore-output"]
 captions_asked = make_questions([draw_scene(seed, "test") for seed in range(900)])["caption"]
 is_right = np.array(
     [answer == q.answer for q, answer in zip(captions_asked, ask(captions_asked))], float
@@ -255,7 +255,7 @@ print(f"{missed} of 9 intervals miss the mean of all")
 # Three of nine is too many, and the figure shows why. Look at the sixth set. All of its captions are right, so however you draw from it, all are right again, and its interval has no width: "1.00, and I am certain". The bootstrap knows only what it has seen. With few errors in the set, it has seen too few kinds of them. If there is none among n, the error may still be as large as 3/n (a bound that holds 95 times in 100), here 3 %. So: a hundred pictures are not enough to tell 0.96 from 0.99, and an interval that was made of three errors is to be taken
 # with caution.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 low, high = bootstrap_interval(is_right, np.mean)
 p, n = is_right.mean(), len(is_right)
 print(f"all 900: {p:.3f}, bootstrap {low:.3f} to {high:.3f}")
@@ -272,7 +272,7 @@ assert abs(low - (p - by_formula)) < 0.005
 #
 # Precision is right boxes over drawn boxes. Over many pictures you can add up both and divide once, or divide in each picture and take the mean. Which of the two is higher on the hard scenes?
 
-# %%
+# %% tags=["nbval-ignore-output"]
 boxes = rows["hard"]["boxes"]  # right, drawn, there
 drawn = boxes[:, 1] > 0
 ratio_of_sums = boxes[:, 0].sum() / boxes[:, 1].sum()
@@ -294,7 +294,7 @@ def ratio_of_sums(rows: np.ndarray) -> float:
     return float(rows[:, 0].sum() / rows[:, 1].sum())
 
 
-# %%
+# %% tags=["nbval-ignore-output"]
 for split in ("test", "hard"):
     counts = rows[split]["boxes"]
     for name, columns in (("precision", [0, 1]), ("recall", [0, 2])):
@@ -309,7 +309,7 @@ for split in ("test", "hard"):
 # Say you want to store the weights in fewer bits. Round each row of each matrix to one of 2ᵇ − 1 evenly spaced values, and ask whether the captions get worse. With 8 bits, with 6, with 4, with 3? Here are both models on the same 600 scenes.
 
 
-# %%
+# %% tags=["nbval-ignore-output"]
 def with_bits(bits: int):
     """The shipped model, each row of each matrix rounded to 2^bits - 1 values."""
     rounded = load_model(CHECKPOINT_DIRECTORY)
@@ -385,7 +385,7 @@ plt.show()
 #
 # A mean hides what it is the mean of. Cut it: here by how many toys there are. The table in the model card says that captions of hard scenes are right half of the time, and you may think "half of everything". It is not.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 for split in ("test", "hard"):
     toys = np.array([len(q.scene.objects) for q in questions[split]["caption"]])
     for number in (1, 2, 3, 4):
@@ -399,7 +399,7 @@ for split in ("test", "hard"):
 # On test scenes it fails where there are many toys, and more than many single chances would make it: no errors in 69 scenes with two toys (which still allows 4 %), and 16 % with four. It is the crowding. On hard scenes the number of toys hardly matters, so there something else must be wrong with them. These scenes have other backgrounds, clouds of light and dark in the ground's colours; their toys are turned by up to 15 degrees, and the picture is up to 40 % too dark or too bright. Which of these is it? Look at the errors, not at the
 # rate of errors.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 wrong = [
     (q.answer, a)
     for q, a in zip(questions["hard"]["caption"], answers["hard"]["caption"])
@@ -516,7 +516,7 @@ axes[0].legend(loc="upper left")
 plt.show()
 
 
-# %%
+# %% tags=["nbval-ignore-output"]
 def error_of_scenes(places: np.ndarray) -> float:
     """The calibration error of the scenes at these places: scenes are drawn, and not answers."""
     drawn = np.array([row for place in places for row in scenes_here[place]], float)

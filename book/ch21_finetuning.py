@@ -156,7 +156,7 @@ for token, label in zip(tokenizer.convert_ids_to_tokens(ids.tolist()), labels.to
 # What does each do to the number, for the model as it is? Before you run it: which lessons have a small loss, rightly computed, and which a large one?
 
 
-# %%
+# %% tags=["nbval-ignore-output"]
 def losses(a_model, examples: list[TrainingExample]) -> dict[str, float]:
     batch = processor(
         [e.prompt for e in examples], [e.image for e in examples], [e.suffix for e in examples]
@@ -194,7 +194,7 @@ for name in known:
 #
 # What does a missing `<eos>` do? Sixty steps are enough to see it.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 torch.manual_seed(0)
 endless = fresh_model()
 add_lora(endless, LoraConfig(rank=8, alpha=16))
@@ -450,15 +450,15 @@ plt.show()
 #
 # What differs is what is lost. With a third of old lessons in the mixture, captions of old scenes fall by about ten points, and old toys are nearly all found. Without them they are gone. Here is what that model says when you ask it for the first toy of three old scenes:
 
-# %%
+# %% tags=["nbval-ignore-output"]
 for scene in old_scenes[:3]:
     kind = scene.objects[0].label
     [text] = say(only_new, [scene], [f"detect {kind}"])
     print(f"detect {kind}:", text)
 
 # %% [markdown]
-# That is {term}`catastrophic forgetting <catastrophic forgetting>` {cite}`mccloskey1989catastrophic`. Nothing in the loss said that old answers should stay, and the shortest way to penguins went through them. LoRA does not protect you from it. A run of it with only new lessons, not shown here, found
-# no old toy at all. What protects is to mix old lessons in, or to stop early, or to add a term that holds weights near where they were {cite}`kirkpatrick2016overcoming`.
+# It still finds the dog and the trees, and calls them penguins, or something like it: in its lessons a box was always followed by that word. This is {term}`catastrophic forgetting <catastrophic forgetting>` {cite}`mccloskey1989catastrophic`. Nothing in the loss said that the old answers should stay, and the shortest way to the new ones went through them. LoRA does not protect you from it. A run of it with only new lessons, not shown here, found
+# no old toy at all by its name. What protects is to mix old lessons in, or to stop early, or to add a term that holds weights near where they were {cite}`kirkpatrick2016overcoming`.
 #
 # Look at the last row too. Before, asked for a penguin where there is none, the model drew something in one scene of three: it had never been asked for a word it did not know. The mixture has lessons where the right answer is nothing, and it learned to say nothing.
 #
@@ -467,7 +467,7 @@ for scene in old_scenes[:3]:
 # What LoRA has learned is a few matrices beside a model that everybody has, an {term}`adapter`. Save them alone, in the form of the library *peft*. Or merge, and save a whole model in the published format, which *transformers* opens.
 
 
-# %%
+# %% tags=["nbval-ignore-output"]
 from peft import PeftModel
 from transformers import PaliGemmaForConditionalGeneration as ReferenceModel
 from transformers.utils import logging
