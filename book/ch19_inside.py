@@ -255,7 +255,7 @@ def explore(picture: int, prompt: str, word: int, layer: int, head: int):
     print(text)
 
 
-interact(
+_ = interact(
     explore,
     picture=Dropdown(options=range(6)),
     prompt=Text("caption en", continuous_update=False),

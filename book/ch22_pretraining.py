@@ -26,6 +26,7 @@
 # It takes about 50 minutes, and 40 for the exercises. The first cell trains a small PaliGemma from nothing, in three minutes: 300 steps in which its tower learns to look, 300 in which all of it learns to speak. Here is what it says about three pictures on the way.
 
 # %% mystnb={"image": {"alt": "Three lines of losses over 600 steps. The tower's falls from above 2 to below 1 in the first 300. From there on words fall from 6 to about 1, fast at first, and boxes from 8 to about 4, slowly."}, "figure": {"caption": "Three minutes of training from nothing (mean over ten steps). In the first half there are no words. In the second, words come fast and boxes slowly.", "name": "fig-ch22-goal"}} tags=["hide-input"]
+import json
 import math
 import time
 from collections import Counter
@@ -230,10 +231,11 @@ by_hand = math.log(4 * math.sqrt(2 * math.pi * math.e))
 print(f"entropy of the bell: {entropy:.3f}, by hand {by_hand:.3f}")
 assert abs(entropy - by_hand) < 1e-3
 assert torch.allclose(targets.sum(-1), torch.ones(NUM_LOCATION_BINS))
-edge = targets[0]
-assert (
-    abs(edge[0] / targets[500, 500] - 2) < 0.15
-)  # at the edge half of the bell carries everything
+# At the edge half of the bell (and the middle) carries everything.
+print(
+    f"the right mark gets {targets[500, 500]:.3f} in the middle and {targets[0, 0]:.3f} at the edge"
+)
+assert 1.7 < targets[0, 0] / targets[500, 500] < 2
 
 
 # %% tags=["from:vlm.toybox.losses.suffix_loss"]
@@ -286,11 +288,52 @@ assert (
 )  # halfway down the first cosine
 
 # %% [markdown]
+# ## What each part is worth
+#
+# Leave one thing out, keep all else, and look what happens: that is an *ablation*. Here are four short runs, each of 1,000 steps of speaking with 12 scenes (a thirty-second of the shipped model's). All but one begin with the same tower, which has looked for 1,500 steps; all see the same lessons in the same order (`tools/ablations.py`, about an hour). One is like the shipped model. One has a single right mark for each edge. One has a *causal* mask: picture and prompt see only what stands before them, as in a usual language model. One begins with a random tower.
+#
+# Before you look: the prompt comes after the picture. What can the picture's places do with the question when they see it, and what can they not do under a causal mask? Which task should suffer: captions, counts, or "is there a cat?"
+
+# %% mystnb={"image": {"alt": "Grouped bars with error bars for four runs on three measures. Captions right: 0.42, 0.41, 0.38 and, without the pretrained tower, 0.24. Is there a ...: 0.93, 0.96, causal mask 0.45, no pretrained tower 0.50. How many: 0.56, 0.66, 0.49, 0.49."}, "figure": {"caption": "Four short runs that differ in one thing each, on 300 validation scenes, with 95 % intervals by the formula for shares. Of \"is there a ...?\" half is right by chance.", "name": "fig-ch22-ablations"}} tags=["hide-input"]
+ablations = json.loads(Path("data/ablations.json").read_text(encoding="utf-8"))
+MEASURES = {
+    "captions right": "caption",
+    "is there a ...?": "presence",
+    "how many ...?": "count",
+}
+LOOKS = (("#0072B2", ""), ("#D55E00", "//"), ("#009E73", ".."), ("#CC79A7", "xx"))
+fig, ax = plt.subplots(figsize=(8, 3.4), layout="constrained")
+for shift, ((name, one), (color, hatch)) in enumerate(zip(ablations["runs"].items(), LOOKS)):
+    heights = np.array([one["final"][f"{task} exact_match"] for task in MEASURES.values()])
+    spread = 1.96 * np.sqrt(heights * (1 - heights) / 300)
+    places = np.arange(len(MEASURES)) + 0.2 * shift
+    ax.bar(
+        places,
+        heights,
+        0.19,
+        yerr=spread,
+        capsize=3,
+        color=color,
+        hatch=hatch,
+        edgecolor="white",
+        label=name,
+    )
+ax.set_xticks(np.arange(len(MEASURES)) + 0.3, list(MEASURES))
+ax.set(ylabel="right, of 300", ylim=(0, 1.05), xlabel="task")
+ax.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.5, 1.16), fontsize=8)
+plt.show()
+
+# %% [markdown]
+# The causal mask leaves captions nearly as they are: the words of the answer see the whole picture in any case, and the tower has let the patches look at each other before. But asked whether there is a cat, it is at chance after 1,000 steps, where the prefix mask has 93 %. Under the full view each patch can compare itself with the question while it is read. Under the causal one, the question has to carry everything that it might need of 64 patches through its own few places, and has not learned it yet. (It may learn it later. A short run shows what is *easy* to learn.)
+#
+# Without a pretrained tower captions fall from 42 to 24 %, and the question is at chance as well: a loss on words alone reaches the tower through the whole language model, and says little about where a thing is.
+#
+# And soft targets? Nothing can be said. None of the four has found a single box yet, or hardly one, and their loss of boxes is the same. You have seen why: boxes come late. An ablation that is too short for the thing that it asks about gives a number all the same, and the number means nothing.
+
+# %% [markdown]
 # ## In which order it learned
 #
-# The notes of the shipped model's training, and of those before it that failed, are in `LOG.md`. Captions come first: after 300 steps of speaking the form is right and two toys of four have another name; after 1,200 most words are right. Boxes come last. At that time they are still 5 to 7 pixels off, even if the model is fed with the true marks, and they become good in the last third, as the learning rate falls and the bells get narrow. Masks come with the boxes. If you had stopped at half of the time, you would have concluded that a model of this size cannot draw boxes. Short runs have the same defect when you
-# compare recipes: ours of 1,000 small steps, made to see what each part of the recipe is worth, found no boxes in any variant, and could not tell soft targets from hard ones.
-#
+# The notes of the shipped model's training, and of those before it that failed, are in `LOG.md`. Captions come first: after 300 steps of speaking the form is right and two toys of four have another name; after 1,200 most words are right. Boxes come last. At that time they are still 5 to 7 pixels off, even if the model is fed with the true marks, and they become good in the last third, as the learning rate falls and the bells get narrow. Masks come with the boxes. If you had stopped at half of the time, you would have concluded that a model of this size cannot draw boxes. #
 # ## What the real model does
 #
 # PaliGemma's training has three stages after the parts have been trained apart {cite}`beyer2024paligemma`. A billion examples at 224 pixels, with everything moving and a slow start for the tower; then shorter stages at 448 and 896 pixels, in which tasks that need sharp eyes (text in pictures, boxes, masks) get more weight and longer answers. Then you fine-tune. Its mixture is of captions in many languages, questions and answers that other models wrote, boxes and masks that detectors drew. Its location tokens have one right mark. It was trained for some three days on 256 TPU chips. What is the same: the prefix mask, the loss on the answer

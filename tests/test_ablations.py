@@ -1,0 +1,41 @@
+"""The runs that chapter 22 draws: what they change, and that the file in the book is of the recipe that stands there."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from reference import make_inputs, make_reference, make_twin
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+
+import ablations  # noqa: E402
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_under_the_causal_mask_the_picture_does_not_see_the_prompt(causal):
+    model = make_twin(make_reference())
+    if causal:
+        model.__class__ = ablations.CausalPaliGemma
+    inputs = make_inputs([4])
+    del inputs["token_type_ids"]
+    other = inputs | {"input_ids": inputs["input_ids"].clone()}
+    other["input_ids"][0, -1] += 1
+    with torch.inference_mode():
+        before, after = (model(**batch).logits[0, :4] for batch in (inputs, other))  # of the picture's places
+    assert torch.equal(before, after) == causal
+
+
+def test_the_file_in_the_book_is_of_this_recipe_and_has_every_run():
+    made = json.loads(ablations.OUTPUT.read_text(encoding="utf-8"))
+    recipe = {
+        name: list(value) if isinstance(value, tuple) else value for name, value in vars(ablations.RECIPE).items()
+    }
+    assert made["recipe"] == recipe
+    assert list(made["runs"]) == list(ablations.VARIANTS)
+    for name, run in made["runs"].items():
+        assert run["says"] == ablations.VARIANTS[name].says
+        assert run["lines"][-1]["step"] == ablations.RECIPE.speak_steps
+        assert run["final"]["caption questions"] == ablations.FINAL_SCENES
