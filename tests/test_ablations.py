@@ -1,4 +1,4 @@
-"""The runs that chapter 22 draws: what they change, and that the file in the book is of the recipe that stands there."""
+"""The runs that chapter 22 draws: what they change, and that the file in the book is of this recipe."""
 
 import json
 import sys
