@@ -8,9 +8,10 @@ from PIL import Image
 from vlm.inside.logit_lens import logit_lens
 from vlm.inside.occlusion import cover, occlusion_map
 from vlm.inside.rollout import attention_rollout
+from vlm.inside.word_attention import attend_word_by_word
 from vlm.loader import load_hf_model
 from vlm.processor import PaliGemmaProcessor
-from vlm.recording import record_hidden_states
+from vlm.recording import record_attention, record_hidden_states
 from vlm.toybox import CHECKPOINT_DIRECTORY
 from vlm.toybox.examples import example_image
 
@@ -67,3 +68,37 @@ def test_covering_paints_the_box_and_leaves_the_original():
     assert (covered[1:3, 2:5] == 7).all()
     assert (covered == 7).sum() == 2 * 3 * 3
     assert (np.asarray(image) == 255).all()
+
+
+def test_attention_of_a_word_is_that_of_the_place_before_it():
+    model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
+    processor = PaliGemmaProcessor(tokenizer, 64, 112)
+    answer = "a house and a turtle on sand"
+    seen = attend_word_by_word(model, processor, "caption en", example_image(4), answer)
+    assert seen.tokens == [*tokenizer.tokenize(answer), "<eos>"]
+    assert seen.weights.shape == (len(seen.tokens), 4, 4, 64)
+    inputs = processor(["caption en"], [example_image(4)], [answer])
+    del inputs["labels"]
+    with record_attention(model.language_model) as recorded, torch.inference_mode():
+        model(**inputs)
+    [layer] = recorded["model.layers.1.self_attn"]
+    place = inputs["input_ids"].shape[1] - len(seen.tokens) + seen.tokens.index("▁turtle")
+    torch.testing.assert_close(seen.weights[seen.tokens.index("▁turtle"), 1], layer[0, :, place - 1, :64])
+    assert (seen.weights.sum(-1) < 1).all()
+
+
+def test_hidden_states_are_kept_by_layer_and_each_is_what_the_next_one_gets():
+    model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
+    inputs = PaliGemmaProcessor(tokenizer, 64, 112)(["caption en"], [example_image(0)])
+    received = []
+    second = model.language_model.model.layers[1]
+    handle = second.register_forward_pre_hook(lambda _module, args: received.append(args[0]))
+    with record_hidden_states(model) as states, torch.inference_mode():
+        model(**inputs)
+    handle.remove()
+    assert len(states) == 4 + 4
+    assert states["vision_tower.vision_model.encoder.layers.3"][0].shape == (1, 64, 192)
+    assert torch.equal(states["language_model.model.layers.0"][0], received[0])
+    with torch.inference_mode():
+        model(**inputs)
+    assert all(len(kept) == 1 for kept in states.values())  # nothing is kept after the block
