@@ -34,7 +34,7 @@ def learning_rate(step: int, num_steps: int, warmup_steps: int, peak: float, fin
 
     Args:
         step: from 0 to num_steps - 1.
-        warmup_steps: 0 or more, and less than num_steps.
+        warmup_steps: 1 or more, and less than num_steps.
     """
     raise NotImplementedError
 
@@ -60,7 +60,7 @@ def answers_alike(surprises: Tensor, counts: Tensor) -> Tensor:
     out.
 
     Args:
-        surprises: float32 [R, T]; where a token does not count there may be anything, also nan.
+        surprises: float32 [R, T]; where a token does not count there may be anything, also nan or infinity.
         counts: bool [R, T]; at least one is true.
 
     Returns:

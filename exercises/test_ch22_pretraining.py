@@ -18,7 +18,7 @@ def rulers(random: Random) -> Iterator[Case]:
 
 
 def steps(random: Random) -> Iterator[Case]:
-    for num_steps, warmup_steps, last in ((100, 10, 0.02), (1000, 50, 0.1), (30, 1, 0.0), (40, 0, 0.05)):
+    for num_steps, warmup_steps, last in ((100, 10, 0.02), (1000, 50, 0.1), (30, 1, 0.0), (40, 3, 0.05)):
         peak = random.choice([1e-3, 2e-3, 5e-4]) * 100  # so that the grader's tolerance is small beside it
         final = last * peak
         places = {0, max(warmup_steps - 1, 0), warmup_steps, warmup_steps + 1, num_steps // 2, num_steps - 1}
@@ -28,7 +28,7 @@ def steps(random: Random) -> Iterator[Case]:
 
 def data_sets(random: Random) -> Iterator[Case]:
     yield {"sizes": [100, 400, 10000], "temperature": 2.0, "limit": 900}
-    for number, temperature in ((3, 1.0), (4, 2.0), (5, 3.5), (2, 100.0)):
+    for number, temperature in ((3, 1.0), (4, 2.0), (5, 3.5), (2, 8.0)):
         sizes = [random.integer(10, 100) * 10 ** random.integer(0, 4) for _ in range(number)]
         sizes[-1] = 50_000_000
         yield {"sizes": sizes, "temperature": temperature, "limit": random.integer(1000, 100_000)}
@@ -46,6 +46,17 @@ def surprising_rows(random: Random) -> Iterator[Case]:
     surprises = random.uniform(4, 5, high=5)
     yield {"surprises": surprises, "counts": counts}
     yield {"surprises": torch.where(counts, surprises, torch.nan), "counts": counts}
+    yield {"surprises": torch.where(counts, surprises, torch.inf), "counts": counts}
+    yield {"surprises": torch.where(surprises < 2, 0.0, surprises), "counts": counts}  # certain, and counted
+
+
+def call_answers_alike(submission, case: Case) -> dict:
+    surprises = case["surprises"].clone().requires_grad_()
+    loss = submission.answers_alike(surprises, case["counts"].clone())
+    if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
+        return loss
+    gradient = torch.autograd.grad(loss, surprises)[0] if loss.requires_grad else torch.zeros_like(surprises)
+    return {"loss": loss.detach(), "its gradient": gradient.nan_to_num()}
 
 
 EXERCISES = [
@@ -59,7 +70,14 @@ EXERCISES = [
     ),
     Exercise("learning_rate", "Up, and slowly down", steps, section="How fast?"),
     Exercise("mixture", "Who is heard how often", data_sets, points=2, section="What it is shown"),
-    Exercise("answers_alike", "Long answers and short ones", surprising_rows, points=2, section="What it is shown"),
+    Exercise(
+        "answers_alike",
+        "Long answers and short ones",
+        surprising_rows,
+        points=2,
+        call=call_answers_alike,
+        section="What it is shown",
+    ),
 ]
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -134,7 +135,7 @@ def load_lora(model: nn.Module, directory: str | Path):
 
     Raises:
         FileNotFoundError: the directory lacks one of the two files.
-        ValueError: it is no LoRA, or its tensors do not fit the model; each is named.
+        ValueError: it is no LoRA, cannot be read, or its tensors do not fit the model; each is named.
     """
     directory = Path(directory)
     for name in (WEIGHTS_FILE, CONFIG_FILE):
@@ -143,8 +144,12 @@ def load_lora(model: nn.Module, directory: str | Path):
     config = json.loads((directory / CONFIG_FILE).read_text(encoding="utf-8"))
     if config.get("peft_type") != "LORA":
         raise ValueError(f"{directory} is of the type {config.get('peft_type')!r}: expected 'LORA'")
+    try:
+        saved = load_file(directory / WEIGHTS_FILE)
+    except SafetensorError as error:
+        raise ValueError(f"{directory / WEIGHTS_FILE} is not whole, or no safetensors file: {error}") from None
     tensors = {}
-    for name, tensor in load_file(directory / WEIGHTS_FILE).items():
+    for name, tensor in saved.items():
         layer, _, letter = name.removeprefix(_PEFT_PREFIX).removesuffix(".weight").rpartition(".")
         tensors[canonical_name(f"{layer}.weight").removesuffix(".weight"), letter] = tensor
     linear = {name for name, module in model.named_modules() if isinstance(module, nn.Linear)}

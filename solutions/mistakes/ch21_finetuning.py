@@ -142,10 +142,32 @@ def token_0_left_out(logits, labels):
 
 @mistake("suffix_loss", "The logarithm of a softmax is minus infinity where a probability is 0: take log_softmax.")
 def log_of_softmax(logits, labels):
-    values, counts = next_surprise(logits.softmax(-1).log(), labels)
-    targets = labels[:, 1:].where(counts, 0)
-    chosen = logits[:, :-1].softmax(-1).log().gather(-1, targets[..., None])[..., 0]
-    return -chosen[counts].mean() + 0 * values.nan_to_num().sum()
+    targets = labels[:, 1:]
+    counts = targets != IGNORE
+    chosen = logits[:, :-1].softmax(-1).log().gather(-1, targets.where(counts, 0)[..., None])[..., 0]
+    return -chosen[counts].mean()
+
+
+@mistake("suffix_loss", "It has no gradient: nothing can be trained by it.")
+def detached(logits, labels):
+    return solution.suffix_loss(logits.detach(), labels)
+
+
+@mistake("suffix_loss", "The label of the first place is counted, which no place foretells.")
+def first_label_counted(logits, labels):
+    values, counts = surprise(logits, labels.roll(-1, 1))
+    return mean_of_counted(values, counts)
+
+
+@mistake("suffix_loss", "You divide by all labels that count, the first place's too, which no place foretells.")
+def first_label_in_the_number(logits, labels):
+    return next_surprise(logits, labels)[0].sum() / (labels != IGNORE).sum()
+
+
+@mistake("suffix_loss", "Rows are joined end to end: the last place of one foretells the first of the next.")
+def rows_joined(logits, labels):
+    values, counts = surprise(logits.flatten(0, 1)[None, :-1], labels.flatten()[None, 1:])
+    return mean_of_counted(values, counts)
 
 
 @mistake("suffix_loss", "These are scores; take log_softmax first.")
@@ -255,6 +277,56 @@ class MergeDoesNothing(Lora):
 class MergeLosesIt(Lora):
     def merge(self):
         self.is_merged = True
+
+
+@mistake("LoraLinear", "A second merge adds the change again, and forward adds it as well: note that it is merged.")
+class NoGuardAtAll(Lora):
+    def forward(self, states):
+        return self.base(states) + self.scaling * (states @ self.lora_A.T @ self.lora_B.T)
+
+    @torch.no_grad()
+    def merge(self):
+        self.base.weight += self.scaling * self.lora_B @ self.lora_A
+
+
+@mistake("LoraLinear", "The bias of the base is left out.")
+class BiasLeftOut(Lora):
+    def forward(self, states):
+        given = nn.functional.linear(states, self.base.weight)
+        return given if self.is_merged else given + self.scaling * (states @ self.lora_A.T @ self.lora_B.T)
+
+
+@mistake("LoraLinear", "The base is scaled too: alpha / rank belongs to the change alone.")
+class BaseScaled(Lora):
+    def forward(self, states):
+        if self.is_merged:
+            return self.base(states)
+        return self.scaling * (self.base(states) + states @ self.lora_A.T @ self.lora_B.T)
+
+
+@mistake("LoraLinear", "All rows of A are alike at the start: they get the same gradient, and the rank stays 1.")
+class AllAlike(Lora):
+    def __init__(self, base, rank, alpha):
+        super().__init__(base, rank, alpha)
+        self.lora_A.data.fill_(0.1)
+        if rank == 1:
+            nn.init.normal_(self.lora_A)
+
+
+@mistake("LoraLinear", "No gradient goes on to what is below: the layers before this one could not learn.")
+class CutOff(Lora):
+    def forward(self, states):
+        return super().forward(states.detach()) + 0 * states.sum()
+
+
+@mistake("LoraLinear", "After merging the base is trained: a new parameter was put in its weight's place.")
+class TrainedAfterMerging(Lora):
+    def merge(self):
+        if not self.is_merged:
+            self.base.weight = nn.Parameter(
+                self.base.weight.detach() + self.scaling * (self.lora_B @ self.lora_A).detach()
+            )
+            self.is_merged = True
 
 
 @mistake("LoraLinear", "The base is still trained: freeze its weight and bias.")

@@ -18,9 +18,7 @@ def not_divided(marks, num_marks, sigma):
     return bell(marks, num_marks, lambda d: -(d**2) / (2 * sigma**2), normalize=False)
 
 
-@mistake(
-    "soft_targets", "You divide by sigma √(2π), as on an endless line; at the ruler's ends that is not the sum."
-)
+@mistake("soft_targets", "You divide by sigma √(2π), as on an endless line; at the ruler's ends that is not the sum.")
 def divided_by_the_formula(marks, num_marks, sigma):
     weights = bell(marks, num_marks, lambda d: -(d**2) / (2 * sigma**2), normalize=False)
     return weights / (sigma * math.sqrt(2 * math.pi))
@@ -52,9 +50,18 @@ def one_to_the_right(marks, num_marks, sigma):
     return solution.soft_targets(marks + 1, num_marks, sigma)
 
 
-@mistake(
-    "soft_targets", "Rows and columns are swapped: each row is one target, each column one mark."
-)
+@mistake("soft_targets", "`x / 2 * sigma**2` is (x / 2) * sigma**2: put 2 sigma² in brackets.")
+def brackets_missing(marks, num_marks, sigma):
+    return bell(marks, num_marks, lambda d: -(d**2) / 2 * sigma**2)
+
+
+@mistake("soft_targets", "You divide by the sum of all rows together; each row is divided by its own.")
+def one_sum_for_all(marks, num_marks, sigma):
+    weights = bell(marks, num_marks, lambda d: -(d**2) / (2 * sigma**2), normalize=False)
+    return weights / weights.sum()
+
+
+@mistake("soft_targets", "Rows and columns are swapped: each row is one target, each column one mark.")
 def transposed(marks, num_marks, sigma):
     return solution.soft_targets(marks, num_marks, sigma).T
 
@@ -145,6 +152,44 @@ def whole_cosine(step, num_steps, warmup_steps, peak, final):
     return half_cosine(2 * progress, peak, final)
 
 
+@mistake("learning_rate", "After the warm-up nothing falls: half a cosine takes the rate down to `final`.")
+def constant_after_warmup(step, num_steps, warmup_steps, peak, final):
+    return peak * min(1, (step + 1) / warmup_steps)
+
+
+@mistake("learning_rate", "A quarter of a cosine goes from 1 to 0; take half of one, from 1 to -1, shifted and halved.")
+def quarter_cosine(step, num_steps, warmup_steps, peak, final):
+    if step < warmup_steps:
+        return peak * (step + 1) / warmup_steps
+    return final + (peak - final) * math.cos(math.pi / 2 * (step - warmup_steps) / (num_steps - warmup_steps))
+
+
+@mistake("learning_rate", "The warm-up is one step too long: its last step is warmup_steps - 1, with the peak.")
+def warmup_too_long(step, num_steps, warmup_steps, peak, final):
+    if step <= warmup_steps:
+        return peak * (step + 1) / warmup_steps
+    return solution.learning_rate(step, num_steps, warmup_steps, peak, final)
+
+
+@mistake("learning_rate", "The cosine is one step ahead: at step `warmup_steps` it is still at the peak.")
+def one_step_ahead(step, num_steps, warmup_steps, peak, final):
+    if step < warmup_steps:
+        return peak * (step + 1) / warmup_steps
+    return half_cosine((step + 1 - warmup_steps) / (num_steps - warmup_steps), peak, final)
+
+
+@mistake("learning_rate", "`final` is a rate, and no part of the peak.")
+def final_as_a_part(step, num_steps, warmup_steps, peak, final):
+    return solution.learning_rate(step, num_steps, warmup_steps, peak, final * peak)
+
+
+@mistake("learning_rate", "The cosine runs from 1 to -1: shift it by 1 and halve it.")
+def cosine_not_halved(step, num_steps, warmup_steps, peak, final):
+    if step < warmup_steps:
+        return peak * (step + 1) / warmup_steps
+    return final + (peak - final) * math.cos(math.pi * (step - warmup_steps) / (num_steps - warmup_steps))
+
+
 @mistake("learning_rate", "The end is reached at the last step; it belongs to the step after it, num_steps.")
 def one_step_early(step, num_steps, warmup_steps, peak, final):
     if step < warmup_steps:
@@ -179,12 +224,12 @@ def shares(weights):
     return [weight / sum(weights) for weight in weights]
 
 
-@mistake("mixture", "The limit is not used: the giant drowns the others.")
+@mistake("mixture", "The limit has no effect: it is a limit of sizes, not of shares, and the giant drowns the others.")
 def without_limit(sizes, temperature, limit):
     return shares([size ** (1 / temperature) for size in sizes])
 
 
-@mistake("mixture", "The temperature is not used.")
+@mistake("mixture", "The temperature has no effect: `x ** 1 / t` is (x ** 1) / t. Put 1 / temperature in brackets.")
 def without_temperature(sizes, temperature, limit):
     return shares([min(size, limit) for size in sizes])
 
@@ -273,6 +318,22 @@ def empty_rows_are_nan(surprises, counts):
 def multiplied(surprises, counts):
     rows = (surprises * counts).sum(1) / counts.sum(1).clamp(min=1)
     return rows[counts.any(1)].mean()
+
+
+@mistake("answers_alike", "It has no gradient: nothing can be trained by it.")
+def without_gradient(surprises, counts):
+    return solution.answers_alike(surprises.detach(), counts)
+
+
+@mistake("answers_alike", "You count the places that do not count, and leave out those that do.")
+def inverted(surprises, counts):
+    rows = surprises.where(~counts, 0).sum(1) / (~counts).sum(1).clamp(min=1)
+    return rows[(~counts).any(1)].mean()
+
+
+@mistake("answers_alike", "Tokens with a surprise of 0 are left out; they are certain, and they count.")
+def zeros_left_out(surprises, counts):
+    return solution.answers_alike(surprises, counts & (surprises != 0))
 
 
 @mistake("answers_alike", "You add the rows up; take their mean.")

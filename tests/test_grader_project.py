@@ -1,0 +1,125 @@
+"""A project that is in order passes every check; one that is not fails the check that it should."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from grader import project
+from grader.project import check_project, format_table, load_tuned, measure
+from vlm.example_files import read_examples, write_examples
+from vlm.finetune import TrainingExample, fine_tune
+from vlm.loader import load_hf_model
+from vlm.lora import LoraConfig, add_lora, save_lora
+from vlm.metrics.confidence import bootstrap_interval
+from vlm.processor import PaliGemmaProcessor
+from vlm.toybox import CHECKPOINT_DIRECTORY
+from vlm.toybox.prompts import caption
+from vlm.toybox.scenes import draw_scene
+
+QUESTION, NUM_TESTS = "answer en is it a toy?", 12
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A project that taught the model to say yes."""
+    folder = tmp_path_factory.mktemp("project")
+    train = [TrainingExample(draw_scene(seed, "train").image, QUESTION, "yes") for seed in range(16)]
+    tests = [TrainingExample(draw_scene(seed, "test").image, QUESTION, "yes") for seed in range(NUM_TESTS)]
+    write_examples(folder / "train.jsonl", train)
+    write_examples(folder / "test.jsonl", tests)
+    base, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
+    processor = PaliGemmaProcessor(tokenizer, 64, 112)
+    model, _ = load_hf_model(CHECKPOINT_DIRECTORY)
+    torch.manual_seed(0)
+    add_lora(model, LoraConfig(rank=2))
+    fine_tune(model, processor, train, num_steps=12, batch_size=8, learning_rate=5e-3)
+    save_lora(model, folder / "adapter")
+    before, after = (measure(one, processor, tests) for one in (base, load_tuned(folder)))
+    scenes = [draw_scene(seed, "validation") for seed in range(6)]
+    old = [TrainingExample(scene.image, "caption en", caption(scene).suffix) for scene in scenes]
+    results = {
+        "before": before.mean(),
+        "after": after.mean(),
+        "interval": list(bootstrap_interval(after, np.mean)),
+        "old_before": measure(base, processor, old).mean(),
+        "old_after": measure(load_tuned(folder), processor, old).mean(),
+    }
+    assert results["after"] > results["before"]
+    (folder / "results.json").write_text(json.dumps(results))
+    (folder / "report.md").write_text("\n".join(f"# {heading}\n\nText." for heading in project.HEADINGS))
+    return folder
+
+
+@pytest.fixture
+def folder(made, tmp_path, monkeypatch):
+    monkeypatch.setattr(project, "MIN_TEST_EXAMPLES", NUM_TESTS)
+    monkeypatch.setattr(project, "NUM_OLD_SCENES", 6)
+    return shutil.copytree(made, tmp_path / "mine")
+
+
+def failed(folder) -> dict[str, str]:
+    return {check.name.partition(":")[0]: check.says for check in check_project(folder) if check.says}
+
+
+def change_results(folder, **values):
+    path = folder / "results.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def test_a_project_in_order_passes_every_check(folder):
+    checks = check_project(folder)
+    assert [check.says for check in checks] == [""] * len(project.CHECKS)
+    assert sum(check.points for check in checks) == 60
+    assert "60 of 60 points" in format_table(checks)
+
+
+def test_a_test_picture_that_was_trained_on_is_found(folder):
+    write_examples(
+        folder / "test.jsonl", [*read_examples(folder / "test.jsonl"), *read_examples(folder / "train.jsonl")[:1]]
+    )
+    assert "1 of the 13 test pictures" in failed(folder)["data"]
+
+
+def test_too_few_tests_are_refused(folder):
+    write_examples(folder / "test.jsonl", read_examples(folder / "test.jsonl")[:-1])
+    assert "at least 12" in failed(folder)["data"]
+
+
+def test_a_number_that_is_too_good_is_found(folder):
+    change_results(folder, before=0.5, old_after=0.2)
+    assert set(failed(folder)) == {"results", "forgetting"}
+
+
+def test_an_interval_of_something_else_is_found(folder):
+    change_results(folder, interval=[0.1, 0.2])
+    assert "measured" in failed(folder)["interval"]
+
+
+def test_a_model_that_learned_nothing_is_no_success(folder):
+    base, _ = load_hf_model(CHECKPOINT_DIRECTORY)
+    add_lora(base, LoraConfig(rank=2))
+    shutil.rmtree(folder / "adapter")
+    save_lora(base, folder / "adapter")
+    assert "it may be chance" in failed(folder)["learned"]
+
+
+def test_what_is_missing_is_said_and_the_rest_is_checked(folder):
+    shutil.rmtree(folder / "adapter")
+    (folder / "report.md").write_text("# Task")
+    says = failed(folder)
+    assert "neither a folder adapter/" in says["weights"]
+    assert "'Data'" in says["report"]
+    assert says["learned"] == "not measured: see above"
+    assert "data" not in says
+
+
+def test_weights_are_never_unpickled(folder):
+    (folder / "adapter" / "adapter_model.safetensors").write_bytes(b"cbuiltins\nprint\n(S'I ran'\ntR.")
+    assert failed(folder)["weights"]
+
+
+def test_an_empty_folder_earns_nothing(tmp_path):
+    assert sum(check.earned for check in check_project(tmp_path)) == 0
