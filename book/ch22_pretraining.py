@@ -424,4 +424,4 @@ grade_chapter("ch22_pretraining")
 #
 # A mixture of lessons makes the model, and how a lesson is put can matter more than how the network is built. The mean is taken over each answer first, or long answers rule. The tower looks before the model speaks. On a ruler, near is better than far, and soft targets say so; but what the model learns to write it must also learn to read. The learning rate rises, and falls as long as the budget lasts. Words come first, boxes late, and who stops early sees neither why nor what is missing.
 #
-# You have now built a PaliGemma, proved it, run it, looked into it, measured it, changed it, and made one from nothing.
+# You have now built a PaliGemma, proved it, run it, looked into it, measured it, changed it, and made one from nothing. The capstone of this part is {doc}`yours to choose <project>`.
