@@ -1,4 +1,4 @@
-"""A worked project: which toy is the largest? `python exercises/project/example.py my_project` makes all but the report.
+"""A worked project: which toy is the largest? `python exercises/project/example.py DIRECTORY` makes all but the report.
 
 Change `ask` and you have a project of your own.
 """
