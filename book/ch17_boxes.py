@@ -103,7 +103,7 @@ for name in ("<loc1023>", "<loc1024>"):
 
 # %% tags=["from:vlm.boxes.location_token"]
 def location_token(value: float, size: int) -> str:
-    """Write one coordinate as a token: the picture's side has 1023 equal steps, with marks 0 to 1023."""
+    """One coordinate as a token: the picture's side has 1023 equal steps, with marks 0 to 1023."""
     _check_size(size)
     fraction = min(max(value / size, 0.0), 1.0)
     return f"<loc{round(fraction * _LAST_BIN):04d}>"
@@ -300,7 +300,7 @@ def _area(box: Box) -> float:
 
 # %% tags=["from:vlm.boxes.box_iou"]
 def box_iou(a: Box, b: Box) -> float:
-    """Say how well two boxes agree: the area they share, divided by the area they cover together."""
+    """How well two boxes agree: the area they share, divided by the area that both cover."""
     shared = (max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3]))
     intersection = _area(shared)
     # Two empty boxes cover nothing together: the test keeps us from dividing by that nothing.
@@ -332,7 +332,7 @@ for side, color, style in (
     ax.plot(shifts, values, color=color, linestyle=style, label=f"side {side} pixels")
 ax.axhline(0.5, color="gray", linestyle="--", linewidth=1)
 ax.set(xlabel="pushed down and right by, in pixels", ylabel="IoU", ylim=(0, 1))
-ax.legend()
+ax.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.5, 1.16), fontsize=8)
 plt.show()
 
 # %% [markdown]
@@ -399,7 +399,8 @@ for min_iou in (0.5, 0.75, 0.9):
         count(hard_answers, hard_truths, min_iou),
     )
     print(
-        f"{min_iou:8.2f}   {test.precision:9.2f} {test.recall:6.2f}  {hard.precision:9.2f} {hard.recall:6.2f}"
+        f"{min_iou:8.2f}   {test.precision:9.2f} {test.recall:6.2f}  "
+        f"{hard.precision:9.2f} {hard.recall:6.2f}"
     )
 
 # %% [markdown]
@@ -486,7 +487,7 @@ _RECALLS = np.linspace(0, 1, 101)
 
 # %% tags=["from:vlm.metrics.detection.average_precision"]
 def average_precision(scores: np.ndarray, is_right: np.ndarray, num_actual: int) -> float:
-    """The mean height of the curve of precision over recall, read at the 101 recalls 0, 0.01, ... 1."""
+    """The mean height of the curve of precision over recall, at the recalls 0, 0.01, ... 1."""
     order = np.argsort(-scores, kind="stable")  # [M]
     num_right = np.cumsum(is_right[order])  # [M], among the surest 1, 2, ...
     recall = num_right / num_actual
@@ -499,7 +500,8 @@ def average_precision(scores: np.ndarray, is_right: np.ndarray, num_actual: int)
 
 
 # %%
-# By hand: right, wrong, right, of 2 objects. Recall 0.5 is had with precision 1, recall 1 with 2/3.
+# By hand: right, wrong, right, of 2 objects.
+# Recall 0.5 is had with precision 1, recall 1 with 2/3.
 # Of the 101 recalls 51 are at most 0.5, and 50 lie above.
 by_hand = (51 * 1 + 50 * 2 / 3) / 101
 assert np.isclose(
@@ -514,7 +516,7 @@ print(round(by_hand, 3))
 
 
 def pooled(min_iou: float) -> tuple[np.ndarray, np.ndarray, int]:
-    """All boxes of the hard scenes as one list: scores, rightness, and how many objects there are."""
+    """All boxes of the hard scenes as one list: scores, rightness, number of objects."""
     scores, rights = [], []
     for detections, sure, truths in zip(hard_found, hard_scores, hard_truths, strict=True):
         for label in {detection.label for detection in detections}:
@@ -552,7 +554,8 @@ for name, data in (
 ):
     at = {m: mean_average_precision(*data, min_ious=[m]) for m in (0.5, 0.75)}
     print(
-        f"{name}: mAP {mean_average_precision(*data):.2f}, at 0.5 {at[0.5]:.2f}, at 0.75 {at[0.75]:.2f}"
+        f"{name}: mAP {mean_average_precision(*data):.2f}, "
+        f"at 0.5 {at[0.5]:.2f}, at 0.75 {at[0.75]:.2f}"
     )
 without = [[1.0] * len(scores) for scores in hard_scores]
 print(
@@ -613,6 +616,13 @@ for ax, index in zip(axes.flat, worst):
     prompt = hard_prompts[index]
     draw_detections(hard_scenes[index].image, hard_found[index], ax, f"{prompt}\n{kinds}")
     ax.title.set_fontsize(9)
+    named = set()
+    for chip in list(
+        ax.texts
+    ):  # one name for each kind is enough, and they would hide each other
+        if chip.get_text() in named:
+            chip.remove()
+        named.add(chip.get_text())
     for truth in hard_truths[index]:
         y_min, x_min, y_max, x_max = truth.box
         corners = ([x_min, x_max, x_max, x_min, x_min], [y_min, y_min, y_max, y_max, y_min])

@@ -25,6 +25,7 @@
 # It takes about 45 minutes, and an hour for the exercises. Here is what the words do.
 
 # %% mystnb={"image": {"alt": "Five panels. A cat's mask on the picture with its box; the same shape stretched to a square; a 4 by 4 grid of sixteen numbers; the square that these numbers are decoded to, grey with soft edges; and the shape laid back into the picture."}, "figure": {"caption": "A shape becomes 16 numbers and comes back. Left to right: the true mask in its box, stretched to 64 × 64, encoded, decoded, and laid back into the box.", "name": "fig-ch18-goal"}} tags=["hide-input"]
+import re
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
@@ -88,7 +89,7 @@ print(f"IoU of the mask that came back: {mask_iou(back, true_mask):.2f}")
 
 # %% tags=["from:vlm.segmentation.crop_mask"]
 def crop_mask(mask: np.ndarray, box: Box) -> np.ndarray:
-    """The part of a mask inside a box, squeezed to a square: [H, W], 0 or 1 -> float32 [S, S], 0..1."""
+    """The part of a mask inside a box as a square: [H, W], 0 or 1 -> float32 [S, S], 0..1."""
     y_min, x_min, y_max, x_max = _whole_pixels(box, *mask.shape)
     window = Image.fromarray(mask[y_min:y_max, x_min:x_max].astype(np.float32))
     return np.asarray(window.resize((MASK_SIZE, MASK_SIZE), Image.Resampling.BILINEAR))
@@ -96,7 +97,7 @@ def crop_mask(mask: np.ndarray, box: Box) -> np.ndarray:
 
 # %% tags=["from:vlm.segmentation.paste_mask"]
 def paste_mask(values: np.ndarray, box: Box, height: int, width: int) -> np.ndarray:
-    """Stretch a decoded mask over its box: float [S, S], inside where above 0 -> bool [H, W]."""
+    """Stretch a decoded mask over its box: [S, S], inside where above 0 -> bool [H, W]."""
     y_min, x_min, y_max, x_max = _whole_pixels(box, height, width)
     stretched = Image.fromarray(values.astype(np.float32)).resize(
         (x_max - x_min, y_max - y_min), Image.Resampling.BILINEAR
@@ -126,10 +127,10 @@ def collect(split: str, number: int) -> list[tuple[np.ndarray, Box]]:
 test_masks = collect("test", 500)
 
 
-def mean_iou(describe_and_draw) -> float:
-    """Of the masks that come back with the true ones; `describe_and_draw` maps [M, S, S] to [M, S, S], -1..1."""
+def mean_iou(codec) -> float:
+    """Of masks that come back with the true ones; a codec maps [M, S, S] to [M, S, S], -1..1."""
     crops = np.stack([crop_mask(mask, box) for mask, box in test_masks])  # [M, S, S]
-    values = describe_and_draw(crops)
+    values = codec(crops)
     ious = [
         mask_iou(paste_mask(value, box, *mask.shape), mask)
         for value, (mask, box) in zip(values, test_masks)
@@ -294,7 +295,7 @@ def vqvae_losses(
 def revive_codes(
     masks: Tensor, encoder: MaskEncoder, decoder: MaskDecoder, uses: Tensor
 ) -> int:
-    """Move codes that nothing was nearest to onto vectors of this batch: else most would never be used."""
+    """Move codes that nothing was nearest to onto vectors of this batch."""
     unused = (uses == 0).nonzero().flatten()
     vectors = encoder(masks).flatten(0, 1)  # [M * K, D]
     decoder.codebook[unused] = vectors[torch.randperm(len(vectors))[: len(unused)]]
@@ -330,7 +331,7 @@ def losses_without_straight_through(masks, encoder, decoder, uses) -> dict[str, 
 
 
 def train(steps: int, losses_of, free_steps: int, revive_until: int):
-    """Returns the parts, and a line (step, IoU, codes used in the last 20 steps) for each 20 steps."""
+    """Returns the parts, and for each 20 steps a line: step, IoU, codes used since the last."""
     torch.manual_seed(0)
     encoder, decoder = SmallEncoder(), SmallDecoder()
     optimizer = torch.optim.AdamW(
@@ -403,7 +404,8 @@ def shipped(crops):
 
 
 print(
-    f"whole box {mean_iou(whole_box):.3f}, thumbnail {mean_iou(thumbnail):.3f}, shipped {mean_iou(shipped):.3f}"
+    f"whole box {mean_iou(whole_box):.3f}, thumbnail {mean_iou(thumbnail):.3f}, "
+    f"shipped {mean_iou(shipped):.3f}"
 )
 
 # %% [markdown]
@@ -435,7 +437,11 @@ plt.show()
 model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
 processor = PaliGemmaProcessor(tokenizer, 64, 112)
 [answer] = generate(model, processor, ["segment cat"], [image])
-print(answer.replace("><", "> <"))
+for item in answer.split(" ; "):
+    words = re.findall(r"<(\w+)>", item)
+    print("box:  ", *words[:4])
+    for start in range(4, len(words), 8):
+        print("shape:" if start == 4 else "      ", *words[start : start + 8])
 
 # %% [markdown]
 # An item of the answer is four locations, sixteen shapes, a name. The reader of the last chapter takes the shapes too, with one more rule: exactly sixteen, each of them in the alphabet. With fifteen nobody knows which one is missing, and all that come after the gap would be in the wrong cell. The box, which is in order, is kept without a mask.

@@ -69,7 +69,7 @@ NAMES = list(TOY_OF.values())
 
 
 def read(image: Image.Image, answer: str) -> tuple[list[Tensor], list[Tensor]]:
-    """Attention [A, S, S] and hidden states [S, D] of each layer, while the model reads prompt and answer."""
+    """Attention [A, S, S] and hidden states [S, D] of each layer, for prompt and answer."""
     inputs = processor([PROMPT], [image], [answer])
     del inputs["labels"]
     language_model = model.language_model
@@ -102,10 +102,10 @@ def draw_names(ax, image: Image.Image, names: list[str]):
         ax.text(
             14 * x + 7,
             14 * y + 7,
-            name[:4] if toy else "·",
+            name if toy else "·",
             ha="center",
             va="center",
-            fontsize=7,
+            fontsize=5.5,
             color="white" if toy else "lightgray",
         )
     ax.set(xticks=[], yticks=[])
@@ -164,8 +164,8 @@ scores = row[
     writer, :NUM_PATCHES
 ].log()  # what softmax got, but for a constant that all of them share
 fig, axes = plt.subplots(1, 3, figsize=(8, 2.9), layout="constrained")
-draw_patch_values(image, row[writer, :NUM_PATCHES].tolist(), axes[0], "the place before `cats`")
-draw_patch_values(image, row[writer + 1, :NUM_PATCHES].tolist(), axes[1], "the place of `cats`")
+draw_patch_values(image, row[writer, :NUM_PATCHES].tolist(), axes[0], "the place before cats")
+draw_patch_values(image, row[writer + 1, :NUM_PATCHES].tolist(), axes[1], "the place of cats")
 draw_patch_values(image, (scores - scores.min()).tolist(), axes[2], "before softmax")
 plt.show()
 print(f"to the patches: {row[writer, :NUM_PATCHES].sum():.2f} of the attention")
@@ -274,7 +274,7 @@ _ = interact(
 
 # %% tags=["from:vlm.inside.rollout.attention_rollout"]
 def attention_rollout(weights: Sequence[Tensor]) -> Tensor:
-    """How much of each place at the top came from each place at the bottom, if attention moved everything."""
+    """How much of each place at the top came from each at the bottom, by attention alone."""
     rollout = torch.eye(weights[0].shape[-1], device=weights[0].device)  # [S, S]
     for layer_weights in weights:
         mixed = layer_weights.float().mean(1)  # [B, S, S]
@@ -284,7 +284,8 @@ def attention_rollout(weights: Sequence[Tensor]) -> Tensor:
 
 
 # %%
-# By hand, two places and two layers. In the first both look at place 0, in the second they look at each other.
+# By hand, two places and two layers.
+# In the first both look at place 0, in the second they look at each other.
 first, second = torch.tensor([[1.0, 0], [1, 0]]), torch.tensor([[0.0, 1], [1, 0]])
 # (I + first) / 2 = [[1, 0], [.5, .5]],  (I + second) / 2 = [[.5, .5], [.5, .5]]
 assert attention_rollout([first[None, None], second[None, None]])[0].tolist() == [
@@ -321,7 +322,7 @@ plt.show()
 # %% tags=["from:vlm.inside.logit_lens.logit_lens"]
 @torch.inference_mode()
 def logit_lens(language_model: GemmaForCausalLM, hidden_states: Tensor) -> Tensor:
-    """What the model would say if it stopped here: the last norm, then the head. [B, S, D] -> [B, S, V]."""
+    """What the model would say if it stopped here: norm, then head. [B, S, D] -> [B, S, V]."""
     return language_model.lm_head(language_model.model.norm(hidden_states))
 
 
@@ -397,7 +398,7 @@ def owners_of_patches(scene) -> list[str | None]:
 
 
 def patch_vectors(some_scenes: list, texts: list[str]) -> tuple[Tensor, list[str]]:
-    """The vectors [5, M, D] of M patches with an owner, as they go in and after each layer; and the owners."""
+    """Vectors [5, M, D] of M patches, as they go in and after each layer; and their owners."""
     vectors, owners = [], []
     for one, text in zip(some_scenes, texts):
         pixel_values = processor([PROMPT], [one.image])["pixel_values"]
@@ -417,7 +418,10 @@ by_toy = {
     toy: np.mean([right for right, owner in zip(read_by_lens[3], owners) if owner == toy])
     for toy in sorted(set(owners))
 }
-print("after layer 3:", {toy: round(float(part), 1) for toy, part in by_toy.items()})
+print("after layer 3:")
+listed = [f"{toy} {part:.1f}" for toy, part in by_toy.items()]
+for start in range(0, len(listed), 7):
+    print("   ", ", ".join(listed[start : start + 7]))
 
 # %% [markdown]
 # One in four. Birds are read always, bananas and dogs mostly, turtles one time in five (the one above was a boat), and nine kinds never or one time in ten. The picture with the cats was a lucky one. (It is a good habit to ask this of any such picture, in papers too.)
@@ -520,7 +524,7 @@ assert np.mean(still_named) < 0.2 < 0.8 < np.mean(control)
 def occlusion_map(
     score: Callable[[list[Image.Image]], np.ndarray], image: Image.Image, stride: int, side: int
 ) -> np.ndarray:
-    """By how much the score falls when a square of the picture is covered, for each cell of a grid."""
+    """By how much the score falls when a square is covered, for each cell of a grid."""
     width, height = image.size
     grow = (side - stride) // 2
     covered = [

@@ -137,12 +137,12 @@ plt.show()
 # %%
 print("a comma in a number:", _COMMA_IN_NUMBER.pattern)
 print("what separates words:", _SEPARATOR.pattern)
-print(sorted(_ARTICLES), _DIGITS)
+print("left out:", sorted(_ARTICLES), " digits:", list(_DIGITS)[:4], "...", list(_DIGITS)[-1])
 
 
 # %% tags=["from:vlm.metrics.answers.normalize_answer"]
 def normalize_answer(answer: str) -> str:
-    """Take out what does not matter: case, punctuation, articles, spaces; number words become digits."""
+    """Take out what does not matter: case, marks, articles; number words become digits."""
     text = _SEPARATOR.sub(" ", _COMMA_IN_NUMBER.sub("", answer.lower()))
     words = (_DIGITS.get(word, word) for word in text.split())
     return " ".join(word for word in words if word not in _ARTICLES)
@@ -185,7 +185,8 @@ def vqa_accuracy(answer: str, human_answers: Sequence[str]) -> float:
 people = ["red", "red", "dark red", "red", "maroon", "red", "brown", "red", "maroon", "Red."]
 for answer in ("red", "maroon", "brown", "blue"):
     print(f"{answer:8s} {vqa_accuracy(answer, people):.1f}")
-# By hand, for one of ten: when that person is left out nobody agrees, and nine times it is one of three.
+# By hand, for one of ten: when that person is left out nobody agrees,
+# and nine times it is one of three.
 assert np.isclose(vqa_accuracy("brown", people), 9 / 10 * 1 / 3)
 
 # %% [markdown]
@@ -224,7 +225,7 @@ def bootstrap_interval(
     num_samples: int = 2000,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Between which bounds the number would come out, if other pictures of the same kind had been drawn."""
+    """Between which bounds the number would be, had other pictures of the kind been drawn."""
     if len(rows) == 0:
         raise ValueError("no rows: an interval needs at least one picture")
     rng = np.random.default_rng(seed)
@@ -279,7 +280,8 @@ ratio_of_sums = boxes[:, 0].sum() / boxes[:, 1].sum()
 mean_of_ratios = (boxes[drawn, 0] / boxes[drawn, 1]).mean()
 print(f"ratio of sums  {ratio_of_sums:.3f}")
 print(
-    f"mean of ratios {mean_of_ratios:.3f}, and {(~drawn).sum()} answers without a box have no ratio"
+    f"mean of ratios {mean_of_ratios:.3f}, "
+    f"and {(~drawn).sum()} answers without a box have no ratio"
 )
 with_ones = np.where(drawn, boxes[:, 0] / np.maximum(boxes[:, 1], 1), 1).mean()
 print(f"mean of ratios {with_ones:.3f} if those count 1")
@@ -290,7 +292,7 @@ print(f"mean of ratios {with_ones:.3f} if those count 1")
 
 # %% tags=["from:vlm.metrics.confidence.ratio_of_sums"]
 def ratio_of_sums(rows: np.ndarray) -> float:
-    """[M, 2] -> the sum of the first column divided by that of the second: precision, recall, words per picture."""
+    """[M, 2] -> the sum of the first column divided by that of the second."""
     return float(rows[:, 0].sum() / rows[:, 1].sum())
 
 
@@ -300,7 +302,8 @@ for split in ("test", "hard"):
     for name, columns in (("precision", [0, 1]), ("recall", [0, 2])):
         low, high = bootstrap_interval(counts[:, columns], ratio_of_sums)
         print(
-            f"{split} {name:9s} {ratio_of_sums(counts[:, columns]):.2f} ({low:.2f} to {high:.2f})"
+            f"{split} {name:9s} {ratio_of_sums(counts[:, columns]):.2f} "
+            f"({low:.2f} to {high:.2f})"
         )
 
 # %% [markdown]
@@ -338,8 +341,8 @@ for bits in (8, 6, 4, 3):
     )  # if each had been tested on other scenes
     print(
         f"{bits:2d} bits: {other.mean():.3f} ({separate[1][0]:.3f} to {separate[1][1]:.3f}), "
-        f"lost {mean_difference(pairs[bits]):+.3f} ({low:+.3f} to {high:+.3f}), "
-        f"{high - low:.3f} wide; on other scenes it would be {apart:.3f}"
+        f"lost {mean_difference(pairs[bits]):+.3f} ({low:+.3f} to {high:+.3f})\n"
+        f"         this interval is {high - low:.3f} wide; on other scenes it would be {apart:.3f}"
     )
 
 # %% [markdown]
@@ -392,7 +395,8 @@ for split in ("test", "hard"):
         part = rows[split]["caption"][toys == number, 0]
         low, high = bootstrap_interval(part, np.mean)
         print(
-            f"{split}, {number} toys: {part.mean():.2f} ({low:.2f} to {high:.2f}), {len(part)} scenes"
+            f"{split}, {number} toys: {part.mean():.2f} "
+            f"({low:.2f} to {high:.2f}), {len(part)} scenes"
         )
 
 # %% [markdown]
@@ -422,7 +426,7 @@ for truth, answer in wrong[:5]:
 # %% tags=["from:vlm.metrics.calibration.Reliability"]
 @dataclass(frozen=True)
 class Reliability:
-    """Answers sorted into bins by how sure the model was; a bin without answers is left out. Each [L]."""
+    """Answers in bins by how sure the model was; empty bins are left out. Each [L]."""
 
     counts: np.ndarray
     confidence: np.ndarray
@@ -455,7 +459,7 @@ def expected_calibration_error(
 
 
 # %%
-# By hand: two answers at 0.8, one of them right, and one at 0.3, wrong. Gaps 0.3 (twice) and 0.3.
+# By hand: two answers at 0.8, one of them right, and one at 0.3, wrong. All gaps are 0.3.
 assert np.isclose(
     expected_calibration_error(np.array([0.8, 0.8, 0.3]), np.array([True, False, False])), 0.3
 )
@@ -510,7 +514,9 @@ for split, color, marker, style in (
         label=split,
     )
 axes[0].plot([0, 1], [0, 1], color="gray", linestyle=":", linewidth=1)
-axes[0].set(xlabel="probability of the answer", ylabel="right", xlim=(0, 1.04), ylim=(0, 1.04))
+axes[0].set(
+    xlabel="probability of the answer", ylabel="right", xlim=(-0.04, 1.05), ylim=(-0.04, 1.06)
+)
 axes[1].set(xlabel="part of the questions answered", ylabel="right, of these", ylim=(0.5, 1.02))
 axes[0].legend(loc="upper left")
 plt.show()
@@ -518,7 +524,7 @@ plt.show()
 
 # %% tags=["nbval-ignore-output"]
 def error_of_scenes(places: np.ndarray) -> float:
-    """The calibration error of the scenes at these places: scenes are drawn, and not answers."""
+    """The calibration error of the scenes at these places: scenes are drawn, not answers."""
     drawn = np.array([row for place in places for row in scenes_here[place]], float)
     return expected_calibration_error(drawn[:, 0], drawn[:, 1] > 0.5)
 

@@ -79,7 +79,7 @@ def examples_of(scenes: list[Scene]) -> list[TrainingExample]:
 
 
 def old_examples(number: int, seed: int = 0) -> list[TrainingExample]:
-    """What it can do already; one time in five the question for a penguin where there is none."""
+    """What it can do already; one time in five, a penguin is asked for where there is none."""
     rng, examples = np.random.default_rng(seed), []
     for index in range(number):
         scene = draw_scene(1_000_000 + index, "train")
@@ -202,12 +202,13 @@ for name in known:
 
 # %%
 def gigabytes(frozen: float, trained: float) -> float:
-    """Bytes of weights, gradients and optimizer state: 2 for a frozen parameter, 16 for one that moves."""
+    """Of weights, gradients and optimizer: 2 bytes for a frozen parameter, 16 for a moving one."""
     return (2 * frozen + 16 * trained) / 1e9
 
 
 paligemma, tower = 2_923_466_480, 412_442_352
-# Rank 8 beside each of the 7 matrices of Gemma 2B's 18 layers: 8 numbers for each row and each column.
+# Rank 8 beside each of the 7 matrices of Gemma 2B's 18 layers:
+# 8 numbers for each row and each column.
 sizes = [
     (2048, 2048),
     (2048, 256),
@@ -221,7 +222,8 @@ adapters = 18 * sum(8 * (wide + high) for wide, high in sizes)
 print(f"everything:          {gigabytes(0, paligemma):5.1f} GB")
 print(f"all but the tower:   {gigabytes(tower, paligemma - tower):5.1f} GB")
 print(
-    f"LoRA of rank 8:      {gigabytes(paligemma, adapters):5.1f} GB, for {adapters / 1e6:.1f} million numbers"
+    f"LoRA of rank 8:      {gigabytes(paligemma, adapters):5.1f} GB, "
+    f"for {adapters / 1e6:.1f} million numbers"
 )
 
 # %% [markdown]
@@ -242,7 +244,7 @@ print(
 
 # %% tags=["from:vlm.lora.LoraLinear"]
 class LoraLinear(nn.Module):
-    """A frozen linear layer, and a change of low rank beside it: x W^T + scaling * x A^T B^T."""
+    """A frozen linear layer and a change of low rank: x W^T + scaling * x A^T B^T."""
 
     def __init__(self, base: nn.Linear, config: LoraConfig):
         super().__init__()
@@ -254,14 +256,12 @@ class LoraLinear(nn.Module):
 
     def forward(self, states: Tensor) -> Tensor:
         """[..., I] -> [..., O]."""
-        change = (
-            states @ self.lora_A.T @ self.lora_B.T
-        )  # [..., O], and the G numbers between are all it has
+        change = states @ self.lora_A.T @ self.lora_B.T  # [..., O]
         return self.base(states) + self.scaling * change
 
     @torch.no_grad()
     def merge(self) -> nn.Linear:
-        """The frozen layer with the change added to its weights: the same function, at no further cost."""
+        """The frozen layer with the change added to its weights: the same function."""
         self.base.weight += self.scaling * self.lora_B @ self.lora_A  # [O, I]
         return self.base
 

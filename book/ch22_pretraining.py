@@ -130,7 +130,8 @@ exact = np.mean([text == caption(scene).suffix for text, scene in zip(texts, sce
 # %% tags=["nbval-ignore-output"]
 print(f"ground right {ground:.2f} (by chance {1 / 6:.2f})")
 print(
-    f"of the kinds that are there {named / there:.2f} are named; of those named {named / told:.2f} are there"
+    f"of the kinds that are there {named / there:.2f} are named; "
+    f"of those named {named / told:.2f} are there"
 )
 print(f"whole captions right {exact:.2f}")
 assert ground > 0.3
@@ -214,7 +215,7 @@ plt.show()
 
 # %% tags=["from:vlm.toybox.losses.soft_location_targets"]
 def soft_location_targets(sigma: float) -> Tensor:
-    """Row i: how much each `<loc>` bin counts as right when bin i is. A bell of width sigma, rows sum to 1."""
+    """Row i: how much each bin counts as right when bin i is. A bell, rows sum to 1."""
     bins = torch.arange(NUM_LOCATION_BINS)
     return torch.softmax(-((bins[:, None] - bins[None, :]) ** 2) / (2 * sigma**2), dim=-1)
 
@@ -248,7 +249,8 @@ print(
 assert torch.allclose(targets.sum(-1), torch.ones(NUM_LOCATION_BINS))
 # At the edge half of the bell (and the middle) carries everything.
 print(
-    f"the right mark gets {targets[500, 500]:.3f} in the middle and {targets[0, 0]:.3f} at the edge"
+    f"the right mark gets {targets[500, 500]:.3f} in the middle "
+    f"and {targets[0, 0]:.3f} at the edge"
 )
 assert 1.7 < targets[0, 0] / targets[500, 500] < 2
 
@@ -257,7 +259,7 @@ assert 1.7 < targets[0, 0] / targets[500, 500] < 2
 def suffix_loss(
     logits: Tensor, labels: Tensor, first_location_id: int, location_targets: Tensor
 ) -> Tensor:
-    """Cross-entropy over the suffix: the mean over each row's tokens, then over the rows, as big_vision does."""
+    """Cross-entropy over the suffix: the mean over each row's tokens, then over the rows."""
     log_probabilities = logits[:, :-1].float().log_softmax(-1)  # [R, T-1, V]
     labels = labels[:, 1:]
     counts = labels != IGNORE_INDEX

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 
-from vlm.example_files import picture_key, read_examples
 from vlm.finetune import TrainingExample
 from vlm.generate import generate
 from vlm.loader import load_hf_model, load_model
@@ -25,6 +24,7 @@ from vlm.processor import PaliGemmaProcessor
 from vlm.toybox import CHECKPOINT_DIRECTORY
 from vlm.toybox.prompts import caption
 from vlm.toybox.scenes import draw_scene
+from vlm.training_examples import picture_key, read_examples
 
 MIN_TEST_EXAMPLES, NUM_OLD_SCENES = 100, 100
 CLOSE, CLOSE_OLD = 0.02, 0.05  # how far a reported share may be from the measured one

@@ -78,6 +78,13 @@ def test_new_text_is_taken_over_without_running_anything(executed):
     assert notebooks.execute(executed).read_bytes() == by_text
 
 
+def test_a_new_comment_is_text_too(executed):
+    executed.write_text(executed.read_text(encoding="utf-8").replace("print(1 + 1)", "print(1 + 1)  # two"))
+    notebooks.take_over_text(executed)
+    assert notebooks.check(executed) == []
+    assert '"2\\n"' in executed.with_suffix(".ipynb").read_text(encoding="utf-8")
+
+
 def test_text_alone_is_not_taken_over_where_the_code_is_another(executed):
     executed.write_text(executed.read_text(encoding="utf-8").replace("1 + 1", "1 + 2"), encoding="utf-8")
     with pytest.raises(ValueError, match="execute it anew"):

@@ -9,7 +9,6 @@ import torch
 
 from grader import project
 from grader.project import check_project, format_table, load_tuned, measure
-from vlm.example_files import read_examples, write_examples
 from vlm.finetune import TrainingExample, fine_tune
 from vlm.loader import load_hf_model
 from vlm.lora import LoraConfig, add_lora, save_lora
@@ -18,6 +17,7 @@ from vlm.processor import PaliGemmaProcessor
 from vlm.toybox import CHECKPOINT_DIRECTORY
 from vlm.toybox.prompts import caption
 from vlm.toybox.scenes import draw_scene
+from vlm.training_examples import read_examples, write_examples
 
 QUESTION, NUM_TESTS = "answer en is it a toy?", 12
 

@@ -17,7 +17,7 @@ STOREYS = [
     {"paligemma"},
     {"processor", "loader"},
     {"generate", "recording", "scoring", "finetune"},
-    {"draw", "inside", "example_files"},
+    {"draw", "inside", "training_examples"},
     {"convert", "random_checkpoint"},
     {"commands", "demo", "bench", "__main__"},
 ]

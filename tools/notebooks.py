@@ -60,11 +60,11 @@ def take_over_text(path: Path) -> Path:
     """Write a chapter's text anew into its notebook, without running it.
 
     Raises:
-        ValueError: if a cell of code is not the one that was executed.
+        ValueError: if a cell of code says something else than the one that was executed, comments and docstrings aside.
     """
     notebook, executed = read_source(path), nbformat.read(path.with_suffix(".ipynb"), as_version=4)
     new, old = ([cell for cell in book.cells if cell.cell_type == "code"] for book in (notebook, executed))
-    if [cell.source for cell in new] != [cell.source for cell in old]:
+    if [syntax(cell.source) for cell in new] != [syntax(cell.source) for cell in old]:
         raise ValueError(f"the code of {path.name} has changed since it was executed: execute it anew")
     for cell, before in zip(new, old):
         cell.outputs, cell.execution_count = before.outputs, before.execution_count

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from grader.project import NUM_OLD_SCENES, load_tuned, measure
-from vlm.example_files import write_examples
 from vlm.finetune import TrainingExample, fine_tune
 from vlm.loader import load_hf_model
 from vlm.lora import LoraConfig, add_lora, save_lora
@@ -20,12 +19,13 @@ from vlm.processor import PaliGemmaProcessor
 from vlm.toybox import CHECKPOINT_DIRECTORY
 from vlm.toybox.prompts import caption, sample_example
 from vlm.toybox.scenes import Scene, draw_scene
+from vlm.training_examples import write_examples
 
 QUESTION = "answer en which toy is the largest?"
 
 
 def ask(scene: Scene) -> TrainingExample | None:
-    """The question about a scene; None where the answer would be a matter of taste, or could be no other."""
+    """The question about a scene; None where the answer is a matter of taste, or could be no other."""
     if len({thing.label for thing in scene.objects}) < 2:
         return None
     areas = np.array([scene.mask(index).sum() for index in range(len(scene.objects))])
