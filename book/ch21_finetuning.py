@@ -502,7 +502,7 @@ print(num_adapters, "adapters merged")
 # ## What the real model does
 #
 # Google's *pt* checkpoints are made to be fine-tuned, and their report does it with everything moving, on some forty tasks, with the same settings for most: a learning rate around 10⁻⁵ (ours is fifty times as large, for a model a thousandth the size), a few epochs, and no old lessons, since what the base model could do before is not asked of it afterwards {cite}`beyer2024paligemma`. LoRA is what people do at home. Its usual places are the seven matrices of each layer, as here. `save_lora` writes the names that *peft* gives to transformers' modules, so
-# an adapter that you train with this code on Google's weights can be loaded there, and the other way round; a test does both on small random models of both generations. What is missing here is dropout, and keeping the frozen weights in 4 bits, which is called QLoRA.
+# an adapter that you train with this code on Google's weights can be loaded there, and the other way round; tests do that on small random models, the first for both generations. What is missing here is dropout, and keeping the frozen weights in 4 bits, which is called QLoRA.
 #
 # ## Exercises
 #
