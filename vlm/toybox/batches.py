@@ -15,6 +15,7 @@ from torch.utils.data import IterableDataset
 from vlm.image_processing import normalize
 from vlm.mask_vqvae import MaskDecoder, MaskEncoder
 from vlm.paligemma import IGNORE_INDEX
+from vlm.parallel.processes import Place
 from vlm.processor import PaliGemmaProcessor
 from vlm.segmentation import encode_masks
 from vlm.toybox.prompts import (
@@ -62,7 +63,10 @@ class Batch:
 
 
 class TrainingBatches(IterableDataset):
-    """The batch of step i is a function of i alone, so a resumed run sees what an unbroken one would have."""
+    """The batch of step i is a function of i alone, so a resumed run sees what an unbroken one would have.
+
+    Of several processes each gets its part of the step's scenes, and asks questions of its own about them.
+    """
 
     def __init__(
         self,
@@ -71,8 +75,9 @@ class TrainingBatches(IterableDataset):
         mask_encoder: MaskEncoder,
         mask_decoder: MaskDecoder,
         first_step: int,
+        place: Place = Place(),
     ):
-        self.recipe, self.processor, self.first_step = recipe, processor, first_step
+        self.recipe, self.processor, self.first_step, self.place = recipe, processor, first_step, place
         self.mask_encoder, self.mask_decoder = mask_encoder, mask_decoder
 
     def __iter__(self) -> Iterator[Batch]:
@@ -81,7 +86,8 @@ class TrainingBatches(IterableDataset):
 
     def make_batch(self, step: int) -> Batch:
         size = self.recipe.scenes_per_step
-        scenes = [draw_scene(self.recipe.seed * 10**9 + step * size + i, "train") for i in range(size)]
+        mine = range(size)[self.place.rank :: self.place.world_size]
+        scenes = [draw_scene(self.recipe.seed * 10**9 + step * size + i, "train") for i in mine]
         labels, boxes = zip(*(patch_targets(scene) for scene in scenes))
         pixel_values = normalize(np.stack([scene.pixels for scene in scenes]))
         text = self.make_text(scenes, step) if step >= self.recipe.look_steps else {}
@@ -89,7 +95,7 @@ class TrainingBatches(IterableDataset):
 
     def make_text(self, scenes: list[Scene], step: int) -> dict[str, TextRows]:
         """For each scene a caption, one answer, and one detection; and about one segmentation."""
-        rng = np.random.default_rng((self.recipe.seed, step))
+        rng = np.random.default_rng((self.recipe.seed, step, *[self.place.rank] * (not self.place.is_first)))
         everyone = list(range(len(scenes)))
         answers = [sample_example(scene, rng, str(rng.choice(ANSWER_TASKS))) for scene in scenes]
         words = [caption(scene) for scene in scenes] + answers

@@ -2,6 +2,10 @@
 
 Every 90 seconds the whole state is written aside and renamed, so an interrupted run resumes where it was by the
 same command. State is kept as safetensors and JSON: nothing here is ever unpickled.
+
+On several processes, each of which gets a part of every batch, and begins again from the last state when one dies:
+
+    torchrun --nproc-per-node 2 --max-restarts 3 -m vlm.toybox.train
 """
 
 import argparse
@@ -25,6 +29,8 @@ from vlm.boxes import location_token
 from vlm.loader import load_model, save_hf_model
 from vlm.mask_vqvae import load_mask_decoder, load_mask_encoder
 from vlm.paligemma import PaliGemmaForConditionalGeneration
+from vlm.parallel.gradients import average_gradients
+from vlm.parallel.processes import Place, join, leave
 from vlm.processor import PaliGemmaProcessor
 from vlm.toybox import CHECKPOINT_DIRECTORY, MASK_VQVAE_FILE
 from vlm.toybox.batches import Batch, TextRows, TrainingBatches
@@ -39,11 +45,11 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 class Trainer:
     """The model, its probe, their optimizer, and the step they have reached."""
 
-    def __init__(self, recipe: Recipe, directory: Path, device: str):
+    def __init__(self, recipe: Recipe, directory: Path, device: str, place: Place = Place()):
         from transformers import AutoTokenizer
 
         torch.manual_seed(recipe.seed)
-        self.recipe, self.directory, self.device = recipe, directory, device
+        self.recipe, self.directory, self.device, self.place = recipe, directory, device, place
         tokenizer = AutoTokenizer.from_pretrained(CHECKPOINT_DIRECTORY)
         config = toybox_config(len(tokenizer), tokenizer.convert_tokens_to_ids("<image>"))
         vision_config = config.vision_config
@@ -71,6 +77,7 @@ class Trainer:
         with torch.autocast(torch.device(self.device).type, torch.bfloat16):
             losses = self.compute_losses(batch, progress)
         sum(losses.values()).backward()
+        average_gradients(self.parameters(), self.place)
         nn.utils.clip_grad_norm_(self.parameters(), self.recipe.max_gradient_norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -161,7 +168,8 @@ class Trainer:
                 self.optimizer.state[parameters[int(index)]][key] = tensor
         self.step, self.seconds = int(metadata["step"]), float(metadata["seconds"])
         self.commit = metadata["commit"]  # of the code that the run began with
-        print(f"resumed at step {self.step} after {self.seconds / 60:.1f} minutes of training")
+        if self.place.is_first:
+            print(f"resumed at step {self.step} after {self.seconds / 60:.1f} minutes of training")
 
 
 def initialize(model: PaliGemmaForConditionalGeneration):
@@ -180,29 +188,40 @@ def make_optimizer(modules: list[nn.Module], recipe: Recipe) -> torch.optim.Adam
     return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), fused=True)
 
 
-def train(recipe: Recipe, directory: Path, device: str, start: Path | None = None):
+def train(recipe: Recipe, directory: Path, device: str, start: Path | None = None, place: Place = Place()):
     """Run the recipe to its end, from wherever it is, and write the finished checkpoint into `directory/final`.
 
     Args:
         start: begin with the weights of this checkpoint directory, not with random ones.
+        place: this process among those that train together. The first writes the files, and all read them.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(recipe, directory, device)
+    trainer = Trainer(recipe, directory, device, place)
     if start is not None:
         trainer.model.load_state_dict(load_model(start, device).state_dict())
         trainer.started_from = json.loads((start / "provenance.json").read_text(encoding="utf-8"))
     trainer.resume()
-    forget_later_lines(directory / "log.jsonl", trainer.step)
+    if place.is_first:
+        forget_later_lines(directory / "log.jsonl", trainer.step)
     trainer.compile()
     mask_encoder, mask_decoder = load_mask_encoder(MASK_VQVAE_FILE), load_mask_decoder(MASK_VQVAE_FILE)
-    batches = TrainingBatches(recipe, trainer.processor, mask_encoder, mask_decoder, trainer.step)
+    batches = TrainingBatches(recipe, trainer.processor, mask_encoder, mask_decoder, trainer.step, place)
     loader = DataLoader(batches, batch_size=None, num_workers=1, prefetch_factor=8)
     saved_at = clock = time.monotonic()
-    bar = tqdm(loader, total=recipe.total_steps, initial=trainer.step, unit="step", smoothing=0.05)
+    bar = tqdm(
+        loader,
+        total=recipe.total_steps,
+        initial=trainer.step,
+        unit="step",
+        smoothing=0.05,
+        disable=not place.is_first,
+    )
     for batch in bar:
         losses = trainer.train_step(batch)
         now = time.monotonic()
         trainer.seconds, clock = trainer.seconds + now - clock, now
+        if not place.is_first:
+            continue
         if trainer.step % STEPS_BETWEEN_LOG_LINES == 0:
             line = {name: round(float(loss), 4) for name, loss in losses.items()}
             bar.set_postfix(line)
@@ -211,7 +230,8 @@ def train(recipe: Recipe, directory: Path, device: str, start: Path | None = Non
         if now - saved_at > SECONDS_BETWEEN_SAVES or trainer.step == recipe.total_steps:
             trainer.save()
             saved_at = now
-    export(trainer, directory / "final")
+    if place.is_first:
+        export(trainer, directory / "final")
 
 
 def forget_later_lines(log: Path, step: int):
@@ -275,7 +295,11 @@ def main():
     options = parser.parse_args()
     settings = {name: value for name, value in vars(options).items() if name in Recipe.__dataclass_fields__}
     settings["location_sigma"] = tuple(options.location_sigma)
-    train(Recipe(**settings), options.directory, options.device, options.start)
+    recipe, place = Recipe(**settings), join()
+    if recipe.scenes_per_step % place.world_size:
+        parser.error(f"{recipe.scenes_per_step} scenes a step cannot be shared by {place.world_size} processes equally")
+    train(recipe, options.directory, options.device, options.start, place)
+    leave(place)
 
 
 if __name__ == "__main__":

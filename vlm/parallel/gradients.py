@@ -1,0 +1,34 @@
+"""Data-parallel training: every process has the whole model and a part of the batch.
+
+Each finds the gradient of the mean loss over its own part. Their mean is the gradient over the whole batch, if all
+parts are of the same size. Every process then takes the same step, so the models stay equal and are never sent.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from vlm.parallel.processes import Place
+
+
+def average_gradients(parameters: Sequence[nn.Parameter], place: Place):
+    """Replace each gradient by its mean over all processes. Call it once a step, after `backward`.
+
+    All gradients travel as one long vector: two hundred short messages would take longer than one long one. A
+    parameter that one process had no use for counts as 0 there.
+    """
+    if place.world_size == 1:
+        return
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    gradients = [parameter.grad for parameter in parameters]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])  # [all numbers of the model]
+    dist.all_reduce(flat)  # the sum; gloo has no mean
+    flat /= place.world_size
+    start = 0
+    for gradient in gradients:
+        gradient.copy_(flat[start : start + gradient.numel()].view_as(gradient))
+        start += gradient.numel()

@@ -1,0 +1,43 @@
+"""Which of the processes that `torchrun` started is this one?
+
+    torchrun --nproc-per-node 2 -m vlm.parallel.answer ...                                    one machine
+    torchrun --nnodes 4 --nproc-per-node 8 --rdzv-endpoint HOST:29500 -m vlm.parallel.answer  the same on each of four
+"""
+
+import os
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+
+
+@dataclass(frozen=True)
+class Place:
+    """This process among all: `rank` counts from 0 to `world_size` - 1."""
+
+    rank: int = 0
+    world_size: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """The one that prints and writes files."""
+        return self.rank == 0
+
+
+def join() -> Place:
+    """Join the others. A program that was started without `torchrun` is alone, and nothing is set up.
+
+    GPUs talk through NCCL, and each process takes the one of its number on its machine; CPUs talk through gloo.
+    """
+    if "WORLD_SIZE" not in os.environ:
+        return Place()
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    return Place(dist.get_rank(), dist.get_world_size())
+
+
+def leave(place: Place):
+    """Say goodbye, so that no process waits for one that is gone."""
+    if place.world_size > 1 or dist.is_initialized():
+        dist.destroy_process_group()
