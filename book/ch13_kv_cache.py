@@ -251,15 +251,10 @@ class KVCache:
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ):
-        shape = (
-            config.num_hidden_layers,
-            batch_size,
-            config.num_key_value_heads,
-            max_length,
-            config.head_dim,
-        )
-        self.keys = torch.zeros(shape, dtype=dtype, device=device)
-        self.values = torch.zeros(shape, dtype=dtype, device=device)
+        shape = (batch_size, config.num_key_value_heads, max_length, config.head_dim)
+        layers = range(config.num_hidden_layers)
+        self.keys = [torch.zeros(shape, dtype=dtype, device=device) for _ in layers]
+        self.values = [torch.zeros(shape, dtype=dtype, device=device) for _ in layers]
         self.max_length = max_length
         self.length = 0
 
@@ -267,18 +262,19 @@ class KVCache:
         """Write the new keys and values [B, K, new, E] of one layer behind the old ones."""
         batch_size, new = key.shape[0], key.shape[2]
         end = self.length + new
-        if batch_size != self.keys.shape[1]:
+        keys, values = self.keys[layer_idx], self.values[layer_idx]  # [B, K, max_length, E]
+        if batch_size != keys.shape[0]:
             raise ValueError(
-                f"the cache was made for a batch of {self.keys.shape[1]} and got {batch_size} rows"
+                f"the cache was made for a batch of {keys.shape[0]} and got {batch_size} rows"
             )
         if end > self.max_length:
             raise ValueError(
                 f"the cache holds {self.max_length} tokens: {self.length} are in it and {new} more do not fit; "
                 "make it with a larger max_length"
             )
-        self.keys[layer_idx, :, :, self.length : end] = key
-        self.values[layer_idx, :, :, self.length : end] = value
-        return self.keys[layer_idx, :, :, :end], self.values[layer_idx, :, :, :end]
+        keys[:, :, self.length : end] = key
+        values[:, :, self.length : end] = value
+        return keys[:, :, :end], values[:, :, :end]
 
     def advance(self, new: int):
         """Count the tokens that all layers have written."""
@@ -397,7 +393,7 @@ print("27 tokens, equal")
 
 # %% mystnb={"image": {"alt": "A heat map, 32 rows by 96 columns: values of a head by token. The 64 image tokens look alike within stretches, the prompt's tokens differ from them, and the answer's repeat a pattern for each box."}, "figure": {"caption": "Values in the cache, layer 3, head 0: one column for each token, lines between picture, prompt and answer. The answer has four boxes of four marks and a name, and you can count them.", "name": "fig-ch13-values"}} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(7.6, 3), layout="constrained")
-layer_values = cache.values[3, 0, 0, : cache.length]  # [T, E]
+layer_values = cache.values[3][0, 0, : cache.length]  # [T, E]
 limit = layer_values.abs().quantile(0.98).item()
 mesh = ax.imshow(layer_values.T, cmap="cividis", aspect="auto", vmin=-limit, vmax=limit)
 for edge in (N, S):

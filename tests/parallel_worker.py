@@ -43,7 +43,7 @@ def answer(directory: Path, place: Place):
             "logits": logits,
             "tokens": torch.stack(list(generate_tokens(model, inputs, 8))),
             "held": torch.tensor(sum(p.to_local().nbytes if hasattr(p, "to_local") else 0 for p in model.parameters())),
-            "cache": torch.tensor(cache.keys.nbytes),
+            "cache": torch.tensor(sum(keys.nbytes for keys in cache.keys)),
             "all_reduces": torch.tensor([traffic.calls["all_reduce"], traffic.bytes["all_reduce"]]),
             "all_gathers": torch.tensor([traffic.calls["all_gather_into_tensor"]]),
         }

@@ -5,6 +5,8 @@ without bfloat16: its largest number is 65504, which the activations of the larg
 small models, and for comparing numbers.
 """
 
+import shutil
+
 import torch
 
 
@@ -37,3 +39,8 @@ def check_device(device: torch.device | str, dtype: torch.dtype | None = None):
     except (RuntimeError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"device {str(device)!r} cannot compute in {dtype}, try float32: {reason}") from None
+
+
+def has_compiler(device: torch.device | str) -> bool:
+    """Whether torch.compile can work here: on a CPU it writes C++, and needs someone to translate it."""
+    return torch.device(device).type != "cpu" or any(shutil.which(name) for name in ("c++", "g++", "clang++"))

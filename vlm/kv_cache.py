@@ -29,9 +29,10 @@ class KVCache:
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ):
-        shape = (config.num_hidden_layers, batch_size, config.num_key_value_heads, max_length, config.head_dim)
-        self.keys = torch.zeros(shape, dtype=dtype, device=device)
-        self.values = torch.zeros(shape, dtype=dtype, device=device)
+        shape = (batch_size, config.num_key_value_heads, max_length, config.head_dim)
+        layers = range(config.num_hidden_layers)
+        self.keys = [torch.zeros(shape, dtype=dtype, device=device) for _ in layers]
+        self.values = [torch.zeros(shape, dtype=dtype, device=device) for _ in layers]
         self.max_length = max_length
         self.length = 0
 
@@ -46,16 +47,17 @@ class KVCache:
         """
         batch_size, new = key.shape[0], key.shape[2]
         end = self.length + new
-        if batch_size != self.keys.shape[1]:
-            raise ValueError(f"the cache was made for a batch of {self.keys.shape[1]} and got {batch_size} rows")
+        keys, values = self.keys[layer_idx], self.values[layer_idx]  # [B, K, max_length, E]
+        if batch_size != keys.shape[0]:
+            raise ValueError(f"the cache was made for a batch of {keys.shape[0]} and got {batch_size} rows")
         if end > self.max_length:
             raise ValueError(
                 f"the cache holds {self.max_length} tokens: {self.length} are in it and {new} more do not fit; "
                 "make it with a larger max_length"
             )
-        self.keys[layer_idx, :, :, self.length : end] = key
-        self.values[layer_idx, :, :, self.length : end] = value
-        return self.keys[layer_idx, :, :, :end], self.values[layer_idx, :, :, :end]
+        keys[:, :, self.length : end] = key
+        values[:, :, self.length : end] = value
+        return keys[:, :, :end], values[:, :, :end]
 
     def advance(self, new: int):
         """Count the tokens that all layers have written."""

@@ -26,6 +26,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from vlm.boxes import location_token
+from vlm.devices import has_compiler
 from vlm.loader import load_model, save_hf_model
 from vlm.mask_vqvae import load_mask_decoder, load_mask_encoder
 from vlm.paligemma import PaliGemmaForConditionalGeneration
@@ -65,7 +66,7 @@ class Trainer:
 
     def compile(self):
         """Fuse the small operations. Without a compiler everything runs as it is, at about half the speed."""
-        if self.device == "cpu" and not (shutil.which("c++") or shutil.which("g++")):
+        if not has_compiler(self.device):
             print("no C++ compiler found: training runs uncompiled, about half as fast")
             return
         self.model.vision_tower.vision_model.encoder.compile()  # the patch convolution is slower when compiled

@@ -1,0 +1,70 @@
+"""Three ways to multiply by a weight matrix, whose price for one token is the reading of that matrix.
+
+Shapes: R rows (tokens), I inputs, O outputs.
+"""
+
+import torch
+from torch import Tensor, nn
+
+
+class PlainLinear(nn.Module):
+    """The matrix as it lies in the checkpoint, row by row."""
+
+    def __init__(self, weight: Tensor, num_rows: int):
+        super().__init__()
+        self.weight = nn.Parameter(weight, requires_grad=False)  # [O, I]
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        return nn.functional.linear(hidden_states, self.weight)  # [R, O]
+
+
+class PackedLinear(nn.Module):
+    """The matrix laid out once in the order in which the CPU's library reads it (oneDNN; MKL in float32).
+
+    Otherwise the library reorders it at each call with more than one row, and in bfloat16 with one row too. In float32
+    the layout is for `num_rows` rows; other numbers of rows read the plain matrix, which is kept beside it.
+    These are operators of torch that torch.compile uses too, but that it does not promise to keep.
+    """
+
+    def __init__(self, weight: Tensor, num_rows: int):
+        super().__init__()
+        weight = weight.detach().contiguous()
+        self.is_float32, self.num_rows = weight.dtype == torch.float32, num_rows
+        if self.is_float32:
+            self.weight, self.packed = weight, torch.ops.mkl._mkl_reorder_linear_weight(weight, num_rows)
+        else:
+            self.packed = torch.ops.mkldnn._reorder_linear_weight(weight, num_rows)
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        if self.is_float32:
+            return torch.ops.mkl._mkl_linear(hidden_states, self.packed, self.weight, None, self.num_rows)  # [R, O]
+        return torch.ops.mkldnn._linear_pointwise(hidden_states, self.packed, None, "none", [], "")  # [R, O]
+
+
+class Int8Linear(nn.Module):
+    """A quarter of float32's bytes: each row of the matrix, and each token's vector, as whole numbers and a scale.
+
+    Symmetric: the largest magnitude of a row becomes 127. The products are added up as 32-bit integers, exactly; all
+    error comes from the two roundings. Source: LLM.int8() (arXiv 2208.07339), section 2.1, without its outliers.
+    """
+
+    def __init__(self, weight: Tensor, num_rows: int):
+        super().__init__()
+        weight, scale = quantize_rows(weight.detach())
+        self.register_buffer("weight", weight)  # int8 [O, I]
+        self.register_buffer("scale", scale[:, 0])  # float32 [O]
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        rounded, scale = quantize_rows(hidden_states)  # int8 [R, I], float32 [R, 1]
+        products = torch._int_mm(rounded, self.weight.t())  # int32 [R, O]
+        return (products * scale * self.scale).to(hidden_states.dtype)  # [R, O]
+
+
+def quantize_rows(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Numbers [R, I] -> int8 [R, I] and the scale [R, 1] (float32) that each row must be multiplied by again."""
+    values = values.float()
+    scale = values.abs().amax(dim=-1, keepdim=True).clamp(min=1e-12) / 127  # a row of zeros stays one
+    return (values / scale).round().to(torch.int8), scale
+
+
+LINEARS = {"plain": PlainLinear, "packed": PackedLinear, "int8": Int8Linear}
