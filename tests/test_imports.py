@@ -16,7 +16,7 @@ STOREYS = [
     {"gemma2", "contrastive"},
     {"paligemma"},
     {"processor", "loader"},
-    {"generate", "recording", "scoring", "finetune"},
+    {"generate", "recording", "scoring", "finetune", "fast", "parallel"},
     {"draw", "inside", "training_examples"},
     {"convert", "random_checkpoint"},
     {"commands", "demo", "bench", "__main__"},
@@ -31,16 +31,28 @@ TOYBOX_STOREYS = [
 ]
 
 
-def storey(module: str) -> int:
+# Within a package: the same, from below.
+PACKAGES = {
+    "fast": [{"linear", "siglip"}, {"gemma"}, {"paligemma"}],
+    "parallel": [{"processes"}, {"gradients", "traffic", "tensor_parallel"}],
+    "bench": [{"models"}, {"limit", "sides", "report"}, {"worker"}, {"__main__"}],
+}
+TOP = {"commands.options": 200, "commands": 202, "__main__": 203, "parallel.answer": 203}
+
+
+def storey(module: str) -> float:
     """How high a module stands: the model's core, then the Toybox, then what uses both."""
     parts = module.split(".")[1:]
+    path = ".".join(parts)
+    if path in TOP:
+        return TOP[path]
     if parts[:1] == ["toybox"]:
         name = parts[1] if len(parts) > 1 else ""
         return 100 + next((i for i, names in enumerate(TOYBOX_STOREYS) if name in names), -1)
     height = next(i for i, names in enumerate(STOREYS) if parts[0] in names)
-    if height < len(STOREYS) - 1:
-        return height
-    return {"commands.options": 200, "commands": 202, "__main__": 203}.get(".".join(parts), 201)
+    height = height if height < len(STOREYS) - 1 else 201
+    inside = PACKAGES.get(parts[0], [])
+    return height + 0.1 * next((i for i, names in enumerate(inside) if parts[-1] in names), 0)
 
 
 def imported_modules(path: Path) -> set[str]:

@@ -1,9 +1,9 @@
 """What soft `<loc>` targets are worth, on boxes alone: into book/data/soft_targets.json, which chapter 22 draws.
 
-`python tools/ablate_soft_targets.py` takes half an hour on two cores. The shipped tower looks, once for all runs, and stays
-as it is. Projector and language model begin with random weights and learn one thing: "detect cat", of a scene with one
-cat in it, is answered by one box. The runs of a seed begin with the same weights and see the same lessons; they differ
-in the bell around each right mark.
+`python tools/ablate_soft_targets.py` takes half an hour on two cores. The shipped tower looks, once for all runs, and
+stays as it is. Projector and language model begin with random weights and learn one thing: "detect cat", of a scene
+with one cat in it, is answered by one box. The runs of a seed begin with the same weights and see the same lessons;
+they differ in the bell around each right mark.
 """
 
 import json

@@ -50,7 +50,7 @@ def main():
     if place.is_first:
         print(processor.decode(tokens))
         print(f"{place.world_size} processes; this one holds {held / 1e6:.1f} MB of weights")
-        print(f"{len(tokens)} tokens in {seconds:.2f} s; collectives: {dict(traffic.calls)}, bytes {dict(traffic.bytes)}")
+        print(f"{len(tokens)} tokens in {seconds:.2f} s; calls {dict(traffic.calls)}, bytes {dict(traffic.bytes)}")
         if options.logits:
             save_file({"logits": logits}, options.logits)
     leave(place)

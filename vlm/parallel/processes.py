@@ -1,7 +1,7 @@
 """Which of the processes that `torchrun` started is this one?
 
-    torchrun --nproc-per-node 2 -m vlm.parallel.answer ...                                    one machine
-    torchrun --nnodes 4 --nproc-per-node 8 --rdzv-endpoint HOST:29500 -m vlm.parallel.answer  the same on each of four
+torchrun --nproc-per-node 2 -m vlm.parallel.answer ...                                    one machine
+torchrun --nnodes 4 --nproc-per-node 8 --rdzv-endpoint HOST:29500 -m vlm.parallel.answer  the same on each of four
 """
 
 import os
@@ -24,13 +24,16 @@ class Place:
         return self.rank == 0
 
 
+ALONE = Place()
+
+
 def join() -> Place:
     """Join the others. A program that was started without `torchrun` is alone, and nothing is set up.
 
     GPUs talk through NCCL, and each process takes the one of its number on its machine; CPUs talk through gloo.
     """
     if "WORLD_SIZE" not in os.environ:
-        return Place()
+        return ALONE
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")

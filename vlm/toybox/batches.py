@@ -15,7 +15,7 @@ from torch.utils.data import IterableDataset
 from vlm.image_processing import normalize
 from vlm.mask_vqvae import MaskDecoder, MaskEncoder
 from vlm.paligemma import IGNORE_INDEX
-from vlm.parallel.processes import Place
+from vlm.parallel.processes import ALONE, Place
 from vlm.processor import PaliGemmaProcessor
 from vlm.segmentation import encode_masks
 from vlm.toybox.prompts import (
@@ -75,7 +75,7 @@ class TrainingBatches(IterableDataset):
         mask_encoder: MaskEncoder,
         mask_decoder: MaskDecoder,
         first_step: int,
-        place: Place = Place(),
+        place: Place = ALONE,
     ):
         self.recipe, self.processor, self.first_step, self.place = recipe, processor, first_step, place
         self.mask_encoder, self.mask_decoder = mask_encoder, mask_decoder

@@ -31,7 +31,7 @@ from vlm.loader import load_model, save_hf_model
 from vlm.mask_vqvae import load_mask_decoder, load_mask_encoder
 from vlm.paligemma import PaliGemmaForConditionalGeneration
 from vlm.parallel.gradients import average_gradients
-from vlm.parallel.processes import Place, join, leave
+from vlm.parallel.processes import ALONE, Place, join, leave
 from vlm.processor import PaliGemmaProcessor
 from vlm.toybox import CHECKPOINT_DIRECTORY, MASK_VQVAE_FILE
 from vlm.toybox.batches import Batch, TextRows, TrainingBatches
@@ -46,7 +46,7 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 class Trainer:
     """The model, its probe, their optimizer, and the step they have reached."""
 
-    def __init__(self, recipe: Recipe, directory: Path, device: str, place: Place = Place()):
+    def __init__(self, recipe: Recipe, directory: Path, device: str, place: Place = ALONE):
         from transformers import AutoTokenizer
 
         torch.manual_seed(recipe.seed)
@@ -189,7 +189,7 @@ def make_optimizer(modules: list[nn.Module], recipe: Recipe) -> torch.optim.Adam
     return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), fused=True)
 
 
-def train(recipe: Recipe, directory: Path, device: str, start: Path | None = None, place: Place = Place()):
+def train(recipe: Recipe, directory: Path, device: str, start: Path | None = None, place: Place = ALONE):
     """Run the recipe to its end, from wherever it is, and write the finished checkpoint into `directory/final`.
 
     Args:
