@@ -12,7 +12,7 @@ help:
 	@echo "make demo       the shipped model captions, answers and draws boxes (demo.png)"
 	@echo "make lab        open the chapters in JupyterLab"
 	@echo "make train      train the Toybox model from nothing (into runs/)"
-	@echo "make bench      this package beside transformers: seconds and tokens per second"
+	@echo "make bench      this package beside transformers: seconds, tokens per second, and the machine's limit (minutes)"
 	@echo "make parity     every model, checkpoint layout and dtype against transformers, in one table"
 	@echo "make release    the students' copy, without solutions (into release/)"
 	@echo "make lint       style of the code"
@@ -47,7 +47,7 @@ train: $(READY)
 	@$(PY) -m vlm.toybox.train
 
 bench: $(READY)
-	@$(PY) -m vlm.bench
+	@$(PY) -m vlm.bench --output bench.json --plot bench.png
 
 parity: $(READY)
 	@$(PY) tests/parity_matrix.py

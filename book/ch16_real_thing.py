@@ -171,7 +171,7 @@ for name, rows in (
 # %% [markdown]
 # What else? While the prompt is read, each layer makes intermediate results, and forgets them. With 268 tokens that is tens of megabytes. With 4,224, the scores alone are 4,224² numbers for each head; the 8 heads of a 3B in bfloat16 are 285 MB, and on the way through the softmax they are there in float32 as well, another 571 MB.
 #
-# And there is the way into memory. A loader that builds a model with random numbers, reads the file beside it, and casts, needs several times the model (chapter 10 measured 5.0). We wrote a checkpoint of the 3B's shape, with random numbers in it, and loaded it with this package and with *transformers* 5.23, on two processor cores, each in a process of its own, the file already in the operating system's cache, nine turns, medians:
+# And there is the way into memory. A loader that builds a model with random numbers, reads the file beside it, and casts, needs several times the model (chapter 10 measured 5.0). We wrote a checkpoint of the 3B's shape, with random numbers in it, and loaded it with this package as you have built it and with *transformers* 5.23, on two processor cores, each in a process of its own, the file already in the operating system's cache, nine turns, medians:
 #
 # | | this package | *transformers* | |
 # | --- | ---: | ---: | --- |
@@ -183,8 +183,7 @@ for name, rows in (
 # You can do it on your machine, and see your own numbers. It takes 6 GB on disk and some minutes:
 #
 # ```text
-# python -m vlm.random_checkpoint paligemma-3b-224 big
-# python -m vlm.bench --model big --dtype bfloat16 --separate --repeats 9 --new-tokens 16
+# python -m vlm.bench --models 3b
 # ```
 #
 # {term}`"Mapped" <memory mapping>` means that loading is nearly free, and the first pass pays: the pages of the file come into memory when they are first touched. From a slow disk that first pass takes as long as reading 6 GB takes.

@@ -4,13 +4,17 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from reference import make_inputs, make_reference, make_twin
 
+from vlm.boxes import parse_detections
+
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
+import ablate_soft_targets  # noqa: E402
 import ablations  # noqa: E402
 
 
@@ -39,3 +43,22 @@ def test_the_file_in_the_book_is_of_this_recipe_and_has_every_run():
         assert run["says"] == ablations.VARIANTS[name].says
         assert run["lines"][-1]["step"] == ablations.RECIPE.speak_steps
         assert run["final"]["caption questions"] == ablations.FINAL_SCENES
+
+
+def test_the_file_on_soft_targets_is_of_its_recipe_and_says_what_the_chapter_says():
+    made = json.loads(ablate_soft_targets.OUTPUT.read_text(encoding="utf-8"))
+    recipe = vars(ablate_soft_targets.RECIPE)
+    assert made["recipe"] == {name: list(v) if isinstance(v, tuple) else v for name, v in recipe.items()}
+    runs = {(run["variant"], run["seed"]): run["lines"] for run in made["runs"]}
+    assert list(runs) == [(name, seed) for seed in ablate_soft_targets.SEEDS for name in ablate_soft_targets.VARIANTS]
+    for seed in ablate_soft_targets.SEEDS:
+        bell, mark = runs["bell", seed], runs["one right mark", seed]
+        assert bell[-1]["step"] == mark[-1]["step"] == ablate_soft_targets.RECIPE.speak_steps
+        assert all(b["found"] > m["found"] for b, m in zip(bell[1:], mark[1:], strict=True))
+
+
+def test_a_lesson_on_boxes_has_one_box_and_fits():
+    scene = ablate_soft_targets.draw_scenes("validation", 1)[0]
+    example = ablate_soft_targets.lesson(scene, np.random.default_rng(0))
+    assert example.prompt.removeprefix("detect ") in ablate_soft_targets.single_kinds(scene)
+    assert len(parse_detections(example.suffix, 112, 112)) == 1

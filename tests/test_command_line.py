@@ -14,6 +14,7 @@ from PIL import Image
 
 from vlm.__main__ import main
 from vlm.commands import run as command
+from vlm.fast.linear import LINEARS
 from vlm.generate import generate
 from vlm.image_processing import to_rgb
 from vlm.loader import load_hf_model
@@ -417,3 +418,11 @@ def test_options_that_make_no_sense_end_with_2(words, capsys):
     with pytest.raises(SystemExit) as end:
         main(words)
     assert end.value.code == 2 and "usage: vlm" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("weights", LINEARS)
+def test_a_fast_model_answers_too(ask, weights):
+    _, readable, _ = ask()
+    code, out, _ = ask(fast=weights)
+    assert code == 0
+    assert out == readable or weights == "int8"

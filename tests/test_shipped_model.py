@@ -1,6 +1,7 @@
 """The weights that ship: they see, they are what their papers say, and transformers opens them."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -79,3 +80,13 @@ def test_provenance_says_how_the_weights_were_made():
         runs[-1].setdefault("started_from", None)
     assert all({"recipe", "training_minutes", "device", "torch"} <= set(run) for run in runs)
     assert runs[-1]["recipe"]["look_steps"] > 0  # the first began with nothing
+
+
+def test_eight_bits_cost_less_than_a_point(published):
+    """The file in the book, made by `vlm eval --fast int8 --output book/data/int8_evaluation.json`."""
+    path = Path(__file__).parent.parent / "book" / "data" / "int8_evaluation.json"
+    int8 = json.loads(path.read_text(encoding="utf-8"))
+    assert (int8["split"], int8["scenes"]) == (published["split"], published["scenes"])
+    for task, measures in published["tasks"].items():
+        for name, value in measures.items():
+            assert int8["tasks"][task][name] > value - 0.01, (task, name)

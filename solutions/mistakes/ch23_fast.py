@@ -616,13 +616,13 @@ def two_hundred_and_fifty_five(values):
 @mistake("quantize_rows", "Numbers are cut off, not rounded: to(torch.int8) drops what is behind the point.")
 def cut_off(values):
     scale = largest(values, dim=1, keepdim=True) / 127
-    return (values / scale + 1e-4 * values.sign()).trunc().to(torch.int8), scale  # 126.99999 is 127
+    return (values / scale).to(torch.int8), scale
 
 
 @mistake("quantize_rows", "Numbers are rounded down; round them to the nearest.")
 def rounded_towards_minus_infinity(values):
     scale = largest(values, dim=1, keepdim=True) / 127
-    return (values / scale + 1e-4).floor().to(torch.int8), scale
+    return (values / scale).floor().to(torch.int8), scale
 
 
 @mistake(
@@ -819,7 +819,7 @@ def numbers_cut_off(hidden_states, weight):
 
 def cut_off_rows(values):
     scale = largest(values, dim=1, keepdim=True) / 127
-    return (values / scale + 1e-4 * values.sign()).trunc(), scale
+    return (values / scale).trunc(), scale
 
 
 @mistake("int8_linear", "The result is rounded to whole numbers.")

@@ -16,6 +16,7 @@ examples:
   vlm eval                                  # 1,000 test scenes, about a minute
   vlm eval --scenes 200 --split hard --output hard.json
   vlm eval --model my-fine-tune --dtype bfloat16
+  vlm eval --fast int8                      # what do eight bits cost?
 """
 
 

@@ -27,7 +27,7 @@ examples:
   vlm run --image my.png --prompt "segment cat" --output mask.png
   vlm run --image photos/*.jpg --prompt "caption en" --json > captions.jsonl
   vlm run --image photos/*.jpg --prompt "detect cat" --output drawn/
-  vlm run --model google/paligemma-3b-mix-224 --image my.png --prompt "caption en"
+  vlm run --model google/paligemma-3b-mix-224 --image my.png --prompt "caption en" --fast packed
 """
 
 
