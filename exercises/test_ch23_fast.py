@@ -210,7 +210,9 @@ def matrices(random: Random) -> Iterator[Case]:
 
 
 EXERCISES = [
-    Exercise("tokens_per_second_limit", "How fast it can be", machines, show=show_machine),
+    Exercise(
+        "tokens_per_second_limit", "How fast it can be", machines, show=show_machine, section="What the machine allows"
+    ),
     Exercise(
         "attend_grouped",
         "Rows instead of copies",
@@ -218,6 +220,7 @@ EXERCISES = [
         points=2,
         call=call_attend_grouped,
         forbidden=("torch.nn.functional.scaled_dot_product_attention", "torch.nn.MultiheadAttention"),
+        section="Step 3: fewer and larger calls",
     ),
     Exercise(
         "StaticCache",
@@ -231,8 +234,9 @@ EXERCISES = [
             "places": [places.tolist() for places in case["places"]],
             "lengths": case["lengths"],
         },
+        section="Step 2: room that does not move",
     ),
-    Exercise("next_token", "One program", last_scores, points=2, call=call_next_token),
+    Exercise("next_token", "One program", last_scores, points=2, call=call_next_token, section="Step 4: one program"),
     Exercise(
         "quantize_rows",
         "Eight bits and a scale",
@@ -240,6 +244,7 @@ EXERCISES = [
         points=2,
         call=call_quantize_rows,
         forbidden=("vlm.fast.linear.quantize_rows",),
+        section="Step 5: bytes",
     ),
     Exercise(
         "int8_linear",
@@ -248,6 +253,7 @@ EXERCISES = [
         points=2,
         forbidden=("vlm.fast.linear.quantize_rows", "vlm.fast.linear.Int8Linear"),
         tolerance=1e-4,
+        section="Step 5: bytes",
     ),
 ]
 

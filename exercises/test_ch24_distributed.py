@@ -170,7 +170,15 @@ def trainings(random: Random) -> Iterator[Case]:
 
 
 EXERCISES = [
-    Exercise("split_mlp", "Cut along, cut across", matrices, points=2, call=call_split_mlp, tolerance=1e-4),
+    Exercise(
+        "split_mlp",
+        "Cut along, cut across",
+        matrices,
+        points=2,
+        call=call_split_mlp,
+        tolerance=1e-4,
+        section="Cut along, then across",
+    ),
     Exercise(
         "run_mlp",
         "One sum is enough",
@@ -179,11 +187,27 @@ EXERCISES = [
         call=call_run_mlp,
         tolerance=2e-5,
         show=lambda case: {"hidden_states": case["hidden_states"], "num_processes": len(case["pieces"])},
+        section="Cut along, then across",
     ),
-    Exercise("heads_of", "Who has which heads", places, points=2, call=call_heads_of, raises=(ValueError,)),
-    Exercise("average_gradients", "Every row counts alike", found_gradients, points=2, show=show_gradients),
-    Exercise("bytes_sent_per_token", "What goes over the wire", split_models, points=2),
-    Exercise("training_bytes_per_process", "What training holds", trainings),
+    Exercise(
+        "heads_of",
+        "Who has which heads",
+        places,
+        points=2,
+        call=call_heads_of,
+        raises=(ValueError,),
+        section="Cut along, then across",
+    ),
+    Exercise(
+        "average_gradients",
+        "Every row counts alike",
+        found_gradients,
+        points=2,
+        show=show_gradients,
+        section="Sharing the batch",
+    ),
+    Exercise("bytes_sent_per_token", "What goes over the wire", split_models, points=2, section="What is sent"),
+    Exercise("training_bytes_per_process", "What training holds", trainings, section="What must be held"),
 ]
 
 

@@ -24,8 +24,9 @@ def bytes_per_token(directory: Path, bytes_per_weight: int) -> int:
 def measure_bandwidth(num_bytes: int, dtype: torch.dtype) -> float:
     """Gigabytes per second at which matrices of `num_bytes` together are multiplied by a vector, the best of our ways.
 
-    As many bytes as the model has, since what fits into a cache is read faster.
+    As many bytes as the model has, since what fits into a cache is read faster; a gigabyte at most, which fits nowhere.
     """
+    num_bytes = min(num_bytes, 1_000_000_000)
     kinds = [Int8Linear] if dtype == torch.int8 else [PlainLinear, PackedLinear]
     number_dtype = torch.bfloat16 if dtype == torch.int8 else dtype
     num_matrices = max(1, round(num_bytes / (SHAPE[0] * SHAPE[1] * dtype.itemsize)))
