@@ -467,7 +467,7 @@ def through_a_list(logits, ended, eos_token_id, pad_token_id):
 @mistake("next_token", "It looks at no number, but `print` (or another call that leaves torch) breaks the program.")
 def prints(logits, ended, eos_token_id, pad_token_id):
     token, ended = solution.next_token(logits, ended, eos_token_id, pad_token_id)
-    print("the step is done")
+    print(end="")  # nothing: the graders must not talk
     return token, ended
 
 
