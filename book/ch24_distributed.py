@@ -90,7 +90,7 @@ plt.show()
 # %% [markdown]
 # ## What must be held
 #
-# To *write*: the weights, 2 bytes each in bfloat16, and a cache that is small beside them (chapter 16). To *learn*: a gradient for each weight; and for {term}`AdamW` two running means. In 16 bits a weight of 1 could not take a step of 0.001: the next number above 1 is 1.0078. So the optimizer keeps a second copy of all weights in float32, takes its steps there, and rounds. Add up.
+# To *write*: the weights, 2 bytes each in bfloat16, and a cache that is small beside them (chapter 16). To *learn*: a gradient for each weight; and for {term}`AdamW` two running means. In bfloat16 a weight of 1 could not take a step of 0.001: the next number above 1 is 1.0078. So a training in bfloat16 keeps a second copy of all weights in float32, takes its steps there, and rounds. (The Toybox is small, and holds all its weights in float32.) Add up.
 
 # %%
 bytes_of = {
@@ -113,7 +113,7 @@ assert sizes == {"10b": 9_662_638_832, "28b": 27_650_487_024}
 # %% [markdown]
 # Besides these there are activations. They grow with the batch, and can be made small by computing them again on the way back. They are left out here.
 #
-# There are two things that can be shared. Give each process the whole model and *a part of the batch*: {term}`data parallelism`. Nothing gets smaller, but more is learned at a time. Or give each process the whole batch and *a part of each matrix*: {term}`tensor parallelism`. Then the model gets smaller. You will do both, the second one first.
+# There are two things that can be shared. Give each process the whole model and *a part of the batch*: {term}`data parallelism`. The model gets no smaller, but more is learned at a time. Or give each process the whole batch and *a part of each matrix*: {term}`tensor parallelism`. Then the model gets smaller. You will do both, the second one first.
 #
 # ## Cut along, then across
 #
@@ -146,15 +146,15 @@ assert not torch.allclose(parts[0], whole, atol=0.1)
 print("the two parts add up to the whole; one of them is not it")
 
 # %% [markdown]
-# Adding a tensor over all processes, so that all have the result, is an {term}`all-reduce`. Cut the other way round (`gate` by columns), and each process would have a part of the sum *before* the GELU. The GELU of a sum is not the sum of GELUs, so there would have to be an all-reduce of F numbers in the middle. The cut that we made, along and then across, is Megatron's {cite}`shoeybi2019megatron`.
+# Adding a tensor over all processes, so that all have the result, is an {term}`all-reduce`. Cut the other way round (`gate` by columns), and each process would have a part of the sum *before* the GELU. The GELU of a sum is not the sum of GELUs, so there would have to be an all-reduce in the middle, of F numbers for `gate` and F for `up`. The cut that we made, along and then across, is Megatron's {cite}`shoeybi2019megatron`.
 #
-# Attention works alike, and what is cut are heads. A head needs its own queries, keys and values and asks no other head. `q_proj` is cut by rows, `o_proj` by columns, and one all-reduce puts the heads together. Keys are shared by heads (chapter 8). In the 10B, 16 heads have 8 keys: two processes take 4 keys each. In the 3B, 8 heads have *one* key. It cannot be cut, so every process holds it. It is small.
+# Attention works alike, and what is cut are heads. A head needs its own queries, keys and values and asks no other head. `q_proj` is cut by rows, `o_proj` by columns, and one all-reduce puts the heads together. Keys are shared by heads (chapter 8). In the 10B of PaliGemma 2, 16 heads have 8 keys: two processes take 4 keys each. In the 3B of the first PaliGemma, 8 heads have *one* key. It cannot be cut, so every process holds it. It is small.
 #
 # What remains is the vocabulary: the largest matrix of all. Each process knows some of the words. As an embedding: who knows the word gives its vector, the others give zeros, and an all-reduce adds them. As the head: each scores its own words, and an *all-gather* puts the scores side by side.
 #
 # ## Let torch cut
 #
-# torch does this for you. A `DTensor` is a tensor that knows how it is shared: `Shard(0)` is by rows, `Shard(1)` by columns, `Replicate` not at all. `parallelize_module` replaces the weights of linear layers and adds what has to be sent. `ColwiseParallel` is the cut along (torch names it by the mathematician's matrix, which is the transpose of `weight`), `RowwiseParallel` the cut across, all-reduce included. This is the whole of it:
+# torch does this for you. A `DTensor` is a tensor that knows how it is shared: `Shard(0)` is by rows, `Shard(1)` by columns, `Replicate` not at all. `parallelize_module` replaces the weights of linear layers and adds what has to be sent. `ColwiseParallel` is the cut along (torch names it by A in y = x A, which is the transpose of `weight`: its columns are cut), `RowwiseParallel` the cut across, all-reduce included. This is the whole of it:
 
 
 # %% tags=["from:vlm.parallel.tensor_parallel.split_model"]
@@ -211,7 +211,9 @@ def split_model(model: PaliGemmaForConditionalGeneration, mesh: DeviceMesh):
 
 
 # %% [markdown]
-# It is called on a model without memory (the meta device, chapter 10). Then each process reads its own slices from the file, and no other byte of a large matrix. So the 28B never has to be anywhere as a whole.
+# The *mesh* says which processes there are. `check_divisible` sees to it that their number divides the heads and keys. The config is replaced by one that says what this process holds, so that a cache made for it is as small as it can be.
+#
+# It is called on a model without memory (the meta device, chapter 10). Then each process reads its own slices from the file, and no other byte of a matrix that is cut. So the 28B never has to be anywhere as a whole.
 #
 # Now with real processes. `torchrun` starts them, tells each its number (its *rank*) and how many there are, and where to meet. Here are two, on this machine. They talk through gloo, which works between CPUs.
 
@@ -238,6 +240,12 @@ print(answer)
 print(held)
 
 # %% [markdown]
+# The file has 10.7 MB. Half of it and a little more is here: what is not cut (the projector, the positions, the norms) everyone has. On a terminal this was
+#
+# ```text
+# torchrun --nproc-per-node 2 -m vlm.parallel.answer --image my.png --prompt "detect cat ; bird"
+# ```
+#
 # The same answer as one process gives? And the same scores?
 
 # %%
@@ -272,7 +280,7 @@ assert f"'all_reduce': {calls}" in traffic and f"'all_reduce': {4 * numbers}" in
 assert f"'all_gather_into_tensor': {tokens}" in traffic
 
 # %% [markdown]
-# What goes through the wire? In a *ring*, each process sends to its neighbour. First parts of the sum travel round, then the finished parts: of n bytes, each process sends 2 n (W - 1) / W {cite}`patarasuk2009bandwidth`. For a token of the 28B on eight processes that is
+# These bytes are what goes *into* the calls of one process: the whole vector of an all-reduce, its own part of an all-gather. What goes through the wire? In a *ring*, each process sends to its neighbour. First parts of the sum travel round, then the finished parts: of n bytes, each process sends 2 n (W - 1) / W {cite}`patarasuk2009bandwidth`. For a token of the 28B on eight processes that is
 
 # %%
 for name in ("10b", "28b"):
@@ -285,11 +293,11 @@ for name in ("10b", "28b"):
     )
 
 # %% [markdown]
-# A megabyte or two. A network of 10 gigabits a second sends that in one or two thousandths of a second. So the bytes are not the trouble. The *calls* are: 93 of them, one after the other, and each must wait for its answer. Between two cards in one machine that takes some 10 millionths of a second, between two machines over an ordinary network 50 and more.
+# A megabyte or two. A network of 10 gigabits a second sends that in one or two thousandths of a second. So the bytes are not the main trouble. The *calls* are: 93 of them, one after the other, and each must wait for its answer. Between two cards in one machine that takes some 10 millionths of a second, between two machines over an ordinary network 50 and more. (More processes wait longer, since a ring has more steps. For short messages there are trees, whose steps grow slowly. Below, a wait is a fixed number, which is kind.)
 #
-# Put it together: a token takes the time to fetch a W-th of the weights, and the waiting, and the sending. Guess before you look: on eight cards in one machine, how much faster is the 28B than on one, if one could hold it? And on eight machines with a slow network?
+# Put it together: a token takes the time to fetch a W-th of the weights, and the waiting, and the sending. Guess before you look: on eight cards in one machine, how much faster is the 28B than on one? On eight cards with a slow network between them? And the 10B?
 
-# %% mystnb={"image": {"alt": "Tokens per second over 1 to 64 processes. Cards in one machine: from 61 rising to 337 at 8 processes and 841 at 64. Cards with a slow network between them: rising to 121 at 8 and hardly more after. Machines of two cores with a slow network: from 0.6 rising to 29."}, "figure": {"caption": "What the 28B can write at most, one row, in bfloat16, when W processes share it: weights / W / bandwidth, plus 93 waits, plus what is sent. Bandwidths, waits and networks are of the order that such machines have; no such machine was at hand.", "name": "fig-ch24-roofline"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Two panels, tokens per second over 1 to 16 processes, for the 10B and the 28B. Cards in one machine: 10B from 181 to 800, 28B from 61 to 514. Cards with a slow network: 10B falls from 181 to 130 at two and is at 170 at sixteen; 28B rises from 61 to 136. Machines of two cores rise all the way."}, "figure": {"caption": "What W processes that share a model can write at most, one row, in bfloat16: weights / W / bandwidth, plus the waits, plus what is sent. The thin dotted lines are W times as fast as one. Bandwidths, waits and networks are of the order that such machines have; no such machine was at hand.", "name": "fig-ch24-roofline"}} tags=["hide-input"]
 
 
 def tokens_per_second(
@@ -314,23 +322,25 @@ MACHINES = {
     "cards, slow network between them": (3.35e12, 50e-6, 1.25e9, "#D55E00", "--"),
     "two cores, slow network": (30e9, 50e-6, 1.25e9, "#009E73", ":"),
 }
-fig, ax = plt.subplots(figsize=(6.8, 3.3), layout="constrained")
-predicted = {}
-for label, (memory, wait, network, color, style) in MACHINES.items():
-    predicted[label] = tokens_per_second("28b", processes.float(), memory, wait, network)
-    ax.loglog(
-        processes, predicted[label], color=color, linestyle=style, marker="o", label=label
-    )
-ax.set(xlabel="processes", ylabel="tokens per second")
-ax.set_xticks(processes.tolist(), processes.tolist())
-ax.set_yticks([1, 10, 100, 1000], ["1", "10", "100", "1,000"])
-ax.legend(fontsize=8)
+few = processes[:5]  # 16 is the most that the keys of the 28B can be shared by
+fig, axes = plt.subplots(1, 2, figsize=(8, 3.5), layout="constrained", sharey=True)
+for ax, name in zip(axes, ("10b", "28b")):
+    for label, (memory, wait, network, color, style) in MACHINES.items():
+        speeds = tokens_per_second(name, few.float(), memory, wait, network)
+        ax.loglog(few, speeds, color=color, linestyle=style, marker="o", label=label)
+        ax.loglog(few, few * speeds[0], color="gray", linestyle=":", linewidth=0.8)
+        row = "  ".join(f"{w}: {speed:6.1f}" for w, speed in zip(few.tolist(), speeds))
+        print(f"{name} {label:33s} {row}")
+    ax.set(xlabel="processes", title=f"PaliGemma 2, {name}")
+    ax.set_xticks(few.tolist(), few.tolist())
+    ax.minorticks_off()
+axes[0].set_yticks([1, 10, 100, 1000], ["1", "10", "100", "1,000"])
+axes[0].set(ylabel="tokens per second")
+axes[1].legend(fontsize=7)
 plt.show()
-for label, speeds in predicted.items():
-    print(f"{label:34s} 1: {speeds[0]:6.1f}   8: {speeds[3]:6.1f}   64: {speeds[-1]:6.1f}")
 
 # %% [markdown]
-# Fast cards lose most: the less time a share of the weights takes, the more the waiting counts. Slow machines gain nearly all the way. That is why large models are cut within a machine, where waiting is short, and between machines by *layers* (each machine has some of the blocks, and sends one vector on, once a token), or not at all: each machine has a model of its own and other questions to answer.
+# Fast cards lose most: the less time a share of the weights takes, the more the waiting counts. With a slow network between two cards the 10B is *slower* than on one, and sixteen do not bring it back. Slow machines gain nearly all the way. That is why large models are cut within a machine, where waiting is short, and between machines by *layers* (pipeline parallelism: each machine has some of the blocks, and sends one vector on, once a token), or not at all: each machine has a model of its own and other questions to answer.
 #
 # ## Sharing the batch
 #
@@ -358,7 +368,7 @@ def average_gradients(parameters: Sequence[nn.Parameter], place: Place):
 
 
 # %% [markdown]
-# Divide once. Sum *and* divide in two places, and the gradient is W times too small. Nothing crashes: {term}`AdamW` divides the gradient by its own size, so the steps are nearly as long as before, and only the clipping of large gradients and the first steps differ. You would look for a long time. It is better to check it, as the package's test does: two processes against one that has seen both batches.
+# Divide once. Sum *and* divide in two places, and the gradient is W times too small. Nothing crashes: {term}`AdamW` divides the gradient by its own size, so the steps are as long as before, and only the clipping of large gradients differs. You would look for a long time. It is better to check it, as the package's test does: two processes against one that has seen both batches.
 #
 # The Toybox's training does this if it is started so; each process draws its own part of every batch:
 #
@@ -366,9 +376,9 @@ def average_gradients(parameters: Sequence[nn.Parameter], place: Place):
 # torchrun --nproc-per-node 2 --max-restarts 3 -m vlm.toybox.train
 # ```
 #
-# `--max-restarts` is for the day when a process dies. Then `torchrun` ends the others too (they wait for numbers that will never come), and starts all of them again. They find the last saved state, which was written aside and renamed, so it is whole, and go on. In the package's test one of two processes is killed in its sixth step with a signal that cannot be caught. The finished weights are those of a run that nothing happened to, to the last bit.
+# `--max-restarts` is for the day when a process dies. Then `torchrun` ends the others too (they wait for numbers that will never come), and starts all of them again. They find the last saved state, which was written aside and renamed, so it is whole, and go on. In the package's test one of two processes is killed in its sixth step with a signal that cannot be caught. The finished weights are those of a run that nothing happened to, to the last bit. (There, each step is saved. The real training saves every 90 seconds, and makes again what came after.)
 #
-# Data parallelism holds everything W times. {term}`FSDP` (ZeRO-3 {cite}`rajbhandari2019zero`) shares weights, gradients and optimizer among the same processes, and gathers the weights of one block just before it is used. It sends half as much again, and needs a W-th of the memory. In torch it is a call for each block and one for the whole, and the training loop stays as it is:
+# Data parallelism holds everything W times. {term}`FSDP` (ZeRO-3 {cite}`rajbhandari2019zero`) shares weights, gradients and optimizer among the same processes, and gathers the weights of one block just before it is used. It sends half as much again, and needs a W-th of the memory, and one block's weights on top. In torch it is a call for each block and one for the rest, before the optimizer is made:
 #
 # ```python
 # from torch.distributed.fsdp import fully_shard
@@ -386,11 +396,11 @@ def average_gradients(parameters: Sequence[nn.Parameter], place: Place):
 # The code does not know how many machines there are. The launch line does. On each of four machines, with HOST one of them that all can reach:
 #
 # ```text
-# torchrun --nnodes 4 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29500 \
+# torchrun --nnodes 4 --nproc-per-node 8 --max-restarts 3 --rdzv-backend c10d --rdzv-endpoint HOST:29500 \
 #     -m vlm.toybox.train --directory /shared/run
 # ```
 #
-# The folder must be one that all see. We have tried two processes on one machine; the rest of this line is torch's own, and we had no second machine.
+# (`rdzv` is the *rendezvous*, where they meet, and c10d is torch's own.) On graphics cards they talk through NCCL instead of gloo, and each process takes one card. The folder must be one that all see. We have tried two processes on one machine; the rest of this line is torch's own, and we had no second machine.
 #
 # And to *serve* a model to many people at once? Not with this package. A server has to let rows come and go, keep caches in pages {cite}`kwon2023efficient`, and do all that on many cards. vLLM does. What it reads is the published format, config.json and safetensors in the layout of `vlm convert` (chapter 16). So what you have trained here can be served there.
 #

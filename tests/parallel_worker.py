@@ -15,6 +15,7 @@ from torch.distributed.fsdp import fully_shard
 from vlm.generate import generate_tokens
 from vlm.kv_cache import KVCache
 from vlm.loader import load_model
+from vlm.parallel.gradients import average_gradients
 from vlm.parallel.processes import Place, join, leave
 from vlm.parallel.tensor_parallel import load_split_model
 from vlm.parallel.traffic import TrafficCounter
@@ -52,6 +53,13 @@ def answer(directory: Path, place: Place):
 
 def gradients(directory: Path, place: Place):
     """The gradients of one step, with the batch divided; and with the model sharded too (FSDP2)."""
+    alone, shared, unused = (torch.nn.Parameter(torch.zeros(2)) for _ in range(3))
+    shared.grad = torch.ones(2)
+    if place.rank == 1:
+        alone.grad = torch.ones(2)
+    average_gradients([alone, shared, unused], place)
+    assert unused.grad is None and alone.grad.tolist() == [0.5, 0.5] and shared.grad.tolist() == [1, 1]
+
     trainer = make_trainer(directory, place)
     trainer.step = RECIPE.look_steps
     trainer.optimizer.step = lambda: save_file(

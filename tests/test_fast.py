@@ -1,6 +1,5 @@
 """The fast model gives the numbers of the readable one: every kind of weights, padded, cached, compiled."""
 
-import shutil
 import warnings
 
 import pytest
@@ -8,6 +7,7 @@ import torch
 from reference import make_inputs, make_reference, make_twin
 from torch import nn
 
+from vlm.devices import has_compiler
 from vlm.fast.linear import Int8Linear, PackedLinear, PlainLinear, quantize_rows
 from vlm.fast.paligemma import FastPaliGemma
 from vlm.generate import generate, generate_tokens
@@ -73,7 +73,7 @@ def test_int8_is_near(num_key_value_heads, generation):
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated")  # torch's compiler uses it itself
-@pytest.mark.skipif(not shutil.which("g++"), reason="there is no C++ compiler here")
+@pytest.mark.skipif(not has_compiler("cpu"), reason="torch cannot compile here")
 def test_compiled_it_gives_the_same_and_is_not_compiled_again_for_another_length():
     expected = [written(make_model(2, 1), [5], steps) for steps in (2, 6)]
     fast = FastPaliGemma(make_model(2, 1), compile=True)

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from vlm.loader import load_hf_model
 from vlm.mask_vqvae import load_mask_decoder, load_mask_encoder
+from vlm.parallel.processes import ALONE
 from vlm.toybox import MASK_VQVAE_FILE
 from vlm.toybox import train as training
 from vlm.toybox.batches import TrainingBatches
@@ -335,4 +336,4 @@ def test_the_options_make_the_recipe(monkeypatch, tmp_path):
     options = ["--directory", str(tmp_path), "--look-steps", "5", "--speak-steps", "6", "--seed", "7"]
     monkeypatch.setattr("sys.argv", ["train", *options, "--device", "cpu"])
     training.main()
-    assert calls == [(Recipe(seed=7, look_steps=5, speak_steps=6), tmp_path, "cpu", None)]
+    assert calls == [(Recipe(seed=7, look_steps=5, speak_steps=6), tmp_path, "cpu", None, ALONE)]

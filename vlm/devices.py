@@ -42,5 +42,10 @@ def check_device(device: torch.device | str, dtype: torch.dtype | None = None):
 
 
 def has_compiler(device: torch.device | str) -> bool:
-    """Whether torch.compile can work here: on a CPU it writes C++, and needs someone to translate it."""
-    return torch.device(device).type != "cpu" or any(shutil.which(name) for name in ("c++", "g++", "clang++"))
+    """Whether torch.compile can work here: on a CPU it writes C++, and needs someone to translate it.
+
+    Its commands break at a space in the path of torch itself.
+    """
+    if torch.device(device).type != "cpu":
+        return True
+    return " " not in torch.__file__ and any(shutil.which(name) for name in ("c++", "g++", "clang++"))

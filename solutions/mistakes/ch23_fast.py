@@ -464,13 +464,6 @@ def through_a_list(logits, ended, eos_token_id, pad_token_id):
     return token, ended | (token == eos_token_id)
 
 
-@mistake("next_token", "It looks at no number, but `print` (or another call that leaves torch) breaks the program.")
-def prints(logits, ended, eos_token_id, pad_token_id):
-    token, ended = solution.next_token(logits, ended, eos_token_id, pad_token_id)
-    print(end="")  # nothing: the graders must not talk
-    return token, ended
-
-
 @mistake("next_token", "Rows that have ended go on: they get the pad token.")
 def no_padding(logits, ended, eos_token_id, pad_token_id):
     token = logits.argmax(-1)

@@ -54,7 +54,7 @@ def find_bars(name: str, report: dict) -> list[Bar]:
             ratio = eight["packed"]["decode"] / one["packed"]["decode"]
             bars.append(Bar(name, "batch of 8, times batch of 1 (packed both)", ratio, 4.0))
     if "flat" in report:
-        bars.append(Bar(name, "time of a token with little room, times that with much", report["flat"], 1 / MAY_VARY))
+        bars.append(Bar(name, "time of a token with little room, by that with much", report["flat"], 1 / MAY_VARY))
     if name == "3b" and "int8" in one:
         bars.append(Bar(name, "int8 decode, times transformers in bfloat16", one["int8"]["decode_ratio"][0], 1.6))
     return bars

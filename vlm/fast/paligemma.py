@@ -50,7 +50,10 @@ class FastPaliGemma(nn.Module):
         self.needs_mask = self.language_model.layers[0].softcap is not None  # Gemma 2, for its window
         self.write = self.language_model  # reads one token and scores the next
         if compile and not has_compiler(model.device):
-            warnings.warn("no C++ compiler was found: the model runs uncompiled", stacklevel=2)
+            warnings.warn(
+                "no C++ compiler was found, or torch lies in a folder with a space: the model runs uncompiled",
+                stacklevel=2,
+            )
         elif compile:
             options = {"cpp_wrapper": True} if model.device.type == "cpu" else None
             self.write = torch.compile(self.language_model, dynamic=True, fullgraph=True, options=options)

@@ -17,14 +17,19 @@ def average_gradients(parameters: Sequence[nn.Parameter], place: Place):
     """Replace each gradient by its mean over all processes. Call it once a step, after `backward`.
 
     All gradients travel as one long vector: two hundred short messages would take longer than one long one. A
-    parameter that one process had no use for counts as 0 there.
+    parameter that one process had no use for counts as 0 there. One that no process used keeps no gradient, so that
+    the optimizer leaves it alone.
     """
     if place.world_size == 1:
         return
-    for parameter in parameters:
+    num_users = torch.tensor([float(parameter.grad is not None) for parameter in parameters])
+    num_users = num_users.to(parameters[0].device)  # [parameters]
+    dist.all_reduce(num_users)
+    used = [parameter for parameter, number in zip(parameters, num_users, strict=True) if number > 0]
+    for parameter in used:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
-    gradients = [parameter.grad for parameter in parameters]
+    gradients = [parameter.grad for parameter in used]
     flat = torch.cat([gradient.flatten() for gradient in gradients])  # [all numbers of the model]
     dist.all_reduce(flat)  # the sum; gloo has no mean
     flat /= place.world_size

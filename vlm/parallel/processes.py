@@ -6,6 +6,7 @@ torchrun --nnodes 4 --nproc-per-node 8 --rdzv-endpoint HOST:29500 -m vlm.paralle
 
 import os
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -25,18 +26,20 @@ class Place:
 
 
 ALONE = Place()
+PATIENCE = timedelta(minutes=2)
 
 
 def join() -> Place:
     """Join the others. A program that was started without `torchrun` is alone, and nothing is set up.
 
-    GPUs talk through NCCL, and each process takes the one of its number on its machine; CPUs talk through gloo.
+    GPUs talk through NCCL, and each process takes the one of its number on its machine; CPUs talk through gloo. Who
+    waits longer than PATIENCE for another gives up, and `torchrun --max-restarts` begins again.
     """
     if "WORLD_SIZE" not in os.environ:
         return ALONE
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
     return Place(dist.get_rank(), dist.get_world_size())
 
 

@@ -67,7 +67,7 @@ class Trainer:
     def compile(self):
         """Fuse the small operations. Without a compiler everything runs as it is, at about half the speed."""
         if not has_compiler(self.device):
-            print("no C++ compiler found: training runs uncompiled, about half as fast")
+            print("no C++ compiler found, or torch lies in a folder with a space: uncompiled, training is half as fast")
             return
         self.model.vision_tower.vision_model.encoder.compile()  # the patch convolution is slower when compiled
         self.model.language_model.compile(dynamic=False)  # each of the few shapes for itself
