@@ -352,10 +352,16 @@ def average_gradients(parameters: Sequence[nn.Parameter], place: Place):
     """Replace each gradient by its mean over all processes. Call it once a step."""
     if place.world_size == 1:
         return
-    for parameter in parameters:
+    num_users = torch.tensor([float(parameter.grad is not None) for parameter in parameters])
+    num_users = num_users.to(parameters[0].device)  # [parameters]
+    dist.all_reduce(num_users)
+    used = [
+        parameter for parameter, number in zip(parameters, num_users, strict=True) if number > 0
+    ]
+    for parameter in used:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
-    gradients = [parameter.grad for parameter in parameters]
+    gradients = [parameter.grad for parameter in used]
     flat = torch.cat(
         [gradient.flatten() for gradient in gradients]
     )  # [all numbers of the model]
