@@ -180,7 +180,7 @@ for name, rows in (
 # | read picture and prompt (268 tokens) | 1.84 s | 1.86 s | |
 # | write | 5.3 tokens/s | 5.1 tokens/s | |
 #
-# You can do it on your machine, and see your own numbers. It takes 6 GB on disk and some minutes:
+# You can do it on your machine, and see your own numbers. It takes 6 GB on disk, 18 GB of memory, and half an hour or more:
 #
 # ```text
 # python -m vlm.bench --models 3b

@@ -297,7 +297,7 @@ for name in ("10b", "28b"):
 #
 # Put it together: a token takes the time to fetch a W-th of the weights, and the waiting, and the sending. Guess before you look: on eight cards in one machine, how much faster is the 28B than on one? On eight cards with a slow network between them? And the 10B?
 
-# %% mystnb={"image": {"alt": "Two panels, tokens per second over 1 to 16 processes, for the 10B and the 28B. Cards in one machine: 10B from 181 to 800, 28B from 61 to 514. Cards with a slow network: 10B falls from 181 to 130 at two and is at 170 at sixteen; 28B rises from 61 to 136. Machines of two cores rise all the way."}, "figure": {"caption": "What W processes that share a model can write at most, one row, in bfloat16: weights / W / bandwidth, plus the waits, plus what is sent. The thin dotted lines are W times as fast as one. Bandwidths, waits and networks are of the order that such machines have; no such machine was at hand.", "name": "fig-ch24-roofline"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Two panels, tokens per second over 1 to 16 processes, for the 10B and the 28B. Cards in one machine: 10B from 181 to 834, 28B from 61 to 513. Cards with a slow network: 10B falls from 181 to 130 at two and is at 170 at sixteen; 28B rises from 61 to 136. Machines of two cores rise all the way."}, "figure": {"caption": "What W processes that share a model can write at most, one row, in bfloat16: weights / W / bandwidth, plus the waits, plus what is sent. The thin dotted lines are W times as fast as one. Bandwidths, waits and networks are of the order that such machines have; no such machine was at hand.", "name": "fig-ch24-roofline"}} tags=["hide-input"]
 
 
 def tokens_per_second(

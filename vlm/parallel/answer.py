@@ -40,6 +40,7 @@ def main():
     tokenizer = AutoTokenizer.from_pretrained(options.model)
     processor = PaliGemmaProcessor(tokenizer, vision_config.num_image_tokens, vision_config.image_size)
     inputs = processor(options.prompt, open_image(options.image))
+    inputs = {name: tensor.to(model.device) for name, tensor in inputs.items()}
     with torch.inference_mode():
         logits = model(**inputs, logits_to_keep=1).logits[:, -1]  # [1, V]
         start = time.perf_counter()
