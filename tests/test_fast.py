@@ -1,6 +1,7 @@
 """The fast model gives the numbers of the readable one: every kind of weights, padded, cached, compiled."""
 
 import warnings
+from functools import partial
 
 import pytest
 import torch
@@ -8,8 +9,10 @@ from reference import make_inputs, make_reference, make_twin
 from torch import nn
 
 from vlm.devices import has_compiler
+from vlm.fast.gemma import FastDecoderLayer
 from vlm.fast.linear import Int8Linear, PackedLinear, PlainLinear, quantize_rows
 from vlm.fast.paligemma import FastPaliGemma
+from vlm.gemma import rotary_cos_sin
 from vlm.generate import generate, generate_tokens
 from vlm.kv_cache import KVCache
 from vlm.loader import load_hf_model
@@ -116,6 +119,19 @@ def test_the_weights_are_not_held_twice():
     model = make_model(2, 1)
     before = held(model)
     assert held(FastPaliGemma(model)) == before
+
+
+@torch.inference_mode()
+def test_each_row_of_a_mask_stays_with_its_token_when_heads_become_rows():
+    config = make_model(2, 1).config.text_config
+    layer = make_model(2, 1).language_model.model.layers[0]
+    hidden_states, mask = torch.randn(1, 5, config.hidden_size), torch.full((5, 5), -1e9).triu(1)[None, None]
+    cos, sin = rotary_cos_sin(torch.arange(1, 6)[None], config.head_dim, config.rope_theta, torch.float32)
+    expected, _ = layer.self_attn(hidden_states, cos, sin, mask)
+    keys, values = torch.zeros(2, 1, config.num_key_value_heads, 8, config.head_dim)
+    fast = FastDecoderLayer(layer, partial(PlainLinear, num_rows=1))
+    context = (cos.transpose(1, 2), sin.transpose(1, 2), mask, keys, values, torch.arange(5), 5)
+    assert (fast.attend(hidden_states, *context) - expected).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize("rows", [1, 3, 40])
