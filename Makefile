@@ -1,6 +1,6 @@
 # Every target sets up its own environment in .venv; you need Python 3.11 or newer, pip and make.
 .DEFAULT_GOAL := help
-.PHONY: help setup book test demo lab train bench parity release lint format notebooks clean
+.PHONY: help setup book browser test demo lab train bench parity release lint format notebooks clean
 
 PYTHON ?= python3
 PY := .venv/bin/python
@@ -13,6 +13,7 @@ LONGEST := $(patsubst %,book/%.ipynb,ch22_pretraining ch21_finetuning ch18_masks
 
 help:
 	@echo "make book       execute every chapter, build the web pages, print where they are"
+	@echo "make browser    the built pages in a real browser: links, errors, accessibility, small screens (needs chromium)"
 	@echo "make test       unit tests, every chapter as a regression test, the solutions of all exercises"
 	@echo "make demo       the shipped model captions, answers and draws boxes (demo.png)"
 	@echo "make lab        open the chapters in JupyterLab"
@@ -20,7 +21,7 @@ help:
 	@echo "make bench      this package beside transformers: seconds, tokens per second, and the machine's limit (minutes)"
 	@echo "make parity     every model, checkpoint layout and dtype against transformers, in one table"
 	@echo "make release    the students' copy, without solutions (into release/)"
-	@echo "make lint       style of the code"
+	@echo "make lint       style of the code, spelling, links between files"
 	@echo "make format     put the code into that style"
 	@echo "make notebooks  make and execute the notebooks anew from book/*.py"
 	@echo "make clean      remove the environment and everything built"
@@ -33,6 +34,9 @@ setup: $(READY)
 
 book: $(READY)
 	@$(PY) tools/build_book.py
+
+browser: $(READY)
+	@$(ONE_THREAD) $(PY) -m pytest tests/test_pages.py tests/test_browser.py --durations 5
 
 test: $(READY)
 	@echo "== 1 of 3: unit tests"
@@ -63,6 +67,8 @@ release: $(READY)
 lint: $(READY)
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
+	@$(PY) -m codespell_lib .
+	@$(PY) tools/check_links.py
 
 format: $(READY)
 	@$(PY) -m ruff check --fix .

@@ -146,10 +146,14 @@ assert [d.label for d in parse_detections(answer, 112, 112)] == ["dog", "dog"]
 #
 # Letters for sizes, such as B and N, mean the same everywhere; {doc}`notation` has them all. A comment at the end of a line gives the shape of what the line makes.
 #
-# Some figures have a slider. On the page you see one position of it; in the notebook you can move it. Try it with the picture: which example shall the model look at?
+# Some figures have a slider, like the next one: which example shall the model look at? Its pictures were all drawn when the page was made. Other chapters have cells whose sliders compute anew; they need Python behind them, so on the page you see only their code, and in the notebook you can move them.
 
 
-# %% mystnb={"image": {"alt": "A toy scene with a box around each thing that the model found."}, "figure": {"caption": "The model's caption, and the boxes that it gives for the kinds in it. In the notebook you can choose among six.", "name": "fig-ch00-examples"}}
+# %% tags=["hide-input", "nbval-ignore-output"]
+from IPython.display import HTML
+from vlm.filmstrip import filmstrip_html
+
+
 def show_example(number: int = 0):
     """Ask for a caption of an example, and for the boxes of all kinds that the caption names."""
     picture = example_image(number)
@@ -165,12 +169,14 @@ def show_example(number: int = 0):
     plt.show()
 
 
-show_example(3)
-
-# %% tags=["skip-execution", "nbval-ignore-output"]
-from ipywidgets import IntSlider, interact
-
-interact(show_example, number=IntSlider(value=3, min=0, max=5, description="example"))
+HTML(
+    filmstrip_html(
+        show_example,
+        "The model's caption, and the boxes that it gives for the kinds in it.",
+        start=[3],
+        number=range(6),
+    )
+)
 
 # %% [markdown]
 # ## Shapes that fit

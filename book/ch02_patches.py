@@ -184,11 +184,14 @@ for ax, index in zip(axes.flat, strongest):
 plt.show()
 
 # %% [markdown]
-# You can also ask of one filter where in the picture it answers. The slider below chooses a filter, if you run the notebook; on
-# the page you see one.
+# You can also ask of one filter where in the picture it answers. The slider chooses one of the 40.
 
 
-# %% mystnb={"image": {"alt": "Three panels: the scene, one filter enlarged, and an 8 by 8 map of its answers, positive and negative."}, "figure": {"caption": "One filter, and how strongly it answers in each patch. Blue is a negative answer: the patch is the filter's opposite.", "name": "fig-ch02-response"}}
+# %% tags=["hide-input", "nbval-ignore-output"]
+from IPython.display import HTML
+from vlm.filmstrip import filmstrip_html
+
+
 def show_filter(number: int = 0):
     """The picture, the filter of that rank, and its answer in each patch."""
     index = strongest[number]
@@ -204,12 +207,15 @@ def show_filter(number: int = 0):
     plt.show()
 
 
-show_filter(0)
+HTML(
+    filmstrip_html(
+        show_filter,
+        "The picture, one filter, and how strongly it answers in each patch. Blue is a negative answer: "
+        "the patch is the filter's opposite.",
+        number=range(40),
+    )
+)
 
-# %% tags=["skip-execution", "nbval-ignore-output"]
-from ipywidgets import IntSlider, interact
-
-interact(show_filter, number=IntSlider(value=0, min=0, max=39, description="filter"))
 # %% [markdown]
 # ## Where a patch was
 #

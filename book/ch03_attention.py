@@ -130,7 +130,11 @@ for E in (4, 64, 1024):
 # %% [markdown]
 # Without the division, long vectors make each place look at one other and at nothing else, and the gradient of its weights is nearly zero: it could
 # not learn to look elsewhere. Divided by √E, the weights stay soft whatever E is ("Attention Is All You Need", arXiv 1706.03762 {cite}`vaswani2017attention`,
-# section 3.2.1).
+# section 3.2.1). As the paper writes it, with the rows of $Q$ for the queries, those of $K$ for the keys and those of $V$ for the values:
+#
+# $$\operatorname{Attention}(Q, K, V) = \operatorname{softmax}\!\left(\frac{Q K^{\top}}{\sqrt{E}}\right) V$$
+#
+# The product $Q K^{\top}$ is the table of scores, a row for each query, and the softmax makes each row sum to 1.
 #
 # Now we have all of it. This is the package's function, the one that SigLIP and Gemma both call. It can do things we do not need
 # yet. The mask is added to the scores, very negative where a look is forbidden, which matters when text is written. Then there may be fewer queries (Q) than places to look at (S); here both are N. `softcap` keeps scores within bounds; only PaliGemma 2 uses it. And the softmax runs in float32, because in 16 bits a sum of
@@ -165,10 +169,12 @@ assert torch.allclose(mixed_again, mixed)  # our three places, with query = key 
 #
 # One weighted mean is one question. A patch may want to ask several at once: what is to my left, where is the rest of me, is there
 # another one like me? So the queries, the keys and the values are cut into A parts each, called {term}`heads <head>`, and each part does its own attention with
-# its own weights. (Every head's part is made from the whole vector: the linear layers come before the cut.) Our tower has D = 192 and A = 6, so each head has E = 32 numbers.
+# its own weights.[^ch03-1] Our tower has D = 192 and A = 6, so each head has E = 32 numbers.
 #
 # Cutting is a reshape and, once more, a transpose: for the matrix products the heads have to stand where the batch stands,
 # in front of the places. Here is what happens without it. We give the numbers names: 0 to 3 at place 0, 10 to 13 at place 1, 20 to 23 at place 2.
+#
+# [^ch03-1]: Every head's part is made from the whole vector: the linear layers come before the cut.
 
 # %%
 states = torch.tensor([[[0, 1, 2, 3], [10, 11, 12, 13], [20, 21, 22, 23]]])  # [B, N, D]
@@ -293,7 +299,11 @@ print(
 #
 # {term}`LayerNorm` {cite}`ba2016layer`: before each step a vector's numbers are shifted and scaled to mean 0 and variance 1, and then to a learned scale and
 # shift. So a step sees numbers of a known size, however much has been added up. The norm stands *before* the step and not on the
-# sum ({term}`pre-norm` {cite}`xiong2020layer`); the sum itself is left alone. Its formula has a small `eps` under the root, so that it never divides by zero: 1e-6
+# sum ({term}`pre-norm` {cite}`xiong2020layer`); the sum itself is left alone. With $\mu$ and $\sigma^2$ for mean and variance of a vector's D entries, and $\gamma$ and $\beta$ for the scale and shift that are learned, entry by entry:
+#
+# $$\operatorname{LayerNorm}(x) = \gamma \odot \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta$$
+#
+# ($\odot$ multiplies entry by entry.) The small $\epsilon$, `eps`, is there so that it never divides by zero: 1e-6
 # in SigLIP, where PyTorch's default is 1e-5.
 
 

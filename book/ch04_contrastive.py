@@ -171,7 +171,9 @@ assert torch.allclose(
 #
 # {term}`SigLIP` (arXiv 2303.15343 {cite}`zhai2023sigmoid`) asks a simpler question, of each cell of the table by itself: do these two belong together, yes or no? The probability
 # of "yes" is the sigmoid of the logit, sigmoid(x) = 1 / (1 + e^−x), and of "no" the sigmoid of minus the logit. With a label z that is 1 for yes and −1 for no, both are
-# sigmoid(z · logit), and −log of that is log(1 + e^(−z · logit)). {term}`The loss <sigmoid loss>` sums it over all B² cells, and divides by B: each picture brings one yes, so this is a loss for each picture.
+# sigmoid(z · logit), and −log of that is log(1 + e^(−z · logit)). {term}`The loss <sigmoid loss>` sums it over all B² cells, and divides by B: each picture brings one yes, so this is a loss for each picture. With $\ell_{ij}$ for the logit of picture i and text j:
+#
+# $$L = \frac{1}{B} \sum_{i=1}^{B} \sum_{j=1}^{B} \log\!\left(1 + e^{-z_{ij}\, \ell_{ij}}\right), \qquad z_{ij} = \begin{cases} 1 & i = j \\ -1 & i \ne j \end{cases}$$
 
 
 # %% tags=["from:vlm.contrastive.sigmoid_loss", "hide-input"]
@@ -308,7 +310,9 @@ class SiglipTextModel(nn.Module):
 # four chips.
 #
 # A locked tower has a great advantage: it gives the same vectors each time, so it need see each picture only once. We draw 3,000 scenes with
-# 3,000 different captions. (In our small world two pictures of a batch may well have the same caption, and then a "no" would be a lie.)
+# 3,000 different captions.[^ch04-1]
+#
+# [^ch04-1]: In our small world two pictures of a batch may well have the same caption, and then a "no" would be a lie.
 
 # %%
 model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY, device="cpu")
@@ -491,7 +495,11 @@ assert own.tolist() == list(range(8))
 # patch speak?
 
 
-# %% mystnb={"image": {"alt": "A scene with a frog and a rocket at night, and a map of its patches: red patches on the frog, blue ones on the rocket, the rest pale."}, "figure": {"caption": "For which of two sentences each patch speaks. Nobody told the text tower where anything is: from pairs alone it learned which patches its words are about.", "name": "fig-ch04-patches"}}
+# %% tags=["hide-input", "nbval-ignore-output"]
+from IPython.display import HTML
+from vlm.filmstrip import filmstrip_html
+
+
 @torch.no_grad()
 def show_match(number: int = 0):
     """A test scene with two kinds of toys; red patches speak for the first, blue ones for the second."""
@@ -524,12 +532,14 @@ two_kinds = [
     for scene in (draw_scene(seed, "test") for seed in range(200))
     if len(scene.objects) == 2 and len({thing.label for thing in scene.objects}) == 2
 ][:20]
-show_match(0)
-
-# %% tags=["skip-execution", "nbval-ignore-output"]
-from ipywidgets import IntSlider, interact
-
-interact(show_match, number=IntSlider(value=0, min=0, max=19, description="scene"))
+HTML(
+    filmstrip_html(
+        show_match,
+        "For which of two sentences each patch speaks: red for the first, blue for the second. Nobody told "
+        "the text tower where anything is: from pairs alone it learned which patches its words are about.",
+        number=range(20),
+    )
+)
 
 # %% [markdown]
 # ## What PaliGemma keeps

@@ -206,13 +206,15 @@ print(rms_norm_v1(torch.zeros(4)).tolist())
 # not notice. A vector of size 0.001 does: its mean square is 1e-6 too, so it comes out with 1/√2 of the size that it would
 # have had.
 #
+# $$\operatorname{RMSNorm}(x) = \frac{x}{\sqrt{\frac{1}{D} \sum_{d=1}^{D} x_d^2 + \epsilon}}$$
+#
 # ## Why one plus
 #
 # A norm that makes all entries equally important takes something away from the model. So each entry gets a learned scale
 # of its own. LayerNorm multiplies by a weight that starts at one. Gemma's norm multiplies by *one plus* a weight that starts at zero. On paper it is the same.
 # It is not the same in training: a common trick, {term}`weight decay`, pulls all weights a little towards zero at each step, and here zero is
 # the harmless place: scale one. And it is not the same in a checkpoint: the file holds the weights, and whoever
-# loads them must know to add the one.
+# loads them must know to add the one. So Gemma's norm gives $\operatorname{RMSNorm}(x) \odot (1 + w)$, where $w$ is what the file holds.
 
 # %% mystnb={"image": {"alt": "Nine dots with bars. The mean scale of the norms in the blocks lies between 0.9 and 1.3, that of the last norm near 1.9, with single entries up to 2.9."}, "figure": {"caption": "Scales (1 + weight) of the nine trained norms: the mean over 128 entries, and the smallest and largest. They have stayed near one, but for the last norm, which makes the scores as decided as they need to be.", "name": "fig-ch06-scales"}} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(6.8, 2.8), layout="constrained")
@@ -305,7 +307,7 @@ print("equal, in float32 and in bfloat16")
 # %% [markdown]
 # One more thing follows from the form of the norm. Behind each norm stand linear layers without biases: three before the attention, two before the MLP. Scaling the entries of a vector and then multiplying by a matrix is the
 # same as multiplying by another matrix. So the scales could be moved into the layers behind them, into each of the three or two, and engines that
-# run models fast do this. (Not the last norm's: behind it stands the head, which is the embedding too.) You will do it in an exercise.
+# run models fast do this.[^ch06-1] You will do it in an exercise.
 #
 # ## A gate
 #
@@ -315,7 +317,11 @@ print("equal, in float32 and in bfloat16")
 # The idea: one layer, `up_proj`, proposes F numbers. Another, `gate_proj`, says for each of them how much of it to let through. The two are multiplied, entry by
 # entry. The gate goes through a GELU, so that it can be shut (near zero) or open (as large as it likes). Then `down_proj` brings the result back to D numbers.
 #
+# $$\operatorname{MLP}(x) = W_{\text{down}} \bigl( \operatorname{GELU}(W_{\text{gate}}\, x) \odot W_{\text{up}}\, x \bigr)$$
+#
 # Take one entry. It proposes 5. What comes through, for gates of −3, 0, 1 and 2?
+#
+# [^ch06-1]: Not the last norm's: behind it stands the head, which is the embedding too.
 
 # %%
 gate = torch.tensor([-3.0, 0.0, 1.0, 2.0])
@@ -324,7 +330,9 @@ print([round(x, 2) for x in through.tolist()])
 
 # %% [markdown]
 # Without the gate, how much a unit says and what makes it speak are one and the same number. With it they are two, and each can be learned by itself. The price is a third
-# matrix. To pay for it, the paper makes F smaller, 8/3 of D instead of 4 D: it compares at equal numbers of weights, and the gated form still wins. (Ours is 3 D. Gemma does not save here, as you will see.)
+# matrix. To pay for it, the paper makes F smaller, 8/3 of D instead of 4 D: it compares at equal numbers of weights, and the gated form still wins.[^ch06-2]
+#
+# [^ch06-2]: Ours is 3 D. Gemma does not save here, as you will see.
 
 
 # %% tags=["from:vlm.gemma.GemmaMLP"]

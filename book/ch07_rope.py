@@ -150,7 +150,13 @@ gemma.rotary_cos_sin = original_cos_sin
 # angle, and the key at position n by n times the same angle. The score is their scalar product, which depends on their lengths and on the angle between them. Turning both
 # by the same amount leaves it as it was. So what counts is how much further one was turned than the other: (m − n) times the angle.
 #
-# A turn by the angle α takes (a, b) to (a cos α − b sin α, b cos α + a sin α).
+# A turn by the angle α takes (a, b) to (a cos α − b sin α, b cos α + a sin α). With $R_\alpha$ for that turn, $q$ and $k$ for query and key, and the angle $\omega$ for one step, what we are after is one line:
+#
+# $$(R_{m\omega}\, q)^{\top} (R_{n\omega}\, k) = q^{\top} R_{(n-m)\omega}\, k, \qquad R_\alpha = \begin{pmatrix} \cos\alpha & -\sin\alpha \\ \sin\alpha & \cos\alpha \end{pmatrix}$$
+#
+# On the right m and n stand only in their difference.[^ch07-1]
+#
+# [^ch07-1]: A turn back is the transpose of the turn, and turns add up.
 
 
 # %%

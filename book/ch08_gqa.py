@@ -163,11 +163,13 @@ print("float16, its smallest number:", [round(w, 2) for w in kept[0].tolist()])
 # One nan is enough to ruin a row: what is nan in one place of padding is nan in every place that touches it, even with weight 0, since 0 times nan is nan. So the package takes the smallest finite number of the dtype, and such a row
 # becomes something harmless. It is no cure for everything: in float16 the smallest number and a score of −20 add up to minus infinity. That cannot happen in float32 or bfloat16, whose smallest number is so large that no score moves it; and PaliGemma's mask has no such row, as you will see. What the mask should allow is the subject of the next chapter. Here we take the one you saw in chapter 1.
 #
-# The softmax itself runs in float32, whatever the model runs in, and the weights are cast back. In PyTorch that is one argument. (On a CPU PyTorch's softmax computes in float32 inside anyway, so no grader that runs there can see whether you asked for it.)
+# The softmax itself runs in float32, whatever the model runs in, and the weights are cast back. In PyTorch that is one argument.[^ch08-1]
 #
 # ## The layer
 #
 # Now the whole layer, as the package has it. Compare it with the tower's: no biases; two sizes of projections; the turn; the cache, which chapter 13 explains (without one, T is S); the copies; and `softcap`, a limit on the scores, which only PaliGemma 2 has (chapter 15).
+#
+# [^ch08-1]: On a CPU PyTorch's softmax computes in float32 inside anyway, so no grader that runs there can see whether you asked for it.
 
 
 # %% tags=["from:vlm.gemma.GemmaAttention"]

@@ -450,12 +450,14 @@ class PaliGemmaForConditionalGeneration(nn.Module):
 
 
 # %% [markdown]
-# The loss compares each label with the scores one place to its left, and leaves out labels of −100: the prefix and the padding. It is the mean over all labels of the batch. (Google's code takes the mean of each row first. With rows of different lengths that is not the same.)
+# The loss compares each label with the scores one place to its left, and leaves out labels of −100: the prefix and the padding. It is the mean over all labels of the batch.[^ch09-1]
 #
 # Two details are the package's own. `labels` come unshifted, and the shift is done inside, as in *transformers*. And without `token_type_ids` everything new counts as prefix if nothing is cached, and as suffix if something is. The reference has changed its mind on
 # this more than once: its version 5.23 then reads the prompt causally, its older ones did not.
 #
 # The proof. The shipped weights go into our class and into the reference, with a batch of two rows of different lengths, answers included. All logits at real tokens are compared, and the loss.
+#
+# [^ch09-1]: Google's code takes the mean of each row first. With rows of different lengths that is not the same.
 
 # %%
 from transformers import PaliGemmaForConditionalGeneration as Reference

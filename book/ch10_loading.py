@@ -574,9 +574,11 @@ temporary.cleanup()
 # %% [markdown]
 # A half-copied checkpoint is an error, with the name of what is not there. And the reference? *transformers* reads layouts A to E too. It fills what is missing with random numbers and prints a table about it. It is polite enough to load a checkpoint for another purpose, and it relies on you to read the table.
 #
-# One more look at how little a lost part may show. Here is a model with the last block of its tower left random. In the notebook you can choose another part.
+# One more look at how little a lost part may show. Here is a model with the last block of its tower left random. The slider loses another part.
 
-# %% mystnb={"image": {"alt": "Two pictures of a scene with two cats and two birds, with boxes for cat and bird. Left the trained model with four good boxes, right the model with a random block, with boxes that are a little off."}, "figure": {"caption": "Left the model as it was trained, right the same with one block of the tower random.", "name": "fig-ch10-lost"}} tags=["hide-input"]
+# %% tags=["hide-input", "nbval-ignore-output"]
+from IPython.display import HTML
+from vlm.filmstrip import filmstrip_html
 
 
 def show_lost(part: str = "last block of the tower"):
@@ -591,12 +593,14 @@ def show_lost(part: str = "last block of the tower"):
     plt.show()
 
 
-show_lost()
-
-# %% tags=["skip-execution", "nbval-ignore-output"]
-from ipywidgets import Dropdown, interact
-
-interact(show_lost, part=Dropdown(options=list(PARTS), value="last block of the tower"))
+HTML(
+    filmstrip_html(
+        show_lost,
+        "Left the model as it was trained, right the same with one part of it random.",
+        start=[list(PARTS).index("last block of the tower")],
+        part=list(PARTS),
+    )
+)
 
 # %% [markdown]
 # ## Exercises

@@ -349,12 +349,14 @@ model.float()
 _ = reference.float()
 
 # %% [markdown]
-# (Gemma's part stays at 10⁻⁷ even so, in both programs, because its norms and its softmax compute in float32 whatever they are given.)
+# [^ch11-1]
 #
 # ## Eight bugs
 #
 # Now the hunt. The file `exercises/ch11_proving.py` has eight parts of a PaliGemma, and each has a bug that was once shipped. The next cell puts the parts of the file in the places of the package's own, and prints the table. Begin at the top: find the first departure, think, mend it in the file, and run the cells again from here. The next bug comes into sight further down; three of them, 5, 6 and 8, come into sight together. This is
 # how such bugs are found in earnest.
+#
+# [^ch11-1]: Gemma's part stays at 10⁻⁷ even so, in both programs, because its norms and its softmax compute in float32 whatever they are given.
 
 
 # %%
@@ -419,10 +421,11 @@ ax.legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# In the notebook you can also plant one of this page's own bugs, and look at its curve.
+# You can also plant one of this page's own bugs, and look at its curve.
 
-# %% tags=["skip-execution", "nbval-ignore-output"]
-from ipywidgets import Dropdown, interact
+# %% tags=["hide-input", "nbval-ignore-output"]
+from IPython.display import HTML
+from vlm.filmstrip import filmstrip_html
 
 
 def show_bug(bug: str):
@@ -434,7 +437,13 @@ def show_bug(bug: str):
     plt.show()
 
 
-interact(show_bug, bug=Dropdown(options=list(BUGS)))
+HTML(
+    filmstrip_html(
+        show_bug,
+        "Relative error by module with one bug planted: right before the bug, wrong from there on.",
+        bug=list(BUGS),
+    )
+)
 
 # %% [markdown]
 # ## Exercises

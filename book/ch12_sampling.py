@@ -107,6 +107,10 @@ assert torch.allclose((scores / 0.5).softmax(-1), torch.tensor([0.1, 0.9]))
 print("at 0:", (scores / 0).softmax(-1).tolist())
 
 # %% [markdown]
+# With $z_v$ for the score of token v, this is
+#
+# $$p_v = \frac{e^{z_v / T}}{\sum_{u=1}^{V} e^{z_u / T}}$$
+#
 # At T = 0 the formula is 0/0. People write "temperature 0" and mean greedy, so the package takes it as a case of its own.
 #
 # ## Only the likely ones
@@ -175,9 +179,11 @@ for top_p in (0.3, 0.7, 0.95):
 print("600 rows: the same tokens are kept, with the same probabilities")
 
 # %% [markdown]
-# Here are temperature and top-p together, for a step where the model has a choice: the first mark of a box. In the notebook, move them, and choose another step.
+# Here are temperature and top-p together, for a step where the model has a choice: the first mark of a box. Move them.
 
-# %% mystnb={"image": {"alt": "Bars of the probabilities of the 60 likeliest tokens at the first step of a box, sorted, in grey before and in blue after temperature 1 and top-p 0.5: about the 15 likeliest remain, each twice as high as before."}, "figure": {"caption": "The first mark of a box, its likeliest tokens in order: grey, as the model has it; blue, at temperature 1 with top-p 0.5. What is cut off goes to those that stay.", "name": "fig-ch12-sliders"}} tags=["hide-input"]
+# %% tags=["hide-input", "nbval-ignore-output"]
+from IPython.display import HTML
+from vlm.filmstrip import filmstrip_html
 
 
 def show_distribution(temperature: float = 1.0, top_p: float = 0.5, step: int = 0):
@@ -195,16 +201,15 @@ def show_distribution(temperature: float = 1.0, top_p: float = 0.5, step: int = 
     plt.show()
 
 
-show_distribution()
-
-# %% tags=["skip-execution", "nbval-ignore-output"]
-from ipywidgets import FloatSlider, IntSlider, interact
-
-interact(
-    show_distribution,
-    temperature=FloatSlider(1.0, min=0.1, max=4.0, step=0.1),
-    top_p=FloatSlider(0.5, min=0.05, max=1.0, step=0.05),
-    step=IntSlider(0, 0, len(marks) - 1),
+HTML(
+    filmstrip_html(
+        show_distribution,
+        "The first mark of a box, its likeliest tokens in order: grey, as the model has it; blue, after "
+        "temperature and top-p. What is cut off goes to those that stay.",
+        start=[4, 2],
+        temperature=[0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0],
+        top_p=[0.1, 0.3, 0.5, 0.7, 0.9, 1.0],
+    )
 )
 
 # %% [markdown]

@@ -202,9 +202,11 @@ print(
 # %% [markdown]
 # The first figure does not show such a ratio, and you should know why. A pass over one token is not seventy times cheaper than a pass over seventy: each weight must be fetched from memory in both, and for one token it is used once. Reading a prompt is limited by arithmetic, writing {term}`by memory <memory bandwidth>`. And in so small a model each call of a function has a price of its own, whatever it computes (chapter 14 comes back to that).
 #
-# This grid shows the scores that count at one step. In the notebook you can move the step.
+# This grid shows the scores that count at one step. Step 0 reads the prefix. Move the step.
 
-# %% mystnb={"image": {"alt": "Two square grids of 12 by 12 places. Left, everything that the mask allows is filled at this step. Right, only the bottom row is filled."}, "figure": {"caption": "Scores that count when the sixth token of an answer is read, in a row with 6 tokens of prefix: light cells. Left without a cache, where the dark ones are computed too and then masked; right with one, where there is only the last row.", "name": "fig-ch13-grid"}} tags=["hide-input"]
+# %% tags=["hide-input", "nbval-ignore-output"]
+from IPython.display import HTML
+from vlm.filmstrip import filmstrip_html
 
 
 def show_scores(step: int = 6, prefix: int = 6):
@@ -224,12 +226,16 @@ def show_scores(step: int = 6, prefix: int = 6):
     plt.show()
 
 
-show_scores()
-
-# %% tags=["skip-execution", "nbval-ignore-output"]
-from ipywidgets import IntSlider, interact
-
-interact(show_scores, step=IntSlider(6, 0, 12), prefix=IntSlider(6, 1, 12))
+HTML(
+    filmstrip_html(
+        show_scores,
+        "Scores that count when one token of an answer is read: light cells. Left without a cache, where "
+        "the dark ones are computed too and then masked; right with one, where there is only the last row.",
+        start=[6, 1],
+        step=range(13),
+        prefix=[3, 6, 9],
+    )
+)
 
 # %% [markdown]
 # ## Room set aside once

@@ -121,11 +121,13 @@ print("left:           ", tokens_of(left))
 print(f"differ by less than 1e-4: {bool(difference < 1e-4)}")
 
 # %% [markdown]
-# (For training it makes no difference, and many people pad on the right there.)
+# [^ch14-1]
 #
 # ## Each row counts for itself
 #
 # A {term}`position <position ids>` says how far a token stands from another (chapter 7), and distance is all that counts. So a whole row may be shifted. It may count its padding or not, it may start at 0 or 1. What may not be is that its prompt counts in one way and its answer in another. The package counts the real tokens, row by row, with a running sum over the mask; for a new token it does the same with the mask that has grown by one.
+#
+# [^ch14-1]: For training it makes no difference, and many people pad on the right there.
 
 
 # %% tags=["from:vlm.masks.make_position_ids"]
@@ -372,9 +374,11 @@ for name, found in (("reading", reading), ("writing", writing)):
     print(name, [round(rate / found[0], 1) for rate in found])
 
 # %% [markdown]
-# A prompt has some seventy tokens, and its picture 64 patches, so each weight that is fetched is used that often even for one row: reading is soon limited by arithmetic, and more rows are more arithmetic. (What it gains is what one row alone leaves unused: two cores, and the time that each call costs whatever it does. In so small a model that is much.) Writing uses each weight once per row. There more rows are nearly free, until arithmetic is the limit here too. Where that point lies depends on the machine: on a graphics card, which can do some hundred times as many multiplications in the time in which it fetches a number, it lies at hundreds of rows.
+# A prompt has some seventy tokens, and its picture 64 patches, so each weight that is fetched is used that often even for one row: reading is soon limited by arithmetic, and more rows are more arithmetic.[^ch14-2] Writing uses each weight once per row. There more rows are nearly free, until arithmetic is the limit here too. Where that point lies depends on the machine: on a graphics card, which can do some hundred times as many multiplications in the time in which it fetches a number, it lies at hundreds of rows.
 #
 # And waste: places of padding are computed like all others. How many are there? It depends on who sits in a batch with whom. Take 386 questions of all kinds, in the order in which they came, or sorted by length.
+#
+# [^ch14-2]: What it gains is what one row alone leaves unused: two cores, and the time that each call costs whatever it does. In so small a model that is much.
 
 # %% mystnb={"image": {"alt": "Bars of the share of padding by batch size 4 to 64. In random order it grows from 4 to above 10 percent; sorted by length it stays below 2 percent."}, "figure": {"caption": "Padding, in percent of all places, by batch size. Sorting by length removes nearly all of it.", "name": "fig-ch14-waste"}} tags=["hide-input"]
 asked = make_questions([draw_scene(seed, "test") for seed in range(64)])
@@ -391,32 +395,20 @@ def percent_padding(lengths: list[int], size: int) -> float:
     return 100 * (places - sum(lengths)) / places
 
 
-def show_waste(largest: int = 64):
-    """The share of padding for batch sizes up to the largest."""
-    sizes = [size for size in (2, 4, 8, 16, 32, 64, 128) if size <= largest]
-    _fig, ax = plt.subplots(figsize=(6.4, 2.9), layout="constrained")
-    for shift, name, lengths, color in (
-        (-0.2, "as they came", all_lengths, "#D55E00"),
-        (0.2, "sorted by length", sorted(all_lengths), "#0072B2"),
-    ):
-        heights = [percent_padding(lengths, size) for size in sizes]
-        bars = ax.bar(
-            [i + shift for i in range(len(sizes))], heights, 0.4, color=color, label=name
-        )
-        ax.bar_label(bars, [f"{height:.1f}" for height in heights], fontsize=7)
-    ax.set_xticks(range(len(sizes)), sizes)
-    ax.set(xlabel="batch size", ylabel="padding in percent")
-    ax.margins(y=0.12)
-    ax.legend(fontsize=8)
-    plt.show()
-
-
-show_waste()
-
-# %% tags=["skip-execution", "nbval-ignore-output"]
-from ipywidgets import SelectionSlider, interact
-
-interact(show_waste, largest=SelectionSlider(options=[4, 8, 16, 32, 64, 128], value=64))
+sizes = [2, 4, 8, 16, 32, 64]
+_fig, ax = plt.subplots(figsize=(6.4, 2.9), layout="constrained")
+for shift, name, lengths, color in (
+    (-0.2, "as they came", all_lengths, "#D55E00"),
+    (0.2, "sorted by length", sorted(all_lengths), "#0072B2"),
+):
+    heights = [percent_padding(lengths, size) for size in sizes]
+    bars = ax.bar([i + shift for i in range(len(sizes))], heights, 0.4, color=color, label=name)
+    ax.bar_label(bars, [f"{height:.1f}" for height in heights], fontsize=7)
+ax.set_xticks(range(len(sizes)), sizes)
+ax.set(xlabel="batch size", ylabel="padding in percent")
+ax.margins(y=0.12)
+ax.legend(fontsize=8)
+plt.show()
 
 # %% [markdown]
 # Ten percent is little, because 64 places of each row are picture. The other waste is larger: rows that have ended and wait. In the batch of the first figure, 27 steps of four rows are 108 places, of which 39 have a token in them. Sorting does not help there, since nobody knows how long an answer will be. Servers therefore do not wait: when a row ends, the next question takes its place in the running batch ({term}`continuous batching`, Orca {cite}`yu2022orca`; vLLM does it too). The course stays with rectangles.

@@ -126,7 +126,11 @@ for name in NAMES:
 #
 # ## A limit for scores
 #
-# In long trainings of large models, scores of attention sometimes grow and grow: a softmax that is sure of itself has hardly any gradient left, and nothing pulls it back. So Gemma 2 {term}`bends the scores into a range <softcap>` (arXiv 2408.00118 {cite}`gemma2024improving`, section 2). The function is tanh, stretched: cap · tanh(x / cap). By hand, for a cap of 50: tanh(0.02) is 0.019997, so a score of 1 becomes 0.99987. tanh(1) is 0.7616, so 50 becomes 38.08. tanh(10) is 1 to eight digits, so 500 becomes 50.
+# In long trainings of large models, scores of attention sometimes grow and grow: a softmax that is sure of itself has hardly any gradient left, and nothing pulls it back. So Gemma 2 {term}`bends the scores into a range <softcap>` (arXiv 2408.00118 {cite}`gemma2024improving`, section 2). The function is tanh, stretched:
+#
+# $$\operatorname{softcap}(x) = c \tanh\frac{x}{c}$$
+#
+# By hand, for a cap of 50: tanh(0.02) is 0.019997, so a score of 1 becomes 0.99987. tanh(1) is 0.7616, so 50 becomes 38.08. tanh(10) is 1 to eight digits, so 500 becomes 50.
 
 
 # %% tags=["from:vlm.attention.soft_cap"]
@@ -429,7 +433,9 @@ assert (mask[0, 0] == 0).int().tolist() == [[1, 1, 1, 0, 0]] * 3 + [
 ]
 
 # %% [markdown]
-# The first answer token sees one token of the prefix, the second none. (The running sum over the types makes a suffix of everything from the first answer token on, padding behind it included.) So a picture that lies further back than the window is out of sight in half of the layers. In the others it is not, and what they find there is carried on in the vectors. Is that enough? Before you look: the Toybox has 64 image tokens in front of a prompt of three to five. From which window on will it be blind in layers 0 and 2? (The first token of the answer is said by the last one of the prompt, which is prefix, and sees everything. The j-th after it sees the prompt, the j answer tokens so far and itself, and then the picture, if the window is long enough.)
+# The first answer token sees one token of the prefix, the second none.[^ch15-1] So a picture that lies further back than the window is out of sight in half of the layers. In the others it is not, and what they find there is carried on in the vectors. Is that enough? Before you look: the Toybox has 64 image tokens in front of a prompt of three to five. From which window on will it be blind in layers 0 and 2? (The first token of the answer is said by the last one of the prompt, which is prefix, and sees everything. The j-th after it sees the prompt, the j answer tokens so far and itself, and then the picture, if the window is long enough.)
+#
+# [^ch15-1]: The running sum over the types makes a suffix of everything from the first answer token on, padding behind it included.
 
 # %% mystnb={"image": {"alt": "Captions right and mean IoU by window from 2 to 128. Both are at their best from 64 on and fall as the window becomes shorter, to about a quarter at 2."}, "figure": {"caption": "The Toybox with a window in layers 0 and 2 while it writes (its first token sees everything). It was trained without one. At 96 everything is within the window.", "name": "fig-ch15-window"}} tags=["hide-input"]
 

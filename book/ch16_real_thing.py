@@ -190,7 +190,9 @@ for name, rows in (
 #
 # ## How fast
 #
-# Writing is limited by memory, not by arithmetic (chapter 13). For each token every weight of the language model is fetched once, and used once: the embedding too, whole, since it is the head. And so are the keys and values so far. So the most that a machine can do is its {term}`memory's bandwidth <memory bandwidth>` divided by these bytes. (The figure leaves the cache out: for one row with a small picture it is a thousandth.) Think before you run: two processor cores fetch some 25 GB a second, a good graphics card 1,000 or more. The 3B has 5 GB of language model. How many tokens a second does each make at best?
+# Writing is limited by memory, not by arithmetic (chapter 13). For each token every weight of the language model is fetched once, and used once: the embedding too, whole, since it is the head. And so are the keys and values so far. So the most that a machine can do is its {term}`memory's bandwidth <memory bandwidth>` divided by these bytes.[^ch16-1] Think before you run: two processor cores fetch some 25 GB a second, a good graphics card 1,000 or more. The 3B has 5 GB of language model. How many tokens a second does each make at best?
+#
+# [^ch16-1]: The figure leaves the cache out: for one row with a small picture it is a thousandth.
 
 # %% mystnb={"image": {"alt": "Lines on logarithmic axes: tokens per second over bandwidth from 10 to 4,000 gigabytes per second, for four sizes in bfloat16. At 25 GB/s the 3B makes 5, the 28B less than one; at 1,000 the 3B makes 200 and the 28B 18."}, "figure": {"caption": "The most tokens a second that memory allows, one row at a time, in bfloat16. The two models of 3B lie on one another. Bandwidths are of the order that such machines have.", "name": "fig-ch16-speed"}} tags=["hide-input"]
 bandwidths = torch.logspace(1, 3.6, 50)
@@ -280,11 +282,13 @@ except ValueError as error:
     print(str(error).partition(", try")[0])
 
 # %% [markdown]
-# The weights go to the device tensor by tensor, so nothing is held twice on the way. On a graphics card with less memory than the model, you need a smaller model, fewer bytes for a weight, or more cards. (Weights can also be kept in the machine's memory and sent to the card layer by layer; then the wire between them sets the pace.)
+# The weights go to the device tensor by tensor, so nothing is held twice on the way. On a graphics card with less memory than the model, you need a smaller model, fewer bytes for a weight, or more cards.[^ch16-2]
 #
 # ## Looking inside without loading
 #
 # A safetensors file says at its beginning what is in it (chapter 10). So a checkpoint can be inspected in milliseconds, whatever its size. This is what `vlm inspect` prints of the Toybox:
+#
+# [^ch16-2]: Weights can also be kept in the machine's memory and sent to the card layer by layer; then the wire between them sets the pace.
 
 # %%
 from vlm.config import PaliGemmaConfig

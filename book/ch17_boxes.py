@@ -290,7 +290,11 @@ assert odd[0.0] == 0
 # %% [markdown]
 # ## How well do two boxes agree?
 #
-# You need one number that says how well a box fits an object. Distances between edges will not do, since ten pixels are much for a mouse and little for a house. *Intersection over union*, {term}`IoU`, divides the area that two boxes share by the area that they cover together. It is 1 if they are equal, 0 if they do not touch, and has no unit.
+# You need one number that says how well a box fits an object. Distances between edges will not do, since ten pixels are much for a mouse and little for a house. *Intersection over union*, {term}`IoU`, divides the area that two boxes share by the area that they cover together:
+#
+# $$\operatorname{IoU}(a, b) = \frac{|a \cap b|}{|a \cup b|} = \frac{|a \cap b|}{|a| + |b| - |a \cap b|}$$
+#
+# It is 1 if they are equal, 0 if they do not touch, and has no unit.
 
 
 # %% tags=["from:vlm.boxes._area"]

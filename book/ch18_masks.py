@@ -431,7 +431,9 @@ plt.show()
 # %% [markdown]
 # ## The model writes them
 #
-# Now ask the model. (The boxes are not quite those that it gave to `detect cat`: another prompt, other probabilities.) It has never seen a mask. In training it saw pictures and, as answers, words such as `<seg022>`, and learned which word follows which picture, box and words before.
+# Now ask the model.[^ch18-1] It has never seen a mask. In training it saw pictures and, as answers, words such as `<seg022>`, and learned which word follows which picture, box and words before.
+#
+# [^ch18-1]: The boxes are not quite those that it gave to `detect cat`: another prompt, other probabilities.
 
 # %%
 model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)

@@ -370,7 +370,9 @@ print(
 # %% [markdown]
 # After layer 2 the right token has e⁻⁶ with the norm, one in 400, and e⁻⁹·⁶ without, one in 14,000. After layer 4 both are certain. Leave the norm out, and you will say that the model knows its words later than it does.
 #
-# Now the part that surprises people. Put the lens on the *patches*. In the language model no loss was ever taken there: what a patch's place foretells was never compared with anything. (The tower is another matter. It began by learning to name the toy under each of its patches, with a linear layer that was thrown away; {doc}`chapter 22 <ch22_pretraining>`. So it is no wonder that the knowledge goes in.) And still the language model turns it into its own words:
+# Now the part that surprises people. Put the lens on the *patches*. In the language model no loss was ever taken there: what a patch's place foretells was never compared with anything.[^ch19-1] And still the language model turns it into its own words:
+#
+# [^ch19-1]: The tower is another matter. It began by learning to name the toy under each of its patches, with a linear layer that was thrown away; {doc}`chapter 22 <ch22_pretraining>`. So it is no wonder that the knowledge goes in.
 
 # %% mystnb={"image": {"alt": "Four panels, one for each layer, of the scene with birds and cats. On each patch stands the toy that the lens reads there, or a dot. After layer 1 two wrong names, after layer 3 cat on the cats and bird on the birds, after layer 4 bird on some patches of the cats as well."}, "figure": {"caption": "The logit lens on the patches: the toy that a patch's vector names, where its likeliest word is a toy; else a dot. No loss asked the language model for these words.", "name": "fig-ch19-lens"}} tags=["hide-input"]
 fig, axes = plt.subplots(1, 4, figsize=(9.2, 2.6), layout="constrained")
@@ -446,11 +448,13 @@ print("a probe:     ", " ".join(f"{part:5.2f}" for part in probed))
 assert min(probed) > 0.7 > 2 * np.mean(read_by_lens[3])
 
 # %% [markdown]
-# Everything is there, in each layer. That it is there at the input is no discovery: the tower was trained to have it there, for a reader like this one. That it stays there through four layers is what the probe finds, and what the lens missed, because most of these vectors point elsewhere than the words do. So a lens that reads nothing proves nothing, and one that reads something has to be scored before you believe it. (A probe has its own trap, the opposite one: that it *can* read something does not mean that the model uses it.)
+# Everything is there, in each layer. That it is there at the input is no discovery: the tower was trained to have it there, for a reader like this one. That it stays there through four layers is what the probe finds, and what the lens missed, because most of these vectors point elsewhere than the words do. So a lens that reads nothing proves nothing, and one that reads something has to be scored before you believe it.[^ch19-2]
 #
 # ## What would it miss?
 #
 # Maps of attention and lenses show what is there. They do not show what matters: a model may look at something and ignore it {cite}`jain2019attention`, and whether one may call such maps an explanation is disputed {cite}`wiegreffe2019attention`. One thing is not disputed: change the input, and see what changes. *Cover* a part of the picture. This is {term}`occlusion <occlusion>` {cite}`zeiler2013visualizing`.
+#
+# [^ch19-2]: A probe has its own trap, the opposite one: that it *can* read something does not mean that the model uses it.
 
 
 # %% tags=["from:vlm.inside.occlusion.cover"]

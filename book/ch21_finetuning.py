@@ -231,15 +231,21 @@ print(
 #
 # ## A change of low rank
 #
-# {term}`LoRA` {cite}`hu2021lora` leaves a matrix W as it is and learns a change beside it: W + s · B A. A has few rows, its {term}`rank` G, and B few columns. A of `[G, I]` takes the I numbers that come in down to G, and B of `[O, G]` makes O of them. With G = 8 that is 8 · (I + O) numbers instead of I · O. The idea behind it: what a task changes in a model can be said in few directions.
+# {term}`LoRA` {cite}`hu2021lora` leaves a matrix W as it is and learns a change beside it:
+#
+# $$W' = W + s\, B A$$
+#
+# A has few rows, its {term}`rank` G, and B few columns. A of `[G, I]` takes the I numbers that come in down to G, and B of `[O, G]` makes O of them. With G = 8 that is 8 · (I + O) numbers instead of I · O. The idea behind it: what a task changes in a model can be said in few directions.
 #
 # Three details decide whether it works.
 #
 # **The start.** The change should be nothing at first, so that training starts from the model that you have. So B is 0. And A? If A is 0 as well, then nothing ever moves. The gradient of B is a product with A x, and that of A a product with B: both are 0, for ever.
 #
-# **The scale.** s is α / G, with a fixed α. Double the rank, and twice as many terms are added up; the factor keeps their sum from growing with the rank. (Some divide by √G instead, because α / G makes it smaller than it need be.)
+# **The scale.** s is α / G, with a fixed α. Double the rank, and twice as many terms are added up; the factor keeps their sum from growing with the rank.[^ch21-1]
 #
 # **The end.** B A has the shape of W. Add it, once, and you have an ordinary matrix again.
+#
+# [^ch21-1]: Some divide by √G instead, because α / G makes it smaller than it need be.
 
 
 # %% tags=["from:vlm.lora.LoraLinear"]
@@ -445,11 +451,13 @@ for scene in old_scenes[:3]:
 # It still finds the dog and the trees, and calls them penguins, or something like it: in its lessons a box was always followed by that word. This is {term}`catastrophic forgetting <catastrophic forgetting>` {cite}`mccloskey1989catastrophic`. Nothing in the loss said that the old answers should stay, and the shortest way to the new ones went through them. LoRA does not protect you from it. A run of it with only new lessons (150 steps, not shown here) found
 # no old toy at all by its name. What protects is to mix old lessons in, or to stop early, or to add a term that holds weights near where they were {cite}`kirkpatrick2016overcoming`.
 #
-# Look at the last row too. Before, asked for a penguin where there is none, the model drew something in one scene of three: it had never been asked for a word it did not know. The mixture has lessons where the right answer is nothing, and it learned to say nothing. (To know what a penguin is helps as well: the run without such lessons went to 0.90.)
+# Look at the last row too. Before, asked for a penguin where there is none, the model drew something in one scene of three: it had never been asked for a word it did not know. The mixture has lessons where the right answer is nothing, and it learned to say nothing.[^ch21-2]
 #
 # ## Keep it, and give it to others
 #
 # What LoRA has learned is a few matrices beside a model that everybody has, an {term}`adapter`. Save them alone, in the form of the library *peft*. Or merge, and save a whole model in the published format, which *transformers* opens.
+#
+# [^ch21-2]: To know what a penguin is helps as well: the run without such lessons went to 0.90.
 
 
 # %% tags=["nbval-ignore-output"]

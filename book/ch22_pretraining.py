@@ -341,13 +341,15 @@ ax.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.5, 1.16), fontsize=8)
 plt.show()
 
 # %% [markdown]
-# The causal mask leaves captions nearly as they are: the words of the answer see the whole picture in any case, and the tower has let the patches look at each other before. But asked whether there is a cat, it is at chance after 1,000 steps, where the prefix mask has 93 %. A likely reason: under the full view each patch can compare itself with the question while it is read; under the causal one, the question has to carry everything that it might need of 64 patches through its own few places, and has not learned it yet. (It may learn it later. A short run shows what is *easy* to learn.) Counts say less: the answer 0 is right in 46 % of the cases, and two of the four runs are no better than that.
+# The causal mask leaves captions nearly as they are: the words of the answer see the whole picture in any case, and the tower has let the patches look at each other before. But asked whether there is a cat, it is at chance after 1,000 steps, where the prefix mask has 93 %. A likely reason: under the full view each patch can compare itself with the question while it is read; under the causal one, the question has to carry everything that it might need of 64 patches through its own few places, and has not learned it yet.[^ch22-1] Counts say less: the answer 0 is right in 46 % of the cases, and two of the four runs are no better than that.
 #
 # Without a pretrained tower captions fall from 42 to 24 %, and the question is at chance as well. This tower has to learn in 1,000 steps what the others began to learn 1,500 steps before, and the language model has nothing to read until it has. (All four hear the tower's own question beside the words.)
 #
 # And soft targets? The run with one right mark counts better, 66 against 56 %, for which nobody has a reason; with one run of each kind, another seed may turn it round. For what they were made these runs say nothing. None of the four has found a single box yet, or hardly one. (Their losses cannot be compared: one has a bell's entropy in it.) You have seen why: boxes come late. An ablation that is too short for the thing that it asks about gives a number all the same, and the number means nothing.
 
 # So ask about boxes alone. Take the shipped tower, and leave it as it is. Projector and language model begin with random weights and get one kind of lesson: `detect cat`, for scenes with one cat, is answered by one box. That needs 600 steps, not thousands. And run each variant three times, from three seeds (`tools/ablate_soft_targets.py`, half an hour). Guess first: what will differ more, bell and mark, or the seeds?
+#
+# [^ch22-1]: It may learn it later. A short run shows what is *easy* to learn.
 
 # %% mystnb={"image": {"alt": "Six lines of the part of boxes found over 600 steps. With the bell they end at 0.94, 0.88 and 0.32, with one right mark at 0.80, 0.32 and 0.11."}, "figure": {"caption": "Boxes found (IoU at least 0.5, 300 validation scenes) while a language model learns boxes and nothing else. Lines of one colour have the same first weights and the same lessons. In each of the three pairs the bell is ahead from step 200 on.", "name": "fig-ch22-bell"}} tags=["hide-input"]
 bells = json.loads(Path("data/soft_targets.json").read_text(encoding="utf-8"))
@@ -368,7 +370,9 @@ ax.legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# The seeds differ more than the two targets do. With the bell, the worst seed ends at 32 %, the best at 94. Had you run each once, with different seeds, you could have found anything. But compare within a pair, where all else is equal: 94 against 80, 32 against 11, 88 against 32. The bell wins all three, from step 200 on. Three wins of three have a chance of one in eight if there were no difference, so this is a hint and no proof; what makes it believable is the size, and that the reason was there before the run. (It is also a small world: a tower that already knows where edges are, and one box.)
+# The seeds differ more than the two targets do. With the bell, the worst seed ends at 32 %, the best at 94. Had you run each once, with different seeds, you could have found anything. But compare within a pair, where all else is equal: 94 against 80, 32 against 11, 88 against 32. The bell wins all three, from step 200 on. Three wins of three have a chance of one in eight if there were no difference, so this is a hint and no proof; what makes it believable is the size, and that the reason was there before the run.[^ch22-2]
+#
+# [^ch22-2]: It is also a small world: a tower that already knows where edges are, and one box.
 
 # %% [markdown]
 # ## In which order it learned

@@ -159,7 +159,9 @@ for name, amount in megabytes.items():
     print(f"{name:8s} at most {1000 * speed / amount:8.0f} tokens a second")
 
 # %% [markdown]
-# For the toy the limit is absurd: thousands of tokens a second, and the first figure shows far fewer. (Its weights even stay in the processor's cache, so the true limit is higher still.) What does it do with its time? It is told what to do. Each operation of torch (a product, a slice, a sum) has a price before it has done anything: some microseconds in Python and in torch's own machinery. Count them. `TorchDispatchMode` sees every operation that reaches torch's core.
+# For the toy the limit is absurd: thousands of tokens a second, and the first figure shows far fewer.[^ch23-1] What does it do with its time? It is told what to do. Each operation of torch (a product, a slice, a sum) has a price before it has done anything: some microseconds in Python and in torch's own machinery. Count them. `TorchDispatchMode` sees every operation that reaches torch's core.
+#
+# [^ch23-1]: Its weights even stay in the processor's cache, so the true limit is higher still.
 
 
 # %%

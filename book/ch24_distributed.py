@@ -293,9 +293,11 @@ for name in ("10b", "28b"):
     )
 
 # %% [markdown]
-# A megabyte or two. A network of 10 gigabits a second sends that in one or two thousandths of a second. So the bytes are not the main trouble. The *calls* are: 93 of them, one after the other, and each must wait for its answer. Between two cards in one machine that takes some 10 millionths of a second, between two machines over an ordinary network 50 and more. (More processes wait longer, since a ring has more steps. For short messages there are trees, whose steps grow slowly. Below, a wait is a fixed number, which is kind.)
+# A megabyte or two. A network of 10 gigabits a second sends that in one or two thousandths of a second. So the bytes are not the main trouble. The *calls* are: 93 of them, one after the other, and each must wait for its answer. Between two cards in one machine that takes some 10 millionths of a second, between two machines over an ordinary network 50 and more.[^ch24-1]
 #
 # Put it together: a token takes the time to fetch a W-th of the weights, and the waiting, and the sending. Guess before you look: on eight cards in one machine, how much faster is the 28B than on one? On eight cards with a slow network between them? And the 10B?
+#
+# [^ch24-1]: More processes wait longer, since a ring has more steps. For short messages there are trees, whose steps grow slowly. Below, a wait is a fixed number, which is kind.
 
 # %% mystnb={"image": {"alt": "Two panels, tokens per second over 1 to 16 processes, for the 10B and the 28B. Cards in one machine: 10B from 181 to 834, 28B from 61 to 513. Cards with a slow network: 10B falls from 181 to 130 at two and is at 170 at sixteen; 28B rises from 61 to 136. Machines of two cores rise all the way."}, "figure": {"caption": "What W processes that share a model can write at most, one row, in bfloat16: weights / W / bandwidth, plus the waits, plus what is sent. The thin dotted lines are W times as fast as one. Bandwidths, waits and networks are of the order that such machines have; no such machine was at hand.", "name": "fig-ch24-roofline"}} tags=["hide-input"]
 
@@ -382,7 +384,7 @@ def average_gradients(parameters: Sequence[nn.Parameter], place: Place):
 # torchrun --nproc-per-node 2 --max-restarts 3 -m vlm.toybox.train
 # ```
 #
-# `--max-restarts` is for the day when a process dies. Then `torchrun` ends the others too (they wait for numbers that will never come), and starts all of them again. They find the last saved state, which was written aside and renamed, so it is whole, and go on. In the package's test one of two processes is killed in its sixth step with a signal that cannot be caught. The finished weights are those of a run that nothing happened to, to the last bit. (There, each step is saved. The real training saves every 90 seconds, and makes again what came after.)
+# `--max-restarts` is for the day when a process dies. Then `torchrun` ends the others too (they wait for numbers that will never come), and starts all of them again. They find the last saved state, which was written aside and renamed, so it is whole, and go on. In the package's test one of two processes is killed in its sixth step with a signal that cannot be caught. The finished weights are those of a run that nothing happened to, to the last bit.[^ch24-2]
 #
 # Data parallelism holds everything W times. {term}`FSDP` (ZeRO-3 {cite}`rajbhandari2019zero`) shares weights, gradients and optimizer among the same processes, and gathers the weights of one block just before it is used. It sends half as much again, and needs a W-th of the memory, and one block's weights on top. In torch it is a call for each block and one for the rest, before the optimizer is made:
 #
@@ -525,6 +527,8 @@ def average_gradients(parameters: Sequence[nn.Parameter], place: Place):
 # :pyobject: training_bytes_per_process
 # ```
 # ````
+#
+# [^ch24-2]: There, each step is saved. The real training saves every 90 seconds, and makes again what came after.
 
 # %% tags=["nbval-ignore-output"]
 from grader import grade_chapter

@@ -9,7 +9,8 @@ import yaml
 ROOT = Path(__file__).parent.parent
 BOOK = ROOT / "book"
 TEXTS = {path.stem: path.read_text(encoding="utf-8") for path in [*BOOK.glob("*.py"), *BOOK.glob("*.md")]}
-PAGES = {Path(entry["file"]).name for entry in yaml.safe_load((ROOT / "_toc.yml").read_text("utf-8"))["chapters"]}
+TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+PAGES = {Path(entry["file"]).name for part in TOC["parts"] for entry in part["chapters"]}
 
 
 def find_roles(role: str, text: str) -> list[str]:

@@ -17,7 +17,7 @@ STOREYS = [
     {"paligemma"},
     {"processor", "loader"},
     {"generate", "recording", "scoring", "finetune", "fast", "parallel"},
-    {"draw", "inside", "training_examples"},
+    {"draw", "filmstrip", "inside", "training_examples"},
     {"convert", "random_checkpoint"},
     {"commands", "demo", "bench", "__main__"},
 ]

@@ -1,20 +1,41 @@
-"""Builds the web pages: `make book`. Executes the chapters that changed, and prints where the first page is."""
+"""Builds the web pages: `make book`. Executes the chapters that changed, and prints where the first page is.
 
+    --saved           execute nothing: the pages show the outputs that are saved in the notebooks
+    --output FOLDER   where the folder _build goes; the repository's root if left out
+
+`tools/book_site` says what the surroundings may tell a build (BOOK_URL, BOOK_REPOSITORY, BOOK_JUPYTERHUB).
+"""
+
+import argparse
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from book_site.launch import add_start_cells
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--saved", action="store_true")
+    parser.add_argument("--output", type=Path, default=ROOT)
+    options = parser.parse_args(arguments)
     # The interpreter's own jupyter-book, called as a module: a script in .venv/bin may not survive a path with spaces.
     command = "import sys; from jupyter_book.cli.main import main; sys.exit(main())"
-    result = subprocess.run([sys.executable, "-c", command, "build", "-W", "--keep-going", "."], cwd=ROOT, check=False)
+    build = ["build", "-W", "--keep-going", "--path-output", str(options.output), str(ROOT)]
+    surroundings = os.environ | ({"BOOK_EXECUTE": "off"} if options.saved else {})
+    result = subprocess.run([sys.executable, "-c", command, *build], cwd=ROOT, env=surroundings, check=False)
     if result.returncode != 0:
         print("The book was not built: see the warnings above.", file=sys.stderr)
         return result.returncode
-    print(f"\nThe book: {ROOT / '_build' / 'html' / 'index.html'}")
+    pages = options.output / "_build" / "html"
+    if repository := os.environ.get("BOOK_REPOSITORY"):
+        add_start_cells(pages / "_sources" / "book", repository)
+    print(f"\nThe book: {pages / 'index.html'}")
     return 0
 
 

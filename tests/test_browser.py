@@ -1,0 +1,314 @@
+"""The built pages in a real browser, without a network: `make browser`. Skipped where there is no chromium."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from book_pages import PageServer, build_pages
+
+# Looked for by hand, since Playwright would bring a browser of its own, from another host.
+CHROMIUM = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+BOOK = Path(__file__).resolve().parent.parent / "book"
+PAGES = sorted(f"book/{path.stem}" for path in [*BOOK.glob("*.md"), *BOOK.glob("*.ipynb")])
+PAGES += ["genindex", "search", "404", "index"]
+WITH_FILMSTRIP = [path for path in sorted(BOOK.glob("*.py")) if "filmstrip_html(" in path.read_text(encoding="utf-8")]
+LARGEST_PAGE = 3_000_000
+NARROW = {"width": 360, "height": 740}
+WIDE = {"width": 1300, "height": 900}
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="NO BROWSER: install chromium (or set CHROMIUM), then `make browser`"),
+]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with PageServer() as server:
+        server.folder = build_pages(tmp_path_factory.mktemp("site"), server.address)
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        # Containers have no user namespaces for the sandbox; all that is opened here are our own pages.
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """A tab, and what went wrong in it."""
+
+    def __init__(self, browser, server, viewport=WIDE, color_scheme="light"):
+        self.server = server
+        self.problems: list[str] = []
+        self.requested: list[str] = []
+        self.context = browser.new_context(viewport=viewport, color_scheme=color_scheme)
+        self.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        self.context.route("**/*", self.let_through)
+        self.tab = self.context.new_page()
+        self.tab.on("console", lambda message: message.type in ("error", "warning") and self.note(message.text))
+        self.tab.on("pageerror", lambda error: self.note(str(error)))
+        self.tab.on(
+            "response", lambda response: response.status >= 400 and self.note(f"{response.status} {response.url}")
+        )
+
+    def note(self, problem: str):
+        self.problems.append(problem)
+
+    def let_through(self, route):
+        url = route.request.url
+        if url.startswith((self.server.address, "data:", "blob:")):
+            self.requested.append(url.removeprefix(self.server.address))
+            return route.continue_()
+        self.note(f"asks another host: {url}")
+        return route.abort()
+
+    def open(self, name: str):
+        self.tab.goto(f"{self.server.address}/{name}.html", wait_until="load")
+        # Maths is set after the page has loaded.
+        self.tab.wait_for_function("!window.MathJax || !MathJax.startup || MathJax.startup.promise.then(() => true)")
+        return self.tab
+
+
+@pytest.fixture
+def visit(browser, server):
+    visits = []
+
+    def start(**settings) -> Visit:
+        visits.append(Visit(browser, server, **settings))
+        return visits[-1]
+
+    yield start
+    for one in visits:
+        one.context.close()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_renders_whole_small_and_without_a_complaint(visit, server, name, record_property):
+    here = visit()
+    tab = here.open(name)
+    assert here.problems == []
+    formulas = tab.locator("span.math, div.math").count()
+    assert tab.locator("mjx-container").count() == formulas
+    assert tab.locator("mjx-merror").count() == 0
+    pictures = tab.evaluate("[...document.images].filter(i => !i.complete || i.naturalWidth === 0).map(i => i.src)")
+    assert pictures == []
+    size = sum(server.bytes_sent[url.partition("#")[0]] for url in set(here.requested) if url[0] == "/")
+    record_property("bytes", size)
+    assert size <= LARGEST_PAGE
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_narrow_page_has_no_sideways_scrolling(visit, name):
+    tab = visit(viewport=NARROW).open(name)
+    width = tab.evaluate("document.documentElement.scrollWidth")
+    too_wide = tab.evaluate(
+        """() => {
+            const scrolls = e => e && (getComputedStyle(e).overflowX !== "visible" || scrolls(e.parentElement));
+            return [...document.querySelectorAll("main *")].filter(e => e.getBoundingClientRect().right > 361)
+                .filter(e => !scrolls(e.parentElement)).map(e => e.outerHTML.slice(0, 100)).slice(0, 8);
+        }"""
+    )
+    assert width <= NARROW["width"], too_wide
+
+
+@pytest.mark.parametrize("color_scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+def test_axe_finds_nothing_serious(visit, name, color_scheme):
+    import axe_playwright_python
+
+    axe = Path(axe_playwright_python.__file__).parent / "axe.min.js"
+    tab = visit(color_scheme=color_scheme).open(name)
+    tab.evaluate(axe.read_text(encoding="utf-8"))
+    results = tab.evaluate("axe.run({resultTypes: ['violations']})")
+    assert results["passes"]
+    serious = [
+        f"{violation['id']}: {node['html'][:150]} {node['failureSummary'][:200]}"
+        for violation in results["violations"]
+        if violation["impact"] in ("serious", "critical")
+        for node in violation["nodes"][:3]
+    ]
+    assert serious == []
+
+
+def test_the_first_tab_stop_skips_to_the_text(visit):
+    tab = visit().open("book/ch07_rope")
+    tab.keyboard.press("Tab")
+    assert tab.evaluate("document.activeElement.textContent.trim()") == "Skip to main content"
+    tab.keyboard.press("Enter")
+    tab.keyboard.press("Tab")
+    assert tab.evaluate("document.activeElement.closest('main') !== null")
+
+
+def test_every_tab_stop_can_be_seen(visit):
+    """Whoever goes by keyboard must see where the focus is: an outline, a shadow or another background."""
+    tab = visit().open("book/ch07_rope")
+    unseen = []
+    for _ in range(60):
+        tab.keyboard.press("Tab")
+        unseen += tab.evaluate(
+            """() => {
+                const focused = document.activeElement;
+                const look = () => {
+                    const style = getComputedStyle(focused);
+                    return [style.outline, style.boxShadow, style.backgroundColor, style.textDecoration].join();
+                };
+                const with_focus = look();
+                focused.blur();
+                const without = look();
+                focused.focus({focusVisible: true});
+                return with_focus === without ? [focused.outerHTML.slice(0, 80)] : [];
+            }"""
+        )
+    assert unseen == []
+
+
+def test_search_opens_by_keyboard_and_finds_a_chapter(visit):
+    here = visit()
+    tab = here.open("book/intro")
+    tab.keyboard.press("Control+k")
+    tab.keyboard.type("rotary")
+    tab.keyboard.press("Enter")
+    tab.wait_for_selector("#search-results li a")
+    assert any(
+        "ch07_rope" in link for link in tab.eval_on_selector_all("#search-results li a", "a => a.map(x => x.href)")
+    )
+    assert here.problems == []
+
+
+def test_next_and_previous_go_through_the_whole_book(visit):
+    tab = visit().open("book/intro")
+    seen = [tab.url]
+    while (link := tab.locator("a.right-next")).count():
+        link.first.click()
+        tab.wait_for_load_state()
+        seen.append(tab.url)
+    assert len(seen) == len(set(seen)) == len([name for name in PAGES if name.startswith("book/")])
+
+
+def test_a_chapter_marked_as_finished_stays_so_and_shows_in_the_sidebar_and_on_the_map(visit):
+    here = visit()
+    tab = here.open("book/ch07_rope")
+    tab.get_by_label("I have finished this chapter").check()
+    tab.reload()
+    assert tab.get_by_label("I have finished this chapter").is_checked()
+    tab = here.open("book/ch08_gqa")
+    assert not tab.get_by_label("I have finished this chapter").is_checked()
+    assert "(finished)" in tab.locator(".bd-sidebar-primary a[href='ch07_rope.html']").text_content()
+    assert "(finished)" in tab.locator(".model-map a[href='ch07_rope.html']").text_content()
+    assert "(finished)" not in tab.locator(".bd-sidebar-primary a[href='ch06_norms_mlp.html']").text_content()
+
+
+def test_damaged_marks_do_no_harm(visit):
+    here = visit()
+    tab = here.open("book/ch07_rope")
+    for damage in ("not json", '{"a": 1}', "null", "[1, 2]"):
+        tab.evaluate("text => localStorage.setItem('finished-chapters', text)", damage)
+        tab.reload()
+        tab.get_by_label("I have finished this chapter").check()
+        assert "ch07_rope" in json.loads(tab.evaluate("localStorage.getItem('finished-chapters')"))
+    assert here.problems == []
+
+
+def test_a_copy_button_copies_the_code(visit):
+    tab = visit().open("book/ch07_rope")
+    cell = tab.locator("div.cell:not(.tag_hide-input) div.cell_input").first
+    cell.hover()
+    cell.locator("button.copybtn").click()
+    copied = tab.evaluate("navigator.clipboard.readText()")
+    assert copied.strip() == cell.locator("pre").text_content().strip()
+
+
+def test_the_theme_can_be_changed_and_is_remembered(visit):
+    tab = visit().open("book/ch07_rope")
+    button = tab.locator(".theme-switch-button:visible").first
+    modes = set()
+    for _ in range(3):
+        button.click()
+        modes.add(tab.evaluate("document.documentElement.dataset.theme"))
+    assert modes == {"light", "dark"}
+    chosen = tab.evaluate("document.documentElement.dataset.mode")
+    tab.reload()
+    assert tab.evaluate("document.documentElement.dataset.mode") == chosen
+
+
+def test_folded_code_and_hints_open_by_keyboard(visit):
+    tab = visit().open("book/ch07_rope")
+    fold = tab.locator("details.hide summary").first
+    fold.focus()
+    tab.keyboard.press("Enter")
+    assert tab.locator("details.hide").first.evaluate("e => e.open")
+    hint = tab.locator(".admonition.dropdown, details.sd-dropdown").first
+    assert hint.count() == 1
+
+
+def test_the_attention_explorer_answers_mouse_and_keyboard(visit):
+    here = visit()
+    tab = here.open("book/ch19_inside")
+    explorer = tab.locator(".attention-explorer")
+    says = explorer.locator(".says")
+    told = [says.text_content()]
+    explorer.locator(".words button").nth(1).click()
+    told.append(says.text_content())
+    layer = explorer.get_by_role("combobox", name="layer")
+    layer.focus()
+    tab.keyboard.press("ArrowDown")
+    told.append(says.text_content())
+    explorer.locator(".heads canvas").nth(5).click()
+    told.append(says.text_content())
+    explorer.get_by_role("combobox", name="picture").select_option(index=1)
+    told.append(says.text_content())
+    assert len(set(told)) == len(told), told
+    assert here.problems == []
+
+
+@pytest.mark.parametrize("name", [f"book/{path.stem}" for path in WITH_FILMSTRIP])
+def test_a_filmstrip_answers_drag_and_keyboard(visit, name):
+    here = visit()
+    tab = here.open(name)
+    for strip in tab.locator("figure.filmstrip").all():
+        for slider in strip.locator("input").all():
+            picture, words = strip.locator("img"), set()
+            slider.scroll_into_view_if_needed()
+            box = slider.bounding_box()
+            middle = box["y"] + box["height"] / 2
+            tab.mouse.move(box["x"] + box["width"] / 2, middle)
+            tab.mouse.down()
+            for part in (0.5, 0.02, 0.98):
+                tab.mouse.move(box["x"] + part * box["width"], middle, steps=5)
+                words.add((picture.get_attribute("alt"), picture.get_attribute("src")))
+            tab.mouse.up()
+            slider.press("ArrowLeft")
+            words.add((picture.get_attribute("alt"), picture.get_attribute("src")))
+            assert len({alt for alt, _ in words}) >= min(3, int(slider.get_attribute("max")) + 1)
+            assert len({src for _, src in words}) >= 2
+            shown = slider.locator("xpath=following-sibling::output")
+            assert slider.get_attribute("aria-valuetext") == shown.text_content()
+    assert here.problems == []
+
+
+def test_pages_are_quick_on_loopback(visit, record_property):
+    """Not a promise for slow networks: it finds a page that blocks, or jumps while it loads."""
+    script = """() => new Promise(done => {
+        let shift = 0;
+        new PerformanceObserver(list => list.getEntries().forEach(e => { if (!e.hadRecentInput) shift += e.value }))
+            .observe({type: "layout-shift", buffered: true});
+        let paint = 0;
+        new PerformanceObserver(list => list.getEntries().forEach(e => { paint = e.startTime }))
+            .observe({type: "largest-contentful-paint", buffered: true});
+        const {domContentLoadedEventEnd, loadEventEnd} = performance.getEntriesByType("navigation")[0];
+        setTimeout(() => done({dom: domContentLoadedEventEnd, load: loadEventEnd, paint, shift}), 500);
+    })"""
+    for name in ("book/intro", "book/ch07_rope", "book/ch19_inside"):
+        timing = visit().open(name).evaluate(script)
+        record_property(name, {key: round(value, 3) for key, value in timing.items()})
+        assert timing["shift"] < 0.1, (name, timing)  # "good" by the Core Web Vitals
+        assert timing["paint"] < 10_000, (name, timing)

@@ -1,0 +1,165 @@
+"""The built pages as files: whole in themselves, every link leads somewhere, every page has what it should."""
+
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from urllib.parse import unquote, urldefrag, urlparse
+
+import nbformat
+import pytest
+from book_pages import REPOSITORY, build_pages
+from bs4 import BeautifulSoup
+
+ADDRESS = "http://127.0.0.1:8000/course/"
+LOADED = {
+    "script": "src",
+    "img": "src",
+    "iframe": "src",
+    "source": "src",
+    "audio": "src",
+    "video": "src",
+    "embed": "src",
+}
+LINKS_THAT_LOAD = {"stylesheet", "preload", "prefetch", "modulepreload", "preconnect", "icon", "manifest"}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    return build_pages(tmp_path_factory.mktemp("site"), ADDRESS)
+
+
+@pytest.fixture(scope="module")
+def pages(site) -> dict[str, BeautifulSoup]:
+    """Every HTML page by its path in the site."""
+    found = {
+        path.relative_to(site).as_posix(): BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+        for path in sorted(site.rglob("*.html"))
+        if "_static" not in path.parts
+    }
+    assert len(found) > 35
+    return found
+
+
+@pytest.fixture(scope="module")
+def chapters(pages) -> dict[str, BeautifulSoup]:
+    return {name: page for name, page in pages.items() if name.startswith("book/ch")}
+
+
+def is_elsewhere(address: str) -> bool:
+    return urlparse(address).scheme in ("http", "https") or address.startswith("//")
+
+
+def test_no_page_loads_anything_from_another_host(pages):
+    loaded = {
+        (name, tag[LOADED[tag.name]])
+        for name, page in pages.items()
+        for tag in page(list(LOADED))
+        if tag.get(LOADED[tag.name])
+    }
+    loaded |= {
+        (name, tag["href"])
+        for name, page in pages.items()
+        for tag in page("link")
+        if LINKS_THAT_LOAD & set(tag.get("rel", []))
+    }
+    assert len(loaded) > 300
+    assert [where for where in loaded if is_elsewhere(where[1])] == []
+
+
+def test_no_script_or_style_of_the_pages_names_another_host_to_load_from(site, pages):
+    inline = {f"{name} (inline)": str(tag) for name, page in pages.items() for tag in page(["script", "style"])}
+    files = {str(path): path.read_text(encoding="utf-8") for path in site.rglob("*.css")}
+    loading = re.compile(r"""(?:import\(?|url\(|\.src\s*=|THEBE_JS_URL\s*=|fetch\()\s*["']?(?:https?:)?//[^"')]+""")
+    assert {name: found for name, text in (inline | files).items() if (found := loading.findall(text))} == {}
+
+
+def test_every_link_and_anchor_inside_the_book_leads_somewhere(site, pages):
+    anchors = {name: {tag["id"] for tag in page(id=True)} for name, page in pages.items()}
+    broken, checked = [], 0
+    for name, page in pages.items():
+        if name == "404.html":
+            continue  # it has absolute addresses: the next test
+        for tag in page("a", href=True):
+            address, anchor = urldefrag(tag["href"])
+            if is_elsewhere(address) or urlparse(address).scheme in ("javascript", "mailto", "data"):
+                continue
+            checked += 1
+            target = (site / name).parent / unquote(address) if address else site / name
+            target = target / "index.html" if target.is_dir() else target
+            inside = target.resolve().relative_to(site.resolve()).as_posix() if target.exists() else None
+            if inside is None or (anchor and inside in anchors and unquote(anchor) not in anchors[inside]):
+                broken.append((name, tag["href"]))
+    assert checked > 3000
+    assert broken == []
+
+
+def test_the_page_for_wrong_addresses_leads_back_from_anywhere(site, pages):
+    links = {tag["href"] for tag in pages["404.html"]("a", href=True)}
+    assert "/course/book/intro.html" in links
+    assert {link for link in links if link.startswith("/") and not link.startswith("/course/")} == set()
+
+
+def test_the_sitemap_lists_every_page_of_the_book(site, pages):
+    tree = ElementTree.fromstring((site / "sitemap.xml").read_text(encoding="utf-8"))
+    listed = {element.text for element in tree.iter() if element.tag.endswith("loc")}
+    assert {f"{ADDRESS}{name}" for name in pages if name.startswith("book/")} <= listed
+
+
+def test_every_page_of_the_book_has_a_card_for_social_networks(site, pages):
+    for name, page in pages.items():
+        if name.startswith("book/"):
+            card = {tag["property"]: tag["content"] for tag in page("meta", property=True)}
+            assert card["og:site_name"] == "PaliGemma from scratch", name
+            assert card["og:title"] and card["og:description"], name
+            picture = site / card["og:image"].removeprefix(ADDRESS)
+            assert picture.is_file(), name
+
+
+def test_every_chapter_says_where_it_is_how_long_it_takes_and_what_it_builds_on(chapters):
+    assert len(chapters) == 25
+    for name, page in chapters.items():
+        facts = [fact.get_text() for fact in page.select(".chapter-facts li")]
+        assert re.search(r"about \d+ minutes", " ".join(facts)), name
+        assert re.search(r"\d+ exercises?, \d+ points?", " ".join(facts)) or "ch01" in name, name
+        assert page.select(".chapter-facts a") or "ch00" in name, name
+        assert page.select(f'input[data-chapter="{Path(name).stem}"]'), name
+
+
+def test_the_map_shows_each_chapter_of_the_model_as_being_here_on_its_own_page(chapters):
+    without = {"book/ch00_setup.html", "book/ch01_whole_vlm.html"}  # these two are about all of it
+    for name, page in chapters.items():
+        here = [tag["href"] for tag in page.select(".model-map a[aria-current=page]")]
+        assert here == ([] if name in without else [Path(name).name]), name
+
+
+def test_a_chapter_builds_only_on_earlier_ones():
+    from book_site.contents import BUILDS_ON, read_contents
+
+    order = list(read_contents())
+    for chapter, earlier in BUILDS_ON.items():
+        assert all(order.index(name) < order.index(chapter) for name in earlier), chapter
+
+
+def test_every_chapter_starts_elsewhere_and_can_be_downloaded(site, chapters):
+    """The buttons lead to the branch whose notebooks fetch the course, and the file that is downloaded does so too."""
+    for name, page in chapters.items():
+        links = {tag["href"] for tag in page("a", href=True)}
+        notebook = name.replace(".html", ".ipynb")
+        assert f"https://colab.research.google.com/github/somebody/course/blob/launch/{notebook}" in links, name
+        assert any(link.startswith("https://mybinder.org/v2/gh/somebody/course/launch?") for link in links), name
+        assert f"../_sources/{notebook}" in links, name
+        first = nbformat.read(site / "_sources" / notebook, as_version=4).cells[0]
+        assert f"git clone --quiet --depth 1 {REPOSITORY}" in first.source, name
+
+
+def test_every_page_says_which_version_it_is(pages):
+    for name, page in pages.items():
+        if name.startswith("book/"):
+            assert re.search(r"Version \d+\.\d+\.\d+\.", page.select_one(".bd-footer-content").get_text()), name
+
+
+def test_every_picture_has_words_for_those_who_do_not_see_it(pages):
+    for name, page in pages.items():
+        for picture in page("img"):
+            if "/_images/" in picture["src"]:  # of the text, not of the theme
+                assert len(picture.get("alt", "")) > 20, (name, picture.get("src"))

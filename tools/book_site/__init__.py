@@ -1,0 +1,70 @@
+"""The look of the web pages: a Sphinx extension that Jupyter Book loads (`_config.yml`, `local_extensions`).
+
+Where the pages will stand, and which repository they belong to, a build learns from its surroundings: `BOOK_URL` is
+the address of the first page, `BOOK_REPOSITORY` that of the repository, `BOOK_JUPYTERHUB` that of a class's
+JupyterHub. Without them the pages are whole too; what needs an address (launch buttons, sitemap, cards for social
+networks) is left out. With `BOOK_EXECUTE=off` no chapter is executed, and the pages show the saved outputs.
+"""
+
+import os
+import tomllib
+from pathlib import Path
+from urllib.parse import urlparse
+
+from sphinx.application import Sphinx
+from sphinx.config import Config
+
+from book_site.launch import BRANCH
+from book_site.mathjax import MATHJAX, copy_mathjax
+from book_site.pages import dress_page, trim_scripts
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def setup(app: Sphinx) -> dict:
+    app.config.mathjax_path = MATHJAX
+    if os.environ.get("BOOK_EXECUTE") == "off":
+        app.config.nb_execution_mode = "off"
+    app.config.notfound_urls_prefix = "/"
+    if address := os.environ.get("BOOK_URL"):
+        app.config.html_baseurl = app.config.ogp_site_url = address.rstrip("/") + "/"
+        app.config.notfound_urls_prefix = urlparse(address).path.rstrip("/") + "/"
+        app.config.sitemap_url_scheme = "{link}"
+        app.config.sitemap_show_lastmod = False
+        app.setup_extension("sphinx_sitemap")
+        app.setup_extension("sphinxext.opengraph")
+        app.config.ogp_social_cards = {
+            "image": "book/images/demo.png",
+            "image_mini": "vlm/toybox/sprite_pictures/cat.webp",
+            "line_color": "#e69f00",
+        }
+    app.setup_extension("notfound.extension")
+    app.connect("config-inited", set_theme_options)
+    app.connect("html-page-context", dress_page)
+    app.connect("html-page-context", trim_scripts, priority=999)  # after everybody who adds some
+    app.connect("build-finished", copy_mathjax)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def set_theme_options(app: Sphinx, config: Config):
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    options = config.html_theme_options
+    options |= {
+        "navbar_persistent": [],  # the sidebar has a search field already
+        "logo": {"text": config.html_title},
+        "use_sidenotes": True,
+        "extra_footer": f"Version {version}. Text: CC BY 4.0. Code: Apache 2.0.",
+    }
+    config.html_context |= {"default_mode": "auto"}  # light or dark as the reader's system is
+    if repository := os.environ.get("BOOK_REPOSITORY"):
+        options |= {
+            "repository_url": repository,
+            "repository_branch": BRANCH,
+            "use_repository_button": True,
+            "launch_buttons": {
+                "notebook_interface": "jupyterlab",
+                "colab_url": "https://colab.research.google.com",
+                "binderhub_url": "https://mybinder.org",
+                "jupyterhub_url": os.environ.get("BOOK_JUPYTERHUB", ""),
+            },
+        }

@@ -1,0 +1,64 @@
+"""The map of the model that stands on every chapter: six stages from picture to answer, and what is done with it."""
+
+from dataclasses import dataclass
+from html import escape
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stretch of the way through the model, and the chapters about it by their short names."""
+
+    name: str
+    part_of_model: str
+    chapters: dict[str, str]
+
+
+FLOW = [
+    Stage(
+        "See", "vision tower", {"ch02_patches": "Patches", "ch03_attention": "Attention", "ch04_contrastive": "Pairs"}
+    ),
+    Stage("Read", "processor", {"ch05_processor": "Tokens"}),
+    Stage("Join", "merge", {"ch09_merge": "One sequence"}),
+    Stage(
+        "Think",
+        "language model",
+        {"ch06_norms_mlp": "Norms, MLP", "ch07_rope": "Positions", "ch08_gqa": "Shared keys", "ch15_gemma2": "Gemma 2"},
+    ),
+    Stage("Speak", "generation", {"ch12_sampling": "Sampling", "ch13_kv_cache": "Cache", "ch14_batches": "Batches"}),
+    Stage("Point", "boxes, masks", {"ch17_boxes": "Boxes", "ch18_masks": "Masks"}),
+]
+AROUND = [
+    Stage("Weights", "load and prove", {"ch10_loading": "Loading", "ch11_proving": "Proving", "ch16_real_thing": "3B"}),
+    Stage("Judge", "look and measure", {"ch19_inside": "Inside", "ch20_evaluation": "Evaluation"}),
+    Stage("Learn", "training", {"ch21_finetuning": "Fine-tuning", "ch22_pretraining": "Pretraining"}),
+    Stage("Grow", "speed and size", {"ch23_fast": "Fast", "ch24_distributed": "Machines"}),
+]
+
+
+def find_stage(chapter: str) -> Stage | None:
+    return next((stage for stage in [*FLOW, *AROUND] if chapter in stage.chapters), None)
+
+
+def draw_map(chapter: str) -> str:
+    """The map as HTML. On the page of a chapter its stage is open; on any other page all of them are."""
+    here = find_stage(chapter)
+    flow = "".join(draw_stage(stage, chapter, here) for stage in FLOW)
+    around = "".join(draw_stage(stage, chapter, here) for stage in AROUND)
+    return (
+        f'<nav class="model-map{"" if here else " model-map-whole"}" aria-label="Map of the model">'
+        f'<ol class="model-flow">{flow}</ol><ul class="model-around">{around}</ul></nav>'
+    )
+
+
+def draw_stage(stage: Stage, chapter: str, here: Stage | None) -> str:
+    links = "".join(
+        f'<li><a href="{name}.html"{" aria-current=page" if name == chapter else ""}>{escape(short)}</a></li>'
+        for name, short in stage.chapters.items()
+    )
+    first = next(iter(stage.chapters))
+    chapters = f"<ul>{links}</ul>" if here in (None, stage) else ""
+    title = f"{stage.name} <small>{stage.part_of_model}</small>"
+    return (
+        f'<li class="stage{" here" if stage is here else ""}">'
+        f'<a class="stage-name" href="{first}.html">{title}</a>{chapters}</li>'
+    )

@@ -1,0 +1,75 @@
+"""What is put around the text of a page when it becomes HTML."""
+
+import re
+from html import escape
+
+from docutils import nodes
+from sphinx.application import Sphinx
+
+from book_site.contents import BUILDS_ON, Page, read_contents
+from book_site.model_map import draw_map, find_stage
+
+_HEADING = re.compile(r"<h1>(?P<question>.*?[?]) (?P<topic>[^<]+)(?P<link><a)")
+_LIVE_CELL = '<div class="cell tag_skip-execution'
+_LIVE_NOTE = (
+    '<p class="live-note">The next cell makes sliders. They need Python behind them, so you see only its code here: '
+    "start the chapter with <code>make lab</code> to move them.</p>"
+)
+_EXERCISE = re.compile(r"\((\d+) points?, ")
+
+
+def dress_page(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: nodes.document | None):
+    """Add the map, the chapter's facts and the mark of progress to a page of the book."""
+    folder, _, name = pagename.rpartition("/")
+    if doctree is None or folder != "book":
+        return
+    pages = read_contents()
+    body = context["body"]
+    if name == "intro":
+        body = body.replace('<div id="map-of-the-model"></div>', draw_map(name))
+    if find_stage(name):
+        body = draw_map(name) + body
+    if name in pages:
+        body = _HEADING.sub(r'<h1>\g<question> <span class="topic">\g<topic></span>\g<link>', body, count=1)
+        body = body.replace("</h1>", f"</h1>{draw_facts(pages[name], pages, doctree)}", 1)
+    if name in BUILDS_ON:
+        body += draw_mark_of_progress(name)
+    # Docutils calls its bibliography a list, and gives the list children that are no list's.
+    body = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
+    context["body"] = body.replace(_LIVE_CELL, _LIVE_NOTE + _LIVE_CELL)
+
+
+def draw_facts(page: Page, pages: dict[str, Page], doctree: nodes.document) -> str:
+    """One line: the part, the time, the exercises, and what the chapter builds on."""
+    facts = [escape(page.part)]
+    if found := re.search(r"takes about ([^.]+)[.]", doctree.astext()):
+        facts.append(f"about {escape(found[1])}")
+    titles = [section[0].astext() for section in doctree.findall(nodes.section)]
+    points = [int(found[1]) for title in titles if (found := _EXERCISE.search(title))]
+    if points:
+        facts.append(f"{count(len(points), 'exercise')}, {count(sum(points), 'point')}")
+    if earlier := BUILDS_ON.get(page.name):
+        links = (f'<a href="{name}.html">{escape(pages[name].title)}</a>' for name in earlier)
+        facts.append(f"builds on {' and '.join(links)}")
+    return f'<ul class="chapter-facts">{"".join(f"<li>{fact}</li>" for fact in facts)}</ul>'
+
+
+def count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def draw_mark_of_progress(name: str) -> str:
+    return (
+        '<p class="chapter-finished"><label><input type="checkbox" '
+        f'data-chapter="{name}"> I have finished this chapter</label> <small>(kept in this browser)</small></p>'
+    )
+
+
+def trim_scripts(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: nodes.document | None):
+    """Leave out sphinx-thebe's script, which names another host, and is not used here."""
+    for kind in ("script_files", "css_files"):
+        context[kind] = [file for file in context.get(kind, []) if "thebe" not in describe_file(file)]
+
+
+def describe_file(file) -> str:
+    return f"{getattr(file, 'filename', file)} {getattr(file, 'attributes', {}).get('body', '')}"
