@@ -4,6 +4,7 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -55,3 +56,15 @@ def test_setup_asks_for_the_python_that_the_project_asks_for():
     script = (ROOT / "tools" / "setup.sh").read_text(encoding="utf-8")
     assert f"({minimum.replace('.', ', ')})" in script
     assert f"Python {minimum} or newer" in script
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / ".github" / "workflows").glob("*.yml")), ids=lambda path: path.stem)
+def test_workflows_name_actions_by_hash_and_ask_for_few_rights(path):
+    """A tag can be moved to other code by whoever owns the action; the hash of a commit cannot."""
+    workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert workflow["permissions"] == {"contents": "read"}  # a job that needs more says so itself
+    steps = [step for job in workflow["jobs"].values() for step in job.get("steps", [])]
+    actions = [step["uses"] for step in steps if "uses" in step]
+    assert actions
+    for action in actions:
+        assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", action), action

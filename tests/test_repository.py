@@ -37,6 +37,7 @@ UNPICKLERS = {"pickle", "cPickle", "dill", "joblib", "shelve", "marshal"}
         ".github/workflows",
         "requirements.lock",
         "LOG.md",
+        "SECURITY.md",
     ],
 )
 def test_the_root_has_what_it_should(name):

@@ -1,5 +1,7 @@
 """Builds the web pages: `make book`. Executes the chapters that changed, and prints where the first page is.
 
+The whole book on one page, for print, is made from the same run, into the folder print/ of the pages.
+
     --saved           execute nothing: the pages show the outputs that are saved in the notebooks
     --output FOLDER   where the folder _build goes; the repository's root if left out
 
@@ -8,6 +10,7 @@
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -24,19 +27,24 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--saved", action="store_true")
     parser.add_argument("--output", type=Path, default=ROOT)
     options = parser.parse_args(arguments)
-    # The interpreter's own jupyter-book, called as a module: a script in .venv/bin may not survive a path with spaces.
-    command = "import sys; from jupyter_book.cli.main import main; sys.exit(main())"
-    build = ["build", "-W", "--keep-going", "--path-output", str(options.output), str(ROOT)]
     surroundings = os.environ | ({"BOOK_EXECUTE": "off"} if options.saved else {})
-    result = subprocess.run([sys.executable, "-c", command, *build], cwd=ROOT, env=surroundings, check=False)
-    if result.returncode != 0:
-        print("The book was not built: see the warnings above.", file=sys.stderr)
-        return result.returncode
+    for builder in ("html", "singlehtml"):
+        if code := run_jupyter_book(builder, options.output, surroundings):
+            print("The book was not built: see the warnings above.", file=sys.stderr)
+            return code
     pages = options.output / "_build" / "html"
+    shutil.copytree(options.output / "_build" / "singlehtml", pages / "print", dirs_exist_ok=True)
     if repository := os.environ.get("BOOK_REPOSITORY"):
         add_start_cells(pages / "_sources" / "book", repository)
     print(f"\nThe book: {pages / 'index.html'}")
     return 0
+
+
+def run_jupyter_book(builder: str, output: Path, surroundings: dict[str, str]) -> int:
+    # The interpreter's own jupyter-book, called as a module: a script in .venv/bin may not survive a path with spaces.
+    command = "import sys; from jupyter_book.cli.main import main; sys.exit(main())"
+    build = ["build", "-W", "--keep-going", "--builder", builder, "--path-output", str(output), str(ROOT)]
+    return subprocess.run([sys.executable, "-c", command, *build], cwd=ROOT, env=surroundings, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -18,6 +18,10 @@ _LIVE_NOTE = (
 _EXERCISE = re.compile(r"\((\d+) points?, ")
 
 
+_SCRIPT = re.compile(r"<script>.*?</script>", re.DOTALL)
+_PICTURE = re.compile(r"<img (?!loading)")
+
+
 def dress_page(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: nodes.document | None):
     """Add the map, the chapter's facts and the mark of progress to a page of the book."""
     folder, _, name = pagename.rpartition("/")
@@ -36,6 +40,9 @@ def dress_page(app: Sphinx, pagename: str, templatename: str, context: dict, doc
         body += draw_mark_of_progress(name)
     # Docutils calls its bibliography a list, and gives the list children that are no list's.
     body = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
+    if app.builder.name == "singlehtml":
+        body = _SCRIPT.sub("", body)  # on paper nothing moves, and a filmstrip's first picture is there without
+    body = _PICTURE.sub('<img loading="lazy" ', body)
     context["body"] = body.replace(_LIVE_CELL, _LIVE_NOTE + _LIVE_CELL)
 
 
