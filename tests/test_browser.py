@@ -91,44 +91,40 @@ def visit(browser, server):
         one.context.close()
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_renders_whole_small_and_without_a_complaint(visit, server, name, record_property):
-    here = visit()
-    tab = here.open(name)
-    assert here.problems == []
-    formulas = tab.locator("span.math, div.math").count()
-    assert tab.locator("mjx-container").count() == formulas
-    assert tab.locator("mjx-merror").count() == 0
-    pictures = tab.evaluate("[...document.images].filter(i => !i.complete || i.naturalWidth === 0).map(i => i.src)")
-    assert pictures == []
-    size = sum(server.bytes_sent[url.partition("#")[0]] for url in set(here.requested) if url[0] == "/")
+@pytest.fixture(scope="module", params=PAGES)
+def page(request, browser, server):
+    """Each page, opened once for all tests of single pages."""
+    here = Visit(browser, server)
+    here.open(request.param)
+    yield here
+    here.context.close()
+
+
+def test_a_page_renders_whole_small_and_without_a_complaint(page, server, record_property):
+    assert page.problems == []
+    formulas = page.tab.locator("span.math, div.math").count()
+    assert page.tab.locator("mjx-container").count() == formulas
+    assert page.tab.locator("mjx-merror").count() == 0
+    broken = """async () => {
+        for (const image of document.images) image.loading = "eager";
+        await Promise.all([...document.images].map(image => image.decode().catch(() => 0)));
+        return [...document.images].filter(image => image.naturalWidth === 0).map(image => image.src.slice(0, 200));
+    }"""
+    assert page.tab.evaluate(broken) == []
+    size = sum(server.bytes_sent[url.partition("#")[0]] for url in set(page.requested) if url[0] == "/")
     record_property("bytes", size)
     assert size <= LARGEST_PAGE
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_a_narrow_page_has_no_sideways_scrolling(visit, name):
-    tab = visit(viewport=NARROW).open(name)
-    width = tab.evaluate("document.documentElement.scrollWidth")
-    too_wide = tab.evaluate(
-        """() => {
-            const scrolls = e => e && (getComputedStyle(e).overflowX !== "visible" || scrolls(e.parentElement));
-            return [...document.querySelectorAll("main *")].filter(e => e.getBoundingClientRect().right > 361)
-                .filter(e => !scrolls(e.parentElement)).map(e => e.outerHTML.slice(0, 100)).slice(0, 8);
-        }"""
-    )
-    assert width <= NARROW["width"], too_wide
-
-
 @pytest.mark.parametrize("color_scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", PAGES)
-def test_axe_finds_nothing_serious(visit, name, color_scheme):
+def test_axe_finds_nothing_serious(page, color_scheme):
     import axe_playwright_python
 
     axe = Path(axe_playwright_python.__file__).parent / "axe.min.js"
-    tab = visit(color_scheme=color_scheme).open(name)
-    tab.evaluate(axe.read_text(encoding="utf-8"))
-    results = tab.evaluate("axe.run({resultTypes: ['violations']})")
+    page.tab.emulate_media(color_scheme=color_scheme)
+    page.tab.wait_for_function("theme => document.documentElement.dataset.theme === theme", arg=color_scheme)
+    page.tab.evaluate(axe.read_text(encoding="utf-8"))
+    results = page.tab.evaluate("axe.run({resultTypes: ['violations']})")
     assert results["passes"]
     serious = [
         f"{violation['id']}: {node['html'][:150]} {node['failureSummary'][:200]}"
@@ -137,6 +133,19 @@ def test_axe_finds_nothing_serious(visit, name, color_scheme):
         for node in violation["nodes"][:3]
     ]
     assert serious == []
+
+
+def test_a_narrow_page_has_no_sideways_scrolling(page):
+    page.tab.set_viewport_size(NARROW)
+    width = page.tab.evaluate("document.documentElement.scrollWidth")
+    too_wide = page.tab.evaluate(
+        """() => {
+            const scrolls = e => e && (getComputedStyle(e).overflowX !== "visible" || scrolls(e.parentElement));
+            return [...document.querySelectorAll("main *")].filter(e => e.getBoundingClientRect().right > 361)
+                .filter(e => !scrolls(e.parentElement)).map(e => e.outerHTML.slice(0, 100)).slice(0, 8);
+        }"""
+    )
+    assert width <= NARROW["width"], too_wide
 
 
 def test_the_first_tab_stop_skips_to_the_text(visit):

@@ -163,3 +163,14 @@ def test_every_picture_has_words_for_those_who_do_not_see_it(pages):
         for picture in page("img"):
             if "/_images/" in picture["src"]:  # of the text, not of the theme
                 assert len(picture.get("alt", "")) > 20, (name, picture.get("src"))
+
+
+def test_the_page_for_print_has_every_chapter_and_leads_nowhere_else_in_the_book(pages):
+    page = pages["print/index.html"]
+    inside = {tag["id"] for tag in page(id=re.compile("^document-book/"))}
+    assert inside == {f"document-{name.removesuffix('.html')}" for name in pages if name.startswith("book/ch")} | {
+        f"document-book/{name}" for name in ("bibliography", "bugs_in_the_wild", "capstone", "glossary", "notation")
+    } | {f"document-book/{name}" for name in ("project", "teaching", "timeline")}
+    assert page.select("figure.filmstrip img") and not page.select("figure.filmstrip script")
+    article = page.select_one("article")
+    assert [link["href"] for link in article("a", href=True) if urlparse(link["href"]).path.endswith(".html")] == []

@@ -33,11 +33,18 @@ def main(arguments: list[str] | None = None) -> int:
             print("The book was not built: see the warnings above.", file=sys.stderr)
             return code
     pages = options.output / "_build" / "html"
-    shutil.copytree(options.output / "_build" / "singlehtml", pages / "print", dirs_exist_ok=True)
+    copy_page_for_print(options.output / "_build" / "singlehtml", pages / "print")
     if repository := os.environ.get("BOOK_REPOSITORY"):
         add_start_cells(pages / "_sources" / "book", repository)
     print(f"\nThe book: {pages / 'index.html'}")
     return 0
+
+
+def copy_page_for_print(source: Path, target: Path):
+    """Copy the page and what it loads. Sphinx writes it beside the first chapter, but means the folder above."""
+    shutil.copytree(source, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("book", "social_previews"))
+    page = (source / "book" / "intro.html").read_text(encoding="utf-8")
+    (target / "index.html").write_text(page.replace('href="book/intro.html#', 'href="#'), encoding="utf-8")
 
 
 def run_jupyter_book(builder: str, output: Path, surroundings: dict[str, str]) -> int:

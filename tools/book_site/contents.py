@@ -8,6 +8,7 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 BUILDS_ON = {
+    "ch00_setup": [],
     "ch01_whole_vlm": ["ch00_setup"],
     "ch02_patches": ["ch01_whole_vlm"],
     "ch03_attention": ["ch02_patches"],

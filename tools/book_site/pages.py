@@ -19,6 +19,7 @@ _EXERCISE = re.compile(r"\((\d+) points?, ")
 
 
 _SCRIPT = re.compile(r"<script>.*?</script>", re.DOTALL)
+_LINK_TO_PRINT = re.compile(r'<p class="for-print">.*?</p>')
 _PICTURE = re.compile(r"<img (?!loading)")
 
 
@@ -41,9 +42,16 @@ def dress_page(app: Sphinx, pagename: str, templatename: str, context: dict, doc
     # Docutils calls its bibliography a list, and gives the list children that are no list's.
     body = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
     if app.builder.name == "singlehtml":
-        body = _SCRIPT.sub("", body)  # on paper nothing moves, and a filmstrip's first picture is there without
+        body = put_on_one_page(body)
     body = _PICTURE.sub('<img loading="lazy" ', body)
     context["body"] = body.replace(_LIVE_CELL, _LIVE_NOTE + _LIVE_CELL)
+
+
+def put_on_one_page(body: str) -> str:
+    """The book's one page for print: links lead to places in it, and nothing moves."""
+    body = _SCRIPT.sub("", body)  # a filmstrip's first picture is there without
+    body = _LINK_TO_PRINT.sub("", body)
+    return re.sub(r'href="(\w+)\.html"', r'href="#document-book/\1"', body)
 
 
 def draw_facts(page: Page, pages: dict[str, Page], doctree: nodes.document) -> str:
