@@ -145,6 +145,37 @@ assert torch.allclose(sum(parts), whole, atol=1e-5)
 assert not torch.allclose(parts[0], whole, atol=0.1)
 print("the two parts add up to the whole; one of them is not it")
 
+# %% mystnb={"image": {"alt": "Three panels. The matrix of gate, 384 rows by 128 columns, its upper half blue and its lower half orange. The matrix of down, 128 rows by 384 columns, its left half blue and its right half orange. Bars of sixteen outputs: a blue and an orange bar each, and a black mark at their sum, which is where the whole MLP's output is."}, "figure": {"caption": "The cut, in the toy's first layer: blue is held by process 0, orange by process 1. `up` is cut like `gate`. Right: sixteen of the outputs of one place, the two parts side by side. The black mark is what the whole MLP gives: the sum of the two, often of opposite signs.", "name": "fig-ch24-cut"}} tags=["hide-input"]
+fig, axes = plt.subplots(
+    1, 3, figsize=(8.4, 3.4), layout="constrained", width_ratios=(1, 1.9, 2.4)
+)
+pieces = (
+    (axes[0], mlp.gate_proj.weight, 0, "gate: rows are cut", "input", "hidden unit"),
+    (axes[1], mlp.down_proj.weight, 1, "down: columns are cut", "hidden unit", "output"),
+)
+for ax, weight, axis, title, xlabel, ylabel in pieces:
+    sizes_of_weights = weight.detach().abs()
+    sizes_of_weights = sizes_of_weights / sizes_of_weights.quantile(0.99)
+    colored = torch.cat(
+        [
+            torch.tensor(plt.get_cmap(name)(piece.clamp(max=1).numpy()))
+            for name, piece in zip(("Blues", "Oranges"), sizes_of_weights.chunk(W, dim=axis))
+        ],
+        dim=axis,
+    )
+    ax.imshow(colored, interpolation="nearest")
+    ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
+numbers = torch.arange(16)
+for rank, (part, color) in enumerate(zip(parts, ("#0072B2", "#D55E00"))):
+    outputs = part[0, :16].detach()
+    axes[2].bar(numbers + 0.4 * rank - 0.2, outputs, 0.4, color=color, label=f"process {rank}")
+outputs = whole[0, :16].detach()
+axes[2].scatter(numbers, outputs, color="black", marker="_", s=90, zorder=3, label="whole")
+axes[2].set(title="outputs are sums", xlabel="output", ylabel="value", xticks=numbers[::3])
+axes[2].margins(y=0.2)
+axes[2].legend(fontsize=8, ncols=3, loc="lower center")
+plt.show()
+
 # %% [markdown]
 # Adding a tensor over all processes, so that all have the result, is an {term}`all-reduce`. Cut the other way round (`gate` by columns), and each process would have a part of the sum *before* the GELU. The GELU of a sum is not the sum of GELUs, so there would have to be an all-reduce in the middle, of F numbers for `gate` and F for `up`. The cut that we made, along and then across, is Megatron's {cite}`shoeybi2019megatron`.
 #

@@ -57,7 +57,7 @@ class StaticCache:
     The cache does not count tokens. Where to write, and how far to read, it is told each time.
 
     Example: max_length 8. Places [0, 1, 2] with length 3, then places [3] with length 4; places [1, 2] with length 3
-    then write over what was there, and places 3 to 7 are not read.
+    then write over what was there. Place 3 is not read this time, and keeps what it has.
     """
 
     def __init__(self, num_layers: int, batch_size: int, num_key_value_heads: int, max_length: int, head_dim: int):

@@ -1,5 +1,6 @@
 """Checks of exercises/ch23_fast.py: cases for each exercise. What is right, the solutions know."""
 
+import math
 from collections.abc import Iterator
 
 import pytest
@@ -77,7 +78,10 @@ def writings(random: Random) -> Iterator[Case]:
     """Where each pass writes, and how far it reads. Everything that is read has been written before."""
     for sizes, passes in (
         ((3, 2, 2, 16, 8), [([0, 1, 2, 3], 4), *(([place], place + 1) for place in range(4, 13))]),
-        ((2, 1, 2, 10, 4), [([0, 1, 2, 3, 4], 5), ([5, 6, 7], 8), ([6], 7), ([7, 8], 9), ([3, 4], 9)]),  # taken back
+        (
+            (2, 1, 2, 10, 4),
+            [([0, 1, 2, 3, 4], 5), ([5, 6, 7], 8), ([6], 7), ([7, 8], 9), ([3, 4], 9), ([1], 3), ([9], 10)],
+        ),  # back
         ((2, 2, 1, 9, 4), [([3, 0, 2, 1], 4), ([5, 4], 6), ([1], 6), ([6, 2, 0], 7)]),  # in any order
     ):
         layers, batch, heads, _, head_dim = sizes
@@ -88,8 +92,9 @@ def writings(random: Random) -> Iterator[Case]:
 
 
 def call_static_cache(submission, case: Case) -> dict:
-    """What `write` returns, and whether it asks for memory."""
-    cache = submission.StaticCache(*case["sizes"])
+    """What `write` returns, and who asks for memory."""
+    with AllocationCounter() as at_first:
+        cache = submission.StaticCache(*case["sizes"])
     returned, written, counter = [], 0, AllocationCounter()
     for places, keys, values, length in zip(case["places"], case["keys"], case["values"], case["lengths"], strict=True):
         for layer_idx, (key, value) in enumerate(zip(keys, values, strict=True)):
@@ -98,7 +103,11 @@ def call_static_cache(submission, case: Case) -> dict:
             written += key.nbytes + value.nbytes
             returned.append((all_keys.clone(), all_values.clone()))
     # Places for each number, as scatter wants them, are twice as large as the numbers.
-    return {"returned": returned, "write asks for memory": counter.bytes > 3 * written}
+    return {
+        "returned": returned,
+        "__init__ asks for all memory": at_first.bytes >= 2 * 4 * math.prod(case["sizes"]),
+        "write asks for memory": counter.bytes > 3 * written,
+    }
 
 
 def last_scores(random: Random) -> Iterator[Case]:

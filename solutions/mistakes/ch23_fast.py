@@ -338,6 +338,34 @@ class Copied(solution.StaticCache):
         return keys.clone(), values.clone()
 
 
+@mistake(
+    "StaticCache",
+    "`__init__` does not ask for all the memory. What is made at the first write is not there yet when the step is "
+    "compiled: make all layers in `__init__`.",
+)
+class LayersMadeLater(solution.StaticCache):
+    def __init__(self, num_layers, batch_size, num_key_value_heads, max_length, head_dim):
+        self.shape = (batch_size, num_key_value_heads, max_length, head_dim)
+        self.keys, self.values = {}, {}
+
+    def write(self, layer_idx, places, key, value, length):
+        for kept in (self.keys, self.values):
+            if layer_idx not in kept:
+                kept[layer_idx] = torch.zeros(self.shape)
+        return super().write(layer_idx, places, key, value, length)
+
+
+@mistake(
+    "StaticCache", "What lies behind `length` is wiped. It is only not read this time: a later call may read further."
+)
+class WipedBehind(solution.StaticCache):
+    def write(self, layer_idx, places, key, value, length):
+        keys, values = super().write(layer_idx, places, key, value, length)
+        self.keys[layer_idx][:, :, length:] = 0
+        self.values[layer_idx][:, :, length:] = 0
+        return keys, values
+
+
 @mistake("StaticCache", "Only the last token is written, at length - 1; there is a place for each.")
 class OnlyTheLast(solution.StaticCache):
     def write(self, layer_idx, places, key, value, length):
