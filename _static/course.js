@@ -1,4 +1,4 @@
-// Which chapters a reader has finished: kept in this browser and nowhere else.
+// Which chapters a reader has finished, kept in this browser and nowhere else; and the sidebar at this page's entry.
 (() => {
   const KEY = "finished-chapters";
 
@@ -44,6 +44,21 @@
     show();
   });
   addEventListener("storage", show); // marked in another tab
-  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", show);
-  else show();
+
+  // The sidebar keeps its place from page to page, so after many of them this page's entry may be out of sight.
+  const showPlace = () => {
+    const sidebar = document.querySelector(".bd-sidebar-primary");
+    const entry = sidebar?.querySelector(".toctree-l1.current > a");
+    if (!entry) return;
+    const [outer, inner] = [sidebar.getBoundingClientRect(), entry.getBoundingClientRect()];
+    const isVisible = inner.top >= outer.top + 60 && inner.bottom <= outer.bottom - 60;
+    if (!isVisible) sidebar.scrollTop += inner.top - outer.top - outer.height / 2;
+  };
+
+  const start = () => {
+    show();
+    showPlace();
+  };
+  if (document.readyState === "complete") start();
+  else addEventListener("load", start); // after the theme has put the sidebar where it was
 })();

@@ -4,9 +4,10 @@ import re
 from html import escape
 
 from docutils import nodes
+from PIL import Image
 from sphinx.application import Sphinx
 
-from book_site.contents import BUILDS_ON, Page, read_contents
+from book_site.contents import BUILDS_ON, ROOT, Page, read_contents
 from book_site.model_map import draw_map, find_stage
 
 _HEADING = re.compile(r"<h1>(?P<question>.*?[?]) (?P<topic>[^<]+)(?P<link><a)")
@@ -20,7 +21,7 @@ _EXERCISE = re.compile(r"\((\d+) points?, ")
 
 _SCRIPT = re.compile(r"<script>.*?</script>", re.DOTALL)
 _LINK_TO_PRINT = re.compile(r'<p class="for-print">.*?</p>')
-_PICTURE = re.compile(r"<img (?!loading)")
+_PICTURE = re.compile(r'<img (?=[^>]*src="[^"]*_images/(?P<name>[^"]+)")')
 
 
 def dress_page(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: nodes.document | None):
@@ -43,7 +44,7 @@ def dress_page(app: Sphinx, pagename: str, templatename: str, context: dict, doc
     body = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
     if app.builder.name == "singlehtml":
         body = put_on_one_page(body)
-    body = _PICTURE.sub('<img loading="lazy" ', body)
+    body = give_pictures_their_sizes(body, app.builder.images)
     context["body"] = body.replace(_LIVE_CELL, _LIVE_NOTE + _LIVE_CELL)
 
 
@@ -52,6 +53,21 @@ def put_on_one_page(body: str) -> str:
     body = _SCRIPT.sub("", body)  # a filmstrip's first picture is there without
     body = _LINK_TO_PRINT.sub("", body)
     return re.sub(r'href="(\w+)\.html"', r'href="#document-book/\1"', body)
+
+
+def give_pictures_their_sizes(body: str, images: dict[str, str]) -> str:
+    """Say how large each picture is, so that nothing moves when one arrives, and load it when it comes into sight.
+
+    Args:
+        images: from the path of a picture's file to its name among the pages (the builder's).
+    """
+    paths = {name: path for path, name in images.items()}
+
+    def add(match: re.Match) -> str:
+        with Image.open(ROOT / paths[match["name"]]) as picture:
+            return f'<img loading="lazy" width="{picture.width}" height="{picture.height}" '
+
+    return _PICTURE.sub(add, body)
 
 
 def draw_facts(page: Page, pages: dict[str, Page], doctree: nodes.document) -> str:
