@@ -9,7 +9,8 @@ import pytest
 from book_pages import PageServer, build_pages
 
 # Looked for by hand, since Playwright would bring a browser of its own, from another host.
-CHROMIUM = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 BOOK = Path(__file__).resolve().parent.parent / "book"
 PAGES = sorted(f"book/{path.stem}" for path in [*BOOK.glob("*.md"), *BOOK.glob("*.ipynb")])
 PAGES += ["genindex", "search", "404", "index"]
