@@ -1,6 +1,6 @@
 # Every target sets up its own environment in .venv; you need Python 3.11 or newer, pip and make.
 .DEFAULT_GOAL := help
-.PHONY: help setup book browser test demo lab train bench parity release lint format notebooks clean
+.PHONY: help setup book browser test demo lab train bench parity abuse release lint format notebooks clean
 
 PYTHON ?= python3
 PY := .venv/bin/python
@@ -20,6 +20,7 @@ help:
 	@echo "make train      train the Toybox model from nothing (into runs/)"
 	@echo "make bench      this package beside transformers: seconds, tokens per second, and the machine's limit (minutes)"
 	@echo "make parity     every model, checkpoint layout and dtype against transformers, in one table"
+	@echo "make abuse      hostile submissions and broken files: all are refused, with a word that helps"
 	@echo "make release    the students' copy, without solutions (into release/)"
 	@echo "make lint       style of the code, spelling, links between files"
 	@echo "make format     put the code into that style"
@@ -60,6 +61,9 @@ bench: $(READY)
 
 parity: $(READY)
 	@$(PY) tests/parity_matrix.py
+
+abuse: $(READY)
+	@$(ONE_THREAD) $(PY) -m pytest tests -m abuse $(PARALLEL)
 
 release: $(READY)
 	@$(PY) -m grader.release

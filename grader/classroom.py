@@ -7,6 +7,7 @@ already is not graded again, so an interrupted run goes on where it was.
 
 import argparse
 import csv
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -16,7 +17,7 @@ from tqdm import tqdm
 
 from grader.grading import Result, all_checks, chapter_of, grade_folder, load_exercises
 from grader.reports import write_gradescope
-from grader.runner import Runner
+from grader.runner import MAX_SOURCE_BYTES, Runner
 
 
 def collect(student: Path, folder: Path):
@@ -24,17 +25,19 @@ def collect(student: Path, folder: Path):
     for checks in all_checks():
         name = f"{chapter_of(checks)}.py"
         for path in sorted(student.rglob(name)):
-            if path.is_file() and not path.is_symlink():
-                (folder / name).parent.mkdir(exist_ok=True)
-                (folder / name).write_bytes(path.read_bytes())
+            if path.is_file() and path.resolve() == student.resolve() / path.relative_to(student):  # no link on the way
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                with open(path, "rb") as file:
+                    (folder / name).write_bytes(file.read(MAX_SOURCE_BYTES + 1))  # more is not graded
                 break
 
 
-def grade_student(student: Path, seed: int, runner: Runner, reports: Path | None) -> list[Result]:
+def grade_student(student: Path, seed: int, runner: Runner, copies: Path, reports: Path | None) -> list[Result]:
     """Every exercise of one student; the messages go into `reports`, one file for each student."""
-    with TemporaryDirectory() as folder:
-        collect(student, Path(folder))
-        results = list(grade_folder(Path(folder), seed, runner))
+    folder = copies / student.name
+    folder.mkdir()
+    collect(student, folder)
+    results = list(grade_folder(folder, seed, runner))
     if reports is not None:
         reports.mkdir(parents=True, exist_ok=True)
         write_gradescope(results, reports / f"{student.name}.json")
@@ -63,18 +66,28 @@ def already_graded(output: Path) -> set[str]:
 
 
 def grade_class(submissions: Path, output: Path, seed: int, jobs: int, reports: Path | None = None):
-    """Write one line for each student, as soon as it is known."""
+    """Write one line for each student, as soon as it is known. Who cannot be graded is named, and has no line."""
     done = already_graded(output)
     students = [path for path in sorted(submissions.iterdir()) if path.is_dir() and path.name not in done]
-    runner = Runner()
-    with open(output, "a", newline="", encoding="utf-8") as file, ThreadPoolExecutor(jobs) as pool:
+    with (
+        TemporaryDirectory() as copies,
+        open(output, "a", newline="", encoding="utf-8") as file,
+        ThreadPoolExecutor(jobs) as pool,
+    ):
+        runner = Runner(hidden=[submissions, Path(copies), output, *([reports] if reports else [])])
         writer = csv.writer(file)
         if not done:
             writer.writerow(columns())
-        futures = {pool.submit(grade_student, student, seed, runner, reports): student for student in students}
+        futures = {
+            pool.submit(grade_student, student, seed, runner, Path(copies), reports): student for student in students
+        }
         for future in tqdm(as_completed(futures), total=len(futures), unit="student"):
+            student = futures[future].name
+            if future.exception() is not None:
+                tqdm.write(f"{student} could not be graded: {future.exception()!r}", file=sys.stderr)
+                continue
             points = [result.points for result in future.result()]
-            writer.writerow([futures[future].name, sum(points), *points])
+            writer.writerow([student, sum(points), *points])
             file.flush()
 
 

@@ -69,6 +69,8 @@ def _difference_of_form(answer: Any, expected: Any, where: str) -> str:
             return f"{at}the dtype is {_name(answer.dtype)}, expected {_name(expected.dtype)}"
         if isinstance(expected, Meta) and not isinstance(answer, Meta):
             return f"{at}the answer is on another device than the arguments: make new tensors on theirs"
+        if isinstance(answer, Meta) and not isinstance(expected, Meta):
+            return f"{at}the answer has no numbers: it is on the device meta"
         return ""
     if isinstance(expected, (list, tuple)):
         if not isinstance(answer, (list, tuple)):

@@ -12,6 +12,8 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 MAX_BYTES = 256 * 1024 * 1024
+_MAX_TEXT_BYTES = 16 * 1024 * 1024  # a text of JSON becomes up to a hundred times as large when it is read
+MAX_MESSAGE_BYTES = MAX_BYTES + 2 * _MAX_TEXT_BYTES
 _PLAIN = (bool, int, float, str, type(None))
 
 
@@ -36,11 +38,13 @@ def encode(value: Any) -> bytes:
 
     Raises:
         TypeError: something else is among them.
-        ValueError: it is larger than 256 MB.
+        ValueError: it is larger than 256 MB, or its numbers, strings and lists alone are larger than 16 MB.
     """
     tensors: dict[str, Tensor] = {}
     text = json.dumps(_to_json(value, tensors)).encode()
-    if sum(tensor.nbytes for tensor in tensors.values()) + len(text) > MAX_BYTES:
+    if len(text) > _MAX_TEXT_BYTES:
+        raise ValueError("what was returned is larger than 16 MB, without its tensors")
+    if sum(tensor.nbytes for tensor in tensors.values()) > MAX_BYTES:
         raise ValueError("what was returned is larger than 256 MB")
     return struct.pack("<Q", len(text)) + text + save(tensors)
 
@@ -63,6 +67,9 @@ def decode(data: bytes) -> Any:
     """
     try:
         (length,) = struct.unpack("<Q", data[:8])
+        (header,) = struct.unpack("<Q", data[8 + length : 16 + length])  # how safetensors begins
+        if max(length, header) > _MAX_TEXT_BYTES:
+            raise ValueError("too much text")
         return _from_json(json.loads(data[8 : 8 + length]), load(data[8 + length :]))
     except Exception as error:  # whatever is wrong with them, we only need to know that it is
         raise ValueError(f"these are not encoded values: {error}") from None
@@ -98,7 +105,10 @@ def _from_json(value: Any, tensors: dict[str, Tensor]) -> Any:
     if not isinstance(value, dict):
         return value
     if "meta" in value:
-        return Meta(tuple(value["meta"]), getattr(torch, value["dtype"]))
+        dtype = getattr(torch, value["dtype"])
+        if not isinstance(dtype, torch.dtype):
+            raise ValueError(f"{value['dtype']} is no dtype")
+        return Meta(tuple(value["meta"]), dtype)
     if "raised" in value:
         return Raised(value["raised"], value["says"])
     [(kind, content)] = value.items()

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from grader.exercise import Exercise
-from grader.judge import Verdict, judge
+from grader.judge import Verdict, judge, plain
 from grader.places import EXERCISES, EXPECTED, SOLUTIONS
 from grader.runner import Runner
 from grader.sandbox import load_file
@@ -38,7 +38,7 @@ def grade_exercise(exercise: Exercise, checks: Path, submissions: Path, seed: in
     chapter = chapter_of(checks)
     outcome = runner.run(exercise, submissions / f"{chapter}.py", checks, seed, SOLUTIONS)
     verdict = judge(exercise, exercise.cases(seed), outcome, find_truth(exercise, chapter, seed))
-    return Result(chapter, exercise, verdict, seed, outcome.printed)
+    return Result(chapter, exercise, verdict, seed, plain(outcome.printed))
 
 
 def find_truth(exercise: Exercise, chapter: str, seed: int) -> Truth:

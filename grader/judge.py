@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from grader.compare import difference, error_table, same
-from grader.encoding import Raised, decode, encode
+from grader.encoding import Raised, decode, encodable_part, encode
 from grader.exercise import Case, Exercise
 from grader.runner import Outcome
 from grader.sandbox import has_no_numbers
@@ -43,8 +43,10 @@ class Verdict:
     mistake: str = ""
 
 
+MAX_MESSAGE_CHARACTERS = 3000
 _PROBLEMS = {
     "not written": "not written yet",
+    "too large": "the file is larger than 1 MB: hand in code alone",
     "calls the unwritten": "it calls {what}, which is not written yet",
     "error": "it stopped with an error. {what}",
     "syntax": "the file cannot be read as Python: {what}",
@@ -61,9 +63,28 @@ _PROBLEMS = {
 def judge(exercise: Exercise, cases: list[Case], outcome: Outcome, truth: Truth) -> Verdict:
     """Whether every case is right, and if not, what is wrong with the first that is not.
 
+    What cannot be compared is wrong. The outcome may be the submission's own invention, so anything can be in it.
+
     Args:
         cases: the arguments as they were before the submission saw them.
     """
+    try:
+        verdict = _judge(exercise, cases, outcome, truth)
+    except Exception as error:
+        verdict = Verdict(False, _PROBLEMS["garbled"].format(what=f"{type(error).__name__}: {error}"))
+    message = verdict.message
+    if message and outcome.refused and outcome.problem != "not allowed":
+        message += f"\nbefore that it tried to {outcome.refused}, which the grader does not let a submission do"
+    return dataclasses.replace(verdict, message=plain(message))
+
+
+def plain(text: str) -> str:
+    """A text cut to a length that people read, without the characters that rewrite what a terminal shows."""
+    short = text if len(text) <= MAX_MESSAGE_CHARACTERS else f"{text[:MAX_MESSAGE_CHARACTERS]}..."
+    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in short)
+
+
+def _judge(exercise: Exercise, cases: list[Case], outcome: Outcome, truth: Truth) -> Verdict:
     if outcome.problem:
         message = _PROBLEMS[outcome.problem].format(what=outcome.what)
         right = truth.answers[outcome.case] if outcome.case >= 0 else None
@@ -83,8 +104,8 @@ def judge(exercise: Exercise, cases: list[Case], outcome: Outcome, truth: Truth)
                 details += f"\n{error_table(answer, expected, exercise.tolerance)}"
             return explain(exercise, number, counted, details, outcome.answers, truth)
     for case, after in zip(cases, outcome.arguments, strict=True):
-        for name, value in after.items():
-            if not same(value, decode(encode(case[name])), tolerance=0.0):
+        for name, value in decode(encode(encodable_part(case))).items():
+            if not same(after[name], value, tolerance=0.0):
                 return Verdict(False, f"the answer is right, but the argument `{name}` was changed on the way")
     return Verdict(True)
 

@@ -19,7 +19,15 @@ from grader.places import EXPECTED, ROOT, SOLUTIONS
 from grader.truth import record_truth
 
 SEEDS = (0, 1, 2)
-LEFT_OUT = ("solutions/", ".github/", ".ci/", "tests/test_grader", "tests/test_graders.py", "grader/release.py")
+LEFT_OUT = (
+    "solutions/",
+    ".github/",
+    ".ci/",
+    "tests/test_grader",
+    "tests/test_abuse_grader.py",
+    "tests/hostile/",
+    "grader/release.py",
+)
 _FOLD = re.compile(r"(?:# )?(`{4,})\{admonition\} Solution")  # in a source the chapter's text stands in comments
 # How much of a solution gives it away: this many statements in a row, and this many characters.
 _TRACE_STATEMENTS, _TRACE_CHARACTERS = 3, 40

@@ -1,20 +1,24 @@
 """Starts the process in which a submission runs, waits no longer than allowed, and reads what it sends."""
 
+import contextlib
 import multiprocessing
+import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock, Timer
 from types import ModuleType
 from typing import Any
 
 from grader import sandbox
-from grader.encoding import MAX_BYTES, decode
+from grader.encoding import MAX_MESSAGE_BYTES, decode
 from grader.exercise import Exercise
+from grader.places import EXPECTED, ROOT
 
+MAX_SOURCE_BYTES = 1_000_000
 _MAIN_LOCK = Lock()
 _PRELOADED = ["torch", "torch._dynamo", "safetensors.torch", "grader.sandbox", "vlm"]
 _STARTUP_SECONDS = 120.0  # for importing torch, on a busy machine: not counted as the submission's time
@@ -25,14 +29,15 @@ class Outcome:
     """What came of running an exercise: answers for every case, or a problem.
 
     Attributes:
-        problem: "" or one of "not written", "calls the unwritten", "error", "syntax", "forbidden", "not allowed",
-            "exit", "time", "memory", "crash", "garbled".
+        problem: "" or one of "not written", "too large", "calls the unwritten", "error", "syntax", "forbidden",
+            "not allowed", "exit", "time", "memory", "crash", "garbled".
         what: more about the problem.
         answers: for each case what was returned.
         arguments: for each case the arguments as they were afterwards.
         skipped: the cases without numbers (device "meta") that the submission wanted numbers of; they do not count.
         printed: the first characters that were printed.
         case: of which case a problem is, counted from 0; -1 if it is of none.
+        refused: the first thing that it was kept from doing, whatever came of it afterwards.
     """
 
     problem: str = ""
@@ -42,6 +47,13 @@ class Outcome:
     skipped: list[int] = field(default_factory=list)
     printed: str = ""
     case: int = -1
+    refused: str = ""
+
+    def __post_init__(self):
+        """A submission may have written the message itself: what is in it can be anything."""
+        for part in fields(self):
+            if type(getattr(self, part.name)) is not (kind := getattr(part.type, "__origin__", part.type)):
+                raise TypeError(f"{part.name} is not a {kind.__name__}")
 
 
 class Runner:
@@ -49,9 +61,13 @@ class Runner:
 
     On Linux a server process imports torch once and is copied for each exercise, which takes a few hundredths
     of a second. Elsewhere each process imports torch anew.
+
+    Args:
+        hidden: files and folders that no submission may read, beside the repository's: those of other students.
     """
 
-    def __init__(self):
+    def __init__(self, hidden: Sequence[Path] = ()):
+        self.hidden = list(hidden)
         can_fork = sys.platform == "linux"
         self.context = multiprocessing.get_context("forkserver" if can_fork else "spawn")
         if can_fork:
@@ -63,12 +79,17 @@ class Runner:
         Args:
             submission: the file that the student wrote.
             checks: the file that defines the exercise.
-            solutions: a folder that the submission may not read.
+            solutions: a folder that the submission may not read. Of this repository it may read the
+                package alone, and nothing of the home folder.
         """
         if not submission.is_file():
             return Outcome("not written", f"there is no file {submission.name}")
+        if submission.stat().st_size > MAX_SOURCE_BYTES:
+            return Outcome("too large")
         receiver, sender = self.context.Pipe(duplex=False)
-        arguments = (sender, submission.resolve(), checks.resolve(), exercise.name, seed, solutions.resolve())
+        home = Path(os.path.expanduser("~"))
+        private = [path.resolve() for path in (ROOT, EXPECTED, solutions, *self.hidden, *({home} - {Path("/")}))]
+        arguments = (sender, submission.resolve(), checks.resolve(), exercise.name, seed, private)
         process = self.context.Process(target=sandbox.work, args=arguments, daemon=True)
         with _without_main():
             process.start()
@@ -76,24 +97,42 @@ class Runner:
         try:
             return self.read(process, receiver, exercise.seconds)
         finally:
+            end(process)
             receiver.close()
-            if process.is_alive():
-                process.kill()
             process.join()
 
     def read(self, process, receiver, seconds: float) -> Outcome:
+        late = Event()
+
+        def stop():
+            late.set()
+            end(process)
+
+        # Not a time limit for the first byte: a submission may send one itself, and then nothing.
+        timer = Timer(seconds, stop)
         try:
             if not receiver.poll(_STARTUP_SECONDS):
                 return Outcome("crash", "it did not start")
-            receiver.recv_bytes(2 * MAX_BYTES)  # "ready": from now on the submission's time counts
-            if not receiver.poll(seconds):
+            receiver.recv_bytes(2 * len(b"ready"))  # from now on the submission's time counts
+            timer.start()
+            return Outcome(**decode(receiver.recv_bytes(MAX_MESSAGE_BYTES)))
+        except (EOFError, ValueError, TypeError, OSError) as error:
+            if late.is_set():
                 return Outcome("time", f"{seconds:g}")
-            return Outcome(**decode(receiver.recv_bytes(2 * MAX_BYTES)))
-        except EOFError:
-            process.join(5)
-            return Outcome("crash", describe_exit(process.exitcode))
-        except (ValueError, TypeError, OSError) as error:
+            if isinstance(error, EOFError):
+                process.join(5)
+                return Outcome("crash", describe_exit(process.exitcode))
             return Outcome("garbled", str(error))
+        finally:
+            timer.cancel()
+
+
+def end(process: multiprocessing.Process):
+    """Kill it, and whatever it has started."""
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
 
 
 @contextmanager

@@ -1,14 +1,16 @@
 """Runs one exercise of a submission in a process of its own, where whatever it does costs that exercise alone.
 
 The process knows the questions and not the answers: expected values never enter it. It is kept from mistakes and
-from mischief by Python's own means (resource limits, audit hooks). That is enough for a class; to grade code of
-strangers, run the grader in a container.
+from mischief by limits and an audit hook, which says in Python's words what was refused, and on Linux by the kernel,
+which cannot be talked round (`grader/confine.py`). To grade code of strangers, run the grader in a container as well.
 """
 
 import contextlib
 import importlib.util
 import io
+import linecache
 import os
+import site
 import sys
 import traceback
 from collections.abc import Callable
@@ -19,14 +21,24 @@ from typing import Any
 
 import torch
 
+import vlm
+from grader import confine
 from grader.encoding import encodable_part, encode
 from grader.exercise import Case, Exercise
 
 MEMORY_BYTES = 4 * 1024**3  # more than the process has when it starts
 PRINTED_CHARACTERS = 2000
+# What a submission runs on: it may be read, wherever it lies.
+RUNTIME = [
+    Path(place).resolve()
+    for place in (Path(vlm.__file__).parent, sys.prefix, sys.base_prefix, site.getusersitepackages())
+]
 # What Python reports before it does it, and a submission has no reason to do.
 _REFUSED_EVENTS = (
+    "ctypes.dlopen",
+    "ctypes.dlsym",
     "os.chmod",
+    "os.chown",
     "os.exec",
     "os.fork",
     "os.forkpty",
@@ -37,12 +49,17 @@ _REFUSED_EVENTS = (
     "os.remove",
     "os.rename",
     "os.rmdir",
+    "os.setxattr",
     "os.spawn",
     "os.symlink",
     "os.system",
     "os.truncate",
+    "os.utime",
+    "resource.",
     "shutil.",
+    "signal.",
     "socket.",
+    "sqlite3.",
     "subprocess.Popen",
 )
 
@@ -81,9 +98,11 @@ def load_exercise(checks: Path, name: str) -> Exercise:
     return next(exercise for exercise in module.EXERCISES if exercise.name == name)
 
 
-def work(connection: Connection, submission: Path, checks: Path, name: str, seed: int, solutions: Path):
+def work(connection: Connection, submission: Path, checks: Path, name: str, seed: int, private: list[Path]):
     """The whole life of the process: make the cases, run the submission on them, send what came of it."""
     printed = BoundedText()
+    if hasattr(os, "setsid"):
+        os.setsid()  # whatever it starts can be ended with it
     # Only what the submission prints to Python's streams is kept; what C libraries print goes nowhere.
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
@@ -94,17 +113,22 @@ def work(connection: Connection, submission: Path, checks: Path, name: str, seed
         # torch imports this at the first operation on the meta device, and looks for a folder to write to.
         importlib.import_module("torch._dynamo")
         exercise = load_exercise(checks, name)
+        private = {*private, checks}
+        opened = {submission.parents[1 if submission.parent.name == "capstone" else 0], *RUNTIME}
+        if sys.platform == "linux":
+            confine.confine(confine.readable(private, opened), connection.fileno())
         cases = exercise.cases(seed)
         forbid(exercise.forbidden)
-        limit_memory()
-        private = [checks, Path(__file__).parent]
-        guard(private if submission.is_relative_to(solutions) else [*private, solutions])
+        set_limits()
+        refused = guard(private, opened)
         connection.send_bytes(b"ready")
         message = run(exercise, submission, cases)
+        message = encode(message | {"printed": printed.text, "refused": refused[0] if refused else ""})
     except MemoryError:
-        message = {"problem": "memory"}
-    message["printed"] = printed.text
-    connection.send_bytes(encode(message))
+        message = encode({"problem": "memory"})
+    except (TypeError, ValueError) as error:
+        message = encode({"problem": "garbled", "what": str(error)})
+    connection.send_bytes(message)
     connection.close()
     os._exit(0)  # nothing that the submission registered to run at the end runs
 
@@ -138,6 +162,8 @@ def run(exercise: Exercise, submission: Path, cases: list[Case]) -> dict[str, An
         return {"problem": "forbidden", "what": str(error)}
     except NotAllowed as error:
         return {"problem": "not allowed", "what": str(error)}
+    except PermissionError as error:  # of the system
+        return {"problem": "not allowed", "what": f"do what is not its own ({error})"}
     except SyntaxError as error:
         return {"problem": "syntax", "what": f"line {error.lineno}: {error.msg}"}
     except SystemExit:
@@ -180,17 +206,21 @@ def encode_each(values: list[Any]) -> list[Any]:
 
 def describe(error: BaseException, submission: Path) -> str:
     """The error, and the line of the submission that it comes from."""
-    lines = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == submission]
-    where = f"line {lines[-1].lineno}, in `{lines[-1].line}`: " if lines else ""
+    numbers = [
+        number
+        for frame, number in traceback.walk_tb(error.__traceback__)
+        if Path(frame.f_code.co_filename) == submission
+    ]
+    where = f"line {numbers[-1]}, in `{linecache.getline(str(submission), numbers[-1]).strip()}`: " if numbers else ""
     text = str(error).strip().splitlines()
-    return f"{where}{type(error).__name__}{': ' + text[0] if text else ''}"
+    return f"{where}{type(error).__name__}{': ' + text[0] if text else ''}"[:PRINTED_CHARACTERS]
 
 
 def forbid(names: tuple[str, ...]):
     """Replace each named function or class by one that refuses."""
     for dotted in names:
         owner_name, attribute = dotted.rsplit(".", 1)
-        setattr(find(owner_name), attribute, refuse(dotted))
+        setattr(find(owner_name), attribute, refusal(dotted))
 
 
 def find(dotted: str) -> Any:
@@ -204,15 +234,15 @@ def find(dotted: str) -> Any:
     return found
 
 
-def refuse(dotted: str) -> Callable[..., Any]:
+def refusal(dotted: str) -> Callable[..., Any]:
     def refused(*_, **__):
         raise ForbiddenCall(dotted)
 
     return refused
 
 
-def limit_memory():
-    """A gigantic allocation then raises MemoryError, before it drags the machine down. Unix only."""
+def set_limits():
+    """A gigantic allocation raises MemoryError, before it drags the machine down, and no file grows. Unix only."""
     try:
         import resource
     except ImportError:  # Windows
@@ -222,24 +252,41 @@ def limit_memory():
     with contextlib.suppress(ValueError, OSError):  # macOS knows the limit and does not take it
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
 
-def guard(private: list[Path]):
-    """From now on refuse to write files, start programs, use the network, or read the grader and the solutions."""
-    kept = [str(path.resolve()) for path in private]
+def guard(private: set[Path], opened: set[Path]) -> list[str]:
+    """From now on refuse to write files, start programs, use the network, or read what is private.
+
+    Args:
+        private: files and folders.
+        opened: what is not private though it lies in such a folder.
+
+    Returns:
+        What is refused from now on: Python's own modules swallow some errors.
+    """
+    places, refused = {str(path): path in opened for path in private | opened}, []
+
+    def refuse(what: str):
+        refused.append(what)
+        raise NotAllowed(what)
 
     def hook(event: str, arguments: tuple):
         if event == "open":
             path, mode, flags = arguments
-            if isinstance(path, int):
+            if type(path) is int:
                 return
+            if type(path) not in (str, bytes):  # might give another name each time that it is asked
+                refuse(f"open a file whose name is a {type(path).__name__}")
             writes = (flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC)) if isinstance(flags, int) else 0
             if writes or (mode and set(str(mode)) & set("wax+")):
-                raise NotAllowed(f"write to the file {os.fsdecode(path)}")
-            resolved = os.path.realpath(os.fsdecode(path))
-            if any(resolved.startswith(prefix) for prefix in kept):
-                raise NotAllowed(f"read {os.path.basename(resolved)}")
+                refuse(f"write to the file {os.fsdecode(path)}")
+            resolved = Path(os.path.realpath(os.fsdecode(path)))
+            around = [str(place) for place in (resolved, *resolved.parents) if str(place) in places]
+            if around and not places[around[0]]:  # the innermost counts
+                refuse(f"read {resolved.name}")
         elif event.startswith(_REFUSED_EVENTS):
-            raise NotAllowed(event)
+            refuse(event)
 
     sys.addaudithook(hook)
+    return refused
