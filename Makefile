@@ -1,6 +1,6 @@
 # Every target sets up its own environment in .venv; you need Python 3.11 or newer, pip and make.
 .DEFAULT_GOAL := help
-.PHONY: help setup book test demo lab train bench parity release lint format notebooks clean
+.PHONY: help setup book test demo lab train bench parity abuse release lint format notebooks clean
 
 PYTHON ?= python3
 PY := .venv/bin/python
@@ -19,6 +19,7 @@ help:
 	@echo "make train      train the Toybox model from nothing (into runs/)"
 	@echo "make bench      this package beside transformers: seconds, tokens per second, and the machine's limit (minutes)"
 	@echo "make parity     every model, checkpoint layout and dtype against transformers, in one table"
+	@echo "make abuse      bad input and interrupted work: every case with its error, and the parsers fuzzed"
 	@echo "make release    the students' copy, without solutions (into release/)"
 	@echo "make lint       style of the code"
 	@echo "make format     put the code into that style"
@@ -56,6 +57,9 @@ bench: $(READY)
 
 parity: $(READY)
 	@$(PY) tests/parity_matrix.py
+
+abuse: $(READY)
+	@$(PY) -m pytest tests -m abuse $(PARALLEL)
 
 release: $(READY)
 	@$(PY) -m grader.release
