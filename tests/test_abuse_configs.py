@@ -16,7 +16,7 @@ from vlm.loader import empty_model
 from vlm.toybox.examples import example_path
 
 pytestmark = pytest.mark.abuse
-FUZZ = settings(derandomize=True, deadline=None, database=None, max_examples=300)
+FUZZ = settings(derandomize=True, deadline=None, database=None, max_examples=150)
 VALUES = tiny_config(generation=2)
 PARTS = {"vision_config": SiglipVisionConfig, "text_config": Gemma2Config}
 FIELDS = [(part, name) for part, kind in PARTS.items() for name in kind.__dataclass_fields__]

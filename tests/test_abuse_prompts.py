@@ -18,7 +18,7 @@ from vlm.processor import PaliGemmaProcessor
 from vlm.toybox.examples import example_path
 
 pytestmark = pytest.mark.abuse
-FUZZ = settings(derandomize=True, deadline=None, database=None, max_examples=300)
+FUZZ = settings(derandomize=True, deadline=None, database=None, max_examples=200)
 PICTURE = Image.new("RGB", (30, 20), "orange")
 LONGEST = 512  # of the Toybox: 64 image tokens, the prompt, the answer
 
