@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 import vlm.shards
 from grader import classroom
 from grader.classroom import columns, grade_class
+from grader.grading import all_checks
 from grader.places import SOLUTIONS
 from vlm.__main__ import main
 from vlm.checkpoint import TensorHeader, find_weight_files
@@ -218,7 +219,7 @@ def test_a_full_disk_ends_a_download_with_one_line_and_it_goes_on_when_there_is_
     assert finish(inspect())[0] == 0
 
 
-def test_grading_that_is_stopped_goes_on_with_who_is_left(tmp_path):
+def test_grading_that_is_stopped_goes_on_with_who_is_left(tmp_path, monkeypatch):
     """First Ctrl-C while a student is graded whose program never ends, then kill with another such student."""
     submissions, output, reports = tmp_path / "submissions", tmp_path / "grades.csv", tmp_path / "reports"
     right = (SOLUTIONS / "ch00_setup.py").read_text(encoding="utf-8")
@@ -237,7 +238,12 @@ def test_grading_that_is_stopped_goes_on_with_who_is_left(tmp_path):
         before = output.read_bytes()
         assert before.count(b"\n") == 1 + len(done) and before.endswith(b"\n")
         (submissions / next_one / "ch00_setup.py").write_text(right, encoding="utf-8")
-    assert finish(start("whole", *words))[0] == 0
+    asked, checks = [], all_checks()[:1]
+    monkeypatch.setattr(classroom, "all_checks", lambda: checks)
+    right = [SimpleNamespace(points=1)] * 3
+    monkeypatch.setattr(classroom, "grade_student", lambda student, *_: asked.append(student.name) or right)
+    grade_class(submissions, output, seed=0, jobs=1)
+    assert asked == ["eve"]
     header, *rows = output.read_text().splitlines()
     assert output.read_bytes().startswith(before) and header.startswith("student,points,ch00_setup/")
     assert rows == [f"{student},3,1,1,1" for student in ("ada", "bob", "eve")]
