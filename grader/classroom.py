@@ -8,6 +8,7 @@ already is not graded again, so a run that was interrupted, or killed, goes on w
 import argparse
 import csv
 import io
+import multiprocessing
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -95,6 +96,8 @@ def grade_class(submissions: Path, output: Path, seed: int, jobs: int, reports: 
                 file.flush()
         except BaseException:  # Ctrl-C above all: do not wait until the whole class is graded
             stopping.set()
+            for process in multiprocessing.active_children():
+                process.kill()  # a submission that never ends would be waited for until its time is over
             pool.shutdown(cancel_futures=True)
             raise
 

@@ -37,6 +37,7 @@ pytestmark = [
 ROOT = Path(__file__).parent.parent
 FULL = OSError(errno.ENOSPC, "No space left on device")
 CTRL_C, KILL = signal.SIGINT, signal.SIGKILL
+PROMPTLY = 15  # seconds, on a busy machine; a submission that never ends has 20, a download that hangs minutes
 
 
 @pytest.fixture(scope="module")
@@ -63,13 +64,16 @@ def finish(process: subprocess.Popen) -> tuple[int, str]:
 
 
 def stop(process: subprocess.Popen, happened: Callable[[], bool], by: signal.Signals) -> tuple[int, str]:
-    """Send the signal to the program and its children, as soon as something has happened."""
+    """Send the signal to the program and its children, as soon as something has happened; it must end soon."""
     give_up = time.monotonic() + 120
     while not happened():
         assert process.poll() is None and time.monotonic() < give_up, process.communicate()
         time.sleep(0.02)
     os.killpg(process.pid, by)
-    return finish(process)
+    sent = time.monotonic()
+    result = finish(process)
+    assert time.monotonic() - sent < PROMPTLY
+    return result
 
 
 def assert_stopped(result: tuple[int, str], by: signal.Signals, words: str):
