@@ -53,7 +53,7 @@ def read_examples(path: str | Path) -> list[TrainingExample]:
 
 def picture_key(image: Image.Image) -> str:
     """16 characters that depend on the pixels alone: two pictures with the same key are the same."""
-    image = image.convert("RGB")
+    image = to_rgb(image)
     return hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()[:16]
 
 

@@ -309,7 +309,7 @@ def main():
     except KeyboardInterrupt:  # in the middle of a step, whose half is worth nothing: what counts is the last state
         print("\ninterrupted: the same command goes on from the last saved state, if there is one", file=sys.stderr)
         sys.exit(130)
-    except (OSError, ValueError) as error:
+    except OSError as error:  # a full disk above all
         sys.exit(f"training broke off: {error}\nthe same command goes on from the last saved state, if there is one")
     leave(place)
 
