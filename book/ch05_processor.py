@@ -488,7 +488,7 @@ for name in ("input_ids", "attention_mask", "token_type_ids", "labels"):
 from collections.abc import Sequence
 
 from vlm.paligemma import IGNORE_INDEX
-from vlm.processor import IMAGE_TOKEN, as_list
+from vlm.processor import IMAGE_TOKEN, as_list, check_unicode
 
 
 # %% tags=["from:vlm.processor.PaliGemmaProcessor", "hide-input"]
@@ -536,7 +536,9 @@ class PaliGemmaProcessor:
             [B, S] (0 prefix and padding, 1 suffix) and labels [B, S] (-100 everywhere but in the suffix).
 
         Raises:
-            ValueError: the numbers of texts, pictures and suffixes differ, or a text contains `<image>`.
+            ValueError: the numbers of texts, pictures and suffixes differ, or a text contains `<image>`, `<bos>`,
+                `<eos>` or `<pad>`, which only the processor may write, or is not Unicode.
+            TypeError: a text is not a string, or a picture not one of PIL's.
         """
         prompts, pictures = as_list(text, str), as_list(images, Image.Image)
         suffixes = None if suffix is None else as_list(suffix, str)
@@ -573,11 +575,21 @@ class PaliGemmaProcessor:
         return self.encode_text(suffix, "suffix") + [self.tokenizer.eos_token_id]
 
     def encode_text(self, text: str, what: str) -> list[int]:
-        if IMAGE_TOKEN in text:
+        check_unicode(text, what)
+        tokenizer = self.tokenizer
+        ids = tokenizer.encode(text, add_special_tokens=False)
+        own = {
+            self.image_token_id,
+            tokenizer.bos_token_id,
+            tokenizer.eos_token_id,
+            tokenizer.pad_token_id,
+        }
+        forged = [tokenizer.convert_ids_to_tokens(index) for index in ids if index in own]
+        if forged:
             raise ValueError(
-                f"the {what} contains {IMAGE_TOKEN!r}: take it out, the processor puts the picture in: {text!r}"
+                f"the {what} contains {forged[0]!r}: take it out, the processor puts it where it belongs: {text[:80]!r}"
             )
-        return self.tokenizer.encode(text, add_special_tokens=False)
+        return ids
 
     def pad(
         self, prefix_ids: list[list[int]], suffix_ids: list[list[int]]

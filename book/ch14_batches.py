@@ -38,7 +38,7 @@ from torch import Tensor
 from vlm import gemma
 from vlm.boxes import parse_detections
 from vlm.draw import draw_detections
-from vlm.generate import check_sampling, choose_token
+from vlm.generate import check_length, check_sampling, check_scores, choose_token
 from vlm.generate import generate_tokens as finished_generate_tokens
 from vlm.kv_cache import KVCache
 from vlm.loader import load_hf_model
@@ -222,6 +222,7 @@ def generate_tokens(
         inputs["attention_mask"].to(device),
     )
     batch_size, prompt_length = input_ids.shape
+    check_length(prompt_length, max_new_tokens, config.text_config.max_position_embeddings)
     kv_cache = KVCache(
         config.text_config, batch_size, prompt_length + max_new_tokens, model.dtype, device
     )
@@ -232,6 +233,7 @@ def generate_tokens(
         outputs = model(
             input_ids, pixel_values, attention_mask, kv_cache=kv_cache, logits_to_keep=1
         )
+        check_scores(outputs.logits, model)
         token = choose_token(outputs.logits[:, -1], temperature, top_p, generator)  # [B]
         token = token.masked_fill(ended, config.pad_token_id)
         ended |= token == config.eos_token_id

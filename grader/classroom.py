@@ -2,22 +2,27 @@
 
 `submissions` has a folder for each student, with the files that the student wrote (ch02_patches.py …), there or
 anywhere below. Nothing else in it is read: no tests, no settings, no other modules. A student who is in the CSV
-already is not graded again, so an interrupted run goes on where it was.
+already is not graded again, so a run that was interrupted, or killed, goes on where it was.
 """
 
 import argparse
 import csv
+import io
+import multiprocessing
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Event
 
 from tqdm import tqdm
 
 from grader.grading import Result, all_checks, chapter_of, grade_folder, load_exercises
 from grader.reports import write_gradescope
 from grader.runner import MAX_SOURCE_BYTES, Runner
+from vlm.hub import DISK_IS_FULL
+from vlm.shards import write_text
 
 
 def collect(student: Path, folder: Path):
@@ -32,12 +37,22 @@ def collect(student: Path, folder: Path):
                 break
 
 
-def grade_student(student: Path, seed: int, runner: Runner, copies: Path, reports: Path | None) -> list[Result]:
-    """Every exercise of one student; the messages go into `reports`, one file for each student."""
+def grade_student(
+    student: Path, seed: int, runner: Runner, copies: Path, reports: Path | None, stopping: Event
+) -> list[Result]:
+    """Every exercise of one student; the messages go into `reports`, one file for each student.
+
+    Args:
+        stopping: when it is set, whatever comes is of no use: the rest is left out.
+    """
     folder = copies / student.name
     folder.mkdir()
     collect(student, folder)
-    results = list(grade_folder(folder, seed, runner))
+    results = []
+    for result in grade_folder(folder, seed, runner):
+        results.append(result)
+        if stopping.is_set():
+            return results
     if reports is not None:
         reports.mkdir(parents=True, exist_ok=True)
         write_gradescope(results, reports / f"{student.name}.json")
@@ -51,22 +66,26 @@ def columns() -> list[str]:
 
 
 def already_graded(output: Path) -> set[str]:
-    """The students that are in the CSV.
+    """The students that are in the CSV. Half a last line, of a run that was killed or had a full disk, is taken out.
 
     Raises:
         ValueError: if it is about other exercises.
     """
-    if not output.is_file():
-        return set()
     with open(output, newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if reader.fieldnames != columns():
-            raise ValueError(f"{output} has other columns than this course has exercises: name another file")
-        return {row["student"] for row in reader}
+        text = file.read()
+    whole = text[: text.rfind("\n") + 1]
+    reader = csv.DictReader(io.StringIO(whole, newline=""))
+    if reader.fieldnames != columns():
+        raise ValueError(f"{output} has other columns than this course has exercises: name another file")
+    if whole != text:
+        write_text(output, whole)
+    return {row["student"] for row in reader}
 
 
 def grade_class(submissions: Path, output: Path, seed: int, jobs: int, reports: Path | None = None):
     """Write one line for each student, as soon as it is known. Who cannot be graded is named, and has no line."""
+    if not output.exists():
+        write_text(output, ",".join(columns()) + "\r\n")
     done = already_graded(output)
     students = [path for path in sorted(submissions.iterdir()) if path.is_dir() and path.name not in done]
     with (
@@ -75,20 +94,28 @@ def grade_class(submissions: Path, output: Path, seed: int, jobs: int, reports: 
         ThreadPoolExecutor(jobs) as pool,
     ):
         runner = Runner(hidden=[submissions, Path(copies), output, *([reports] if reports else [])])
-        writer = csv.writer(file)
-        if not done:
-            writer.writerow(columns())
+        stopping, writer = Event(), csv.writer(file)
         futures = {
-            pool.submit(grade_student, student, seed, runner, Path(copies), reports): student for student in students
+            pool.submit(grade_student, student, seed, runner, Path(copies), reports, stopping): student.name
+            for student in students
         }
-        for future in tqdm(as_completed(futures), total=len(futures), unit="student"):
-            student = futures[future].name
-            if future.exception() is not None:
-                tqdm.write(f"{student} could not be graded: {future.exception()!r}", file=sys.stderr)
-                continue
-            points = [result.points for result in future.result()]
-            writer.writerow([student, sum(points), *points])
-            file.flush()
+        try:
+            for future in tqdm(as_completed(futures), total=len(futures), unit="student"):
+                error = future.exception()
+                if isinstance(error, OSError) and error.errno in DISK_IS_FULL:
+                    raise error
+                if error is not None:
+                    tqdm.write(f"{futures[future]} could not be graded: {error!r}", file=sys.stderr)
+                    continue
+                points = [result.points for result in future.result()]
+                writer.writerow([futures[future], sum(points), *points])
+                file.flush()
+        except BaseException:  # Ctrl-C above all: do not wait until the whole class is graded
+            stopping.set()
+            for process in multiprocessing.active_children():
+                process.kill()  # a submission that never ends would be waited for until its time is over
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def main(arguments: Sequence[str] | None = None):
@@ -105,6 +132,11 @@ def main(arguments: Sequence[str] | None = None):
         grade_class(options.submissions, options.output, options.grader_seed, options.jobs, options.reports)
     except ValueError as error:
         raise SystemExit(str(error)) from None
+    except OSError as error:
+        raise SystemExit(f"grading broke off: {error}\nthe same command goes on where it was") from None
+    except KeyboardInterrupt:
+        print("\ninterrupted: the same command goes on where it was", file=sys.stderr)
+        raise SystemExit(130) from None
 
 
 if __name__ == "__main__":

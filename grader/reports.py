@@ -9,6 +9,7 @@ from pathlib import Path
 from grader.grading import Result, all_checks, chapter_of, grade_exercise, load_exercises
 from grader.places import EXERCISES
 from grader.runner import Runner
+from vlm.shards import write_text
 
 _WIDTH = 100
 
@@ -60,4 +61,4 @@ def write_gradescope(results: Sequence[Result], path: Path):
         for result in results
     ]
     report = {"score": sum(test["score"] for test in tests), "tests": tests}
-    path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(report, indent=2) + "\n")

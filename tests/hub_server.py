@@ -23,6 +23,8 @@ class Hub(ThreadingHTTPServer):
         self.break_after: int | None = None  # bytes of a large file, the first time that it is asked for
         self.goes_down = False  # when it breaks
         self.is_down = False  # every connection is closed without an answer
+        self.stall_after: int | None = None  # bytes of a large file; the rest comes only when `go_on` is set
+        self.stalled, self.go_on = threading.Event(), threading.Event()
         self.damage = False  # one byte of the large files is another
         self.requests: list[str] = []  # method, path, and the range that was asked for
 
@@ -95,6 +97,11 @@ class Handler(BaseHTTPRequestHandler):
             end, self.server.break_after = self.server.break_after, None
             self.close_connection = True
             self.server.is_down = self.server.goes_down
+        if is_large(file) and self.server.stall_after is not None:
+            self.wfile.write(content[start : self.server.stall_after])
+            start = self.server.stall_after
+            self.server.stalled.set()
+            self.server.go_on.wait()
         self.wfile.write(content[start:end])
 
     def send_json(self, value):

@@ -12,8 +12,8 @@ ROOT = Path(__file__).parent.parent
 STOREYS = [
     {"config", "boxes", "layouts", "devices", "hub"},
     {"published", "checkpoint", "attention", "kv_cache", "masks", "image_processing", "mask_vqvae"},
-    {"siglip", "gemma", "segmentation", "shards", "metrics", "lora"},
-    {"gemma2", "contrastive"},
+    {"siglip", "gemma", "segmentation", "shards", "metrics"},
+    {"gemma2", "contrastive", "lora"},
     {"paligemma"},
     {"processor", "loader"},
     {"generate", "recording", "scoring", "finetune", "fast", "parallel"},

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import vlm.shards
 from vlm.loader import load_hf_model
 from vlm.mask_vqvae import load_mask_decoder, load_mask_encoder
 from vlm.parallel.processes import ALONE
@@ -223,7 +224,7 @@ def test_a_save_that_dies_half_way_leaves_the_earlier_state(saved, monkeypatch):
             file.truncate(1000)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "save_file", die_half_way)
+    monkeypatch.setattr(vlm.shards, "save_file", die_half_way)
     run(saved, 1)
     with pytest.raises(KeyboardInterrupt):
         saved.save()

@@ -41,13 +41,21 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read the output has enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (OSError, ValueError, RuntimeError) as error:
-        print(f"vlm {options.command}: {error}", file=sys.stderr)
+    except (OSError, ValueError, RuntimeError, MemoryError) as error:
+        print(f"vlm {options.command}: {str(error) or type(error).__name__}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(file=sys.stderr)
+        print(f"\nvlm {options.command}: interrupted", file=sys.stderr)
         return 130
 
 
+def program():
+    """`main` as a process. After Ctrl-C it does not wait for threads that still download: what they write is aside."""
+    code = main()
+    if code == 130:
+        os._exit(code)
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

@@ -62,9 +62,9 @@ def read_index(path: Path) -> list[str]:
     """The names of the shards, each once. A shard lies beside its index, so a name with a folder in it is refused."""
     try:
         names = sorted(set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError):
+        foreign = [name for name in names if Path(name).name != name]
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         raise ValueError(f"{path} has no 'weight_map' from tensors to files: copy or download it again") from None
-    foreign = [name for name in names if Path(name).name != name]
     if foreign:
         raise ValueError(f"{path} names {foreign[0]!r}: expected files of its own folder")
     return names

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import ClassVar, get_args
 
 ACTIVATION = "gelu_pytorch_tanh"
+# Far beyond every published model. A larger number is a mistake, and would take memory or time without end.
+LARGEST_NUMBER, MOST_LAYERS = 10**9, 1000
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,10 @@ class GemmaConfig:
         check_choice("text_config.hidden_activation", activation, ACTIVATION, "gelu")
         check_choice("text_config.rope_scaling", values.get("rope_scaling"), None)
         rope = values.get("rope_parameters") or {}  # newer files hold rope_theta in here
+        if not isinstance(rope, dict):
+            raise ValueError(
+                f"text_config.rope_parameters is {rope!r}: expected an object, such as {{'rope_theta': 1e4}}"
+            )
         check_choice("text_config.rope_parameters.rope_type", rope.get("rope_type", "default"), "default")
         if "rope_theta" in rope:
             values = values | {"rope_theta": rope["rope_theta"]}
@@ -133,7 +139,8 @@ class PaliGemmaConfig:
     bos_token_id: int = 2
 
     def __post_init__(self):
-        if not 0 <= self.image_token_index < self.text_config.vocab_size:
+        check_token_id("image_token_index", self.image_token_index)
+        if self.image_token_index >= self.text_config.vocab_size:
             raise ValueError(
                 f"image_token_index is {self.image_token_index}, but text_config.vocab_size is "
                 f"{self.text_config.vocab_size}: the image token needs a row in the embedding"
@@ -152,17 +159,23 @@ class PaliGemmaConfig:
             "text_config": text_class.from_dict(text),
             "image_token_index": values.get("image_token_index", values.get("image_token_id")),
         }
-        return cls(**pick_fields(cls, values, "config"))
+        picked = pick_fields(cls, values, "config")
+        for name in ("pad_token_id", "eos_token_id", "bos_token_id"):
+            check_token_id(name, picked.get(name, getattr(cls, name)))
+        return cls(**picked)
 
     @classmethod
     def from_json(cls, path: str | Path) -> "PaliGemmaConfig":
         try:
             values = json.loads(Path(path).read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, a number of thousands of digits, too deep
             raise ValueError(f"{path} is not valid JSON: {error}") from None
         if not isinstance(values, dict):
             raise ValueError(f"{path} holds a {type(values).__name__}: expected an object with the model's numbers")
-        return cls.from_dict(values)
+        try:
+            return cls.from_dict(values)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
 
     def to_dict(self) -> dict:
         """The same numbers under the names and in the places of a published `config.json`."""
@@ -206,15 +219,27 @@ def may_be_none(field: Field) -> bool:
 def check_positive(config, where: str):
     for field in fields(config):
         value = getattr(config, field.name)
+        if value is None and may_be_none(field):
+            continue
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not (is_number and value > 0) and not (value is None and may_be_none(field)):
+        if not (is_number and value > 0):
             raise ValueError(f"{where}.{field.name} is {value!r}: expected a number above 0")
+        if int in (field.type, *get_args(field.type)) and not isinstance(value, int):
+            raise ValueError(f"{where}.{field.name} is {value!r}: expected a whole number")
+        largest = MOST_LAYERS if field.name == "num_hidden_layers" else LARGEST_NUMBER
+        if value > largest:
+            raise ValueError(f"{where}.{field.name} is {value!r}: expected {largest:,} at most")
 
 
 def check_divides(where: str, config, divisor: str, dividend: str):
     small, large = getattr(config, divisor), getattr(config, dividend)
     if large % small:
         raise ValueError(f"{where}.{dividend} is {large}: it must be a multiple of {divisor}, which is {small}")
+
+
+def check_token_id(name: str, value):
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= LARGEST_NUMBER:
+        raise ValueError(f"{name} is {value!r}: expected the number of a token, 0 or more")
 
 
 def check_choice(name: str, value, *allowed):

@@ -4,6 +4,7 @@ A tensor is read, cast, renamed and written; only one shard is in memory at a ti
 """
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -37,15 +38,19 @@ def convert(
 
     Args:
         source: as for `load_model`.
-        target: does not exist yet, or is empty. The tokenizer's files go along.
+        target: does not exist yet, or is empty, or holds what a call left there that was broken off. The tokenizer's
+            files go along.
         dtype: of all weights; None keeps each as it is.
         layout: a letter of `vlm.layouts.LAYOUTS`.
 
     Raises:
         FileExistsError: something is in the target.
-        FileNotFoundError, ValueError: the source is not whole, or does not fit its config.
+        FileNotFoundError, ValueError: the source is not whole, or does not fit its config, or a number of it is NaN,
+            or too large for the new dtype.
+        OSError: the target cannot be written, as on a full disk.
     """
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+    partial = target / ".partial"
+    if target.exists() and (not target.is_dir() or any(path != partial for path in target.iterdir())):
         raise FileExistsError(f"{target} is there already: name a directory that does not exist yet")
     paths = find_weight_files(source)
     headers = read_headers(paths)
@@ -66,14 +71,23 @@ def convert(
     def read(new: str) -> Tensor:
         header = written[canonical_of[new]]
         tensor = read_tensor(file_of[canonical_of[new]], header.name)
-        return tensor.to(dtype or header.dtype).clone()  # a copy, since two names may stand for one tensor
+        tensor = tensor.to(dtype or header.dtype).clone()  # a copy, since two names may stand for one tensor
+        check_finite(tensor, header.name, file_of[canonical_of[new]])
+        return tensor
 
-    target.mkdir(parents=True, exist_ok=True)
-    write_shards(target, new_headers, read, max_shard_bytes)
-    for pattern in KEPT:
-        for path in source.glob(pattern):
-            shutil.copyfile(path, target / path.name)
-    write_text(target / "config.json", json.dumps(new_config(source, dtype), indent=2) + "\n")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        write_shards(partial, new_headers, read, max_shard_bytes)
+        for pattern in KEPT:
+            for path in source.glob(pattern):
+                shutil.copyfile(path, partial / path.name)
+        write_text(partial / "config.json", json.dumps(new_config(source, dtype), indent=2) + "\n")
+        # The config comes last: a directory without one is not taken for a checkpoint.
+        for path in sorted(partial.iterdir(), key=lambda path: path.name == "config.json"):
+            os.replace(path, target / path.name)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def is_tied(headers: dict[str, TensorHeader], file_of: dict[str, Path]) -> bool:
@@ -98,3 +112,12 @@ def new_config(source: Path, dtype: torch.dtype | None) -> dict:
     if not {"dtype", "torch_dtype"} & values.keys():
         values["dtype"] = DTYPE_NAMES[dtype]
     return values
+
+
+def check_finite(tensor: Tensor, name: str, path: Path):
+    """Raise a ValueError for NaN or infinity: one such weight makes every answer nonsense, and no error."""
+    if tensor.numel() and not all(bound.isfinite() for bound in tensor.aminmax()):  # both are NaN if one number is
+        raise ValueError(
+            f"{path}: {name} holds NaN or infinity in {tensor.dtype}: copy or download it again; if it was cast to "
+            "float16, whose largest number is 65504, take bfloat16"
+        )

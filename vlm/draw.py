@@ -27,6 +27,7 @@ PALETTE = (
 )
 
 _FIGURE_INCHES = 4.0
+_SHORTEST_SIDE_INCHES = 0.5  # of a figure, however narrow the picture
 _LINE_WIDTH = 2.0
 _MASK_OPACITY = 0.45
 _CHIP_POINTS = 9.0
@@ -62,7 +63,8 @@ def draw_detections(
     width, height = image.size
     if ax is None:
         scale = _FIGURE_INCHES / max(width, height)
-        ax = Figure(figsize=(width * scale, height * scale), layout="constrained").subplots()
+        sides = [max(side * scale, _SHORTEST_SIDE_INCHES) for side in image.size]
+        ax = Figure(figsize=sides, layout="constrained").subplots()
     # Without an extent the first pixel's centre would be (0, 0), and all boxes half a pixel off.
     ax.imshow(image.convert("RGB"), extent=(0, width, height, 0), interpolation="nearest")
     ax.set(xticks=[], yticks=[])

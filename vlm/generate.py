@@ -59,16 +59,21 @@ def generate_tokens(
     Args:
         inputs: what the processor returns for a batch without a suffix.
         seed: makes sampling repeatable; greedy decoding needs none.
+
+    Raises:
+        ValueError: prompt and answer together are longer than the model was made for, or a score is NaN.
     """
     device, config = model.device, model.config
     input_ids, attention_mask = inputs["input_ids"].to(device), inputs["attention_mask"].to(device)
     batch_size, prompt_length = input_ids.shape
+    check_length(prompt_length, max_new_tokens, config.text_config.max_position_embeddings)
     kv_cache = KVCache(config.text_config, batch_size, prompt_length + max_new_tokens, model.dtype, device)
     generator = None if seed is None else torch.Generator(device).manual_seed(seed)
     ended = torch.zeros(batch_size, dtype=torch.bool, device=device)
     pixel_values = inputs["pixel_values"].to(device)
     for _ in range(max_new_tokens):
         outputs = model(input_ids, pixel_values, attention_mask, kv_cache=kv_cache, logits_to_keep=1)
+        check_scores(outputs.logits, model)
         token = choose_token(outputs.logits[:, -1], temperature, top_p, generator)  # [B]
         token = token.masked_fill(ended, config.pad_token_id)
         ended |= token == config.eos_token_id
@@ -92,7 +97,8 @@ def generate(
     """Answer one prompt for each picture, as a batch.
 
     Raises:
-        ValueError: temperature below 0, top_p outside (0, 1], max_new_tokens below 1.
+        ValueError: temperature below 0, top_p outside (0, 1], max_new_tokens below 1, or more with the prompt than
+            the model was made for; or a score of a token is NaN or infinite.
     """
     check_sampling(max_new_tokens, temperature, top_p)
     inputs = processor(text, images)
@@ -129,3 +135,26 @@ def check_sampling(max_new_tokens: int, temperature: float, top_p: float):
         raise ValueError(f"temperature is {temperature}: expected 0 (greedy) or more")
     if not 0 < top_p <= 1:
         raise ValueError(f"top_p is {top_p}: expected more than 0, and 1 at most")
+
+
+def check_length(prompt_length: int, max_new_tokens: int, longest: int):
+    """Nothing breaks beyond the longest sequence: the model has never seen such positions, and memory runs out."""
+    if prompt_length + max_new_tokens > longest:
+        raise ValueError(
+            f"the prompt has {prompt_length} tokens with its picture, and max_new_tokens is {max_new_tokens}: together "
+            f"expected {longest} at most (max_position_embeddings of the model): shorten the prompt or ask for less"
+        )
+
+
+def check_scores(logits: Tensor, model: PaliGemmaForConditionalGeneration):
+    """Of scores that are NaN none is the likeliest, and yet `argmax` names one. Looking at all weights before would
+    read a checkpoint from end to end that is otherwise only mapped, so they are looked at when it is too late."""
+    if logits.isfinite().all():
+        return
+    broken = next((name for name, weight in model.named_parameters() if not weight.isfinite().all()), None)
+    if broken is not None:
+        raise ValueError(
+            f"{broken} holds NaN or infinity in {model.dtype}: copy or download the checkpoint again; if it was cast "
+            "to float16, whose largest number is 65504, take bfloat16"
+        )
+    raise ValueError(f"the next token has scores that are NaN or infinite in {model.dtype}: take bfloat16 or float32")

@@ -4,12 +4,16 @@ huggingface_hub does the work: progress bars, resuming, the cache, and what HF_H
 HF_HUB_OFFLINE ask for. Added here are the choice of files, a checksum of what came, and errors that say what to do.
 """
 
+import errno
 import hashlib
+import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 FILES = ("config.json", "*.safetensors", "model.safetensors.index.json", "tokenizer*", "special_tokens_map.json")
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SHA256_NAME = re.compile(r"[0-9a-f]{64}")  # a large file's name in the cache is its checksum
 
 
@@ -21,6 +25,7 @@ def find_checkpoint(model_path: str | Path, revision: str | None = None, token: 
             cache.
         PermissionError: the hub wants a licence accepted, or a login.
         ConnectionError: the download broke off.
+        OSError: the disk is full.
         ValueError: a file came damaged.
     """
     directory = Path(model_path)
@@ -40,8 +45,10 @@ def download(name: str, revision: str | None, token: str | None) -> Path:
     folder = Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}"
     before = set(folder.glob("blobs/*"))
     page = f"{constants.ENDPOINT}/{name}"
+    pool = ThreadPoolExecutor(1)  # so that Ctrl-C comes through at once: the hub's client waits for its threads first
     try:
-        return Path(snapshot_download(name, revision=revision, token=token, allow_patterns=FILES))
+        future = pool.submit(snapshot_download, name, revision=revision, token=token, allow_patterns=FILES)
+        return Path(future.result())
     except errors.GatedRepoError:
         raise PermissionError(
             f"{name} is open only to those who accept its licence: do that at {page}, then log in with "
@@ -59,10 +66,17 @@ def download(name: str, revision: str | None, token: str | None) -> Path:
             f"reached: connect, or download it elsewhere and give the directory ({str(error).splitlines()[0]})"
         ) from None
     except Exception as error:  # of the HTTP client, which is another one in each version of huggingface_hub
+        if getattr(error, "errno", None) in DISK_IS_FULL:
+            raise OSError(
+                f"{os.strerror(error.errno)} in the cache {constants.HF_HUB_CACHE}: make room, or set HF_HOME to a "
+                f"folder that has some, and start the download of {name} again"
+            ) from None
         raise ConnectionError(
             f"the download of {name} broke off ({type(error).__name__}: {error}): start it again, what has come is kept"
         ) from None
-    finally:  # whatever else went wrong: what has come must be right, since nobody looks at it again
+    finally:
+        pool.shutdown(wait=False)
+        # Whatever else went wrong: what has come must be right, since nobody looks at it again.
         check_sums(folder, set(folder.glob("blobs/*")) - before)
 
 

@@ -54,12 +54,45 @@ def load_hf_model(
     check_device(device, dtype)
     directory = find_checkpoint(model_path, revision, token)
     model = load_model(directory, device, dtype)
+    tokenizer = load_tokenizer(directory)
+    check_tokenizer(tokenizer, model.config, directory)
+    return model, tokenizer
+
+
+def load_tokenizer(directory: Path):
+    """The tokenizer that transformers makes of the directory's files. Code in the directory is not run."""
     if not any((directory / name).is_file() for name in TOKENIZER_FILES):
         raise FileNotFoundError(f"{directory} has no tokenizer: expected {' or '.join(TOKENIZER_FILES)}")
 
     from transformers import AutoTokenizer  # slow to import, and needed nowhere else
 
-    return model, AutoTokenizer.from_pretrained(directory)
+    try:
+        return AutoTokenizer.from_pretrained(directory, trust_remote_code=False)
+    except Exception as error:  # a damaged file can raise anything there, even a bare Exception
+        raise ValueError(
+            f"{directory} has a tokenizer that cannot be read ({type(error).__name__}: {error}): copy or download "
+            "its tokenizer files again"
+        ) from None
+
+
+def check_tokenizer(tokenizer, config: PaliGemmaConfig, directory: Path):
+    """Raise a ValueError if the tokenizer's ids are not those that the config names, as with another model's."""
+    expected = {
+        "<image>": config.image_token_index,
+        tokenizer.pad_token: config.pad_token_id,
+        tokenizer.eos_token: config.eos_token_id,
+    }
+    found = {token: tokenizer.convert_tokens_to_ids(token) for token in expected}
+    problems = [
+        f"{token} is {found[token]} and not {index}" for token, index in expected.items() if found[token] != index
+    ]
+    if len(tokenizer) > config.text_config.vocab_size:
+        problems.append(f"it has {len(tokenizer)} tokens, and the embedding {config.text_config.vocab_size} rows")
+    if problems:
+        raise ValueError(
+            f"{directory} has the tokenizer of another model than its config.json: {'; '.join(problems)}. Take the "
+            "tokenizer files that came with the weights"
+        )
 
 
 def load_model(
@@ -89,8 +122,12 @@ def empty_model(directory: Path) -> PaliGemmaForConditionalGeneration:
     if not config_path.is_file():
         raise FileNotFoundError(f"{directory} has no config.json")
     config = PaliGemmaConfig.from_json(config_path)
-    with torch.device("meta"), WithoutNormal():
-        return PaliGemmaForConditionalGeneration(config)
+    try:
+        with torch.device("meta"), WithoutNormal():
+            return PaliGemmaForConditionalGeneration(config)
+    except (RuntimeError, OverflowError) as error:  # more numbers in a tensor than 64 bits can count
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{config_path} asks for tensors of impossible size: correct its numbers ({reason})") from None
 
 
 class WithoutNormal(TorchFunctionMode):
@@ -106,7 +143,7 @@ def read_tensors(path: Path, device: torch.device | str, dtype: torch.dtype) -> 
     with open_weights(path, device) as file:
         names = file.keys()
         canonical = {name: canonical_name(name) for name in names}
-        return {new: file.get_tensor(name).to(dtype) for name, new in canonical.items() if new}
+        return {new: file.get_tensor(name).to(dtype) for name, new in canonical.items() if new is not None}
 
 
 def check_tensors(model: PaliGemmaForConditionalGeneration, tensors: dict[str, Tensor | TensorHeader]):

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from vlm.layouts import canonical_name, name_in_layout
+from vlm.shards import save_tensors, write_aside, write_text
 
 LANGUAGE_MODEL_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 WEIGHTS_FILE, CONFIG_FILE = "adapter_model.safetensors", "adapter_config.json"
@@ -126,8 +127,9 @@ def save_lora(model: nn.Module, directory: str | Path):
         "task_type": None,
         "base_model_name_or_path": None,
     }
-    save_file(tensors, directory / WEIGHTS_FILE, metadata={"format": "pt"})
-    (directory / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    with write_aside(directory / WEIGHTS_FILE) as partial:
+        save_tensors(tensors, partial, {"format": "pt"})
+    write_text(directory / CONFIG_FILE, json.dumps(config, indent=2) + "\n")
 
 
 def load_lora(model: nn.Module, directory: str | Path):

@@ -57,7 +57,9 @@ class PaliGemmaProcessor:
             [B, S] (0 prefix and padding, 1 suffix) and labels [B, S] (-100 everywhere but in the suffix).
 
         Raises:
-            ValueError: the numbers of texts, pictures and suffixes differ, or a text contains `<image>`.
+            ValueError: the numbers of texts, pictures and suffixes differ, or a text contains `<image>`, `<bos>`,
+                `<eos>` or `<pad>`, which only the processor may write, or is not Unicode.
+            TypeError: a text is not a string, or a picture not one of PIL's.
         """
         prompts, pictures = as_list(text, str), as_list(images, Image.Image)
         suffixes = None if suffix is None else as_list(suffix, str)
@@ -84,11 +86,16 @@ class PaliGemmaProcessor:
         return self.encode_text(suffix, "suffix") + [self.tokenizer.eos_token_id]
 
     def encode_text(self, text: str, what: str) -> list[int]:
-        if IMAGE_TOKEN in text:
+        check_unicode(text, what)
+        tokenizer = self.tokenizer
+        ids = tokenizer.encode(text, add_special_tokens=False)
+        own = {self.image_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id}
+        forged = [tokenizer.convert_ids_to_tokens(index) for index in ids if index in own]
+        if forged:
             raise ValueError(
-                f"the {what} contains {IMAGE_TOKEN!r}: take it out, the processor puts the picture in: {text!r}"
+                f"the {what} contains {forged[0]!r}: take it out, the processor puts it where it belongs: {text[:80]!r}"
             )
-        return self.tokenizer.encode(text, add_special_tokens=False)
+        return ids
 
     def pad(self, prefix_ids: list[list[int]], suffix_ids: list[list[int]]) -> dict[str, Tensor]:
         """Line rows up at their right ends, so that the next token of every row comes at the same place."""
@@ -109,7 +116,22 @@ class PaliGemmaProcessor:
 
 def as_list(value, kind: type) -> list:
     """One thing of a kind, or several of them, as a list with at least one."""
-    values = [value] if isinstance(value, kind) else list(value)
+    values = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
     if not values:
         raise ValueError("an empty batch: give at least one text and one image")
+    for one in values:
+        if not isinstance(one, kind):
+            name = "texts must be strings" if kind is str else "images must be PIL pictures, from PIL.Image.open"
+            raise TypeError(f"{name}: got {type(one).__name__}")
     return values
+
+
+def check_unicode(text: str, what: str):
+    """Half of a surrogate pair is no character. It comes from a broken file or a terminal that is not UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"the {what} holds {text[error.start]!r} at character {error.start}, which is no Unicode text: "
+            "write it in UTF-8"
+        ) from None

@@ -2,9 +2,11 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -22,34 +24,62 @@ def write_shards(
     """Write tensors one shard after another; no more than one shard is ever in memory.
 
     All files are written aside and renamed when the last one is whole, so an interrupted call leaves what was there
-    before. Weights that were there under other names are removed then: whoever reads the directory must not mix them.
+    before. The weights that were there are removed then: whoever reads the directory must not mix them. Only if there
+    was one file and will be one is there no moment in between, in which weights are missing.
 
     Args:
         directory: exists.
         headers: what is written, by its name in the file, in this order.
         read: gives the tensor of a name.
         max_shard_bytes: a single tensor may be larger, and then has a shard of its own.
+
+    Raises:
+        OSError: a file cannot be written, as on a full disk. What was written aside is removed.
     """
     shards = split_into_shards(headers, max_shard_bytes)
     names = ["model.safetensors"]
     if len(shards) > 1:
         names = [f"model-{i:05}-of-{len(shards):05}.safetensors" for i in range(1, len(shards) + 1)]
-    for file_name, shard in zip(names, shards, strict=True):
-        tensors = {name: read(name).contiguous() for name in shard}
-        partial = directory / f"{file_name}.partial"
-        save_file(tensors, partial, metadata={"format": "pt"})
-        partial.chmod(0o666 & ~current_umask())  # safetensors lets only the owner read it
-    if len(shards) > 1:
-        total_size = sum(header.num_bytes for header in headers.values())
-        weight_map = {name: file_name for file_name, shard in zip(names, shards, strict=True) for name in shard}
-        index = {"metadata": {"total_size": total_size}, "weight_map": weight_map}
-        (directory / f"{INDEX_FILE}.partial").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
-        names.append(INDEX_FILE)
-    for old in [*directory.glob("*.safetensors"), directory / INDEX_FILE]:
-        if old.name not in names:
-            old.unlink(missing_ok=True)
-    for name in names:
-        os.replace(directory / f"{name}.partial", directory / name)
+    with ExitStack() as stack:
+        for file_name, shard in zip(names, shards, strict=True):
+            tensors = {name: read(name).contiguous() for name in shard}
+            save_tensors(tensors, stack.enter_context(write_aside(directory / file_name)), {"format": "pt"})
+        if len(shards) > 1:
+            total_size = sum(header.num_bytes for header in headers.values())
+            weight_map = {name: file_name for file_name, shard in zip(names, shards, strict=True) for name in shard}
+            index = {"metadata": {"total_size": total_size}, "weight_map": weight_map}
+            partial = stack.enter_context(write_aside(directory / INDEX_FILE))
+            partial.write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+        for old in [*directory.glob("*.safetensors"), directory / INDEX_FILE]:
+            if [old.name] != names:
+                old.unlink(missing_ok=True)
+
+
+@contextmanager
+def write_aside(path: Path) -> Iterator[Path]:
+    """The place for a file that gets its name when the block ends; if the block is left by an error, it is removed.
+
+    So there is never half of a file under its name, whenever the program is stopped.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def save_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]):
+    """Write a safetensors file, with permissions as other files have and errors as other files give.
+
+    Raises:
+        OSError: it cannot be written, as on a full disk.
+    """
+    try:
+        save_file(tensors, path, metadata=metadata)
+    except SafetensorError as error:  # the library's own, for whatever the system says
+        raise OSError(f"{path} cannot be written ({error}): is the disk full?") from None
+    path.chmod(0o666 & ~current_umask())  # safetensors lets only the owner read it
 
 
 def current_umask() -> int:
@@ -73,6 +103,5 @@ def split_into_shards(headers: dict[str, TensorHeader], max_shard_bytes: int) ->
 
 def write_text(path: Path, text: str):
     """Write a file aside and rename it, so that there is never half of one under its name."""
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    with write_aside(path) as partial:
+        partial.write_text(text, encoding="utf-8")

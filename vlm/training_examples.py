@@ -5,9 +5,11 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from vlm.finetune import TrainingExample
+from vlm.image_processing import to_rgb
+from vlm.shards import write_aside, write_text
 
 _FIELDS = ("image", "prompt", "suffix")
 
@@ -22,12 +24,13 @@ def write_examples(path: str | Path, examples: Sequence[TrainingExample]):
     (path.parent / "images").mkdir(parents=True, exist_ok=True)
     lines = []
     for example in examples:
-        image = example.image.convert("RGB")
+        image = to_rgb(example.image)
         name = f"images/{picture_key(image)}.png"
         if not (path.parent / name).is_file():
-            image.save(path.parent / name)
+            with write_aside(path.parent / name) as partial:
+                image.save(partial, format="PNG")
         lines.append(json.dumps({"image": name, "prompt": example.prompt, "suffix": example.suffix}))
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    write_text(path, "".join(f"{line}\n" for line in lines))
 
 
 def read_examples(path: str | Path) -> list[TrainingExample]:
@@ -43,14 +46,14 @@ def read_examples(path: str | Path) -> list[TrainingExample]:
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         try:
             examples.append(_read_line(line, path.parent))
-        except (ValueError, TypeError, OSError, UnidentifiedImageError) as error:
+        except (ValueError, TypeError, OSError, SyntaxError, Image.DecompressionBombError) as error:  # PIL's words
             raise ValueError(f"{path.name}, line {number}: {error}") from None
     return examples
 
 
 def picture_key(image: Image.Image) -> str:
     """16 characters that depend on the pixels alone: two pictures with the same key are the same."""
-    image = image.convert("RGB")
+    image = to_rgb(image)
     return hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()[:16]
 
 
@@ -62,4 +65,4 @@ def _read_line(line: str, folder: Path) -> TrainingExample:
     if not place.is_relative_to(folder.resolve()):
         raise ValueError(f"the picture {values['image']} is outside the folder")
     with Image.open(place) as image:
-        return TrainingExample(image.convert("RGB"), values["prompt"], values["suffix"])
+        return TrainingExample(to_rgb(image), values["prompt"], values["suffix"])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vlm.commands.options import add_model_options, load_model
 from vlm.mask_vqvae import load_mask_decoder
+from vlm.shards import write_text
 from vlm.toybox import CHECKPOINT_DIRECTORY, MASK_VQVAE_FILE
 from vlm.toybox.evaluate import evaluate, format_table
 from vlm.toybox.scenes import SPLITS
@@ -40,5 +41,5 @@ def run(options: argparse.Namespace) -> int:
     print(f"{options.scenes} scenes of the {options.split} split in {seconds} s\n")
     print(format_table(tasks))
     if options.output:
-        options.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        write_text(options.output, json.dumps(report, indent=2) + "\n")
     return 0

@@ -11,16 +11,15 @@ On several processes, each of which gets a part of every batch, and begins again
 import argparse
 import json
 import math
-import os
 import platform
-import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -33,6 +32,7 @@ from vlm.paligemma import PaliGemmaForConditionalGeneration
 from vlm.parallel.gradients import average_gradients
 from vlm.parallel.processes import ALONE, Place, join, leave
 from vlm.processor import PaliGemmaProcessor
+from vlm.shards import save_tensors, write_aside, write_text
 from vlm.toybox import CHECKPOINT_DIRECTORY, MASK_VQVAE_FILE
 from vlm.toybox.batches import Batch, TextRows, TrainingBatches
 from vlm.toybox.losses import DenseProbe, soft_location_targets, suffix_loss
@@ -139,9 +139,8 @@ class Trainer:
                 tensors[f"optimizer.{index}.{key}"] = value
         metadata = {"step": str(self.step), "seconds": str(self.seconds), "recipe": repr(self.recipe)}
         metadata["commit"] = self.commit
-        path = self.directory / "state.safetensors"
-        save_file(tensors, f"{path}.partial", metadata=metadata)
-        os.replace(f"{path}.partial", path)
+        with write_aside(self.directory / "state.safetensors") as partial:
+            save_tensors(tensors, partial, metadata)
 
     def resume(self):
         """Take up the state of an earlier run of the same recipe, if there is one."""
@@ -231,6 +230,8 @@ def train(recipe: Recipe, directory: Path, device: str, start: Path | None = Non
         if now - saved_at > SECONDS_BETWEEN_SAVES or trainer.step == recipe.total_steps:
             trainer.save()
             saved_at = now
+    if trainer.step < recipe.total_steps:  # the process that draws the scenes could not hand them over
+        raise OSError(f"no batch came after step {trainer.step} of {recipe.total_steps}: is shared memory full?")
     if place.is_first:
         export(trainer, directory / "final")
 
@@ -240,14 +241,17 @@ def forget_later_lines(log: Path, step: int):
     if log.is_file():
         lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
         whole = (line for line in lines if line.endswith("\n"))  # the last one may be cut off
-        log.write_text("".join(line for line in whole if json.loads(line)["step"] <= step), encoding="utf-8")
+        write_text(log, "".join(line for line in whole if json.loads(line)["step"] <= step))
 
 
 def export(trainer: Trainer, directory: Path):
-    """Write the model in the published format, with the tokenizer and how it came to be."""
-    save_hf_model(trainer.model, directory)
+    """Write the model in the published format, with the tokenizer and how it came to be.
+
+    The model comes last, and its config.json last of all: a directory without one is not taken for a checkpoint.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
     for name in TOKENIZER_FILES:
-        shutil.copyfile(CHECKPOINT_DIRECTORY / name, directory / name)
+        write_text(directory / name, (CHECKPOINT_DIRECTORY / name).read_text(encoding="utf-8"))
     provenance = {
         "recipe": vars(trainer.recipe),
         "commit": trainer.commit,
@@ -256,7 +260,8 @@ def export(trainer: Trainer, directory: Path):
         "torch": torch.__version__,
         "started_from": trainer.started_from,
     }
-    (directory / "provenance.json").write_text(json.dumps(provenance, indent=2) + "\n", encoding="utf-8")
+    write_text(directory / "provenance.json", json.dumps(provenance, indent=2) + "\n")
+    save_hf_model(trainer.model, directory)
     print(f"finished: {directory}")
 
 
@@ -299,7 +304,13 @@ def main():
     recipe, place = Recipe(**settings), join()
     if recipe.scenes_per_step % place.world_size:
         parser.error(f"{recipe.scenes_per_step} scenes a step cannot be shared by {place.world_size} processes equally")
-    train(recipe, options.directory, options.device, options.start, place)
+    try:
+        train(recipe, options.directory, options.device, options.start, place)
+    except KeyboardInterrupt:  # in the middle of a step, whose half is worth nothing: what counts is the last state
+        print("\ninterrupted: the same command goes on from the last saved state, if there is one", file=sys.stderr)
+        sys.exit(130)
+    except OSError as error:  # a full disk above all
+        sys.exit(f"training broke off: {error}\nthe same command goes on from the last saved state, if there is one")
     leave(place)
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 from tqdm import tqdm
@@ -21,6 +20,7 @@ from tqdm import tqdm
 from vlm.boxes import NUM_MASK_CODES
 from vlm.mask_vqvae import MaskDecoder, MaskEncoder, nearest_codes, to_file_names
 from vlm.segmentation import crop_mask
+from vlm.shards import save_tensors, write_aside
 from vlm.toybox import MASK_VQVAE_FILE
 from vlm.toybox.scenes import IMAGE_SIZE, draw_scene
 
@@ -129,7 +129,8 @@ def train_mask_vqvae(steps: int, path: Path):
             bar.set_postfix({name: round(loss.item(), 4) for name, loss in losses.items()}, used=int((uses > 0).sum()))
     tensors = {name: tensor.half() for name, tensor in to_file_names(encoder, decoder).items()}
     made = {"steps": steps, "minutes": round((time.monotonic() - started) / 60, 1), "torch": torch.__version__}
-    save_file(tensors, path, metadata={"format": "pt", "made": json.dumps(made)})
+    with write_aside(path) as partial:
+        save_tensors(tensors, partial, {"format": "pt", "made": json.dumps(made)})
     print(f"finished in {made['minutes']} minutes: {path}")
 
 

@@ -1,0 +1,347 @@
+"""Checkpoints that are damaged, forged or of another model: each has one error that names what is wrong."""
+
+import json
+import shutil
+import struct
+import tempfile
+from pathlib import Path
+
+import pytest
+import torch
+from checkpoints import save_random_checkpoint
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load, load_file, save, save_file
+
+from vlm.__main__ import main
+from vlm.checkpoint import DTYPES, read_headers
+from vlm.convert import convert
+from vlm.generate import generate
+from vlm.layouts import canonical_name
+from vlm.loader import load_hf_model, load_model, read_tensors
+from vlm.processor import PaliGemmaProcessor
+from vlm.toybox import CHECKPOINT_DIRECTORY
+from vlm.toybox.examples import example_image, example_path
+
+pytestmark = pytest.mark.abuse
+FUZZ = settings(derandomize=True, deadline=None, database=None, max_examples=150)
+EMBEDDING = "language_model.model.embed_tokens.weight"  # the first tensor of the file
+NORM = "language_model.model.norm.weight"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    return save_random_checkpoint(tmp_path_factory.mktemp("whole"))
+
+
+@pytest.fixture
+def checkpoint(whole, tmp_path) -> Path:
+    return Path(shutil.copytree(whole, tmp_path / "checkpoint"))
+
+
+def take_apart(content: bytes) -> tuple[dict, bytes]:
+    """A safetensors file as its header and its numbers."""
+    [length] = struct.unpack("<Q", content[:8])
+    return json.loads(content[8 : 8 + length]), content[8 + length :]
+
+
+def put_together(header, numbers: bytes = b"", length: int | None = None) -> bytes:
+    """The way back, with a header that is forged, and perhaps a length of it that is not true."""
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text) if length is None else length) + text + numbers
+
+
+def assert_refused(directory: Path, capsys, *words: str):
+    """By the loader, with a ValueError, and by the command line, with the same words and no traceback."""
+    with pytest.raises(ValueError) as error:
+        load_hf_model(directory)
+    for word in words:
+        assert word in str(error.value)
+    model, target = str(directory), str(directory.parent / "target")
+    run = ["run", "--image", str(example_path(0)), "--prompt", "caption en", "--model", model]
+    for command in (run, ["eval", "--model", model], ["convert", model, target]):
+        assert main(command) == 1
+        err = capsys.readouterr().err
+        assert err.startswith(f"vlm {command[0]}: ") and [word for word in words if word not in err] == []
+    assert not (directory.parent / "target" / "config.json").exists()
+
+
+def cuts(content: bytes) -> dict[str, int]:
+    """Every place at which a file can be cut: within and behind each field of its header, and within the numbers."""
+    [length] = struct.unpack("<Q", content[:8])
+    header = content[8 : 8 + length]
+    places = {"nothing": 0, "within the length": 5, "after the length": 8, "after the header": 8 + length}
+    for field in ("dtype", "shape", "data_offsets"):
+        place = header.index(f'"{field}"'.encode())
+        places |= {f"before {field}": 8 + place, f"within {field}": 8 + place + 4}
+        places |= {f"before its value, {field}": 8 + header.index(b":", place) + 1}
+    places |= {"before the last brace": 8 + length - 1, "within the numbers": 8 + length + 1000}
+    return places | {"one byte early": len(content) - 1}
+
+
+def test_a_file_cut_off_at_any_field_is_named(whole, checkpoint):
+    content = (whole / "model.safetensors").read_bytes()
+    for place, end in cuts(content).items():
+        (checkpoint / "model.safetensors").write_bytes(content[:end])
+        with pytest.raises(ValueError, match=r"model\.safetensors is not a whole safetensors file") as error:
+            load_model(checkpoint)
+        assert "copy or download it again" in str(error.value), place
+
+
+def test_a_file_with_more_than_its_header_says_is_refused(whole, checkpoint, capsys):
+    with open(checkpoint / "model.safetensors", "ab") as file:
+        file.write(b"more")
+    assert_refused(checkpoint, capsys, "is not a whole safetensors file")
+
+
+@pytest.mark.parametrize("length", [10**8 + 1, 10**9, 3 * 10**9, 2**63, 2**64 - 1])
+def test_a_header_of_gigabytes_is_refused_at_once_and_no_memory_taken(checkpoint, length):
+    with open(checkpoint / "model.safetensors", "wb") as file:  # a sparse file, as long as it claims to be
+        file.write(struct.pack("<Q", length))
+        file.truncate(min(8 + length, 4 * 10**9))
+    with pytest.raises(ValueError, match=r"is not a whole safetensors file .*header too large"):
+        load_model(checkpoint)
+
+
+def offsets(begin: int, end: int):
+    return lambda header, name: header[name].update(data_offsets=[begin, end])
+
+
+FORGED = {
+    "overlapping": lambda header, name: header[NORM].update(data_offsets=header[name]["data_offsets"]),
+    "beginning inside another": lambda header, name: header[NORM].update(data_offsets=[8, 8 + 512]),
+    "oversized": offsets(0, 10**12),
+    "of 64 bits": offsets(2**64 - 8, 2**64 - 1),
+    "the wrong way round": offsets(100, 0),
+    "negative": offsets(-8, 0),
+    "of a fraction": offsets(0.5, 4),
+    "three of them": lambda header, name: header[name].update(data_offsets=[0, 1, 2]),
+    "none": lambda header, name: header[name].pop("data_offsets"),
+    "no dtype": lambda header, name: header[name].pop("dtype"),
+    "no shape": lambda header, name: header[name].pop("shape"),
+    "a dtype that there is not": lambda header, name: header[name].update(dtype="F31"),
+    "a dtype of another size": lambda header, name: header[name].update(dtype="F64"),
+    "a negative shape": lambda header, name: header[name].update(shape=[-1, 2]),
+    "a shape past 64 bits": lambda header, name: header[name].update(shape=[2**40, 2**40]),
+    "a shape that is a text": lambda header, name: header[name].update(shape="1921x128"),
+    "metadata that are numbers": lambda header, name: header.update(__metadata__={"step": 3}),
+}
+
+
+@pytest.mark.parametrize("forge", FORGED.values(), ids=FORGED)
+def test_a_forged_header_is_refused(whole, checkpoint, capsys, forge):
+    header, numbers = take_apart((whole / "model.safetensors").read_bytes())
+    forge(header, EMBEDDING)
+    (checkpoint / "model.safetensors").write_bytes(put_together(header, numbers))
+    assert_refused(checkpoint, capsys, "is not a whole safetensors file")
+
+
+@pytest.mark.parametrize("header", [b"[" * 10**6, b'{"a":' * 10**5, b"\xff" * 100, b"", b"[]", b"null", b"\0" * 50])
+def test_a_header_that_is_no_header_is_refused(checkpoint, header):
+    (checkpoint / "model.safetensors").write_bytes(put_together(header))
+    with pytest.raises(ValueError, match="is not a whole safetensors file"):
+        load_model(checkpoint)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.int8, torch.uint8, torch.bool, torch.float8_e4m3fn])
+def test_a_dtype_that_is_not_read_is_named(checkpoint, capsys, dtype):
+    path = checkpoint / "model.safetensors"
+    tensors = load_file(path)
+    tensors[NORM] = tensors[NORM].to(dtype)
+    save_file(tensors, path)
+    assert_refused(checkpoint, capsys, f"{path}: {NORM} is ", "expected F32, F16, BF16")
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_weight_that_is_no_number_is_named(checkpoint, capsys, number, dtype):
+    path = checkpoint / "model.safetensors"
+    tensors = {name: tensor.to(dtype) for name, tensor in load_file(path).items()}
+    tensors[NORM][7] = number
+    save_file(tensors, path)
+    model, tokenizer = load_hf_model(checkpoint)  # it is only mapped, and not read
+    vision_config = model.config.vision_config
+    processor = PaliGemmaProcessor(tokenizer, vision_config.num_image_tokens, vision_config.image_size)
+    with pytest.raises(ValueError, match=rf"{NORM} holds NaN or infinity in {dtype}: copy or download"):
+        generate(model, processor, "caption en", example_image(0))
+    for command in (["run", "--image", str(example_path(0)), "--prompt", "caption en"], ["eval", "--scenes", "1"]):
+        assert main([*command, "--model", str(checkpoint)]) == 1
+        assert f"{NORM} holds NaN or infinity" in capsys.readouterr().err
+    assert main(["convert", str(checkpoint), str(checkpoint.parent / "target")]) == 1
+    assert f"{path}: {NORM} holds NaN or infinity" in capsys.readouterr().err
+    assert list((checkpoint.parent / "target").iterdir()) == []
+
+
+def test_scores_that_are_too_large_for_a_dtype_are_told_from_broken_weights():
+    model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
+    processor = PaliGemmaProcessor(tokenizer, 64, 112)
+    with torch.no_grad():
+        model.multi_modal_projector.linear.weight.mul_(1e38)
+    with pytest.raises(ValueError, match=r"scores that are NaN or infinite in torch\.float32: take bfloat16"):
+        generate(model, processor, "caption en", example_image(0))
+
+
+def test_a_weight_too_large_for_float16_is_named_and_nothing_is_written(checkpoint):
+    path = checkpoint / "model.safetensors"
+    tensors = load_file(path)
+    tensors[NORM][7] = 1e6
+    save_file(tensors, path)
+    model, tokenizer = load_hf_model(checkpoint, dtype=torch.float16)
+    vision_config = model.config.vision_config
+    processor = PaliGemmaProcessor(tokenizer, vision_config.num_image_tokens, vision_config.image_size)
+    with pytest.raises(ValueError, match=r"norm\.weight holds NaN or infinity in torch\.float16.*take bfloat16"):
+        generate(model, processor, "caption en", example_image(0))
+    with pytest.raises(ValueError, match=r"norm\.weight holds NaN or infinity in torch\.float16.*take bfloat16"):
+        convert(checkpoint, checkpoint.parent / "half", torch.float16)
+    assert list((checkpoint.parent / "half").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "index", ['{"weight_map": {"a": 3}}', "[" * 10**5, b"\xff\xfe", '{"weight_map": {"a": "../b"}}', "9" * 5000]
+)
+def test_an_index_that_is_none_is_named(checkpoint, capsys, index):
+    path = checkpoint / "model.safetensors.index.json"
+    path.write_bytes(index if isinstance(index, bytes) else index.encode())
+    assert_refused(checkpoint, capsys, str(path))
+
+
+def test_a_missing_tokenizer_is_named(checkpoint, capsys):
+    (checkpoint / "tokenizer.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"has no tokenizer: expected tokenizer\.json or tokenizer\.model"):
+        load_hf_model(checkpoint)
+    assert main(["inspect", str(checkpoint)]) == 1
+    assert "has no tokenizer" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("tokenizer.json", text) for text in ("", "{", "{}", "[]", "null", '{"added_tokens": []}')]
+    + [("tokenizer_config.json", text) for text in ("", "{", "[]", "null")],
+)
+def test_a_damaged_tokenizer_is_named(checkpoint, name, content):
+    (checkpoint / name).write_text(content)
+    with pytest.raises(ValueError, match=r"checkpoint has a tokenizer that cannot be read .*again"):
+        load_hf_model(checkpoint)
+
+
+def swap_ids(tokenizer: dict, one: str, other: str):
+    added = {token["content"]: token for token in tokenizer["added_tokens"]}
+    added[one]["id"], added[other]["id"] = added[other]["id"], added[one]["id"]
+    vocabulary = tokenizer["model"]["vocab"]
+    if one in vocabulary and other in vocabulary:
+        vocabulary[one], vocabulary[other] = vocabulary[other], vocabulary[one]
+
+
+@pytest.mark.parametrize(("one", "other"), [("<eos>", "<bos>"), ("<pad>", "<unk>")])
+def test_a_tokenizer_with_other_ids_is_named(checkpoint, one, other):
+    path = checkpoint / "tokenizer.json"
+    tokenizer = json.loads(path.read_text(encoding="utf-8"))
+    swap_ids(tokenizer, one, other)
+    path.write_text(json.dumps(tokenizer), encoding="utf-8")
+    with pytest.raises(ValueError, match=f"the tokenizer of another model than its config.json: {one} is"):
+        load_hf_model(checkpoint)
+
+
+def test_a_tokenizer_whose_image_token_stands_elsewhere_is_named(checkpoint):
+    path = checkpoint / "config.json"
+    path.write_text(path.read_text().replace('"image_token_index": 1920', '"image_token_index": 1919'))
+    with pytest.raises(ValueError, match="<image> is 1920 and not 1919"):
+        load_hf_model(checkpoint)
+
+
+def test_a_tokenizer_with_more_tokens_than_the_embedding_has_rows_is_named(checkpoint):
+    path = checkpoint / "tokenizer.json"
+    tokenizer = json.loads(path.read_text(encoding="utf-8"))
+    tokenizer["added_tokens"].append(tokenizer["added_tokens"][-1] | {"id": 1921, "content": "<one-more>"})
+    path.write_text(json.dumps(tokenizer), encoding="utf-8")
+    with pytest.raises(ValueError, match="it has 1922 tokens, and the embedding 1921 rows"):
+        load_hf_model(checkpoint)
+
+
+def test_code_that_a_tokenizer_brings_along_is_neither_run_nor_asked_about(checkpoint, monkeypatch):
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked whether to run it"))
+    (checkpoint / "mine.py").write_text("raise SystemExit('it was run')\n")
+    settings = {"tokenizer_class": "Mine", "auto_map": {"AutoTokenizer": ["mine.Mine", None]}}
+    (checkpoint / "tokenizer_config.json").write_text(json.dumps(settings))
+    with pytest.raises(ValueError, match="custom code"):
+        load_hf_model(checkpoint)
+
+
+def read(content: bytes) -> dict[str, torch.Tensor] | None:
+    """What this package makes of a file, or None where it refuses it, which is a ValueError and nothing else."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.safetensors"
+        path.write_bytes(content)
+        try:
+            headers = read_headers([path])
+            tensors = read_tensors(path, "cpu", torch.float32)
+        except ValueError:
+            return None
+    assert {name: header.shape for name, header in headers.items()} == {n: tuple(t.shape) for n, t in tensors.items()}
+    return tensors
+
+
+def assert_as_the_library_reads_it(content: bytes):
+    """Where this package accepts a file, the library of the format does too, and reads the same numbers."""
+    tensors = read(content)
+    if tensors is not None:
+        theirs = {new: tensor for name, tensor in load(content).items() if (new := canonical_name(name)) is not None}
+        assert tensors.keys() == theirs.keys()
+        assert [name for name in tensors if not torch.equal(tensors[name], theirs[name].float())] == []
+
+
+@FUZZ
+@given(st.binary(max_size=300))
+def test_bytes_of_any_kind_are_read_as_the_library_does_or_refused(content):
+    assert_as_the_library_reads_it(content)
+
+
+NAMES = st.sampled_from([NORM, "lm_head.weight", "vision_tower.head.x", "model.a", "é\n"]) | st.text(max_size=5)
+NUMBERS = st.sampled_from([-1, 0, 1, 2, 3, 4, 8, 2**31, 2**63, 2**64]) | st.integers(0, 50)
+JSON = st.recursive(
+    st.none() | st.booleans() | NUMBERS | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+SHAPES = st.lists(st.integers(0, 3), max_size=3)
+LENGTHS = st.none() | st.integers(0, 2**64 - 1)
+ENTRIES = st.fixed_dictionaries(
+    {
+        "dtype": st.sampled_from(["F32", "F16", "BF16", "I8", "F64", "BOOL", "F8_E4M3"]),
+        "shape": st.lists(NUMBERS, max_size=3),
+        "data_offsets": st.lists(NUMBERS, min_size=2, max_size=2),
+    }
+)
+
+
+@FUZZ
+@given(
+    st.dictionaries(NAMES, ENTRIES | JSON, max_size=3), st.binary(max_size=60), st.none() | st.integers(0, 2**64 - 1)
+)
+def test_headers_made_of_their_parts_are_read_as_the_library_does_or_refused(header, numbers, length):
+    assert_as_the_library_reads_it(put_together(header, numbers, length))
+
+
+TENSORS = {NORM: torch.ones(3), "lm_head.weight": torch.eye(2).half(), "a": torch.zeros(0, 4).bfloat16()}
+
+
+@FUZZ
+@given(st.data())
+def test_a_whole_file_with_one_thing_changed_is_read_as_the_library_does_or_refused(data):
+    header, numbers = take_apart(save(TENSORS, metadata={"format": "pt"}))
+    entry = header[data.draw(st.sampled_from(sorted(TENSORS)))]
+    field = data.draw(st.sampled_from(sorted(entry)))
+    entry[field] = data.draw(NUMBERS | JSON | st.lists(NUMBERS, max_size=3) | st.sampled_from(["F16", "F32", "U8"]))
+    assert_as_the_library_reads_it(put_together(header, numbers))
+
+
+@FUZZ
+@given(
+    st.dictionaries(NAMES, st.lists(st.integers(0, 3), max_size=3), max_size=3), st.sampled_from(list(DTYPES.values()))
+)
+def test_a_whole_file_is_accepted(shapes, dtype):
+    tensors = {name: torch.ones(shape, dtype=dtype) for name, shape in shapes.items() if name != "__metadata__"}
+    kept = [new for name in tensors if (new := canonical_name(name)) is not None]
+    content = save(tensors)
+    assert_as_the_library_reads_it(content)
+    assert (read(content) is not None) == (len(set(kept)) == len(kept))  # two names may stand for one tensor
