@@ -1,4 +1,9 @@
 // Which chapters a reader has finished, kept in this browser and nowhere else; and the sidebar at this page's entry.
+// Light or dark from the first moment on: until the theme's own script runs, "auto" would show both logos.
+if (!["light", "dark"].includes(document.documentElement.dataset.theme)) {
+  document.documentElement.dataset.theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+}
+
 (() => {
   const KEY = "finished-chapters";
 
@@ -54,6 +59,30 @@
     const isVisible = inner.top >= outer.top + 60 && inner.bottom <= outer.bottom - 60;
     if (!isVisible) sidebar.scrollTop += inner.top - outer.top - outer.height / 2;
   };
+
+  // Sphinx's search looks for stems ("rotari") in all that stands on a page. Ours: beginnings of words, in the text.
+  const mendSearch = () => {
+    if (typeof Search === "undefined") return;
+    const notText = ".model-map, .chapter-facts, .chapter-finished, .headerlink, nav, script, style";
+    Search.htmlToText = (html, anchor) => {
+      const page = new DOMParser().parseFromString(html, "text/html");
+      const article = page.querySelector("article") ?? page.body;
+      for (const element of article.querySelectorAll(notText)) element.remove();
+      for (const element of article.querySelectorAll("dt, p, li, h1, h2, h3")) element.append(" ");
+      return ((anchor && article.querySelector(anchor)) || article).textContent;
+    };
+    const summarize = Search.makeSearchSummary;
+    Search.makeSearchSummary = (html, words, anchor) => {
+      const text = Search.htmlToText(html, anchor).toLowerCase();
+      const beginnings = [...words].map((word) => {
+        let beginning = word.toLowerCase();
+        while (beginning.length > 3 && !text.includes(beginning)) beginning = beginning.slice(0, -1);
+        return beginning;
+      });
+      return beginnings.some((word) => text.includes(word)) ? summarize(html, beginnings, anchor) : null;
+    };
+  };
+  document.addEventListener("DOMContentLoaded", mendSearch);
 
   const start = () => {
     show();

@@ -154,9 +154,9 @@ from IPython.display import HTML
 from vlm.filmstrip import filmstrip_html
 
 
-def show_example(number: int = 0):
+def show_example(example: int):
     """Ask for a caption of an example, and for the boxes of all kinds that the caption names."""
-    picture = example_image(number)
+    picture = example_image(example - 1)
     [sentence] = generate(model, processor, ["caption en"], [picture])
     _, ax = plt.subplots(figsize=(3.4, 3.6), layout="constrained")
     found = []
@@ -174,7 +174,7 @@ HTML(
         show_example,
         "The model's caption, and the boxes that it gives for the kinds in it.",
         start=[3],
-        number=range(6),
+        example=range(1, 7),
     )
 )
 

@@ -184,7 +184,7 @@ for ax, index in zip(axes.flat, strongest):
 plt.show()
 
 # %% [markdown]
-# You can also ask of one filter where in the picture it answers. The slider chooses one of the 40.
+# You can also ask of one filter where in the picture it answers. The slider goes through the 40, the strongest first.
 
 
 # %% tags=["hide-input", "nbval-ignore-output"]
@@ -192,16 +192,16 @@ from IPython.display import HTML
 from vlm.filmstrip import filmstrip_html
 
 
-def show_filter(number: int = 0):
-    """The picture, the filter of that rank, and its answer in each patch."""
-    index = strongest[number]
+def show_filter(rank: int):
+    """The picture, the filter of that rank (1 is the strongest), and its answer in each patch."""
+    index = strongest[rank - 1]
     fig, axes = plt.subplots(1, 3, figsize=(7.4, 2.6), layout="constrained")
     axes[0].imshow(image)
     axes[1].imshow((weight[index] / weight[index].abs().max() / 2 + 0.5).movedim(0, -1))
     answers = by_matrix[0, :, index].reshape(8, 8)  # [H/P, W/P]
     largest = answers.abs().max()
     layer = axes[2].imshow(answers, cmap="RdBu_r", vmin=-largest, vmax=largest)
-    for ax, title in zip(axes, ("picture", f"filter {int(index)}", "answers")):
+    for ax, title in zip(axes, ("picture", f"filter of rank {rank}", "answers")):
         ax.set(xticks=[], yticks=[], title=title)
     fig.colorbar(layer, ax=axes[2], shrink=0.8, label="weighted sum")
     plt.show()
@@ -212,7 +212,7 @@ HTML(
         show_filter,
         "The picture, one filter, and how strongly it answers in each patch. Blue is a negative answer: "
         "the patch is the filter's opposite.",
-        number=range(40),
+        rank=range(1, 41),
     )
 )
 

@@ -501,9 +501,9 @@ from vlm.filmstrip import filmstrip_html
 
 
 @torch.no_grad()
-def show_match(number: int = 0):
+def show_match(picture: int):
     """A test scene with two kinds of toys; red patches speak for the first, blue ones for the second."""
-    scene = two_kinds[number]
+    scene = two_kinds[picture - 1]
     labels = sorted({thing.label for thing in scene.objects})
     where = BACKGROUNDS[scene.background]
     texts = [
@@ -537,7 +537,7 @@ HTML(
         show_match,
         "For which of two sentences each patch speaks: red for the first, blue for the second. Nobody told "
         "the text tower where anything is: from pairs alone it learned which patches its words are about.",
-        number=range(20),
+        picture=range(1, 21),
     )
 )
 

@@ -186,17 +186,17 @@ from IPython.display import HTML
 from vlm.filmstrip import filmstrip_html
 
 
-def show_distribution(temperature: float = 1.0, top_p: float = 0.5, step: int = 0):
-    """The likeliest tokens of one step of the boxes, before and after."""
-    before = mark_logits[step].softmax(-1)  # [V]
-    after = filter_top_p((mark_logits[step : step + 1] / temperature).softmax(-1), top_p)[0]
+def show_distribution(temperature: float, top_p: float):
+    """The likeliest tokens of the first mark, before and after."""
+    before = mark_logits[0].softmax(-1)  # [V]
+    after = filter_top_p((mark_logits[:1] / temperature).softmax(-1), top_p)[0]
     order = before.argsort(descending=True)[:60]
     _fig, ax = plt.subplots(figsize=(6.8, 3), layout="constrained")
     ax.bar(range(60), after[order], color="#0072B2", label="after")
     ax.step(range(60), before[order], where="mid", color="#888888", label="before")
     ax.set(xlabel="tokens, the likeliest first", ylabel="probability")
     kept = int((after > 0).sum())
-    ax.set_title(f"step {step}, {marks[step]!r}: {kept} tokens stay", fontsize=10)
+    ax.set_title(f"{kept} tokens stay", fontsize=10)
     ax.legend()
     plt.show()
 

@@ -10,6 +10,7 @@ import csv
 import io
 import multiprocessing
 import sys
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -101,20 +102,22 @@ def grade_class(submissions: Path, output: Path, seed: int, jobs: int, reports: 
         }
         try:
             for future in tqdm(as_completed(futures), total=len(futures), unit="student"):
-                error = future.exception()
-                if isinstance(error, OSError) and error.errno in DISK_IS_FULL:
-                    raise error
-                if error is not None:
+                try:
+                    points = [result.points for result in future.result()]
+                except Exception as error:
+                    if getattr(error, "errno", None) in DISK_IS_FULL:
+                        raise
                     tqdm.write(f"{futures[future]} could not be graded: {error!r}", file=sys.stderr)
                     continue
-                points = [result.points for result in future.result()]
                 writer.writerow([futures[future], sum(points), *points])
                 file.flush()
         except BaseException:  # Ctrl-C above all: do not wait until the whole class is graded
             stopping.set()
-            for process in multiprocessing.active_children():
-                process.kill()  # a submission that never ends would be waited for until its time is over
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
+            while not all(future.done() for future in futures):  # one may be starting a process just now
+                for process in multiprocessing.active_children():
+                    process.kill()  # a submission that never ends would be waited for until its time is over
+                time.sleep(0.05)
             raise
 
 

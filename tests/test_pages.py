@@ -121,7 +121,7 @@ def test_every_chapter_says_where_it_is_how_long_it_takes_and_what_it_builds_on(
         facts = [fact.get_text() for fact in page.select(".chapter-facts li")]
         assert re.search(r"about \d+ minutes", " ".join(facts)), name
         assert re.search(r"\d+ exercises?, \d+ points?", " ".join(facts)) or "ch01" in name, name
-        assert page.select(".chapter-facts a") or "ch00" in name, name
+        assert page.select(".chapter-facts a") or name in ("book/ch00_setup.html", "book/ch01_whole_vlm.html"), name
         assert page.select(f'input[data-chapter="{Path(name).stem}"]'), name
 
 

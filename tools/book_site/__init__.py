@@ -16,7 +16,7 @@ from sphinx.config import Config
 
 from book_site.launch import BRANCH
 from book_site.mathjax import MATHJAX, copy_mathjax
-from book_site.pages import dress_page, trim_scripts
+from book_site.pages import dress_page, lost, name_things, trim_scripts
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -25,6 +25,7 @@ def setup(app: Sphinx) -> dict:
     app.config.mathjax_path = MATHJAX
     if os.environ.get("BOOK_EXECUTE") == "off":
         app.config.nb_execution_mode = "off"
+    app.config.togglebutton_open_on_print = False  # hints and solutions stay closed on paper
     app.config.notfound_urls_prefix = "/"
     if address := os.environ.get("BOOK_URL"):
         app.config.html_baseurl = app.config.ogp_site_url = address.rstrip("/") + "/"
@@ -38,10 +39,12 @@ def setup(app: Sphinx) -> dict:
             "image_mini": "vlm/toybox/sprite_pictures/cat.webp",
             "line_color": "#e69f00",
         }
+    app.config.notfound_context = {"title": "There is no such page", "body": lost(app.config.notfound_urls_prefix)}
     app.setup_extension("notfound.extension")
     app.connect("config-inited", set_theme_options)
     app.connect("html-page-context", dress_page)
-    app.connect("html-page-context", trim_scripts, priority=999)  # after everybody who adds some
+    for last_touch in (trim_scripts, name_things):  # after everybody who adds something
+        app.connect("html-page-context", last_touch, priority=999)
     app.connect("build-finished", copy_mathjax)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 

@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 BUILDS_ON = {
     "ch00_setup": [],
-    "ch01_whole_vlm": ["ch00_setup"],
+    "ch01_whole_vlm": [],
     "ch02_patches": ["ch01_whole_vlm"],
     "ch03_attention": ["ch02_patches"],
     "ch04_contrastive": ["ch03_attention"],

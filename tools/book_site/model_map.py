@@ -39,26 +39,27 @@ def find_stage(chapter: str) -> Stage | None:
     return next((stage for stage in [*FLOW, *AROUND] if chapter in stage.chapters), None)
 
 
-def draw_map(chapter: str) -> str:
-    """The map as HTML. On the page of a chapter its stage is open; on any other page all of them are."""
+def draw_map(chapter: str, whole: bool = False) -> str:
+    """The map as HTML. On the page of a chapter its stage is open, or all of them if it is to be whole."""
     here = find_stage(chapter)
-    flow = "".join(draw_stage(stage, chapter, here) for stage in FLOW)
-    around = "".join(draw_stage(stage, chapter, here) for stage in AROUND)
+    stages = ["".join(draw_stage(stage, chapter, whole or stage is here) for stage in row) for row in (FLOW, AROUND)]
+    label = "Where you are in the model" if here else "From a picture to an answer"
     return (
-        f'<nav class="model-map{"" if here else " model-map-whole"}" aria-label="Map of the model">'
-        f'<ol class="model-flow">{flow}</ol><ul class="model-around">{around}</ul></nav>'
+        f'<nav class="model-map{" model-map-whole" if whole else ""}" aria-label="Map of the model">'
+        f'<p class="model-map-label">{label}</p>'
+        f'<ol class="model-flow">{stages[0]}</ol><ul class="model-around">{stages[1]}</ul></nav>'
     )
 
 
-def draw_stage(stage: Stage, chapter: str, here: Stage | None) -> str:
+def draw_stage(stage: Stage, chapter: str, is_open: bool) -> str:
     links = "".join(
         f'<li><a href="{name}.html"{" aria-current=page" if name == chapter else ""}>{escape(short)}</a></li>'
         for name, short in stage.chapters.items()
     )
     first = next(iter(stage.chapters))
-    chapters = f"<ul>{links}</ul>" if here in (None, stage) else ""
+    chapters = f"<ul>{links}</ul>" if is_open else ""
     title = f"{stage.name} <small>{stage.part_of_model}</small>"
-    return (
-        f'<li class="stage{" here" if stage is here else ""}">'
-        f'<a class="stage-name" href="{first}.html">{title}</a>{chapters}</li>'
-    )
+    if chapter in stage.chapters:
+        return f'<li class="stage here"><span class="stage-name">{title}</span>{chapters}</li>'
+    inside = f"Chapters: {', '.join(stage.chapters.values())}"
+    return f'<li class="stage"><a class="stage-name" href="{first}.html" title="{inside}">{title}</a>{chapters}</li>'

@@ -2,6 +2,7 @@
 
 import re
 from html import escape
+from pathlib import Path
 
 from docutils import nodes
 from PIL import Image
@@ -21,7 +22,7 @@ _EXERCISE = re.compile(r"\((\d+) points?, ")
 
 _SCRIPT = re.compile(r"<script>.*?</script>", re.DOTALL)
 _LINK_TO_PRINT = re.compile(r'<p class="for-print">.*?</p>')
-_PICTURE = re.compile(r'<img (?=[^>]*src="[^"]*_images/(?P<name>[^"]+)")')
+_PICTURE = re.compile(r'(?P<link><a [^>]*>)?<img (?P<rest>[^>]*src="(?P<source>[^"]*_images/(?P<name>[^"]+))"[^>]*>)')
 
 
 def dress_page(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: nodes.document | None):
@@ -32,11 +33,13 @@ def dress_page(app: Sphinx, pagename: str, templatename: str, context: dict, doc
     pages = read_contents()
     body = context["body"]
     if name == "intro":
-        body = body.replace('<div id="map-of-the-model"></div>', draw_map(name))
-    if find_stage(name):
+        body = body.replace('<div id="map-of-the-model"></div>', draw_map(name, whole=True))
+        if repository := app.config.html_theme_options.get("repository_url"):
+            body = body.replace("get the repository,", f"get the repository (<code>git clone {repository}</code>),")
+    if find_stage(name) or name in ("ch00_setup", "ch01_whole_vlm"):
         body = draw_map(name) + body
     if name in pages:
-        body = _HEADING.sub(r'<h1>\g<question> <span class="topic">\g<topic></span>\g<link>', body, count=1)
+        body = _HEADING.sub(r'<h1>\g<question> <br><span class="topic">\g<topic></span>\g<link>', body, count=1)
         body = body.replace("</h1>", f"</h1>{draw_facts(pages[name], pages, doctree)}", 1)
     if name in BUILDS_ON:
         body += draw_mark_of_progress(name)
@@ -56,7 +59,7 @@ def put_on_one_page(body: str) -> str:
 
 
 def give_pictures_their_sizes(body: str, images: dict[str, str]) -> str:
-    """Say how large each picture is, so that nothing moves when one arrives, and load it when it comes into sight.
+    """Say how large each picture is, so that nothing moves when one arrives, and let a tap open it alone.
 
     Args:
         images: from the path of a picture's file to its name among the pages (the builder's).
@@ -65,7 +68,8 @@ def give_pictures_their_sizes(body: str, images: dict[str, str]) -> str:
 
     def add(match: re.Match) -> str:
         with Image.open(ROOT / paths[match["name"]]) as picture:
-            return f'<img loading="lazy" width="{picture.width}" height="{picture.height}" '
+            tag = f'<img width="{picture.width}" height="{picture.height}" {match["rest"]}'
+        return f"{match['link']}{tag}" if match["link"] else f'<a class="picture" href="{match["source"]}">{tag}</a>'
 
     return _PICTURE.sub(add, body)
 
@@ -100,6 +104,27 @@ def trim_scripts(app: Sphinx, pagename: str, templatename: str, context: dict, d
     """Leave out sphinx-thebe's script, which names another host, and is not used here."""
     for kind in ("script_files", "css_files"):
         context[kind] = [file for file in context.get(kind, []) if "thebe" not in describe_file(file)]
+
+
+def name_things(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: nodes.document | None):
+    """Short titles for the pages before and behind, and words for the theme's buttons."""
+    pages = read_contents()
+    for side in ("prev", "next"):
+        if (neighbour := context.get(side)) and (name := Path(neighbour["link"]).stem) in pages:
+            context[side] = neighbour | {"title": pages[name].title}
+    words = {".ipynb": "Notebook (.ipynb)", ".md": "Text (.md)", ".pdf": "Print, or save as PDF"}
+    for group in context.get("header_buttons", []):
+        for button in group.get("buttons", []):
+            button["text"] = words.get(button["text"], button["text"])
+
+
+def lost(prefix: str) -> str:
+    """What stands on the page for addresses that lead nowhere."""
+    return (
+        f"<h1>There is no such page</h1><p>The address has a mistake, or the page has another name now. "
+        f'<a href="{prefix}book/intro.html">Start here</a>, look into the '
+        f'<a href="{prefix}book/glossary.html">glossary</a>, or <a href="{prefix}search.html">search</a>.</p>'
+    )
 
 
 def describe_file(file) -> str:
