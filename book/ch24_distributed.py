@@ -412,10 +412,13 @@ def average_gradients(parameters: Sequence[nn.Parameter], place: Place):
 # The Toybox's training does this if it is started so; each process draws its own part of every batch:
 #
 # ```text
+# export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
 # torchrun --nproc-per-node 2 --max-restarts 3 -m vlm.toybox.train
 # ```
 #
 # `--max-restarts` is for the day when a process dies. Then `torchrun` ends the others too (they wait for numbers that will never come), and starts all of them again. They find the last saved state, which was written aside and renamed, so it is whole, and go on. In the package's test one of two processes is killed in its sixth step with a signal that cannot be caught. The finished weights are those of a run that nothing happened to, to the last bit.[^ch24-2]
+#
+# What is the variable for? Processes find each other by writing their addresses into a small store. In today's torch (2.13) `torchrun` keeps that store when it begins again, and a new process may find the address of one that has ended, and wait for it. It took us a while to see: 3 of 6 runs with a killed worker hung or failed, and 0 of 8 with the variable, which gives each attempt a store of its own. It is a known fault (pytorch issue 135712). Without the variable this package refuses to start with `--max-restarts`.
 #
 # Data parallelism holds everything W times. {term}`FSDP` (ZeRO-3 {cite}`rajbhandari2019zero`) shares weights, gradients and optimizer among the same processes, and gathers the weights of one block just before it is used. It sends half as much again, and needs a W-th of the memory, and one block's weights on top. In torch it is a call for each block and one for the rest, before the optimizer is made:
 #
@@ -435,6 +438,7 @@ def average_gradients(parameters: Sequence[nn.Parameter], place: Place):
 # The code does not know how many machines there are. The launch line does. On each of four machines, with HOST one of them that all can reach:
 #
 # ```text
+# export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
 # torchrun --nnodes 4 --nproc-per-node 8 --max-restarts 3 --rdzv-backend c10d --rdzv-endpoint HOST:29500 \
 #     -m vlm.toybox.train --directory /shared/run
 # ```

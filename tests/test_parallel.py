@@ -1,6 +1,7 @@
 """Two processes do what one does: the same logits, the same gradients, the same run, even if one dies on the way."""
 
 import dataclasses
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from test_toybox_train import tiny_config
 from vlm.generate import generate_tokens
 from vlm.loader import load_model, save_hf_model
 from vlm.parallel.gradients import average_gradients
-from vlm.parallel.processes import Place
+from vlm.parallel.processes import Place, check_restarts
 from vlm.parallel.tensor_parallel import check_divisible
 from vlm.published import published_config
 from vlm.toybox import train as training
@@ -26,7 +27,10 @@ MODELS = {"model_1_1": (1, 1), "model_1_2": (2, 1), "model_2_2": (2, 2)}  # key/
 
 def torchrun(task: str, directory: Path, *options: str) -> str:
     words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *options]
-    ended = subprocess.run([*words, WORKER, task, directory], capture_output=True, text=True, timeout=550)
+    surroundings = os.environ | {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+    ended = subprocess.run(
+        [*words, WORKER, task, directory], env=surroundings, capture_output=True, text=True, timeout=300
+    )
     assert ended.returncode == 0, ended.stderr[-3000:]
     return ended.stderr
 
@@ -145,6 +149,17 @@ def test_a_killed_worker_costs_the_run_nothing_but_time(tmp_path):
     assert runs[0].keys() == runs[1].keys()
     assert [name for name in runs[0] if not torch.equal(runs[0][name], runs[1][name])] == []
     assert RECIPE.total_steps > DIES_AT
+
+
+def test_restarts_that_would_find_old_addresses_are_refused(monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
+    monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "0")
+    check_restarts()
+    monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "3")
+    with pytest.raises(RuntimeError, match="set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1"):
+        check_restarts()
+    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "False")
+    check_restarts()
 
 
 @pytest.mark.parametrize(

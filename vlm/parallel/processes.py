@@ -37,10 +37,25 @@ def join() -> Place:
     """
     if "WORLD_SIZE" not in os.environ:
         return ALONE
+    check_restarts()
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
     return Place(dist.get_rank(), dist.get_world_size())
+
+
+def check_restarts():
+    """A run that begins again must not find the addresses of the processes that are gone.
+
+    Raises:
+        RuntimeError: `torchrun` may begin again, and would keep them (pytorch issue 135712).
+    """
+    may_restart = os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") != "0"
+    if may_restart and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        raise RuntimeError(
+            "with --max-restarts, torchrun would hand the addresses of ended processes to those that replace them: "
+            "set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 before you start it"
+        )
 
 
 def leave(place: Place):

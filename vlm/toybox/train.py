@@ -5,7 +5,7 @@ same command. State is kept as safetensors and JSON: nothing here is ever unpick
 
 On several processes, each of which gets a part of every batch, and begins again from the last state when one dies:
 
-    torchrun --nproc-per-node 2 --max-restarts 3 -m vlm.toybox.train
+    TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 torchrun --nproc-per-node 2 --max-restarts 3 -m vlm.toybox.train
 """
 
 import argparse
