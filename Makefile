@@ -12,7 +12,7 @@ ONE_THREAD := OMP_NUM_THREADS=1
 LONGEST := $(patsubst %,book/%.ipynb,ch22_pretraining ch21_finetuning ch18_masks ch20_evaluation)
 
 help:
-	@echo "make book       execute every chapter, build the web pages, print where they are"
+	@echo "make book       build the web pages (chapters that changed are executed), print where they are"
 	@echo "make browser    the built pages in a real browser: links, errors, accessibility, small screens (needs chromium)"
 	@echo "make test       unit tests, every chapter as a regression test, the solutions of all exercises"
 	@echo "make demo       the shipped model captions, answers and draws boxes (demo.png)"

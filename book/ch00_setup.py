@@ -128,21 +128,21 @@ assert [d.label for d in parse_detections(answer, 112, 112)] == ["dog", "dog"]
 #
 # | chapter | question | what you build |
 # | --- | --- | --- |
-# | {doc}`ch01_whole_vlm` | How does a picture become an answer? | the loop that writes, the boxes that are drawn |
-# | {doc}`ch02_patches` | How does a picture become a list of vectors? | patch embedding and positions |
-# | {doc}`ch03_attention` | How do patches look at each other? | the vision tower |
-# | {doc}`ch04_contrastive` | How does a picture learn what words mean? | the losses of CLIP and SigLIP |
-# | {doc}`ch05_processor` | How do a picture and a question become tensors? | the processor, and a tokenizer |
-# | {doc}`ch06_norms_mlp` | What happens to a single vector? | Gemma's norm and its gated MLP |
-# | {doc}`ch07_rope` | How does a vector know where it stands? | rotary positions |
-# | {doc}`ch08_gqa` | Why do several queries share a key? | grouped-query attention |
-# | {doc}`ch09_merge` | How does a picture get into a sentence? | projector, merge, mask, the whole model |
-# | {doc}`ch10_loading` | How do you know that all the weights arrived? | a strict loader |
-# | {doc}`ch11_proving` | How do you know that it is right? | a comparison layer by layer; eight bugs to find |
-# | {doc}`ch12_sampling` | Which word comes next? | temperature, top-p, and when to stop |
-# | {doc}`ch13_kv_cache` | What need not be computed twice? | the cache of keys and values |
-# | {doc}`ch14_batches` | How do you answer many questions at once? | padded batches |
-# | {doc}`capstone` | | a PaliGemma of your own parts |
+# | {doc}`1 · A whole VLM in one sitting <ch01_whole_vlm>` | How does a picture become an answer? | the loop that writes, the boxes that are drawn |
+# | {doc}`2 · From pixels to patches <ch02_patches>` | How does a picture become a list of vectors? | patch embedding and positions |
+# | {doc}`3 · Attention, and the tower <ch03_attention>` | How do patches look at each other? | the vision tower |
+# | {doc}`4 · Learning from pairs <ch04_contrastive>` | How does a picture learn what words mean? | the losses of CLIP and SigLIP |
+# | {doc}`5 · The processor <ch05_processor>` | How do a picture and a question become tensors? | the processor, and a tokenizer |
+# | {doc}`6 · Norms and the gated MLP <ch06_norms_mlp>` | What happens to a single vector? | Gemma's norm and its gated MLP |
+# | {doc}`7 · Rotary positions <ch07_rope>` | How does a vector know where it stands? | rotary positions |
+# | {doc}`8 · Grouped-query attention <ch08_gqa>` | Why do several queries share a key? | grouped-query attention |
+# | {doc}`9 · One sequence from two worlds <ch09_merge>` | How does a picture get into a sentence? | projector, merge, mask, the whole model |
+# | {doc}`10 · Loading a checkpoint <ch10_loading>` | How do you know that all the weights arrived? | a strict loader |
+# | {doc}`11 · Comparing layer by layer <ch11_proving>` | How do you know that it is right? | a comparison layer by layer; eight bugs to find |
+# | {doc}`12 · From scores to text <ch12_sampling>` | Which word comes next? | temperature, top-p, and when to stop |
+# | {doc}`13 · The KV cache <ch13_kv_cache>` | What need not be computed twice? | the cache of keys and values |
+# | {doc}`14 · Batches <ch14_batches>` | How do you answer many questions at once? | padded batches |
+# | {doc}`Capstone: your own parts <capstone>` | | a PaliGemma of your own parts |
 #
 # Letters for sizes, such as B and N, mean the same everywhere; {doc}`notation` has them all. A comment at the end of a line gives the shape of what the line makes.
 #

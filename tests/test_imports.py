@@ -88,7 +88,7 @@ def test_importing_the_package_loads_neither_transformers_nor_matplotlib():
 
 
 def test_importing_the_package_costs_no_more_than_torch_and_a_little():
-    code = "import time; start = time.perf_counter(); import {}; print(time.perf_counter() - start)"
+    code = "import time; import {}; print(time.process_time())"  # not the clock's time: others may use the machine
     torch_seconds, vlm_seconds = (
         min(float(run_python(code.format(name))) for _ in range(3)) for name in ("torch", "vlm")
     )

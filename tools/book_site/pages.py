@@ -17,6 +17,7 @@ _LIVE_NOTE = (
     '<p class="live-note">The next cell makes sliders. They need Python behind them, so you see only its code here: '
     "start the chapter with <code>make lab</code> to move them.</p>"
 )
+_HELP = re.compile(r'<div class="dropdown admonition">(\s*<p class="admonition-title">(Hint|Solution))')
 _EXERCISE = re.compile(r"\((\d+) points?, ")
 
 
@@ -48,6 +49,7 @@ def dress_page(app: Sphinx, pagename: str, templatename: str, context: dict, doc
     if app.builder.name == "singlehtml":
         body = put_on_one_page(body)
     body = give_pictures_their_sizes(body, app.builder.images)
+    body = _HELP.sub(lambda match: f'<div class="dropdown admonition {match[2].lower()}">{match[1]}', body)
     context["body"] = body.replace(_LIVE_CELL, _LIVE_NOTE + _LIVE_CELL)
 
 
