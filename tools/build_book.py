@@ -59,10 +59,8 @@ def fill_cache(folder: Path):
     cache = get_cache(folder)
     for path in sorted((ROOT / "book").glob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
-        cells = [
-            cell for cell in notebook.cells if cell.cell_type == "code" and LIVE not in cell.metadata.get("tags", [])
-        ]
-        if all(cell.execution_count for cell in cells):
+        cells = (cell for cell in notebook.cells if cell.cell_type == "code")
+        if all(cell.execution_count or LIVE in cell.metadata.get("tags", []) for cell in cells):
             cache.cache_notebook_bundle(CacheBundleIn(notebook, str(path)), check_validity=False, overwrite=True)
 
 
