@@ -222,7 +222,6 @@ def generate_tokens(
         inputs["attention_mask"].to(device),
     )
     batch_size, prompt_length = input_ids.shape
-    check_length(prompt_length, max_new_tokens, config.text_config.max_position_embeddings)
     kv_cache = KVCache(
         config.text_config, batch_size, prompt_length + max_new_tokens, model.dtype, device
     )
@@ -265,6 +264,7 @@ def generate(
     """Answer one prompt for each picture, as a batch."""
     check_sampling(max_new_tokens, temperature, top_p)
     inputs = processor(text, images)
+    check_length(inputs["input_ids"], max_new_tokens, model)
     steps = list(generate_tokens(model, inputs, max_new_tokens, temperature, top_p, seed))
     return [processor.decode(row) for row in torch.stack(steps, dim=1)]  # rows [B, new]
 

@@ -61,12 +61,11 @@ def generate_tokens(
         seed: makes sampling repeatable; greedy decoding needs none.
 
     Raises:
-        ValueError: prompt and answer together are longer than the model was made for, or a score is NaN.
+        ValueError: a score is NaN or infinite.
     """
     device, config = model.device, model.config
     input_ids, attention_mask = inputs["input_ids"].to(device), inputs["attention_mask"].to(device)
     batch_size, prompt_length = input_ids.shape
-    check_length(prompt_length, max_new_tokens, config.text_config.max_position_embeddings)
     kv_cache = KVCache(config.text_config, batch_size, prompt_length + max_new_tokens, model.dtype, device)
     generator = None if seed is None else torch.Generator(device).manual_seed(seed)
     ended = torch.zeros(batch_size, dtype=torch.bool, device=device)
@@ -102,6 +101,7 @@ def generate(
     """
     check_sampling(max_new_tokens, temperature, top_p)
     inputs = processor(text, images)
+    check_length(inputs["input_ids"], max_new_tokens, model)
     steps = list(generate_tokens(model, inputs, max_new_tokens, temperature, top_p, seed))
     return [processor.decode(row) for row in torch.stack(steps, dim=1)]  # rows [B, new]
 
@@ -118,8 +118,10 @@ def stream(
 ) -> Iterator[str]:
     """Answer one prompt piece by piece, as its tokens arrive. The pieces joined are what `generate` returns."""
     check_sampling(max_new_tokens, temperature, top_p)
+    inputs = processor(text, image)
+    check_length(inputs["input_ids"], max_new_tokens, model)
     ids, shown = [], ""
-    for token in generate_tokens(model, processor(text, image), max_new_tokens, temperature, top_p, seed):
+    for token in generate_tokens(model, inputs, max_new_tokens, temperature, top_p, seed):
         ids.append(int(token))
         decoded = processor.decode(ids)
         if not decoded.endswith("\ufffd"):  # half of a character: its other bytes are still to come
@@ -137,8 +139,9 @@ def check_sampling(max_new_tokens: int, temperature: float, top_p: float):
         raise ValueError(f"top_p is {top_p}: expected more than 0, and 1 at most")
 
 
-def check_length(prompt_length: int, max_new_tokens: int, longest: int):
+def check_length(input_ids: Tensor, max_new_tokens: int, model: PaliGemmaForConditionalGeneration):
     """Nothing breaks beyond the longest sequence: the model has never seen such positions, and memory runs out."""
+    prompt_length, longest = input_ids.shape[1], model.config.text_config.max_position_embeddings
     if prompt_length + max_new_tokens > longest:
         raise ValueError(
             f"the prompt has {prompt_length} tokens with its picture, and max_new_tokens is {max_new_tokens}: together "
