@@ -23,7 +23,7 @@
 # - read an ablation, and know how far to believe it;
 # - train a small PaliGemma from nothing.
 #
-# It takes about 50 minutes, and 40 for the exercises. The first cell trains a small PaliGemma from nothing, in three or four minutes: 300 steps in which its tower learns to look, 300 in which all of it learns to speak. Here is what it says about three pictures on the way.
+# It takes about 50 minutes, and 40 for the exercises. The first cell trains a small PaliGemma from nothing, in two to four minutes: 300 steps in which its tower learns to look, 300 in which all of it learns to speak. Here is what it says about three pictures on the way.
 
 # %% mystnb={"image": {"alt": "Three lines of losses over 600 steps. The tower's falls from 3.5 to 0.9 in the first 300. From there on words fall from 8 to about 1, fast at first, and boxes from 9 to about 4.5, slowly."}, "figure": {"caption": "Some minutes of training from nothing (mean over ten steps). In the first half there are no words. At step 300 the tower's loss gets the weight ½, which then falls to 0. In the second, words come fast, and boxes hardly at all.", "name": "fig-ch22-goal"}} tags=["hide-input"]
 import json
@@ -103,7 +103,7 @@ print(f"{minutes:.1f} minutes here")
 for step, texts in said.items():
     print(f"after {step - SHORT.look_steps:3d} steps of speaking:")
     for text in texts:
-        print(f"    {text}")
+        print(f"    {text or '(nothing)'}")
 assert smooth("words")[1][-1] < 0.4 * smooth("words")[1][0]
 
 # %% [markdown]
