@@ -585,7 +585,7 @@ def show_lost(part: str = "last block of the tower"):
     """Boxes of the trained model, and of one that lost a part."""
     _fig, axes = plt.subplots(1, 2, figsize=(7, 3.6), layout="constrained")
     for ax, which, title in zip(
-        axes, (model, with_random(*PARTS[part])), ("as trained", f"{part}: random")
+        axes, (model, with_random(*PARTS[part])), ("as trained", f"random: {part}")
     ):
         [answer] = generate(which, processor, "detect cat ; bird", image, max_new_tokens=40)
         draw_detections(image, parse_detections(answer, 112, 112), ax, title)

@@ -196,7 +196,7 @@ def show_distribution(temperature: float, top_p: float):
     ax.step(range(60), before[order], where="mid", color="#888888", label="before")
     ax.set(xlabel="tokens, the likeliest first", ylabel="probability")
     kept = int((after > 0).sum())
-    ax.set_title(f"{kept} tokens stay", fontsize=10)
+    ax.set_title(f"tokens that stay: {kept:,}", fontsize=10)
     ax.legend()
     plt.show()
 

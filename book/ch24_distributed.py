@@ -173,7 +173,7 @@ outputs = whole[0, :16].detach()
 axes[2].scatter(numbers, outputs, color="black", marker="_", s=90, zorder=3, label="whole")
 axes[2].set(title="outputs are sums", xlabel="output", ylabel="value", xticks=numbers[::3])
 axes[2].margins(y=0.2)
-axes[2].legend(fontsize=8, ncols=3, loc="lower center")
+axes[2].legend(fontsize=7, ncols=3, loc="lower center", columnspacing=1, handlelength=1.4)
 plt.show()
 
 # %% [markdown]

@@ -195,6 +195,19 @@ def test_search_opens_by_keyboard_and_finds_a_chapter(visit):
     assert here.problems == []
 
 
+@pytest.mark.parametrize("word", ["rotary", "attention mask", "temperature"])
+def test_a_search_shows_each_word_where_it_stands_in_the_text(visit, word):
+    """Sphinx looks for stems, "rotari", and would begin with whatever stands on top of the page."""
+    here = visit()
+    here.tab.goto(f"{here.server.address}/search.html?q={word.replace(' ', '+')}")
+    here.tab.wait_for_selector("#search-results li p.context")
+    here.tab.wait_for_timeout(500)  # the others' texts come one after another
+    for text in here.tab.locator("#search-results li p.context").all_text_contents():
+        assert any(part[:4] in text.lower() for part in word.split()), text
+        assert "projector and merge" not in text and "vision towerPatches" not in text
+    assert here.problems == []
+
+
 def test_next_and_previous_go_through_the_whole_book(visit):
     tab = visit().open("book/intro")
     seen = [tab.url]
@@ -275,6 +288,10 @@ def test_the_attention_explorer_answers_mouse_and_keyboard(visit):
     told.append(says.text_content())
     explorer.locator(".heads canvas").nth(5).click()
     told.append(says.text_content())
+    paint = "canvas => canvas.toDataURL()"
+    with_map = explorer.locator("canvas").first.evaluate(paint)
+    explorer.get_by_label("show the map").uncheck()
+    assert explorer.locator("canvas").first.evaluate(paint) != with_map
     explorer.get_by_role("combobox", name="picture").select_option(index=1)
     told.append(says.text_content())
     assert len(set(told)) == len(told), told

@@ -140,6 +140,14 @@ def test_a_chapter_builds_only_on_earlier_ones():
         assert all(order.index(name) < order.index(chapter) for name in earlier), chapter
 
 
+def test_the_first_page_says_where_to_begin_and_where_the_repository_is(pages):
+    page = pages["book/intro.html"]
+    begin = [link["href"] for link in page.select(".start-buttons a")]
+    assert begin == ["ch01_whole_vlm.html", "ch00_setup.html"]
+    assert f"git clone {REPOSITORY}" in page.get_text()
+    assert len(page.select(".model-map li li a")) == 23  # each of 25 chapters but the two that are about all of it
+
+
 def test_every_chapter_starts_elsewhere_and_can_be_downloaded(site, chapters):
     """The buttons lead to the branch whose notebooks fetch the course, and the file that is downloaded does so too."""
     for name, page in chapters.items():

@@ -16,7 +16,8 @@ from sphinx.config import Config
 
 from book_site.launch import BRANCH
 from book_site.mathjax import MATHJAX, copy_mathjax
-from book_site.pages import dress_page, lost, name_things, trim_scripts
+from book_site.pages import dress_page
+from book_site.theme import lost, name_things, trim_scripts
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

@@ -2,7 +2,6 @@
 
 import re
 from html import escape
-from pathlib import Path
 
 from docutils import nodes
 from PIL import Image
@@ -19,8 +18,6 @@ _LIVE_NOTE = (
 )
 _HELP = re.compile(r'<div class="dropdown admonition">(\s*<p class="admonition-title">(Hint|Solution))')
 _EXERCISE = re.compile(r"\((\d+) points?, ")
-
-
 _SCRIPT = re.compile(r"<script>.*?</script>", re.DOTALL)
 _LINK_TO_PRINT = re.compile(r'<p class="for-print">.*?</p>')
 _PICTURE = re.compile(r'(?P<link><a [^>]*>)?<img (?P<rest>[^>]*src="(?P<source>[^"]*_images/(?P<name>[^"]+))"[^>]*>)')
@@ -100,34 +97,3 @@ def draw_mark_of_progress(name: str) -> str:
         '<p class="chapter-finished"><label><input type="checkbox" '
         f'data-chapter="{name}"> I have finished this chapter</label> <small>(kept in this browser)</small></p>'
     )
-
-
-def trim_scripts(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: nodes.document | None):
-    """Leave out sphinx-thebe's script, which names another host, and is not used here."""
-    for kind in ("script_files", "css_files"):
-        context[kind] = [file for file in context.get(kind, []) if "thebe" not in describe_file(file)]
-
-
-def name_things(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: nodes.document | None):
-    """Short titles for the pages before and behind, and words for the theme's buttons."""
-    pages = read_contents()
-    for side in ("prev", "next"):
-        if (neighbour := context.get(side)) and (name := Path(neighbour["link"]).stem) in pages:
-            context[side] = neighbour | {"title": pages[name].title}
-    words = {".ipynb": "Notebook (.ipynb)", ".md": "Text (.md)", ".pdf": "Print, or save as PDF"}
-    for group in context.get("header_buttons", []):
-        for button in group.get("buttons", []):
-            button["text"] = words.get(button["text"], button["text"])
-
-
-def lost(prefix: str) -> str:
-    """What stands on the page for addresses that lead nowhere."""
-    return (
-        f"<h1>There is no such page</h1><p>The address has a mistake, or the page has another name now. "
-        f'<a href="{prefix}book/intro.html">Start here</a>, look into the '
-        f'<a href="{prefix}book/glossary.html">glossary</a>, or <a href="{prefix}search.html">search</a>.</p>'
-    )
-
-
-def describe_file(file) -> str:
-    return f"{getattr(file, 'filename', file)} {getattr(file, 'attributes', {}).get('body', '')}"
