@@ -16,7 +16,7 @@ LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 def find_broken_links(path: Path) -> list[str]:
     """Links of one Markdown file to files that are not there, code blocks aside."""
     text = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
-    targets = [target for target in LINK.findall(text) if not urlparse(target).scheme and not target.startswith("#")]
+    targets = [target for target in LINK.findall(text) if not urlparse(target).scheme]
     return [target for target in targets if not (path.parent / target.partition("#")[0]).exists()]
 
 
