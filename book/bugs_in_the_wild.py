@@ -13,7 +13,7 @@
 # %% [markdown]
 # # Bugs found in the wild
 #
-# Every bug on this page was once in code that people ran: in *transformers*, vLLM, and other projects that implement PaliGemma or its parts. Nearly each is planted here into the Toybox, and you see what it does to captions and boxes; two that concern batches are planted in chapter 14. In the code that they were in, hardly any stopped with an error. They were chosen because you, too, could have written them: most are among the mistakes that the graders of this course know.
+# Every bug on this page was once in code that people ran: in *transformers*, vLLM, and other projects that implement PaliGemma or its parts. Nearly all of them are planted into the Toybox here, and you see what it does to captions and boxes; two that concern batches are planted in chapter 14. In the code that they were in, hardly any stopped with an error. They were chosen because you, too, could have written them: most are among the mistakes that the graders of this course know.
 #
 # The numbers behind a project's name are those of its issues and pull requests on GitHub, where you can read how each was found. We looked them up; what a thread says is said as such.
 

@@ -25,7 +25,7 @@
 #
 # It takes about 30 minutes. Here is the way, from left to right, with the real numbers of the small model that comes with this course. You don't have to understand it yet.
 
-# %% mystnb={"image": {"alt": "Five panels from left to right: a toy scene; the same scene in 64 patches; a matrix of 64 rows and 192 columns; a matrix of 69 rows and 128 columns with a line between picture and prompt; the scene with a box around each dog."}, "figure": {"caption": "The whole course in one row: pixels, patches, the vision tower's vectors, the sequence that the language model reads (the picture above the line, the prompt below), and its answer, drawn. The last three panels show what the trained model computes.", "name": "fig-ch00-map"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Five panels from left to right: a toy scene; the same scene in 64 patches; a matrix of 64 rows and 192 columns; a matrix of 68 rows and 128 columns with a line between picture and prompt; the scene with a box around each dog."}, "figure": {"caption": "The whole course in one row: pixels, patches, the vision tower's vectors, the sequence that the language model reads (the picture above the line, the prompt below), and its answer, drawn. The last three panels show what the trained model computes.", "name": "fig-ch00-map"}} tags=["hide-input"]
 import time
 
 import matplotlib.pyplot as plt
@@ -120,7 +120,7 @@ assert [d.label for d in parse_detections(answer, 112, 112)] == ["dog", "dog"]
 # %% [markdown]
 # ## How a chapter works
 #
-# Each chapter asks one question. It begins with the naive answer, finds out what is wrong with it, and ends with code that is in the package `vlm/`, word for word: a test compares the two. You can read the chapters without running
+# Each chapter asks one question. It begins with the naive answer, finds out what is wrong with it, and ends with code that is in the package `vlm/`, word for word but for longer docstrings there: a test compares the two. You can read the chapters without running
 # them, since the outputs are on the page. Run them anyway. Change a number, and predict what will happen before you look.
 #
 # Some exercises ask for what a chapter has shown. They are for your hands: close the page, and write it from what you have understood. Keep the names of functions and of their arguments, since the grader calls
@@ -143,6 +143,8 @@ assert [d.label for d in parse_detections(answer, 112, 112)] == ["dog", "dog"]
 # | {doc}`13 · The KV cache <ch13_kv_cache>` | What need not be computed twice? | the cache of keys and values |
 # | {doc}`14 · Batches <ch14_batches>` | How do you answer many questions at once? | padded batches |
 # | {doc}`Capstone: your own parts <capstone>` | | a PaliGemma of your own parts |
+#
+# Chapters 15 to 24 go on from the finished model: PaliGemma 2 and the real weights, boxes and masks, a look inside, evaluation, fine-tuning and pretraining, speed, and several machines.
 #
 # Letters for sizes, such as B and N, mean the same everywhere; {doc}`notation` has them all. A comment at the end of a line gives the shape of what the line makes.
 #

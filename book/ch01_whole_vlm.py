@@ -140,7 +140,8 @@ for token_id, token in list(zip(ids, tokens))[N:]:
 
 # %%
 S = inputs["input_ids"].shape[1]
-assert N + len(["<bos>", "detect", "▁cat", "▁;", "▁bird", "\n"]) == S
+words = tokenizer.encode(prompt, add_special_tokens=False)
+assert N + len(["<bos>", *words, "\n"]) == S
 empty = processor(text=[""], images=[image])
 print(f"{S} places with the prompt, {empty['input_ids'].shape[1]} with an empty one")
 
@@ -582,7 +583,7 @@ assert difference < 1e-4
 # ```
 # ```{admonition} Hint 2: almost the line
 # :class: dropdown
-# Slow: S + (S + 1) + … + (S + T − 1). Fast: S, and then 1 for each token but the last.
+# With S for `prefix_length` and n for `new_tokens`. Slow: S + (S + 1) + … + (S + n − 1). Fast: S, and then 1 for each token but the last.
 # ```
 # ````{admonition} Solution
 # :class: dropdown

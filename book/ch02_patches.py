@@ -157,7 +157,7 @@ print(
 # `weight.flatten(1)` lays each filter out as a row of 588 numbers: channels first, then rows, then columns. That is the
 # layout of our patches, and now you see why it had to be.
 #
-# The weights have the shape of a convolution's, since that is how the model calls it. A convolution slides each filter over
+# The weights have the shape of a convolution's, because the model does this step with a convolution. A convolution slides each filter over
 # the picture, `stride` pixels at a time, and takes the weighted sum at each stop. If the stride is as large as the filter, the
 # stops do not overlap: they *are* the patches. So the convolution and the linear layer must give the same numbers.
 
@@ -228,7 +228,7 @@ HTML(
 # one row down, but the model sees 64 unrelated places. Whatever it knows about the grid it has found out in training.
 # Before you look: with which other places will the vector of one place be most similar?
 
-# %% mystnb={"image": {"alt": "An 8 by 8 arrangement of small 8 by 8 maps. In each map the place itself is brightest, its neighbours are brighter than the rest, often along its row and column."}, "figure": {"caption": "Each small map is one place: its vector's similarity to the vectors of all 64 places. Neighbours are alike. The model was never told that there is a grid.", "name": "fig-ch02-positions"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "An 8 by 8 arrangement of small 8 by 8 maps. In each map the place itself is brightest, and most maps show an upright band around its column."}, "figure": {"caption": "Each small map is one place: its vector's similarity to the vectors of all 64 places. Neighbours are alike, and most maps are upright bands: these vectors differ far more from column to column than from row to row. The model was never told that there is a grid.", "name": "fig-ch02-positions"}} tags=["hide-input"]
 positions = trained.position_embedding.weight  # [N, D]
 centred = positions - positions.mean(0)  # without what all of them share
 similarity = torch.cosine_similarity(centred[:, None], centred[None], dim=-1)  # [N, N]
@@ -242,17 +242,23 @@ fig.colorbar(layer, ax=axes, shrink=0.6, label="cosine similarity")
 plt.show()
 
 # %% [markdown]
-# We can put a number to it: how similar are places that are so many steps apart?
+# We can put a number to it: how similar are places of one row, or of one column, that are so many steps apart?
 
 # %%
 row, column = torch.arange(64) // 8, torch.arange(64) % 8  # each [N]
-steps = (row[:, None] - row).abs() + (column[:, None] - column).abs()  # [N, N]
-for distance in (1, 2, 4, 8):
+rows_apart = (row[:, None] - row).abs()  # [N, N]
+columns_apart = (column[:, None] - column).abs()  # [N, N]
+for distance in (1, 2, 4, 7):
+    in_a_row = similarity[(rows_apart == 0) & (columns_apart == distance)].mean()
+    in_a_column = similarity[(columns_apart == 0) & (rows_apart == distance)].mean()
     print(
-        f"{distance} steps apart: mean similarity {similarity[steps == distance].mean():+.2f}"
+        f"{distance} steps apart: mean similarity {in_a_row:+.2f} in a row, "
+        f"{in_a_column:+.2f} in a column"
     )
 
 # %% [markdown]
+# The two directions differ, and nobody asked for that. It does not mean that the model cannot tell the rows apart: cosine similarity shows what is largest in a vector, and a weight matrix can pick out what is small.
+#
 # There is a price. The model has 64 places and no more. A larger picture, with more patches, has no vectors for its new
 # places. That is why PaliGemma comes in three sizes, 224, 448 and 896 pixels: three checkpoints, whose position vectors were
 # stretched and trained further (arXiv 2407.07726 {cite}`beyer2024paligemma`, section 3.2). It is also why the processor squeezes every picture to a square.
@@ -314,7 +320,7 @@ print("vectors", list(vectors.shape), " the reference agrees:", difference < 1e-
 # pytest exercises/test_ch02_patches.py
 # ```
 #
-# Each exercise is graded on random pictures of several shapes, not square ones among them. If you have made a mistake
+# Each exercise is graded on random pictures of several shapes, some of them not square. If you have made a mistake
 # that others have made before you, the table says which.
 #
 # ### `patchify` (2 points, 10 minutes)
@@ -411,6 +417,6 @@ grade_chapter("ch02_patches")
 # A picture `[B, C, H, W]` becomes `[B, N, D]`. Splitting and joining axes keeps the numbers in their order; only a permutation changes it, and without it
 # the patches are strips. A convolution whose stride is its kernel size is a linear layer on patches, if filters and patches are laid
 # out alike. Each vector gets a learned vector for its place, because what follows cannot see order; the grid itself has to be
-# found out in training, and it is. In PaliGemma the same layer makes 256 vectors of 1,152 numbers of a picture of 224 pixels.
+# found out in training, and it is. In PaliGemma the same layer makes 256 vectors of 1,152 numbers from a picture of 224 pixels.
 #
 # The vectors do not know of each other yet. In the next chapter they begin to look.

@@ -94,7 +94,7 @@ scores = x @ x.T  # [N, N]
 print(scores)
 
 # %% [markdown]
-# To make positive weights of scores that sum to 1 in each row, take `exp` of each score and divide by the sum of the row. That is
+# To turn the scores into positive weights that sum to 1 in each row, take `exp` of each score and divide by the sum of the row. That is
 # the {term}`softmax`. Check the first row by hand: the scores 1, 1, 0 become e, e, 1.
 
 # %%
@@ -121,10 +121,15 @@ print("what it becomes:   ", [round(v, 3) for v in mixed[0].tolist()])
 # %%
 torch.manual_seed(0)
 for E in (4, 64, 1024):
-    query, keys = torch.randn(E), torch.randn(64, E)
-    plain, scaled = (keys @ query).softmax(-1), (keys @ query / E**0.5).softmax(-1)
+    queries, keys = torch.randn(1000, E), torch.randn(64, E)
+    scores = queries @ keys.T  # [1000, 64]
+    plain, scaled = (
+        scores.softmax(-1).amax(-1),
+        (scores / E**0.5).softmax(-1).amax(-1),
+    )  # [1000]
     print(
-        f"E = {E:4}: largest of 64 weights {plain.max():.2f}, with scores divided by √E {scaled.max():.2f}"
+        f"E = {E:4}: largest of 64 weights {plain.mean():.2f}, "
+        f"with scores divided by √E {scaled.mean():.2f} (mean of 1,000 queries)"
     )
 
 # %% [markdown]
@@ -223,7 +228,7 @@ class SiglipAttention(nn.Module):
 # Each head of the trained tower has found something of its own to do. One way to put a number to it: how far away, on average, is what
 # a head looks at?
 
-# %% mystnb={"image": {"alt": "Dots for six heads in each of four layers. In the first layer they lie around the dashed line of an even look, at about four patches; in the later layers between two and nearly four."}, "figure": {"caption": "Mean distance, in patches, between a place and what its head looks at, over all 64 places of our picture. The dashed line is a head that looks everywhere alike. In the first layer the heads look nearly everywhere; later they look closer by.", "name": "fig-ch03-distance"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Dots for six heads in each of four layers. In the first layer they lie around the dashed line of an even look, at about four patches; in the later layers between two and nearly four."}, "figure": {"caption": "Mean distance, in patches, between a place and what its head looks at, over all 64 places of our picture. The dashed line is a head that looks everywhere alike. In the first layer the heads look about as far as an even look would (which need not be even); later they look closer by.", "name": "fig-ch03-distance"}} tags=["hide-input"]
 y, x_ = torch.arange(64) // 8, torch.arange(64) % 8
 distance = ((y[:, None] - y) ** 2 + (x_[:, None] - x_) ** 2).sqrt()  # [N, N]
 fig, ax = plt.subplots(figsize=(5.2, 3), layout="constrained")
@@ -398,9 +403,9 @@ assert difference < 1e-4 and not surplus
 
 # %% [markdown]
 # What does each block add to what the patches know? Take the patch in the cat's face once more, and ask after each block which
-# patches have become like it. Before you look: at which depth will the other cat light up?
+# patches have become like it. Before you look: what will change more from block to block, the other cat or the grass?
 
-# %% mystnb={"image": {"alt": "Five maps of the scene: after the embeddings and after each of four blocks. At first only orange patches are similar; with depth the whole large cat, then also the other cat, stand out."}, "figure": {"caption": "Similarity to the patch marked in white, from the embeddings to the last block. At first it goes by colour and place. With each block, the patches of one thing, and of things of the same kind, move closer together.", "name": "fig-ch03-depth"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Five maps of the scene: after the embeddings and after each of four blocks. Both cats are bright in all of them. The grass is half similar at first and dark at the end."}, "figure": {"caption": "Similarity to the patch marked in white, from the embeddings to the last block. The other cat is similar from the start, by its colour, and stays so. What changes is the rest: with each block the grass moves further away.", "name": "fig-ch03-depth"}} tags=["hide-input"]
 states = [ours.embeddings(pixel_values)]
 for block in ours.encoder.layers:
     states.append(block(states[-1]))
@@ -416,7 +421,7 @@ plt.show()
 # %% [markdown]
 # The package wraps this class once more, as `SiglipVisionModel`, only so that the names of its weights are those of the published checkpoints. The published tower (So400m: its shape was optimised {cite}`alabdulmohsin2023getting`, its size is
 # 400 million weights) is the same code with other numbers: 27 blocks, 16 heads of 72 numbers, D = 1,152. Everything you saw
-# here was learned from toys in an hour. How a tower can learn to look from pictures and texts of the web, without boxes
+# here was learned from toys, in the two hours that trained the whole model. How a tower can learn to look from pictures and texts of the web, without boxes
 # or labels, is the next chapter's question.
 #
 # ## Exercises

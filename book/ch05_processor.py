@@ -26,7 +26,7 @@
 #
 # It takes about 50 minutes. Here is what comes out for one prompt with its answer: the sequence that the model sees in training.
 
-# %% mystnb={"image": {"alt": "A strip of coloured boxes, one for each token: 64 image tokens, shown as one box, then bos, detect, cat, a newline, four location tokens, cat, eos."}, "figure": {"caption": "Anatomy of a training sequence. The picture's places and the prompt are the prefix; the answer is the suffix, and the only part that the model is taught to write.", "name": "fig-ch05-anatomy"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "A strip of coloured boxes, one for each token: 64 image tokens, shown as one box, then bos, detect, car, a newline, four location tokens, car, eos."}, "figure": {"caption": "Anatomy of a training sequence. The picture's places and the prompt are the prefix; the answer is the suffix, and the only part that the model is taught to write.", "name": "fig-ch05-anatomy"}} tags=["hide-input"]
 from collections import Counter
 
 import matplotlib.pyplot as plt
@@ -404,7 +404,7 @@ plt.show()
 # Gemma's, made with SentencePiece {cite}`kudo2018sentencepiece`, has 256,000 pieces, learned from much of the web, and the order is the same. Type what you like, if you run the notebook.
 
 
-# %% mystnb={"image": {"alt": "A strip of boxes: the pieces of a sentence. Known words are one box, others are several."}, "figure": {"caption": "A sentence in the shipped vocabulary. Words of the Toybox are one piece; “kangaroos” and “jumps” are put together from several.", "name": "fig-ch05-strip"}}
+# %% mystnb={"image": {"alt": "A strip of boxes: the pieces of a sentence. Known words are one box, others are several."}, "figure": {"caption": "A sentence in the shipped vocabulary. Words of the Toybox are one piece; “kangaroos”, “jumps” and “over” are put together from several.", "name": "fig-ch05-strip"}}
 def show_pieces(text: str = "detect cat ; two kangaroos jumps over <loc0512>"):
     """The tokens of a text as a strip."""
     tokens = tokenizer.convert_ids_to_tokens(tokenizer.encode(text, add_special_tokens=False))
@@ -439,7 +439,7 @@ interact(show_pieces, text=Text(value="answer en is there a zebra?", description
 # Rows of a batch must have one length, but questions do not. Short rows are filled up with `<pad>`, and a mask says which places to leave out. On which side? When the model answers, the next token of *every* row comes at the
 # right end. So {term}`padding` goes to the left. Before you look at the figure: will `<bos>` stand at the same place in both rows?
 
-# %% mystnb={"image": {"alt": "Two strips of tokens, one above the other. The upper, shorter one begins with light boxes of padding; both end at the same place."}, "figure": {"caption": "Two training rows in one batch. The image tokens are folded into one box. Padding stands on the left, so that prompt and answer end at the same place in each row.", "name": "fig-ch05-padding"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Two strips of tokens, one above the other. The upper, shorter one begins with light boxes of padding; both end at the same place."}, "figure": {"caption": "Two training rows in one batch. The image tokens are folded into one box. Padding stands on the left, so that both rows end at the same place.", "name": "fig-ch05-padding"}} tags=["hide-input"]
 rows = processor(
     ["caption en", "detect cat ; dog"],
     [example_image(0), example_image(1)],
@@ -498,7 +498,7 @@ class PaliGemmaProcessor:
     For each row: the image token N times, `<bos>`, the prompt, a newline; for training also the suffix
     and `<eos>`. The newline says "now answer"; it is a token by itself, because the suffix is tokenised apart.
 
-    Source: PaliGemma (arXiv 2407.07726), section 3.2.
+    Source: PaliGemma (arXiv 2407.07726), section 3.1.
 
     Args:
         tokenizer: a tokenizer of transformers that has `<image>`, `<bos>`, `<eos>` and `<pad>`.

@@ -250,7 +250,7 @@ for norm in norms:
     norm.weight += 1
 
 # %% [markdown]
-# Llama's norm {cite}`touvron2023llama` multiplies by the weight itself, Gemma's by one plus it. Code that was written for one and loads the other gives this.
+# Llama's norm {cite}`touvron2023llama` multiplies by the weight itself, Gemma's by one plus it. Code that was written for Llama and loads Gemma gives this.
 #
 # Llama and Gemma differ in one more detail. Both divide in float32, for in bfloat16 a mean of many squares loses its last digits. ({term}`bfloat16` is a number of 16 bits: the range of float32, but only 8 binary digits of it {cite}`kalamkar2019study`.) Then the result goes back to bfloat16. Llama casts first and scales
 # afterwards. Gemma scales in float32, and casts last. Does that matter? Count how many numbers come out different.
@@ -395,7 +395,7 @@ for kind in ("bird", "cat", "ground"):
 # %% [markdown]
 # And then the lower row of that picture, which we did not expect. When the prompt asks for boxes, the same gates stay shut on the same birds and cats. The picture's
 # places see the prompt, because the whole prefix sees itself in full, so from the first block on they know what will be asked. A caption needs to
-# know *what* is there; a list of boxes also needs *where*, and perhaps it uses other gates. (That is a guess: ask `best_gate` with the other prompt.)
+# know *what* is there; a list of boxes also needs *where*, and perhaps it uses other gates. (That is a guess. To test it, make `gates_of_scene` anew with the prompt `detect cat ; bird`, and ask `best_gate` again.)
 #
 # Be careful all the same with a name like "bird gate". We searched 1,536 gates for the best one, and in a search that wide something always looks good. That it fits on a new picture
 # is evidence. Whether the model *uses* it is another question: you would have to shut it, and see what changes.

@@ -27,7 +27,7 @@
 #
 # It takes about 45 minutes. Here is what we are after: heads of the trained model that prefer a certain distance.
 
-# %% mystnb={"image": {"alt": "Four curves of the mean score over the distance from 0 to 40 places. Two heads of layer 0 have a sharp peak at a distance of two places, a third falls slowly from 1 to 0, a head of layer 3 peaks at one place."}, "figure": {"caption": "How much four heads of the trained model like a key, by how many places it lies before the query: the mean score over all pairs of tokens in an answer with four boxes. The first two want the place two before their own, the last one the place just before. Nobody told them.", "name": "fig-ch07-goal"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Four curves of the mean score over the distance from 0 to 40 places. Two heads of layer 0 have a sharp peak at a distance of two places, a third falls slowly from 1 to 0, a head of layer 3 peaks at one place."}, "figure": {"caption": "How much four heads of the trained model like a key, by how many places it lies before the query: the mean score over all pairs of tokens in an answer with four boxes. The first two want the place two before their own, the last one the place just before. The peaks come back every six places, because the fastest hand has then gone around once; the other hands keep them lower. Nobody told them.", "name": "fig-ch07-goal"}} tags=["hide-input"]
 import math
 
 import matplotlib.pyplot as plt
@@ -118,7 +118,7 @@ assert torch.allclose(plain, shuffled)
 print("five places, shuffled: the same result")
 
 # %% [markdown]
-# So wherever all see all, as in the prefix, the shipped model has any order from its {term}`position_ids <position ids>`: one whole number for each place, counted from 1. (In the answer the mask gives a little away: the third token sees two more than the first. The first is 1 and not 0
+# So wherever all see all, as in the prefix, the language model can learn an order only from its {term}`position_ids <position ids>`: one whole number for each place, counted from 1. (In the answer the mask gives a little away: the third token sees two more than the first. Positions begin with 1 and not 0
 # because *transformers* has it so. You will see below that it makes no difference.)
 #
 # Let us take that knowledge away, and give every place the position 1. What will still work: the caption, or the boxes? Decide before you run the cell.
@@ -142,7 +142,7 @@ gemma.rotary_cos_sin = original_cos_sin
 
 # %% [markdown]
 # This caption survives: what there is does not depend on the order of the words much, and where the patches are the tower has written into them. A box does not survive. It is four numbers in a row, and to write the third
-# the model must know that it has written two. Without positions this model, which was trained with them, cannot count, and writes the same mark for ever.
+# the model must know that it has written two. Without positions this model, which was trained with them, cannot count, and writes the same mark again and again.
 #
 # ## A pair on a clock
 #
@@ -225,7 +225,7 @@ def rotary_cos_sin(
 # %%
 print("299, 300, 301 in bfloat16:", torch.tensor([299.0, 300.0, 301.0]).bfloat16().tolist())
 
-# %% mystnb={"image": {"alt": "The largest error of an angle over the position, for speeds kept in bfloat16: a straight line to 0.4 radians at position 300 and 1.3 at 1000."}, "figure": {"caption": "The largest error among all pairs of a PaliGemma head (E = 256) when only the speeds are kept in bfloat16. Behind 256 image tokens, those of a PaliGemma for 224 pixels, it is a good part of a radian.", "name": "fig-ch07-error"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "The largest error of an angle over the position, for speeds kept in bfloat16: a straight line to 0.4 radians at position 300 and 1.4 at 1000."}, "figure": {"caption": "The largest error among all pairs of a PaliGemma head (E = 256) when only the speeds are kept in bfloat16. Behind 256 image tokens, those of a PaliGemma for 224 pixels, it is a good part of a radian.", "name": "fig-ch07-error"}} tags=["hide-input"]
 positions = torch.arange(1, 1001)
 exponents = torch.arange(0, 256, 2) / 256  # E = 256 in PaliGemma
 exact = positions[:, None].double() * 10000.0 ** -exponents.double()
@@ -291,7 +291,7 @@ print("by hand and by the reference: equal")
 # %% [markdown]
 # Turn some pairs yourself, if you run the notebook: the arrows are four pairs of one trained query, and the slider is its position.
 
-# %% mystnb={"image": {"alt": "Four small dials, each with a grey arrow, the pair before the turn, and a blue arrow, after it. The first pair is turned furthest, the last one not visibly."}, "figure": {"caption": "Four pairs of a trained query at position 7: before the turn (grey) and after (blue). The further to the right, the slower the hand.", "name": "fig-ch07-turning"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Four small dials, each with a grey arrow, the pair before the turn, and a blue arrow, after it. Between the arrows lie 41, 127, 40 and 4 degrees."}, "figure": {"caption": "Four pairs of a trained query at position 7: before the turn (grey) and after (blue). From left to right they turned by 401, 127, 40 and 4 degrees: the first hand has gone once around, and 41 degrees more.", "name": "fig-ch07-turning"}} tags=["hide-input"]
 trained_query, _ = queries_and_keys(0)
 trained_query = trained_query[2, 0]  # [E]
 
@@ -383,7 +383,7 @@ for name, position_ids in (
 # the score decays, with ripples (RoFormer {cite}`su2021roformer`, section 3.4.3). So if queries and keys happen to agree, near ones score higher. The picture at the beginning of this chapter shows that
 # training can do better. A head that wants "two places back" makes queries and keys that differ by just the turn that two steps make up for.
 
-# %% mystnb={"image": {"alt": "Two panels. Left: a curve that falls from 1 at distance 0 with ripples to about a half at distance 80. Right: the score of layer 0, head 2 is the sum of the contributions of its pairs; the fast pairs 0 to 3 make the peak at distance 2, the others are nearly flat."}, "figure": {"caption": "Left: score of two equal vectors by their distance, with all pairs equally long. Right: layer 0, head 2 of the trained model, and which of its hands the score comes from. The four fastest hands make the peak; the twelve slow ones add about the same at every distance.", "name": "fig-ch07-decay"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Two panels. Left: a curve that falls from 1 at distance 0 with ripples to about a half at distance 80. Right: the score of layer 0, head 2 is the sum of the contributions of its pairs; the fast pairs 0 to 3 make the peak at distance 2, the others fall slowly from 0.8 to 0."}, "figure": {"caption": "Left: score of two equal vectors by their distance, with all pairs equally long. Right: layer 0, head 2 of the trained model, and which of its hands the score comes from. The four fastest hands make the peak and the ripples; the twelve slow ones add a little, which falls from 0.8 to 0 over 30 places.", "name": "fig-ch07-decay"}} tags=["hide-input"]
 distances = torch.arange(0, 81)
 cos, _ = rotary_cos_sin(distances[None], E, config.rope_theta, torch.float32)
 fig, axes = plt.subplots(1, 2, figsize=(8.2, 3), layout="constrained")

@@ -26,7 +26,7 @@
 #
 # It takes about 45 minutes. Here are all 16 heads of the trained model at work, as it writes down four boxes.
 
-# %% mystnb={"image": {"alt": "A grid of 16 small maps, four layers by four heads. Rows are the 28 steps of an answer, columns its tokens. Some maps are nearly empty; in others bright cells follow the diagonal, or stand in columns at the beginning of each box."}, "figure": {"caption": "Where each head looks among the answer's own tokens, step by step (down) and token by token (right); bright is a weight of 0.6 or more. Empty maps belong to heads that look at the picture, whose share of the weight is the number above, or at the prompt, which is not drawn. The diagonals, in layer 0 heads 2 and 3 and in layer 3 heads 0 and 1, go back a fixed number of tokens.", "name": "fig-ch08-goal"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "A grid of 16 small maps, four layers by four heads. Rows are the 27 steps of an answer and one more for its last token, columns its tokens. Some maps are nearly empty; in others bright cells follow the diagonal, or stand in columns at the beginning of each box."}, "figure": {"caption": "Where each head looks among the answer's own tokens, step by step (down) and token by token (right); bright is a weight of 0.6 or more. Empty maps belong to heads that look at the picture, whose share of the weight is the number above, or at the prompt, which is not drawn. Near the diagonal: layer 3 head 0 goes back one token, at times two, and layer 0 head 3 mostly two. Layer 0 head 2 and layer 3 head 1 stay on one token for several steps: the first edge of a box, or the `;` before it.", "name": "fig-ch08-goal"}} tags=["hide-input"]
 import math
 
 import matplotlib.pyplot as plt
@@ -155,13 +155,13 @@ assert torch.allclose(
 # %%
 nowhere = torch.full((1, 3), -1e9).half()
 print("float16, -1e9:              ", (scores.half() + nowhere).float().softmax(-1).tolist()[0])
-smallest = torch.full((1, 3), torch.finfo(torch.float16).min).half()
-kept = (scores.half() + smallest).float().softmax(-1)
-print("float16, its smallest number:", [round(w, 2) for w in kept[0].tolist()])
+lowest = torch.full((1, 3), torch.finfo(torch.float16).min).half()
+kept = (scores.half() + lowest).float().softmax(-1)
+print("float16, its lowest number:", [round(w, 2) for w in kept[0].tolist()])
 
 # %% [markdown]
-# One nan is enough to ruin a row: what is nan in one place of padding is nan in every place that touches it, even with weight 0, since 0 times nan is nan. So the package takes the smallest finite number of the dtype, and such a row
-# becomes something harmless. It is no cure for everything: in float16 the smallest number and a score of −20 add up to minus infinity. That cannot happen in float32 or bfloat16, whose smallest number is so large that no score moves it; and PaliGemma's mask has no such row, as you will see. What the mask should allow is the subject of the next chapter. Here we take the one you saw in chapter 1.
+# One nan is enough to ruin a row: what is nan in one place of padding is nan in every place that touches it, even with weight 0, since 0 times nan is nan. So the package takes the lowest finite number of the dtype, and such a row
+# becomes something harmless. It is no cure for everything: in float16 the lowest number and a score of −20 add up to minus infinity. That cannot happen in float32 or bfloat16, whose lowest number is so far down that no score moves it; and PaliGemma's mask has no such row, as you will see. What the mask should allow is the subject of the next chapter. Here we take the one you saw in chapter 1.
 #
 # The softmax itself runs in float32, whatever the model runs in, and the weights are cast back. In PyTorch that is one argument.[^ch08-1]
 #
@@ -224,7 +224,7 @@ class GemmaAttention(nn.Module):
 
 # %% [markdown]
 # One thing is easily taken for granted: that A heads of E numbers make D. In the tower they do (6 · 32 = 192), in PaliGemma 3B too (8 · 256 = 2,048). In PaliGemma 2 3B they do not: 8 · 256 = 2,048, but D = 2,304. E stands in the config, as {term}`head_dim`, and
-# the scaling is 1/√E. Ours: 4 · 32 = 128 = D, so you could not notice the mistake here. The exercise takes other sizes.
+# the scaling is 1/√E (but for PaliGemma 2 28B, which divides by another root: chapter 15). Ours: 4 · 32 = 128 = D, so you could not notice the mistake here. The exercise takes other sizes.
 #
 # The block around it has two norms, two steps and two sums. You know all of its parts.
 
@@ -406,7 +406,7 @@ plt.show()
 # ```
 # ```{admonition} Hint 2: which function
 # :class: dropdown
-# `torch.finfo(dtype).min` is the smallest number of a dtype. `masked_fill` fills where its mask is True: is that where a query may look?
+# `torch.finfo(dtype).min` is the lowest number of a dtype. `masked_fill` fills where its mask is True: is that where a query may look?
 # ```
 # ````{admonition} Solution
 # :class: dropdown

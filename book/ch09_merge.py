@@ -167,7 +167,7 @@ for name, patch in (("cat's face", 4 * 8 + 2), ("bird", 5 * 8 + 5), ("grass", 7)
     )
 
 # %% [markdown]
-# No. The nearest words mean nothing, and they are not near. An image token is not a word. It is a vector that the layers above have learned to read, and the only thing that it has in common with a word is its length.
+# No. The nearest words mean nothing, and they are not near. An image token is not a word. It is a vector that the layers above have learned to read, and the only thing that it has in common with a word is that it has D numbers.
 #
 # ## The merge
 #

@@ -26,7 +26,7 @@
 #
 # It takes about 45 minutes. This is what we are up against. In each line one part of the trained model has been replaced by the random numbers that a new model begins with, as if a loader had missed it.
 
-# %% mystnb={"image": {"alt": "Horizontal bars: captions right of 40, by the part that stayed random. Nothing 40. Last norm 40. Key biases of the tower 40. Position embedding 38. Last block of the tower 28, second block 24. Last layer of the language model 7. Projector 0. Whole tower 0."}, "figure": {"caption": "Captions that are right, of 40 test scenes, when one part of the model stayed random. Some losses show at once. Some cost a third of the answers, and some nothing that 40 captions can show.", "name": "fig-ch10-goal"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Horizontal bars: captions right of 40, by the part that stayed random. Nothing 40. Last norm 40. Key biases of the tower 40. Position embedding 38. Last block of the tower 28, second block 24. Last layer of the language model 7. First layer of the language model 0. Projector 0. Whole tower 0."}, "figure": {"caption": "Captions that are right, of 40 test scenes, when one part of the model stayed random. Some losses show at once. Some cost a third of the answers, and some nothing that 40 captions can show.", "name": "fig-ch10-goal"}} tags=["hide-input"]
 import json
 import shutil
 import subprocess
@@ -157,7 +157,7 @@ print("the first three numbers:", [round(x, 3) for x in by_hand[:3].tolist()])
 # %% [markdown]
 # Where do the numbers go? Here is the file by part, beside Google's smallest. That model you can build too, on the {term}`device <meta device>` `meta`: there a tensor has a shape and no numbers, and a model of 3 billion parameters needs no memory. Which part is larger in the small model than in the large one, in proportion?
 
-# %% mystnb={"image": {"alt": "Two stacked horizontal bars of percent. Toybox: embedding 9, language model 30, projector 1, tower 60. PaliGemma 3B: embedding 18, language model 68, projector below 1, tower 14."}, "figure": {"caption": "Where the parameters are. In the real model most of them are in the language model. The Toybox needs little language, and nearly as much eye.", "name": "fig-ch10-parts"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Two stacked horizontal bars of percent. Toybox: embedding 9, language model 30, projector 1, tower 60. PaliGemma 3B: embedding 18, language model 68, projector below 1, tower 14."}, "figure": {"caption": "Where the parameters are. In the real model most of them are in the language model; in the Toybox most are in the tower, since it has much to see and little to say.", "name": "fig-ch10-parts"}} tags=["hide-input"]
 paligemma_3b = PaliGemmaConfig(
     SiglipVisionConfig(
         hidden_size=1152,
@@ -346,7 +346,7 @@ def check_tensors(
 
 
 # %% [markdown]
-# Try it on a file with three faults. One is sly: a tensor that is called by an old name of another library is at the same time a surplus one and a missing one.
+# Try it on a file with two faults, which make three lines. One is sly: a tensor that is called by an old name of another library is at the same time a surplus one and a missing one.
 
 # %%
 faulty = dict(tensors)

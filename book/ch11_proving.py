@@ -247,14 +247,14 @@ print("what left the tower:", list(kept[0].shape))
 #
 # ## The table
 #
-# Every module that both have, in the order in which they ran. Padding is left out: what stands there is nobody's business. Errors below 10⁻⁵ are shown as "ok". Why 10⁻⁵? The right model's errors stay below about 10⁻⁶ (the black line above), those of three of the four bugs rise above 10⁻². The limit lies between. The fourth bug is smaller than the limit, and we come back to it.
+# Every module that both have, in the order in which they ran; `print_table` shows the part around the first departure. Padding is left out: what stands there is nobody's business. Errors below 10⁻⁵ are shown as "ok". Why 10⁻⁵? The right model's errors stay below about 10⁻⁶ (the black line above), those of three of the four bugs rise above 10⁻². The limit lies between. The fourth bug is smaller than the limit, and we come back to it.
 
 # %%
 TOLERANCE = 1e-5
 
 
 def print_table(errors: dict[str, float], rows: int = 12):
-    """The blocks, and then the modules around the first departure."""
+    """Some modules before the first departure, and what comes after them."""
     names = list(errors)
     first = next((i for i, name in enumerate(names) if errors[name] > TOLERANCE), None)
     if first is None:
@@ -349,7 +349,7 @@ model.float()
 _ = reference.float()
 
 # %% [markdown]
-# [^ch11-1]
+# Without the noise the wrong eps stands out, in the tower.[^ch11-1]
 #
 # ## Eight bugs
 #

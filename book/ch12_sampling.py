@@ -249,7 +249,7 @@ print("shares as they should be; the same seed, the same draws")
 #
 # One number says how much choice there is at a step: the {term}`entropy`, minus the sum of p log₂ p. It is 0 if one token has everything, and 3 if eight tokens are equally likely: as many bits as it takes to say which. Before you look at the figure: where in an answer with four boxes will it be high, and where zero?
 
-# %% mystnb={"image": {"alt": "Two bar charts of entropy in bits by token. The caption: 0.2 at two, near 0 at all other words. The boxes: about 6 bits at each location mark, and near 0 at names, separators and the end."}, "figure": {"caption": "Entropy at each step. The words of the caption and the names of things are certain. Each mark of a box is a choice among 50 to 100.", "name": "fig-ch12-entropy"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Two bar charts of entropy in bits by token. The caption: 0.2 at two, near 0 at all other words. The boxes: about 6 bits at each location mark, and near 0 at names, separators and the end."}, "figure": {"caption": "Entropy at each step. The words of the caption and the names of things are certain. Each mark of a box is a choice among some 45 to 115.", "name": "fig-ch12-entropy"}} tags=["hide-input"]
 
 
 def entropy(logits: Tensor) -> Tensor:
@@ -330,7 +330,7 @@ for label in ("captions right", "mean IoU of boxes"):
 assert results["mean IoU of boxes", 1.0][0] > results["mean IoU of boxes", 1.0][2]
 
 # %% [markdown]
-# At temperature 1 the caption is still right nine times in ten, and the boxes have lost a tenth of their IoU. At 2, four captions in ten are wrong. You have computed why above: the chance that at least one word of eight comes from the tail is 1 − 0.74, a quarter. So for tasks with one right answer there is nothing to win by chance. It has its place where many answers are right, in stories, and where you want several different ones to choose from.
+# At temperature 1 the caption is still right nine times in ten, and the boxes have lost a tenth of their IoU. At 2, four captions in ten are wrong. You have computed a part of it above, for one picture: the chance that at least one word of eight comes from the tail is 1 − 0.74, a quarter. The rest are words among the three likeliest that are wrong here. At temperature 1, where there is hardly a tail, they alone spoil one caption in ten. So for tasks with one right answer there is nothing to win by chance. It has its place where many answers are right, in stories, and where you want several different ones to choose from.
 #
 # ## When to stop
 #

@@ -138,6 +138,8 @@ print(f"all see all: they change by up to {(six - seven[:-1]).abs().max():.1f}")
 # They don't change, and the mask is the reason. A token of the answer is seen by later tokens only. So no vector of an earlier place, in any layer, can know that it has come. With a mask that lets all see all, every vector changes, and nothing could be kept. That is why models that write are masked the way they are, and why PaliGemma's
 # prefix is complete before the first token of the answer is written.
 #
+# This has a price. The picture's tokens have seen the prompt, so their keys and values are good for this prompt only. Another question about the same picture must read the picture's 64 tokens again; only the tower's work can be kept (`image_features`). A causal model can keep a common beginning for many prompts, and read a long prompt piece by piece. PaliGemma can do neither.
+#
 # ## What is kept: keys that are turned already
 #
 # Earlier vectors stay as they are. Must you keep them all? Look at what the new token needs from the others. In each layer it makes a query, and compares it with the *keys* of all tokens, and mixes their *values*. It needs nothing else of them: no earlier query, no MLP, no logits. So two tensors in each layer are kept, keys and values. Hence the name, {term}`KV cache`.
@@ -185,7 +187,7 @@ print("one row of scores instead of", T, "and the same result")
 # %% [markdown]
 # How much work is that? Count tokens that go through the layers. The naive loop reads S, then S + 1, then S + 2 … The cache reads S, then 1, and 1, and 1.
 
-# %% mystnb={"image": {"alt": "Tokens read in total over tokens written from 0 to 300. Without a cache the curve bends upwards to 66,000, with a cache it is a line that ends at 368."}, "figure": {"caption": "Tokens that went through the layers, in total. Without a cache the work grows with the square of the length.", "name": "fig-ch13-work"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Tokens read in total over tokens written from 0 to 300. Without a cache the curve bends upwards to 66,000, with a cache it is a line that ends at 369."}, "figure": {"caption": "Tokens that went through the layers, in total. Without a cache the work grows with the square of the length.", "name": "fig-ch13-work"}} tags=["hide-input"]
 written = torch.arange(1, 301)
 without = written * S + written * (written - 1) // 2
 with_cache = S + written - 1
@@ -397,7 +399,7 @@ print("27 tokens, equal")
 # %% [markdown]
 # What is in the drawer? Here are the values of one head after the answer has been written. Each column is a token.
 
-# %% mystnb={"image": {"alt": "A heat map, 32 rows by 96 columns: values of a head by token. The 64 image tokens look alike within stretches, the prompt's tokens differ from them, and the answer's repeat a pattern for each box."}, "figure": {"caption": "Values in the cache, layer 3, head 0: one column for each token, lines between picture, prompt and answer. The answer has four boxes of four marks and a name, and you can count them.", "name": "fig-ch13-values"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "A heat map, 32 rows by 96 columns: values of a head by token. The 64 image tokens look alike within stretches, the prompt's tokens are paler, and the answer's change from column to column."}, "figure": {"caption": "Values in the cache, layer 3, head 0: one column for each token, lines between picture, prompt and answer. Neighbouring patches have much in common, for whole stretches. Neighbouring tokens of the answer, marks and names in turn, have little.", "name": "fig-ch13-values"}} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(7.6, 3), layout="constrained")
 layer_values = cache.values[3][0, 0, : cache.length]  # [T, E]
 limit = layer_values.abs().quantile(0.98).item()

@@ -121,13 +121,13 @@ print("left:           ", tokens_of(left))
 print(f"differ by less than 1e-4: {bool(difference < 1e-4)}")
 
 # %% [markdown]
-# [^ch14-1]
+# The two agree, and no row needs a search for its end. So a batch that writes is padded on the left.[^ch14-1]
 #
 # ## Each row counts for itself
 #
 # A {term}`position <position ids>` says how far a token stands from another (chapter 7), and distance is all that counts. So a whole row may be shifted. It may count its padding or not, it may start at 0 or 1. What may not be is that its prompt counts in one way and its answer in another. The package counts the real tokens, row by row, with a running sum over the mask; for a new token it does the same with the mask that has grown by one.
 #
-# [^ch14-1]: For training it makes no difference, and many people pad on the right there.
+# [^ch14-1]: For training the side makes no difference, and many people pad on the right there.
 
 
 # %% tags=["from:vlm.masks.make_position_ids"]
@@ -157,7 +157,7 @@ print(
 )
 
 # %% [markdown]
-# Broadcasting makes two tokens of one in each row. In the attention the queries are then twice as many as the mask has rows, and the sum of scores and mask fails: the best that can happen. With a batch of one row the shapes are the same, so nobody who tests with one prompt sees it.
+# Broadcasting makes two tokens of one in each row. The keys are doubled in the same way, so the cache takes in two where there is one, the scores have a column more than the mask, and their sum fails: the best that can happen. With a batch of one row the shapes are the same, so nobody who tests with one prompt sees it.
 #
 # ## Nobody looks at padding, not even later
 #
@@ -271,6 +271,8 @@ def generate(
 
 
 # %% [markdown]
+# `check_sampling` is chapter 12's. `check_length` refuses a prompt that is, with its answer, longer than the model was made for. `check_scores` stops if a nan is among the first scores: `argmax` would name a token all the same.
+#
 # The proof of everything above: four together, and each alone.
 
 # %%
@@ -336,7 +338,7 @@ plt.show()
 #
 # What does a batch of n rows gain over n rows one after another? Reading and writing are not alike, so measure them apart: how many prompts a second are read, with their pictures, and how many tokens a second are written. Which of the two will gain?
 
-# %% mystnb={"image": {"alt": "Rows per second relative to batch size 1, over batch sizes 1 to 64 on a logarithmic axis. Writing rises from 1 to nearly 20 at 64. Reading rises to about two and stays there."}, "figure": {"caption": "Gain by batch size, over one row at a time, measured on the machine that executed this page (two processor cores). Writing gains a lot, reading less than a factor of two.", "name": "fig-ch14-throughput"}} tags=["hide-input", "nbval-ignore-output"]
+# %% mystnb={"image": {"alt": "Rows per second relative to batch size 1, over batch sizes 1 to 64 on a logarithmic axis. The line for writing rises steeply to the end. The line for reading stays far below it."}, "figure": {"caption": "Gain by batch size, over one row at a time, measured on the machine that executed this page (two processor cores). Writing gains several times as much as reading, whose curve flattens first.", "name": "fig-ch14-throughput"}} tags=["hide-input", "nbval-ignore-output"]
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 pictures = [draw_scene(seed, "test").image for seed in range(64)]
 
@@ -377,7 +379,7 @@ for name, found in (("reading", reading), ("writing", writing)):
     print(name, [round(rate / found[0], 1) for rate in found])
 
 # %% [markdown]
-# A prompt has some seventy tokens, and its picture 64 patches, so each weight that is fetched is used that often even for one row: reading is soon limited by arithmetic, and more rows are more arithmetic.[^ch14-2] Writing uses each weight once per row. There more rows are nearly free, until arithmetic is the limit here too. Where that point lies depends on the machine: on a graphics card, which can do some hundred times as many multiplications in the time in which it fetches a number, it lies at hundreds of rows.
+# A prompt has some seventy tokens, and its picture 64 patches, so each weight that is fetched is used that often even for one row: reading is soon limited by arithmetic, and more rows are more arithmetic.[^ch14-2] Writing uses each weight once per row. There more rows are nearly free, until arithmetic is the limit here too. Where that point lies depends on the machine: a graphics card can do several hundred multiplications in the time in which it fetches one number, and there it lies at hundreds of rows.
 #
 # And waste: places of padding are computed like all others. How many are there? It depends on who sits in a batch with whom. Take 386 questions of all kinds, in the order in which they came, or sorted by length.
 #
@@ -507,6 +509,6 @@ grade_chapter("ch14_batches")
 # %% [markdown]
 # ## Summary
 #
-# A batch is a rectangle, and its corners are filled with padding: in front, so that all rows write in the same column. Each row counts its own real tokens, before and after its prompt's end. Padding is dark for everyone and for ever, and no row may see nothing, or nan spreads. Each row ends for itself. Together and alone must give the same texts. A batch gains where tokens are written, and little where prompts are read.
+# A batch is a rectangle, and its corners are filled with padding: in front, so that all rows write in the same column. Each row counts its own real tokens, before and after its prompt's end. Padding is dark for everyone and for ever, and no row may see nothing, or nan spreads. Each row ends for itself. Together and alone must give the same texts. A batch gains much where tokens are written, and far less where prompts are read.
 #
 # This ends Part II. You have written every line of a PaliGemma: put it together in the capstone, `exercises/capstone/`, from your own solutions, and it will answer as the package does.

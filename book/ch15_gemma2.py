@@ -13,7 +13,7 @@
 # %% [markdown]
 # # What did PaliGemma 2 change? A new language model, as a diff
 #
-# In December 2024 Google published PaliGemma 2 (arXiv 2412.03555 {cite}`steiner2024paligemma`). The tower is the same, the projector is the same, the mask, the words and the boxes are the same. In {term}`Gemma`'s place stands a Gemma 2, in three sizes. So you can read the new model as a list of changes to the one that you have written. There
+# In December 2024 Google published PaliGemma 2 (arXiv 2412.03555 {cite}`steiner2024paligemma`). The tower has the same form, the projector is still one linear layer (only its width follows the language model), the mask, the words and the boxes are the same. In {term}`Gemma`'s place stands a Gemma 2, in three sizes. So you can read the new model as a list of changes to the one that you have written. There
 # are five: scores are kept within bounds; logits too; scores are divided by another root; each step of a block has a norm on its way out; every other layer looks through a window. None of them is hard, and each of them can be got wrong without an error message.
 #
 # At the end you will be able to
@@ -406,7 +406,7 @@ for block, open_mask in (
 # Layers 0, 2, 4 … of Gemma 2 {term}`look back only 4,096 tokens <sliding window>` {cite}`beltagy2020longformer`, the token itself included; the layers between them look back all the way. In a text of 8,192 tokens those layers need three quarters of the scores that a full layer needs, and could keep half of the keys. (This package keeps all of them, and masks. *transformers* keeps only the window's.)
 #
 # For a PaliGemma 2 with 256 image tokens, or 1,024, it does not matter: nothing is further away than 4,096. With 896 pixels there are 4,096 image tokens, and now it does. Which rule wins for the picture: that the prefix sees itself in full, or the window? In *transformers* 5.23 the prefix wins. Each of its tokens sees every other,
-# and only the tokens of the answer look back through the window. This package does the same. big_vision, in which Google trained PaliGemma 2, has no window at all. So with 896 pixels, and only there, both *transformers* and this package look at a little less than the model did in training: the last tokens of an answer lose the first patches in half of the layers.
+# and only the tokens of the answer look back through the window. This package does the same. big_vision, in which Google trained PaliGemma 2, has no window at all. So with 896 pixels, and only there, both *transformers* and this package look at a little less than the model did in training: each token of an answer, once it is read, loses the first patches in half of the layers: as many as there are tokens of prompt and answer up to it.
 
 
 # %% tags=["from:vlm.masks.limit_to_window"]
@@ -433,7 +433,7 @@ assert (mask[0, 0] == 0).int().tolist() == [[1, 1, 1, 0, 0]] * 3 + [
 ]
 
 # %% [markdown]
-# The first answer token sees one token of the prefix, the second none.[^ch15-1] So a picture that lies further back than the window is out of sight in half of the layers. In the others it is not, and what they find there is carried on in the vectors. Is that enough? Before you look: the Toybox has 64 image tokens in front of a prompt of three to five. From which window on will it be blind in layers 0 and 2? (The first token of the answer is said by the last one of the prompt, which is prefix, and sees everything. The j-th after it sees the prompt, the j answer tokens so far and itself, and then the picture, if the window is long enough.)
+# The first answer token sees one token of the prefix, the second none.[^ch15-1] So a picture that lies further back than the window is out of sight in half of the layers. In the others it is not, and what they find there is carried on in the vectors. Is that enough? Before you look: the Toybox has 64 image tokens in front of a prompt of four tokens, `<bos>` and the newline included. From which window on will it be blind in layers 0 and 2? (The first token of the answer is said by the last one of the prompt, which is prefix, and sees everything. The j-th after it sees the prompt, the j answer tokens so far and itself, and then the picture, if the window is long enough.)
 #
 # [^ch15-1]: The running sum over the types makes a suffix of everything from the first answer token on, padding behind it included.
 
@@ -475,7 +475,7 @@ ax.legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# Down to 64 nothing is lost: only the patches at the top of the picture are out of sight. At 32, with half of the picture, one caption in five goes wrong. With 8 and less layers 0 and 2 see nothing of it while they write: a prompt of three to five tokens and the answer fill the window. A quarter of the captions are still right then, since layers 1 and 3 see the picture.
+# Down to 64 nothing is lost: only the patches at the top of the picture are out of sight. At 32, with 27 of its 64 patches at most, one caption in five goes wrong. With 8 only three tokens of an answer see any of it, three patches at most. With 4 and less layers 0 and 2 see nothing of it while they write: the prompt of four tokens fills the window. A fifth of the captions are still right then, since layers 1 and 3 see the picture.
 #
 # ## All of it
 #

@@ -13,7 +13,7 @@
 # %% [markdown]
 # # What does it take to run the real thing? Memory, dtypes, devices, licences
 #
-# The Toybox has 2.7 million parameters and knows a dozen toys. Google's smallest PaliGemma has 2.9 billion and knows the world. The code is the same: the same classes, with other numbers in their config. What changes is that memory, time and dtype begin to matter, and that somebody else's licence applies.
+# The Toybox has 2.7 million parameters and knows twenty toys. Google's smallest PaliGemma has 2.9 billion and knows the world. The code is the same: the same classes, with other numbers in their config. What changes is that memory, time and dtype begin to matter, and that somebody else's licence applies.
 #
 # This chapter can't show you Google's weights: everybody accepts their licence for themselves, and this book must run without a network. So everything here that needs them is a cell that says what it would show, and runs when you have them. All else runs as always, and is measured.
 #
@@ -94,7 +94,7 @@ plt.show()
 # ## What is in a name
 #
 # `google/paligemma-3b-mix-224` says four things. *paligemma* or *paligemma2*: which language model stands in it (chapter 15). *3b*, *10b*, *28b*: how large it is, in billions of parameters, roughly. *224*, *448*, *896*: the side of the picture in pixels, so 256, 1,024 or 4,096 image tokens. More pixels
-# read smaller print: on DocVQA {cite}`mathew2020docvqa`, questions about scanned pages, PaliGemma 3B scores 43.7 at 224 pixels, 78.0 at 448 and 84.8 at 896 (arXiv 2407.07726 {cite}`beyer2024paligemma`, Table 1). For captions it makes little difference.
+# read smaller print: on DocVQA {cite}`mathew2020docvqa`, questions about scanned pages, PaliGemma 3B scores 43.7 at 224 pixels, 78.0 at 448 and 84.8 at 896 (arXiv 2407.07726 {cite}`beyer2024paligemma`, Table 1). For captions of photographs it makes little difference (COCO: 141.9 at 224 pixels, 144.6 at 448), unless there is writing in them (TextCaps: 127.5 and 153.9).
 #
 # The word in the middle says how it was trained, and it is the one people trip over. *pt* is {term}`pretrained <pretraining>` only: made to be {term}`fine-tuned <fine-tuning>`, and of little use as it is. *mix* was fine-tuned on a mixture of tasks, and answers right away. *ft* names fine-tunes for a single task. If you want to try things, take a *mix*.
 #
@@ -266,7 +266,7 @@ for dtype in (torch.float32, torch.bfloat16, torch.float16):
     )
 
 # %% [markdown]
-# For captions and boxes of this model the three are alike, to the first decimal place; single marks of a box move. And 140 is far from 65,504. That says nothing about a model a thousand times as large. What you must *not* do is to cast by hand with `model.bfloat16()` and hope: chapter 7 had angles that were lost so, and chapter 10 a loader that held everything twice. Ask the loader for the dtype; it casts each tensor as it reads it, and what has to be computed in float32 (the softmax, the norms, the angles) is. If the file has that dtype already, nothing is cast and, on a CPU, nothing is copied: only then does loading take 0.05 s and no memory.
+# For captions and boxes of this model the three are alike, to the first decimal place; single marks of a box move. And 140 is far from 65,504. That says nothing about a model a thousand times as large. What you must *not* do is to cast by hand with `model.bfloat16()` and hope: chapter 7 had angles that were lost so, and chapter 10 a loader that held everything twice. Ask the loader for the dtype; it casts each tensor as it reads it, and what has to be computed in float32 (the softmax, the norms, the angles) is. If the file has that dtype already, nothing is cast and, on a CPU, nothing is copied: only then does loading take 0.04 s and no memory.
 #
 # ## Which device
 #

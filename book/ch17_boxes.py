@@ -23,7 +23,7 @@
 # - get a confidence out of a model that gives none;
 # - look at failures and sort them by kind.
 #
-# It takes about 50 minutes, and an hour for the exercises. Here is one answer of the Toybox, with the rulers that it speaks of.
+# It takes about 50 minutes, and 70 for the exercises. Here is one answer of the Toybox, with the rulers that it speaks of.
 
 # %% mystnb={"image": {"alt": "A toy scene with a ruler, ticks from 0 to 896, along its top and another down its left side. A box surrounds a cat; dashed lines lead from its four edges to the rulers, at marks 106 and 411 for y, 418 and 754 for x."}, "figure": {"caption": "An answer to `detect cat`, drawn. The words of the first box are the marks at which its edges meet the two rulers: first y, then x, then y and x again.", "name": "fig-ch17-goal"}} tags=["hide-input"]
 import re
@@ -321,7 +321,7 @@ assert box_iou((0, 0, 2, 2), (3, 3, 5, 5)) == 0  # both overlaps are negative
 # %% [markdown]
 # The last line is a classic. The overlap in y is 2 - 3 = -1, that in x as well, and (-1) · (-1) is 1. Each side has to be clipped at 0 before you multiply, as `_area` does.
 #
-# What is a good IoU? Take a box that is right but for its place, and push it diagonally, by one pixel, by two ... Before you look: by how much may a box of 26 pixels (the smallest toy) be pushed, down and to the right, until it is no longer "half right"?
+# What is a good IoU? Take a box that is right but for its place, and push it diagonally, by one pixel, by two ... Before you look: by how much may a box of 26 pixels (the smallest square in which a toy is drawn; a box around what is visible of it is smaller still) be pushed, down and to the right, until it is no longer "half right"?
 
 # %% mystnb={"image": {"alt": "Four falling curves of IoU over the shift in pixels, one for each box side: 8, 26, 56 and 112 pixels. The smaller the box, the steeper. A dashed line marks IoU 0.5; the curve of 26 pixels crosses it a little below 5 pixels."}, "figure": {"caption": "IoU of a square box with itself, pushed diagonally. One half is stricter than it sounds: a box of 26 pixels has lost it after 5 pixels, less than a fifth of its side. For small things a pixel counts for much.", "name": "fig-ch17-shift"}} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
@@ -612,7 +612,7 @@ for name, found_in, truths_in in (
     total = sum(per_picture, Counter())
     print(f"{name}: {dict(sorted(total.items()))}, of {sum(map(len, truths_in))} objects")
 
-# %% mystnb={"image": {"alt": "Six hard scenes in two rows, each with the model's boxes in colour and the true boxes as white dashed lines: a frog and a turtle, both boxed, one under the other's name; a house boxed twice, a rocket and an apple without a box; a flower boxed twice and two birds with one box; three pizzas, one with two boxes and one with none; two cars, the small one with a box below it; two buses and a boat, the boat without a box. Above each its prompt and what went wrong."}, "figure": {"caption": "The first six hard scenes with a failure. Coloured: the model's boxes. Dashed: the objects that were asked for. Look for what the missed ones have in common before you read on.", "name": "fig-ch17-failures"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Six hard scenes in two rows, each with the model's boxes in colour and the true boxes as white dashed lines: two frogs, both boxed, one of them called turtle; a house boxed twice, a rocket and an apple without a box; a flower boxed twice and two birds with one box; three pizzas, one with two boxes and one with none; two cars, the small one with a box below it; two buses and a boat, the boat without a box. Above each its prompt and what went wrong."}, "figure": {"caption": "The first six hard scenes with a failure. Coloured: the model's boxes. Dashed: the objects that were asked for. Look for what the missed ones have in common before you read on.", "name": "fig-ch17-failures"}} tags=["hide-input"]
 fig, axes = plt.subplots(2, 3, figsize=(8.6, 6.4), layout="constrained")
 worst = [i for i, kinds in enumerate(failures["hard"]) if sum(kinds.values())][:6]
 for ax, index in zip(axes.flat, worst):

@@ -85,6 +85,8 @@ print(f"IoU of the mask that came back: {mask_iou(back, true_mask):.2f}")
 # ## A window of 64 × 64
 #
 # Shapes have all sizes, words have none. So the part of the mask inside the box is squeezed or stretched to a square of 64 × 64, and only the square is described. The box, which has its own four words, says how to stretch it back.
+#
+# Shapes in this chapter: M masks, S side of the square (64), K codes of a mask (16), G side of their grid (4), V codes in the list (128), D numbers in each.
 
 
 # %% tags=["from:vlm.segmentation.crop_mask"]
@@ -108,7 +110,7 @@ def paste_mask(values: np.ndarray, box: Box, height: int, width: int) -> np.ndar
 
 
 # %% [markdown]
-# (`_whole_pixels` rounds the box and keeps it inside the picture. A box of location tokens never leaves it. A box from elsewhere may, and then one has to stretch first and cut afterwards, as the exercise asks; or the shape is squeezed into what is left.) Note the order in `paste_mask`. The numbers are stretched first, as numbers, and only then compared with 0. And note the 0: a decoder's values run from -1, outside, to 1, inside, so its border is at 0, while a crop's run from 0 to 1 and have theirs at ½. If you mix the two up, masks come out too fat or too thin, and look quite all right.
+# (`_whole_pixels` rounds the box and keeps it inside the picture. A box of location tokens never leaves it. A box from elsewhere may. This code cuts such a box first, and squeezes the whole shape into what is left. It is better to stretch first and cut afterwards, as the exercise asks.) Note the order in `paste_mask`. The numbers are stretched first, as numbers, and only then compared with 0. And note the 0: a decoder's values run from -1, outside, to 1, inside, so its border is at 0, while a crop's run from 0 to 1 and have theirs at ½. If you mix the two up, masks come out too fat or too thin, and look quite all right.
 #
 # What does the window alone cost, without any words? Crop, shift to -1..1, and paste, for some 500 masks that nothing was trained on.
 
@@ -179,7 +181,7 @@ print(f"16 cells of 128 shades:  {mean_iou(thumbnail):.3f}")
 #
 # ## An alphabet that is learned
 #
-# An *autoencoder* squeezes its input and draws it again. Its encoder looks at the square and makes one vector for each of the 4 × 4 cells. Its decoder draws a square from 16 vectors. A vector is not a word yet. So there is a list of 128 vectors between the two, the {term}`codebook`. Each vector of the encoder is replaced by the *nearest* vector of the list, and the number of that one is the word. This is a {term}`VQ-VAE`, a vector-quantised autoencoder {cite}`oord2017neural`; to use one for the words of masks
+# An *autoencoder* squeezes its input and draws it again. Its encoder looks at the square and makes one vector for each of the 4 × 4 cells. Its decoder draws a square from 16 vectors. A vector is not a word yet. So there is a list of 128 vectors between the two, the {term}`codebook`. Each vector of the encoder is replaced by the *nearest* vector of the list, and the number of that one is the word. This is a {term}`VQ-VAE`, a vector-quantised autoencoder {cite}`oord2017neural`. The idea of using one for the words of masks
 # is from *All in Tokens* {cite}`ning2023all`.
 
 
@@ -303,7 +305,7 @@ def revive_codes(
 
 
 # %% [markdown]
-# Three runs, on 4,096 masks of the training split: with everything; without the straight-through line, so that the decoder gets the codes alone and the encoder learns from the commitment only (and without the free start, in which it would learn from the picture all the same); and without the two remedies, as the equations stand in the paper.
+# Three runs, on 4,096 masks of the training split: with everything; without the straight-through line, so that the decoder gets the codes alone and the encoder learns from the commitment only (the codes, in exchange, get the picture's gradient, which they do not get otherwise; and without the free start, in which it would learn from the picture all the same); and without the two remedies, as the equations stand in the paper.
 
 
 # %%
@@ -393,7 +395,7 @@ assert no_remedies[-1][2] < 80 < with_all[-1][2]
 # Did you guess that less than ten codes are enough for 0.90? Seven words in 16 places are 7¹⁶ sentences, 33 million million, and each cell is drawn with its neighbours in view. What is lost are the fine things, ears and wheels. And the encoder that gets no gradient from the picture comes close, which may surprise you more. It does what it did when it was born: it maps each cell to a random vector, and *like cells to like vectors*. A list of 128 over random vectors is a fair sorting of the cells, and the decoder learns to draw each
 # sort. What the gradient adds is the choice of what counts as alike. So the loss curve will not tell you that this line is missing. The test above does, with two numbers.
 #
-# The shipped networks have Google's layers, seven times as many weights, and trained for 2,000 steps (`vlm/toybox/train_masks.py`, about ten minutes). Masks that are laid back into the picture then agree to 0.98.
+# The shipped networks have Google's layers, ten times as many weights, and were trained for 2,000 steps (`vlm/toybox/train_masks.py`, about ten minutes). Masks that are laid back into the picture then agree to 0.98.
 
 
 # %%
@@ -527,7 +529,7 @@ assert means["its box, its words"] < min(
     means["true box, its words"], means["its box, true words"]
 )
 
-# %% mystnb={"image": {"alt": "Six toy scenes with the model's mask tinted in blue and the outline of the true one in black and white; above each its IoU, from the worst to the best."}, "figure": {"caption": "Masks that the model wrote (tinted) and the true outlines, from the worst of the 125 to the best. Nearly always the form is right, and what differs is where its edges lie. The worst is another matter: the rocket leans to the right, and the mask to the left. Toys are mirrored half of the time, and this one was told the wrong way round.", "name": "fig-ch18-masks"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Six toy scenes with the model's mask tinted in blue and the outline of the true one in black and white; above each its IoU, from the worst to the best."}, "figure": {"caption": "Masks that the model wrote (tinted) and the true outlines, from the worst of the 125 to the best. Nearly always the form is right, and what differs is where its edges lie. The worst is another matter: the rocket leans to the left, and the mask to the right. Toys are mirrored half of the time, and this one was told the wrong way round.", "name": "fig-ch18-masks"}} tags=["hide-input"]
 shown.sort(key=lambda item: item[-1])
 fig, axes = plt.subplots(1, 6, figsize=(9.2, 1.9), layout="constrained")
 for ax, place in zip(axes, np.linspace(0, len(shown) - 1, 6).astype(int)):

@@ -25,7 +25,7 @@
 #
 # It takes about 60 minutes, and 50 for the exercises. Here are the four answers for one word of one caption. Not all of them are right.
 
-# %% mystnb={"image": {"alt": "Four panels of one toy scene with a house and a turtle. Attention of the word turtle in layer 2: bright on the turtle alone. Rollout: bright on the turtle, less on the house. Lens: patches labelled with toys; on the turtle it reads house and boat, on the house tree and rocket. Occlusion: bright on the turtle alone."}, "figure": {"caption": "The word `turtle` in the caption `a house and a turtle on sand`, asked in four ways: attention (layer 2, mean of the heads), rollout, lens (the toy that each patch's vector names, if it names one), occlusion. Three point at the turtle. The lens reads a boat.", "name": "fig-ch19-goal"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Four panels of one toy scene with a house and a turtle. Attention of the word turtle in layer 2: bright on the turtle alone. Rollout: bright on the turtle, less on the house. Lens: patches labelled with toys; on the turtle it reads house and boat, on the house tree and rocket. Occlusion: bright on the turtle alone."}, "figure": {"caption": "The word `turtle` in the caption `a house and a turtle on sand`, asked in four ways: attention (layer 2, mean of the heads), rollout, lens (after layer 3: the toy that each patch's vector names, if it names one), occlusion. Three point at the turtle. The lens reads a boat.", "name": "fig-ch19-goal"}} tags=["hide-input"]
 from collections.abc import Callable, Sequence
 
 import matplotlib.pyplot as plt
@@ -581,7 +581,7 @@ plt.show()
 #
 # ## What the real model does
 #
-# The same code runs on Google's weights: 18 layers of 8 heads, 256 to 4,096 patches. `attend_word_by_word` keeps all weights of all layers. At 896 pixels that is 18 · 8 · 4,100², 2.4 billion numbers, so look at one layer at a time there. Which layers and heads look at their object we could not measure; no real weights were at hand. In large models you will also meet heads that give nearly everything to the first token and mean nothing by it. And in PaliGemma the patches see the prompt, so that a patch's vector may depend on the question.
+# The same code runs on Google's weights: 18 layers of 8 heads, 256 to 4,096 patches. `attend_word_by_word` keeps all weights of all layers. At 896 pixels that is 18 · 8 · 4,100², 2.4 billion numbers, so look at one layer at a time there. Which layers and heads look at their object we could not measure; no real weights were at hand. In large models you will also meet heads that give nearly everything to the first token and mean nothing by it. And in PaliGemma, as in the Toybox, the patches see the prompt, so a patch's vector may depend on the question.
 #
 # ## Exercises
 #

@@ -549,7 +549,7 @@ for split in ("test", "hard"):
 #
 # ## What the real model does
 #
-# PaliGemma's report gives one number for each of some forty tasks, after fine-tuning on each: CIDEr for captions (how many words and pairs of words are shared with what five people wrote, rare ones counting more), VQA score, IoU for RefCOCO, mAP for COCO. 83.2 on VQAv2 at 224 pixels {cite}`beyer2024paligemma` is a mean over some hundred thousand questions, so chance moves it by two tenths of a point either way; differences between seeds of the fine-tuning are as large. The hardest part of evaluating such a model has no counterpart
+# PaliGemma's report gives one number for each of some forty tasks, after fine-tuning on each: CIDEr for captions (how many runs of one to four words are shared with what five people wrote, rare ones counting more), VQA score, IoU for RefCOCO, mAP for COCO. 83.2 on VQAv2 at 224 pixels {cite}`beyer2024paligemma` is a mean over some hundred thousand questions, so chance moves it by two tenths of a point either way; differences between seeds of the fine-tuning are as large. The hardest part of evaluating such a model has no counterpart
 # here: it may say what is not there, because it usually is {cite}`rohrbach2018object`. This {term}`hallucination` is measured by asking about things that are absent {cite}`li2023evaluating`. The Toybox's question `is there a ...?` is of that kind, and half of its answers are no.
 #
 # ## Exercises

@@ -139,7 +139,7 @@ assert ground > 0.3
 # %% [markdown]
 # The ground is seen. The toys are guessed: who names two of twenty kinds blindly is right as often. So in this time it has learned what a caption looks like, and to look at the largest thing in it.
 #
-# The shipped model has been trained by the same code, for 12,000 steps instead of 600, each with four times as many scenes: 80 times as much. That took 111 minutes on two cores. (The file of its losses was not kept. `make train` repeats the run, and writes one.)
+# The shipped model has been trained by the same code, for 12,000 steps instead of 600, each with four times as many scenes: 80 times as much. That took 111 minutes on two cores. (The file of its losses was not kept. The losses at the end of this chapter are those of a second run of the same recipe: `make train`.)
 #
 # ## What it is shown
 #
@@ -183,7 +183,7 @@ for name, number in rows_of.items():
 #
 # A real mixture has another trouble. Its data sets have sizes of their own, one a thousand times as large as another. Drawn in proportion, the giant is all that the model sees. T5 {cite}`raffel2019exploring` describes two remedies that are still in use. *Limit* the size that counts. Or raise each share to the power 1 / temperature and divide by the sum again: at temperature 1 nothing changes, and the higher it is, the more alike they become.
 #
-# Details of the lessons decide what the model can do afterwards, more than the network does. A caption names kinds in alphabetical order, so that there is one right one. Half of the questions ask for a toy that is not there; without them the model would learn that the answer to "is there" is yes. Boxes are listed from top to bottom. That sounds like taste, and was worth five points of precision and recall: listed kind by kind, as the prompt names them, four answers of ten were wrong when two or three kinds were asked for and one was there several times. The first number written of a box is its top edge, so from top to bottom the model has only one decision to make at a time (the figures are in `LOG.md`).
+# Details of the lessons decide what the model can do afterwards, more than the network does. A caption names kinds in alphabetical order, so that there is one right one. Of the questions "how many" and "is there", half ask for a toy that is not there; without them the model would learn that the answer to "is there" is yes. Boxes are listed from top to bottom. That sounds like taste, and was worth five points of precision and recall: listed kind by kind, as the prompt names them, four answers of ten were wrong when two or three kinds were asked for and one was there several times. The first number written of a box is its top edge, so from top to bottom the model has only one decision to make at a time (the figures are in `LOG.md`).
 #
 # ## First look, then speak
 #
@@ -221,9 +221,9 @@ def soft_location_targets(sigma: float) -> Tensor:
 
 
 # %% [markdown]
-# Why a softmax? A bell is e to the power of -d² / 2σ², and divided by its sum it is a softmax of -d² / 2σ². At the ends of the ruler, where half of the bell is missing, dividing by the sum puts that right as well.
+# Why a softmax? A bell is e to the power of -d² / 2σ², where d is the distance from the right mark and σ the standard deviation, both in marks; and divided by its sum it is a softmax of -d² / 2σ². At the ends of the ruler, where half of the bell is missing, dividing by the sum puts that right as well.
 #
-# The bell starts 16 marks wide and ends 4 marks wide. What does it do to the least loss that is possible? A model that is perfect, and gives exactly the bell, has a loss of the bell's entropy: with σ = 4 that is 2.8 for each mark. Check it by hand: the entropy of a bell is ln(σ √(2πe)). The loss of boxes is a mean over all tokens of a row, and the words among them can go to 0.
+# σ is 16 marks at the start and 4 at the end. What does it do to the least loss that is possible? A model that is perfect, and gives exactly the bell, has a loss of the bell's entropy: with σ = 4 that is 2.8 for each mark. (In natural logarithms, as every loss. Chapter 12 counted in bits: 2.8 / ln 2 = 4.0.) Check it by hand: the entropy of a bell is ln(σ √(2πe)). The loss of boxes is a mean over all tokens of a row, and the words among them can go to 0.
 
 # %% mystnb={"image": {"alt": "Three curves over location marks 440 to 560: a wide bell of sigma 16, a narrow bell of sigma 4, both centred on 500, and a single bar of height 1 at 500, cut off at 0.12."}, "figure": {"caption": "What counts as right when mark 500 is: at the start of the second stage, at its end, and with one right mark (whose bar goes up to 1).", "name": "fig-ch22-soft"}} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(6.6, 2.9), layout="constrained")
@@ -381,7 +381,7 @@ plt.show()
 #
 # ## What the real model does
 #
-# PaliGemma's training has three stages after the parts have been trained apart {cite}`beyer2024paligemma`. A billion examples at 224 pixels, with everything moving and a slow start for the tower; then shorter stages at 448 and 896 pixels, in which tasks that need sharp eyes (text in pictures, boxes, masks) get more weight and longer answers. Then you fine-tune. Its mixture is of captions in many languages, questions and answers that other models wrote, boxes and masks that detectors drew. Its location tokens have one right mark. It was trained for some three days on 256 TPU chips. What is the same: the prefix mask, the loss on the answer
+# PaliGemma's training has three stages after the parts have been trained apart {cite}`beyer2024paligemma`. A billion examples at 224 pixels, with everything moving and a slow start for the tower; then shorter stages at 448 and 896 pixels, in which tasks that need sharp eyes (text in pictures, boxes, masks) get more weight and longer answers. Then you fine-tune. Its mixture is of captions in many languages, questions and answers that other models wrote, boxes and masks that detectors drew. Its location tokens have one right mark. Its first stage took some three days on 256 TPU chips, the two at higher resolution about one day more. What is the same: the prefix mask, the loss on the answer
 # alone, the mean over each answer first, boxes as words, and that the tasks are told apart by nothing but the prompt.
 #
 # ## Exercises
@@ -452,6 +452,6 @@ grade_chapter("ch22_pretraining")
 # %% [markdown]
 # ## Summary
 #
-# A mixture of lessons makes the model, and how a lesson is put can matter more than how the network is built. The mean is taken over each answer first, or long answers rule. The tower looks before the model speaks. On a ruler, near is better than far, and soft targets say so; but what the model learns to write it must also learn to read. The learning rate rises, and falls as long as the budget lasts. Words come first, boxes late, and who stops early sees neither why nor what is missing.
+# A mixture of lessons makes the model, and how a lesson is put can matter more than how the network is built. The mean is taken over each answer first, or long answers rule. The tower looks before the model speaks. On a ruler, near is better than far, and soft targets say so; but what the model learns to write it must also learn to read. The learning rate rises, and falls as long as the budget lasts. Words come first, boxes late: whoever stops early takes a model that is not finished for one that cannot.
 #
 # You have now built a PaliGemma, proved it, run it, looked into it, measured it, changed it, and made one from nothing. The capstone of this part is {doc}`yours to choose <project>`.

@@ -330,7 +330,7 @@ for name in ("10b", "28b"):
 #
 # [^ch24-1]: More processes wait longer, since a ring has more steps. For short messages there are trees, whose steps grow slowly. Below, a wait is a fixed number, which is kind.
 
-# %% mystnb={"image": {"alt": "Two panels, tokens per second over 1 to 16 processes, for the 10B and the 28B. Cards in one machine: 10B from 181 to 834, 28B from 61 to 513. Cards with a slow network: 10B falls from 181 to 130 at two and is at 170 at sixteen; 28B rises from 61 to 136. Machines of two cores rise all the way."}, "figure": {"caption": "What W processes that share a model can write at most, one row, in bfloat16: weights / W / bandwidth, plus the waits, plus what is sent. The thin dotted lines are W times as fast as one. Bandwidths, waits and networks are of the order that such machines have; no such machine was at hand.", "name": "fig-ch24-roofline"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Two panels, tokens per second over 1 to 16 processes, for the 10B and the 28B. Cards in one machine: 10B from 181 to 834, 28B from 61 to 513. Cards with a slow network: 10B falls from 181 to 130 at two and is at 170 at sixteen; 28B rises from 61 to 136. Machines of two cores rise all the way."}, "figure": {"caption": "What W processes that share a model can write at most, one row, in bfloat16: weights / W / bandwidth, plus the waits, plus what is sent. The thin dotted lines are W times as fast as one. Bandwidths, waits and networks are of the order that such machines have; no such machine was at hand. (The 10B's points at sixteen suppose that two processes hold the same key, which this package does not do.)", "name": "fig-ch24-roofline"}} tags=["hide-input"]
 
 
 def tokens_per_second(
@@ -373,7 +373,7 @@ axes[1].legend(fontsize=7)
 plt.show()
 
 # %% [markdown]
-# Fast cards lose most: the less time a share of the weights takes, the more the waiting counts. With a slow network between two cards the 10B is *slower* than on one, and sixteen do not bring it back. Slow machines gain nearly all the way. That is why large models are cut within a machine, where waiting is short, and between machines by *layers* (pipeline parallelism: each machine has some of the blocks, and sends one vector on, once a token), or not at all: each machine has a model of its own and other questions to answer.
+# Fast cards lose most: the less time a share of the weights takes, the more the waiting counts. With a slow network between two cards the 10B is *slower* than on one, and eight, the most that its 8 keys can be shared by, do not bring it back. Slow machines gain nearly all the way. That is why large models are cut within a machine, where waiting is short, and between machines by *layers* (pipeline parallelism: each machine has some of the blocks, and sends one vector on, once a token), or not at all: each machine has a model of its own and other questions to answer.
 #
 # ## Sharing the batch
 #
@@ -407,7 +407,7 @@ def average_gradients(parameters: Sequence[nn.Parameter], place: Place):
 
 
 # %% [markdown]
-# Divide once. Sum *and* divide in two places, and the gradient is W times too small. Nothing crashes: {term}`AdamW` divides the gradient by its own size, so the steps are as long as before, and only the clipping of large gradients differs. You would look for a long time. It is better to check it, as the package's test does: two processes against one that has seen both batches.
+# Divide once. If each process has divided its loss by W already, and you divide the gradient again here, it is W times too small. Nothing crashes: {term}`AdamW` divides the gradient by its own size, so the steps are as long as before, and only the clipping of large gradients differs. You would look for a long time. It is better to check it, as the package's test does: two processes against one that has seen both batches.
 #
 # The Toybox's training does this if it is started so; each process draws its own part of every batch:
 #

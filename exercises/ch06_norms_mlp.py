@@ -69,7 +69,7 @@ def fold_norm(norm_weight: Tensor, linear_weight: Tensor) -> Tensor:
     """Move a norm's scale into the linear layer behind it.
 
     After a Gemma norm comes a linear layer without a bias. Scaling the entries of a vector and then multiplying by a
-    matrix is the same as multiplying by another matrix. Make that matrix, so that for every vector x of size 1
+    matrix is the same as multiplying by another matrix. Make that matrix, so that for every vector x of D numbers
 
         linear(x * (1 + norm_weight))  =  folded @ x
 

@@ -1,0 +1,55 @@
+"""What a whole training lost on the way, and what it could do: into book/data/training.json, which chapter 22 draws.
+
+`python tools/training_record.py runs/toybox states` reads the log of a finished `make train`, and copies of its
+`state.safetensors` that were put aside while it ran, each in a folder of its own within `states`. Each copy is measured
+on 300 validation scenes, and so is the shipped model, for comparison.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from vlm.loader import load_model
+from vlm.mask_vqvae import load_mask_decoder
+from vlm.toybox import CHECKPOINT_DIRECTORY, MASK_VQVAE_FILE
+from vlm.toybox.evaluate import evaluate
+from vlm.toybox.recipe import Recipe
+from vlm.toybox.train import Trainer
+
+TEST_SCENES = 300
+OUTPUT = Path(__file__).resolve().parent.parent / "book" / "data" / "training.json"
+
+
+def load_state(directory: Path) -> Trainer:
+    """The training as it was when the state in that folder was written."""
+    trainer = Trainer(Recipe(), directory, "cpu")
+    trainer.resume()
+    return trainer
+
+
+def measure(trainer: Trainer) -> dict[str, dict[str, float]]:
+    """What `evaluate` finds on the validation scenes, rounded."""
+    mask_decoder = load_mask_decoder(MASK_VQVAE_FILE)
+    report = evaluate(trainer.model.eval(), trainer.processor, mask_decoder, TEST_SCENES, "validation")
+    return {task: {name: round(value, 4) for name, value in measures.items()} for task, measures in report.items()}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path, help="folder of the finished training")
+    parser.add_argument("states", type=Path, help="folder of the folders with copies of its state")
+    options = parser.parse_args()
+    trainers = sorted(map(load_state, options.states.iterdir()), key=lambda trainer: trainer.step)
+    shipped = Trainer(Recipe(), options.run, "cpu")
+    shipped.model.load_state_dict(load_model(CHECKPOINT_DIRECTORY).state_dict())
+    record = {
+        "provenance": json.loads((options.run / "final" / "provenance.json").read_text(encoding="utf-8")),
+        "lines": [json.loads(line) for line in (options.run / "log.jsonl").read_text(encoding="utf-8").splitlines()],
+        "states": [{"step": trainer.step, **measure(trainer)} for trainer in trainers],
+        "shipped": measure(shipped),
+    }
+    OUTPUT.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
