@@ -25,7 +25,7 @@ help:
 	@echo "make lint       style of the code, spelling, links between files"
 	@echo "make format     put the code into that style"
 	@echo "make notebooks  make and execute the notebooks anew from book/*.py"
-	@echo "make clean      remove the environment and everything built"
+	@echo "make clean      remove the environment and everything built, your training runs too"
 
 # The file "ready" is written when all is installed, so an interrupted set-up is never taken for a whole one.
 $(READY): requirements.lock pyproject.toml tools/setup.sh
@@ -51,7 +51,7 @@ demo: $(READY)
 	@$(PY) -m vlm.demo
 
 lab: $(READY)
-	@$(PY) -m jupyterlab book
+	@$(PY) -m jupyterlab --LabApp.default_url=/lab/tree/book
 
 train: $(READY)
 	@$(PY) -m vlm.toybox.train
@@ -82,4 +82,4 @@ notebooks: $(READY)
 	@$(PY) tools/notebooks.py
 
 clean:
-	rm -rf .venv _build runs demo.png bench.json bench.png
+	rm -rf .venv _build runs release demo.png bench.json bench.png

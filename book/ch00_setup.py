@@ -250,7 +250,7 @@ print(elsewhere + torch.ones(2, 3, device=elsewhere.device))
 # code in its place. Then grade it, with the last cell of this chapter or in a terminal, in the folder of the repository:
 #
 # ```text
-# source .venv/bin/activate                 (once for each terminal; on Windows .venv\Scripts\activate)
+# source .venv/bin/activate                 (once for each terminal; on Windows inside WSL)
 # pytest exercises/test_ch00_setup.py
 # ```
 #

@@ -436,6 +436,14 @@ class PaliGemmaForConditionalGeneration(nn.Module):
 
         if pixel_values is not None:
             image_features = self.get_image_features(pixel_values)
+        elif (
+            image_features is None
+            and not num_cached
+            and (input_ids == self.config.image_token_index).any()
+        ):
+            raise ValueError(
+                "the text has image tokens and there is no picture: give pixel_values or image_features"
+            )
         inputs_embeds = self.embed_inputs(input_ids, image_features)  # [B, S, D]
         mask = make_prefix_lm_mask(
             attention_mask, token_type_ids, inputs_embeds.dtype

@@ -64,7 +64,7 @@ def sigmoid_loss(logits: Tensor) -> Tensor:
     Returns:
         A tensor with one number, shape [].
 
-    Source: SigLIP (arXiv 2303.15343), equation 1 and Algorithm 1.
+    Source: SigLIP (arXiv 2303.15343), section 3.2 and Algorithm 1 (whose sign of the bias this is).
     """
     raise NotImplementedError
 

@@ -34,7 +34,7 @@ class GemmaRMSNorm(nn.Module):
     Everything is computed in float32, whatever the dtype of x. Only the result is cast to the dtype of x.
     Parameter: `weight` [D], which starts as zeros.
 
-    Source: "Root Mean Square Layer Normalization" (arXiv 1910.07467), section 3.
+    Source: "Root Mean Square Layer Normalization" (arXiv 1910.07467), section 4.
     """
 
     def __init__(self, hidden_size: int, eps: float):

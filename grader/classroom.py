@@ -1,8 +1,8 @@
 """Grades a whole class: `python -m grader.classroom submissions --output grades.csv`.
 
 `submissions` has a folder for each student, with the files that the student wrote (ch02_patches.py …), there or
-anywhere below. Nothing else in it is read: no tests, no settings, no other modules. A student who is in the CSV
-already is not graded again, so a run that was interrupted, or killed, goes on where it was.
+anywhere below; it may be the whole course. Nothing else in it is read: no tests, no settings, no other modules. A
+student who is in the CSV already is not graded again, so a run that was interrupted, or killed, goes on where it was.
 """
 
 import argparse
@@ -25,13 +25,18 @@ from grader.runner import MAX_SOURCE_BYTES, Runner
 from vlm.hub import DISK_IS_FULL
 from vlm.shards import write_text
 
+COURSE_FOLDERS = {"book", "solutions", ".venv"}  # of a whole course: files there are called like the exercises
+
 
 def collect(student: Path, folder: Path):
     """Copy a student's chapters, wherever they lie, into one folder. Of two with the same name the first counts."""
     for checks in all_checks():
         name = f"{chapter_of(checks)}.py"
-        for path in sorted(student.rglob(name)):
-            if path.is_file() and path.resolve() == student.resolve() / path.relative_to(student):  # no link on the way
+        for path in sorted(student.rglob(Path(name).name)):
+            below = path.relative_to(student)
+            if COURSE_FOLDERS & set(below.parts):
+                continue
+            if path.is_file() and path.resolve() == student.resolve() / below:  # no link on the way
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 with open(path, "rb") as file:
                     (folder / name).write_bytes(file.read(MAX_SOURCE_BYTES + 1))  # more is not graded

@@ -177,7 +177,7 @@ def test_scores_that_are_too_large_for_a_dtype_are_told_from_broken_weights():
     processor = PaliGemmaProcessor(tokenizer, 64, 112)
     with torch.no_grad():
         model.multi_modal_projector.linear.weight.mul_(1e38)
-    with pytest.raises(ValueError, match=r"scores that are NaN or infinite in torch\.float32: take bfloat16"):
+    with pytest.raises(ValueError, match=r"scores that are NaN or infinite in torch\.float32: in float16 take bfloat16"):
         generate(model, processor, "caption en", example_image(0))
 
 
@@ -232,7 +232,7 @@ def swap_ids(tokenizer: dict, one: str, other: str):
         vocabulary[one], vocabulary[other] = vocabulary[other], vocabulary[one]
 
 
-@pytest.mark.parametrize(("one", "other"), [("<eos>", "<bos>"), ("<pad>", "<unk>")])
+@pytest.mark.parametrize(("one", "other"), [("<eos>", "<bos>"), ("<pad>", "<unk>"), ("<bos>", "<unk>")])
 def test_a_tokenizer_with_other_ids_is_named(checkpoint, one, other):
     path = checkpoint / "tokenizer.json"
     tokenizer = json.loads(path.read_text(encoding="utf-8"))

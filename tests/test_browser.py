@@ -103,6 +103,7 @@ def page(request, browser, server):
 
 def test_a_page_renders_whole_small_and_without_a_complaint(page, server, record_property):
     assert page.problems == []
+    assert page.tab.context.cookies() == []
     formulas = page.tab.locator("span.math, div.math").count()
     assert page.tab.locator("mjx-container").count() == formulas
     assert page.tab.locator("mjx-merror").count() == 0

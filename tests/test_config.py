@@ -97,6 +97,7 @@ def test_a_cap_or_window_of_null_is_none_and_not_the_default():
         (changed(model_type="llava"), "model_type is 'llava': expected 'paligemma'"),
         (changed(text_config__model_type="gemma3"), "text_config.model_type is 'gemma3'"),
         (changed(text_config__hidden_activation="silu"), "hidden_activation is 'silu'"),
+        (changed(2, text_config__hidden_activation="gelu"), "hidden_activation is 'gelu'"),  # Gemma 2 means it
         (changed(text_config__hidden_size=None), "text_config lacks hidden_size"),
         (changed(text_config__hidden_size=-3), "text_config.hidden_size is -3: expected a number above 0"),
         (changed(vision_config__hidden_size="24"), "vision_config.hidden_size is '24'"),

@@ -162,6 +162,20 @@ def test_what_cannot_be_is_refused(options):
         FastPaliGemma(make_model(2, 1), **options)
 
 
+@pytest.mark.parametrize("weights", ["packed", "int8"])
+def test_packed_and_rounded_weights_are_for_a_cpu(weights):
+    with pytest.raises(ValueError, match=f"{weights} weights are for a CPU, and the model is on meta"):
+        FastPaliGemma(make_model(2, 1).to("meta"), weights)
+
+
+def test_a_gemma_2_without_a_limit_for_its_scores_keeps_its_window():
+    model = make_model(2, 2)
+    for layer in model.language_model.model.layers:
+        layer.self_attn.softcap = None
+    expected = written(model, [30])
+    torch.testing.assert_close(written(FastPaliGemma(model), [30]), expected, atol=1e-5, rtol=1e-5)
+
+
 def test_a_full_cache_and_other_places_are_refused():
     fast, inputs = FastPaliGemma(make_model(2, 1)), prompt([5])
     cache = KVCache(fast.config.text_config, 1, 8)

@@ -53,6 +53,12 @@ def test_a_row_that_has_ended_gives_padding_and_the_loop_stops_with_the_last(mod
         end = row_free.index(eos) + 1 if eos in row_free else len(row_free)
         assert row[:end] == row_free[: len(row)][:end]
         assert set(row[end:]) <= {0}
+    assert stopped.shape[1] == max(row.index(eos) + 1 if eos in row else 12 for row in free.tolist())
+    alone = make_inputs([9])
+    model.config = dataclasses.replace(model.config, eos_token_id=10**6)
+    first = int(next(generate_tokens(model, alone, 1))[0])
+    model.config = dataclasses.replace(model.config, eos_token_id=first)
+    assert len(list(generate_tokens(model, alone, 12))) == 1
 
 
 def test_the_tower_runs_once_and_the_head_on_one_place_at_a_time(model):

@@ -116,9 +116,10 @@ def test_what_is_missing_is_said_and_the_rest_is_checked(folder):
     assert "data" not in says
 
 
-def test_weights_are_never_unpickled(folder):
+def test_weights_are_never_unpickled(folder, capsys):
     (folder / "adapter" / "adapter_model.safetensors").write_bytes(b"cbuiltins\nprint\n(S'I ran'\ntR.")
-    assert failed(folder)["weights"]
+    assert "safetensors" in failed(folder)["weights"]
+    assert "I ran" not in "".join(capsys.readouterr())
 
 
 def test_an_empty_folder_earns_nothing(tmp_path):

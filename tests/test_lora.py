@@ -8,6 +8,7 @@ from reference import make_inputs, make_reference, make_twin
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from vlm.loader import save_hf_model
 from vlm.lora import (
     CONFIG_FILE,
     WEIGHTS_FILE,
@@ -146,6 +147,26 @@ def test_a_second_set_of_adapters_is_refused():
         add_lora(model, SMALL)
 
 
+def test_adapters_are_float32_beside_other_weights_and_give_their_type():
+    model = adapted().bfloat16()
+    for layer in find_lora(model).values():
+        layer.lora_A.data, layer.lora_B.data = layer.lora_A.data.float(), layer.lora_B.data.float()
+    logits = logits_of(model)
+    merge_lora(model)
+    assert logits.dtype == torch.bfloat16
+    torch.testing.assert_close(logits_of(model), logits, atol=0.1, rtol=0.1)
+    add_lora(model, SMALL)
+    assert {layer.lora_A.dtype for layer in find_lora(model).values()} == {torch.float32}
+    assert logits_of(model).dtype == torch.bfloat16
+
+
+def test_adapters_are_not_saved_as_a_model_nor_a_model_as_adapters(tmp_path):
+    with pytest.raises(ValueError, match="merge_lora first"):
+        save_hf_model(adapted(), tmp_path)
+    with pytest.raises(ValueError, match="no adapters to save"):
+        save_lora(make_twin(make_reference()), tmp_path)
+
+
 def test_layers_that_are_not_there_are_named():
     with pytest.raises(ValueError, match=r"no linear layer in 'language_model' is called qkv_proj"):
         add_lora(make_twin(make_reference()), SMALL, layers=("qkv_proj",))
@@ -166,4 +187,16 @@ def test_what_cannot_be_loaded_is_named(tmp_path):
         load_lora(model, tmp_path)
     (tmp_path / CONFIG_FILE).write_text('{"peft_type": "IA3"}')
     with pytest.raises(ValueError, match="IA3"):
+        load_lora(model, tmp_path)
+    (tmp_path / CONFIG_FILE).write_text('{"peft_type": "LORA", "r": 2, "lora_alpha": 6.0, "use_rslora": true}')
+    with pytest.raises(ValueError, match="use_rslora = True: only plain LoRA"):
+        load_lora(model, tmp_path)
+    (tmp_path / CONFIG_FILE).write_text('{"peft_type": "LORA", "r": 2, "lora_alpha": 6.0}')
+    save_file(tensors | {name.replace("lora_A", "lora_magnitude_vector"): torch.ones(3)}, tmp_path / WEIGHTS_FILE)
+    with pytest.raises(ValueError, match="has lora_magnitude_vector too"):
+        load_lora(model, tmp_path)
+    assert not find_lora(model) and all(parameter.requires_grad for parameter in model.parameters())
+    save_file(tensors, tmp_path / WEIGHTS_FILE)
+    load_lora(model, tmp_path)
+    with pytest.raises(ValueError, match="merge them first"):
         load_lora(model, tmp_path)

@@ -26,6 +26,13 @@ def test_merge_refuses_another_number_of_places(num_places):
         merge_image_features(torch.zeros(1, 5, 2), torch.zeros(1, 2, 2), mask)
 
 
+def test_a_forgotten_picture_is_said(model):
+    inputs = make_inputs([3])
+    del inputs["pixel_values"]
+    with pytest.raises(ValueError, match="has image tokens and there is no picture"):
+        model(**inputs)
+
+
 def test_loss_is_the_mean_over_labelled_tokens_one_place_on():
     logits = torch.zeros(1, 3, 4)
     logits[0, 1, 2] = 5.0  # predicts the label at place 2

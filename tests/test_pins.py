@@ -45,7 +45,7 @@ def test_lock_matches_what_is_installed():
 def test_conda_environment_installs_the_lock_on_a_python_that_the_project_allows():
     packages = [entry for entry in ENVIRONMENT["dependencies"] if isinstance(entry, str)]
     [pip_lines] = [entry["pip"] for entry in ENVIRONMENT["dependencies"] if isinstance(entry, dict)]
-    assert "-r requirements.lock" in pip_lines
+    assert pip_lines == ["-r requirements.lock", "-e ."]  # pip takes no other options in such a file
     [python] = [entry.partition("=")[2] for entry in packages if entry.startswith("python=")]
     assert python in SpecifierSet(PROJECT["requires-python"])
     assert set(packages) == {f"python={python}", "pip"}  # a version given twice would drift

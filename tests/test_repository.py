@@ -11,7 +11,7 @@ LISTING = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=Tru
 TRACKED = [ROOT / name for name in LISTING.split("\0") if name]
 CODE = [path for path in TRACKED if path.suffix == ".py"]
 # Each of these can run code that a file brings along.
-UNPICKLERS = {"pickle", "cPickle", "dill", "joblib", "shelve", "marshal"}
+UNPICKLERS = {"pickle", "_pickle", "cPickle", "dill", "joblib", "shelve", "marshal"}
 
 
 @pytest.mark.parametrize(
@@ -51,8 +51,11 @@ def test_no_code_can_unpickle():
             if isinstance(node, (ast.Import, ast.ImportFrom)):
                 names = {alias.name for alias in node.names} | {getattr(node, "module", None) or ""}
                 assert not names & UNPICKLERS, path
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-                assert ast.unparse(node.func) != "torch.load", path
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("torch"):
+                assert not {"load", "serialization"} & {alias.name for alias in node.names}, path
+            if isinstance(node, ast.Call):
+                assert ast.unparse(node.func) not in ("torch.load", "torch.serialization.load"), path
+                assert not any(k.arg == "allow_pickle" and ast.unparse(k.value) != "False" for k in node.keywords), path
 
 
 def test_no_file_is_large():

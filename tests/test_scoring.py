@@ -1,5 +1,7 @@
 """The probability that the model gives to an answer."""
 
+import math
+
 import pytest
 import torch
 
@@ -62,6 +64,8 @@ def test_a_box_scores_the_product_of_its_four_locations():
     halves = [0.5] * 4 + [0.9] * 3 + [0.25] * 4 + [0.9] * 2
     scores = score_boxes(tokens, torch.tensor(halves).log().tolist())
     assert scores == pytest.approx([0.5**4, 0.25**4])
+    split = [*tokens[:2], "\n", *tokens[2:4]]  # a newline within does not end a run
+    assert score_boxes(split, [-1.0] * 5) == pytest.approx([math.exp(-4)])
 
 
 def test_what_is_no_box_has_no_score():

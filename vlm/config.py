@@ -73,7 +73,9 @@ class GemmaConfig:
         check_choice("text_config.model_type", values.get("model_type", "gemma"), cls.model_type)
         check_choice("text_config.attention_bias", values.get("attention_bias", False), False)
         activation = values.get("hidden_activation") or values.get("hidden_act", ACTIVATION)
-        check_choice("text_config.hidden_activation", activation, ACTIVATION, "gelu")
+        # The first Gemma's files say "gelu" and mean the approximation; Gemma 2's mean what they say.
+        also = ("gelu",) if cls.model_type == "gemma" else ()
+        check_choice("text_config.hidden_activation", activation, ACTIVATION, *also)
         check_choice("text_config.rope_scaling", values.get("rope_scaling"), None)
         rope = values.get("rope_parameters") or {}  # newer files hold rope_theta in here
         if not isinstance(rope, dict):

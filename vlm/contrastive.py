@@ -54,7 +54,7 @@ def sigmoid_loss(logits: Tensor) -> Tensor:
     Args:
         logits: [B, B]; pair i stands at row i, column i.
 
-    Source: SigLIP (arXiv 2303.15343), equation 1 and Algorithm 1.
+    Source: SigLIP (arXiv 2303.15343), section 3.2 and Algorithm 1 (whose sign of the bias this is).
     """
     labels = 2 * torch.eye(len(logits), device=logits.device) - 1  # [B, B], 1 where they belong together, else -1
     return -nn.functional.logsigmoid(labels * logits).sum() / len(logits)

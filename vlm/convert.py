@@ -12,18 +12,12 @@ import torch
 from torch import Tensor
 
 from vlm.checkpoint import DTYPES, TensorHeader, find_weight_files, open_weights, read_headers
+from vlm.hub import TOKENIZER_AND_SETTINGS
 from vlm.layouts import EMBEDDING, HEAD, LAYOUTS, name_in_layout
 from vlm.loader import check_tensors, empty_model
 from vlm.shards import MAX_SHARD_BYTES, write_shards, write_text
 
 # What goes along: a model card or figures that were measured on the source would speak of another checkpoint.
-KEPT = (
-    "tokenizer*",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "*processor_config.json",
-    "generation_config.json",
-)
 DTYPE_NAMES = {dtype: str(dtype).removeprefix("torch.") for dtype in DTYPES.values()}
 
 
@@ -79,7 +73,7 @@ def convert(
     partial.mkdir(parents=True)
     try:
         write_shards(partial, new_headers, read, max_shard_bytes)
-        for pattern in KEPT:
+        for pattern in TOKENIZER_AND_SETTINGS:
             for path in source.glob(pattern):
                 shutil.copyfile(path, partial / path.name)
         write_text(partial / "config.json", json.dumps(new_config(source, dtype), indent=2) + "\n")

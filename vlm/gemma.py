@@ -18,7 +18,7 @@ class GemmaRMSNorm(nn.Module):
     """Divides a vector by its root mean square, then scales each entry by 1 + weight.
 
     The weight starts at 0, so the norm starts as plain division. Everything runs in float32, and only the
-    result is cast back. Source: "Root Mean Square Layer Normalization" (arXiv 1910.07467), section 3.
+    result is cast back. Source: "Root Mean Square Layer Normalization" (arXiv 1910.07467), section 4.
     """
 
     def __init__(self, hidden_size: int, eps: float):

@@ -161,4 +161,7 @@ def check_scores(logits: Tensor, model: PaliGemmaForConditionalGeneration):
             f"{broken} holds NaN or infinity in {model.dtype}: copy or download the checkpoint again; if it was cast "
             "to float16, whose largest number is 65504, take bfloat16"
         )
-    raise ValueError(f"the next token has scores that are NaN or infinite in {model.dtype}: take bfloat16 or float32")
+    raise ValueError(
+        f"the next token has scores that are NaN or infinite in {model.dtype}: in float16 take bfloat16 or float32; "
+        "with packed or int8 weights ask the plain model, which names a broken weight"
+    )

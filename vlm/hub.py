@@ -11,7 +11,14 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-FILES = ("config.json", "*.safetensors", "model.safetensors.index.json", "tokenizer*", "special_tokens_map.json")
+TOKENIZER_AND_SETTINGS = (  # besides weights and config, what a checkpoint has for those who open it with transformers
+    "tokenizer*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "*processor_config.json",
+    "generation_config.json",
+)
+FILES = ("config.json", "*.safetensors", "model.safetensors.index.json", *TOKENIZER_AND_SETTINGS)
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SHA256_NAME = re.compile(r"[0-9a-f]{64}")  # a large file's name in the cache is its checksum

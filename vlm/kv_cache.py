@@ -1,6 +1,6 @@
 """Keeps the keys and values of the tokens already seen, so that a new token costs one step and not a re-read.
 
-Shapes: B batch, K key/value heads, S tokens, E head_dim.
+Shapes: B batch, K key/value heads, E head_dim.
 """
 
 import torch

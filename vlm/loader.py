@@ -37,7 +37,8 @@ def load_hf_model(
     Args:
         model_path: directory with config.json, one or more *.safetensors, and a tokenizer; or a name on the hub,
             such as "google/paligemma-3b-mix-224".
-        device: where the weights go, tensor by tensor: they are never held twice.
+        device: where the weights go, tensor by tensor: they are never held twice (but for a head that the file has
+            beside the embedding, until the two are compared).
         dtype: of the weights in memory; None keeps the file's (the embedding's, where they differ).
         revision: branch, tag or commit, on the hub.
         token: for the hub; None takes the one that you logged in with.
@@ -81,6 +82,7 @@ def check_tokenizer(tokenizer, config: PaliGemmaConfig, directory: Path):
         "<image>": config.image_token_index,
         tokenizer.pad_token: config.pad_token_id,
         tokenizer.eos_token: config.eos_token_id,
+        tokenizer.bos_token: config.bos_token_id,
     }
     found = {token: tokenizer.convert_tokens_to_ids(token) for token in expected}
     problems = [
@@ -164,10 +166,15 @@ def save_hf_model(model: PaliGemmaForConditionalGeneration, directory: str | Pat
 
     A tied head is left out, as in the published files. Each file is written aside and then renamed, so an
     interrupted save never leaves half a file under the real name.
+
+    Raises:
+        ValueError: there are adapters in the model, for which the layout has no names.
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     tensors = model.state_dict()
+    if adapter := next((name for name in tensors if ".lora_" in name), None):
+        raise ValueError(f"the model has adapters ({adapter}): merge_lora first, or write them alone with save_lora")
     if model.language_model.lm_head.weight is model.language_model.model.embed_tokens.weight:
         del tensors[HEAD]
     headers = {name: TensorHeader(name, tuple(tensor.shape), tensor.dtype) for name, tensor in tensors.items()}

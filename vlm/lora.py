@@ -21,6 +21,7 @@ from vlm.shards import save_tensors, write_aside, write_text
 LANGUAGE_MODEL_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 WEIGHTS_FILE, CONFIG_FILE = "adapter_model.safetensors", "adapter_config.json"
 _PEFT_PREFIX = "base_model.model."
+_OTHER_KINDS = ("use_rslora", "use_dora", "rank_pattern", "alpha_pattern")  # of peft: another formula, or other sizes
 _TRANSFORMERS_LAYOUT = "C"  # peft names tensors as they are called in memory
 
 
@@ -51,14 +52,15 @@ class LoraLinear(nn.Module):
         super().__init__()
         self.base = base
         self.scaling = config.scaling
-        self.lora_A = nn.Parameter(torch.empty(config.rank, base.in_features))  # [G, I]
-        self.lora_B = nn.Parameter(torch.zeros(base.out_features, config.rank))  # [O, G]
+        kind = {"device": base.weight.device, "dtype": torch.float32}  # whatever the base has: steps are small
+        self.lora_A = nn.Parameter(torch.empty(config.rank, base.in_features, **kind))  # [G, I]
+        self.lora_B = nn.Parameter(torch.zeros(base.out_features, config.rank, **kind))  # [O, G]
         nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))  # as torch fills a linear layer
 
     def forward(self, states: Tensor) -> Tensor:
         """[..., I] -> [..., O]."""
-        change = states @ self.lora_A.T @ self.lora_B.T  # [..., O], and the G numbers between are all it has
-        return self.base(states) + self.scaling * change
+        change = states.float() @ self.lora_A.T @ self.lora_B.T  # [..., O], and the G numbers between are all it has
+        return self.base(states) + (self.scaling * change).to(states.dtype)
 
     @torch.no_grad()
     def merge(self) -> nn.Linear:
@@ -105,10 +107,16 @@ def find_lora(model: nn.Module) -> dict[str, LoraLinear]:
 
 
 def save_lora(model: nn.Module, directory: str | Path):
-    """Write the adapters alone, in the form and under the names of peft: it loads them beside transformers' model."""
+    """Write the adapters alone, in the form and under the names of peft: it loads them beside transformers' model.
+
+    Raises:
+        ValueError: the model has none.
+    """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     adapters = find_lora(model)
+    if not adapters:
+        raise ValueError("the model has no adapters to save: add_lora puts them in")
     first = next(iter(adapters.values()))
     theirs = {name: name_in_layout(name, _TRANSFORMERS_LAYOUT) for name in adapters}
     tensors = {
@@ -137,15 +145,21 @@ def load_lora(model: nn.Module, directory: str | Path):
 
     Raises:
         FileNotFoundError: the directory lacks one of the two files.
-        ValueError: it is no LoRA, cannot be read, or its tensors do not fit the model; each is named.
+        ValueError: it is no plain LoRA, cannot be read, or its tensors do not fit the model, each of which is named; or
+            the model has adapters already.
     """
     directory = Path(directory)
+    if find_lora(model):
+        raise ValueError("the model has adapters already: merge them first")
     for name in (WEIGHTS_FILE, CONFIG_FILE):
         if not (directory / name).is_file():
             raise FileNotFoundError(f"{directory} has no {name}")
     config = json.loads((directory / CONFIG_FILE).read_text(encoding="utf-8"))
     if config.get("peft_type") != "LORA":
         raise ValueError(f"{directory} is of the type {config.get('peft_type')!r}: expected 'LORA'")
+    for name in _OTHER_KINDS:
+        if config.get(name):
+            raise ValueError(f"{directory} has {name} = {config[name]!r}: only plain LoRA is read")
     try:
         saved = load_file(directory / WEIGHTS_FILE)
     except SafetensorError as error:
@@ -154,11 +168,12 @@ def load_lora(model: nn.Module, directory: str | Path):
     for name, tensor in saved.items():
         layer, _, letter = name.removeprefix(_PEFT_PREFIX).removesuffix(".weight").rpartition(".")
         tensors[canonical_name(f"{layer}.weight").removesuffix(".weight"), letter] = tensor
+    if others := sorted({letter for _, letter in tensors} - {"lora_A", "lora_B"}):
+        raise ValueError(f"{directory} has {', '.join(others)} too: only lora_A and lora_B are read")
     linear = {name for name, module in model.named_modules() if isinstance(module, nn.Linear)}
     if problems := sorted({layer for layer, _ in tensors} - linear):
         raise ValueError(f"{directory} has adapters for layers that the model lacks: {', '.join(problems)}")
-    model.requires_grad_(False)
-    lora = LoraConfig(config["r"], config["lora_alpha"])
+    lora, adapters = LoraConfig(config["r"], config["lora_alpha"]), {}
     for layer in sorted({layer for layer, _ in tensors}):
         adapter = LoraLinear(model.get_submodule(layer), lora)
         for letter in ("lora_A", "lora_B"):
@@ -167,6 +182,9 @@ def load_lora(model: nn.Module, directory: str | Path):
                 found = "missing" if tensor is None else list(tensor.shape)
                 raise ValueError(f"{letter} of {layer} is {found}: expected {list(expected)}")
         adapter.load_state_dict({letter: tensors[layer, letter] for letter in ("lora_A", "lora_B")}, strict=False)
+        adapters[layer] = adapter
+    model.requires_grad_(False)  # only now: what does not fit leaves the model as it was
+    for layer, adapter in adapters.items():
         _replace(model, layer, adapter)
 
 

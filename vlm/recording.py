@@ -25,7 +25,7 @@ def record_attention(model: nn.Module) -> Iterator[dict[str, list[Tensor]]]:
 
     Yields:
         For each attention layer, by its name in `model`, a list with one tensor for each time the layer ran:
-        [B, A, Q, S], rows sum to 1. Detached from the graph, on the model's device.
+        [B, A, S, T] (S places look, at T), rows sum to 1. Detached from the graph, on the model's device.
     """
     with _record(model, (GemmaAttention, SiglipAttention), lambda output: output[1]) as weights:
         yield weights

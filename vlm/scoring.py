@@ -48,9 +48,10 @@ def score_boxes(tokens: Sequence[str], log_probabilities: Sequence[float]) -> li
         log_probabilities: of each token.
 
     Returns:
-        One number, 0..1, for each box that `parse_detections` finds in the answer, in the same order.
+        One number, 0..1, for each box that `parse_detections` finds in the answer, in the same order; but for answers
+        that spell out a location which is no token (`<loc1024>`).
     """
-    visible = [(token, value) for token, value in zip(tokens, log_probabilities, strict=True) if token.strip("▁ ")]
+    visible = [(token, value) for token, value in zip(tokens, log_probabilities, strict=True) if token.strip("▁ \n")]
     scores = []
     for is_location, run in groupby(visible, key=lambda pair: pair[0].startswith("<loc")):
         names, values = zip(*run)

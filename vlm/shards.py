@@ -42,8 +42,9 @@ def write_shards(
         names = [f"model-{i:05}-of-{len(shards):05}.safetensors" for i in range(1, len(shards) + 1)]
     with ExitStack() as stack:
         for file_name, shard in zip(names, shards, strict=True):
-            tensors = {name: read(name).contiguous() for name in shard}
-            save_tensors(tensors, stack.enter_context(write_aside(directory / file_name)), {"format": "pt"})
+            partial = stack.enter_context(write_aside(directory / file_name))
+            # The tensors get no name: it would hold this shard while the next one is read.
+            save_tensors({name: read(name).contiguous() for name in shard}, partial, {"format": "pt"})
         if len(shards) > 1:
             total_size = sum(header.num_bytes for header in headers.values())
             weight_map = {name: file_name for file_name, shard in zip(names, shards, strict=True) for name in shard}

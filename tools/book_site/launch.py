@@ -13,13 +13,16 @@ BRANCH = "launch"  # where the Pages workflow puts the notebooks with this cell
 START = """\
 # Fetches and installs the course where it is not installed yet, on Colab for instance (some minutes).
 import importlib.util
+import os
 import sys
 
 if importlib.util.find_spec("vlm") is None:
     !git clone --quiet --depth 1 {repository} paligemma-course
     %cd paligemma-course/book
     %pip install --quiet --editable "..[book,test]"
-    sys.path.insert(0, "..")  # this kernel was running before the installation"""
+    sys.path.insert(0, "..")  # this kernel was running before the installation
+elif os.path.isdir("paligemma-course/book"):  # a kernel that was started anew
+    %cd paligemma-course/book"""
 
 
 def add_start_cell(notebook: nbformat.NotebookNode, repository: str) -> nbformat.NotebookNode:

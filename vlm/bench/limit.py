@@ -7,7 +7,7 @@ from statistics import median
 import torch
 from torch import nn
 
-from vlm.fast.linear import Int8Linear, PackedLinear, PlainLinear
+from vlm.fast.linear import PackedLinear, PlainLinear
 from vlm.loader import empty_model
 
 SHAPE = (8192, 1024)  # of the matrices whose reading is timed
@@ -27,12 +27,10 @@ def measure_bandwidth(num_bytes: int, dtype: torch.dtype) -> float:
     As many bytes as the model has, since what fits into a cache is read faster; a gigabyte at most, which fits nowhere.
     """
     num_bytes = min(num_bytes, 1_000_000_000)
-    kinds = [Int8Linear] if dtype == torch.int8 else [PlainLinear, PackedLinear]
-    number_dtype = torch.bfloat16 if dtype == torch.int8 else dtype
     num_matrices = max(1, round(num_bytes / (SHAPE[0] * SHAPE[1] * dtype.itemsize)))
-    vector, best = torch.randn(1, SHAPE[1]).to(number_dtype), 0.0
-    for kind in kinds:
-        layers = [kind(torch.randn(SHAPE).to(number_dtype), num_rows=1) for _ in range(num_matrices)]
+    vector, best = torch.randn(1, SHAPE[1]).to(dtype), 0.0
+    for kind in (PlainLinear, PackedLinear):
+        layers = [kind(torch.randn(SHAPE).to(dtype), num_rows=1) for _ in range(num_matrices)]
         times, stop = [], time.perf_counter() + SECONDS
         while time.perf_counter() < stop or len(times) < 4:
             start = time.perf_counter()

@@ -22,6 +22,8 @@ examples:
 
 def add_options(parser: argparse.ArgumentParser):
     parser.add_argument("source", help="checkpoint directory, or a name on the hub")
+    parser.add_argument("--revision", help="branch, tag or commit, on the hub")
+    parser.add_argument("--token", help="for the hub (default: the one that you logged in with)")
     parser.add_argument("target", type=Path, help="a directory that does not exist yet, or is empty")
     parser.add_argument("--dtype", choices=DTYPES, help="of the new weights (default: each as it is)")
     parser.add_argument("--layout", choices=LAYOUTS, default="A", help="names of the new tensors (default: A)")
@@ -34,6 +36,7 @@ def run(options: argparse.Namespace) -> int:
     if not options.max_shard_gigabytes > 0:
         raise ValueError(f"--max-shard-gigabytes is {options.max_shard_gigabytes}: expected more than 0")
     max_shard_bytes = int(options.max_shard_gigabytes * 1e9)
-    convert(find_checkpoint(options.source), options.target, DTYPES.get(options.dtype), options.layout, max_shard_bytes)
+    source = find_checkpoint(options.source, options.revision, options.token)
+    convert(source, options.target, DTYPES.get(options.dtype), options.layout, max_shard_bytes)
     print(f"written to {options.target}; `vlm inspect {options.target}` shows what is in it")
     return 0

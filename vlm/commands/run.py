@@ -27,7 +27,8 @@ examples:
   vlm run --image my.png --prompt "segment cat" --output mask.png
   vlm run --image photos/*.jpg --prompt "caption en" --json > captions.jsonl
   vlm run --image photos/*.jpg --prompt "detect cat" --output drawn/
-  vlm run --model google/paligemma-3b-mix-224 --image my.png --prompt "caption en" --fast packed
+  vlm run --model google/paligemma-3b-mix-224 --revision bfloat16 --image my.png --prompt "caption en"
+  vlm run --model path/to/a/3b --device cpu --fast packed --image my.png --prompt "caption en"
 """
 
 
@@ -102,7 +103,7 @@ def output_files(output: Path | None, images: list[Path]) -> list[Path | None]:
             raise FileNotFoundError(f"{output} cannot be written: {output.parent} is not a directory")
         files = [output]
     else:
-        if output.suffix or (output.exists() and not output.is_dir()):
+        if not output.is_dir() and (output.suffix or output.exists()):
             raise ValueError(f"--output {output} is not a directory: several pictures need one")
         files = [output / f"{image.stem}.png" for image in images]
     sources = {image.resolve() for image in images}
@@ -144,7 +145,7 @@ def as_record(path: Path, prompt: str, answer: str, detections: list[Detection],
 
 def open_mask_decoder(path: Path | None, model: str) -> MaskDecoder | None:
     """The one asked for, or the Toybox's for the Toybox: its codes mean nothing to another model's."""
-    if path is None and Path(model) == CHECKPOINT_DIRECTORY:
+    if path is None and Path(model).resolve() == CHECKPOINT_DIRECTORY.resolve():
         path = MASK_VQVAE_FILE
     return None if path is None else load_mask_decoder(path)
 

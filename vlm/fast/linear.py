@@ -45,7 +45,7 @@ class Int8Linear(nn.Module):
     """A quarter of float32's bytes: each row of the matrix, and each token's vector, as whole numbers and a scale.
 
     Symmetric: the largest magnitude of a row becomes 127. The products are added up as 32-bit integers, exactly; all
-    error comes from the two roundings. Source: LLM.int8() (arXiv 2208.07339), section 2.1, without its outliers.
+    error comes from the two roundings. Source: LLM.int8() (arXiv 2208.07339), section 3.1, without the outliers of 3.2.
     """
 
     def __init__(self, weight: Tensor, num_rows: int):

@@ -1,6 +1,7 @@
 """PaliGemma arranged for speed, for writing answers: `FastPaliGemma(model)` goes wherever `generate` takes a model.
 
-Shapes: B batch, N image tokens, S new tokens, T all tokens so far, V vocabulary.
+Shapes: B batch, C H W channels, height and width of a picture, S new tokens, T all tokens so far, D hidden size,
+V vocabulary.
 """
 
 import warnings
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vlm.devices import has_compiler
-from vlm.fast.gemma import FastGemma
+from vlm.fast.gemma import FastDecoderLayer2, FastGemma
 from vlm.fast.linear import LINEARS
 from vlm.fast.siglip import fuse_attention
 from vlm.kv_cache import KVCache
@@ -41,13 +42,15 @@ class FastPaliGemma(nn.Module):
         super().__init__()
         if weights not in LINEARS:
             raise ValueError(f"weights are {weights!r}: expected one of {', '.join(LINEARS)}")
-        if weights == "packed" and (compile or model.device.type != "cpu"):
-            raise ValueError("packed weights are for a CPU, and cannot be compiled: take plain ones or int8")
+        if weights != "plain" and model.device.type != "cpu":
+            raise ValueError(f"{weights} weights are for a CPU, and the model is on {model.device}: take plain ones")
+        if weights == "packed" and compile:
+            raise ValueError("packed weights cannot be compiled: take plain ones or int8")
         self.config = model.config
         fuse_attention(model.vision_tower)
         self.language_model = FastGemma(model.language_model, partial(LINEARS[weights], num_rows=batch_size))
         self.model = model  # what is left of it: tower, projector, embedding
-        self.needs_mask = self.language_model.layers[0].softcap is not None  # Gemma 2, for its window
+        self.needs_mask = isinstance(self.language_model.layers[0], FastDecoderLayer2)  # Gemma 2, for its window
         self.write = self.language_model  # reads one token and scores the next
         if compile and not has_compiler(model.device):
             warnings.warn(

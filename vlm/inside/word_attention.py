@@ -1,4 +1,7 @@
-"""Where the model looks while it writes each word. Shapes: T tokens of the answer, L layers, A heads, N patches."""
+"""Where the model looks while it writes each word.
+
+Shapes: T tokens of the answer, L layers, A heads, N patches, S sequence.
+"""
 
 from dataclasses import dataclass
 

@@ -16,7 +16,8 @@ def normalize_answer(answer: str) -> str:
 
     Example: "  Two cats, on the grass. " -> "2 cats on grass".
 
-    Source: the rules of the VQA evaluation (arXiv 1505.00468), but for its list of contractions.
+    Source: the rules of the VQA evaluation (arXiv 1505.00468), but for its list of contractions, and for `none`, which
+    it takes for 0.
     """
     text = _SEPARATOR.sub(" ", _COMMA_IN_NUMBER.sub("", answer.lower()))
     words = (_DIGITS.get(word, word) for word in text.split())

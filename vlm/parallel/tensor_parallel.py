@@ -109,7 +109,7 @@ def load_split_model(
     head = tensors.pop(HEAD, None)
     model.load_state_dict(tensors, strict=False, assign=True)
     model.tie_weights()
-    if head is not None:
+    if head is not None and not torch.equal(head.to_local(), tensors[EMBEDDING].to_local()):  # some have their own
         model.language_model.lm_head.weight = nn.Parameter(head)
     return model.eval()
 

@@ -142,7 +142,7 @@ def choose_segmentations(
 
     Returns:
         Those whose answer is short, since that kind is there once or not at all; and a quarter whose kind is drawn
-        from all that are there.
+        from all that are there or, one time in ten, from those that are not.
     """
     num_long = max(1, round(LONG_SEGMENTATIONS * len(scenes)))
     counts = [Counter(thing.label for thing in scene.objects) for scene in scenes]

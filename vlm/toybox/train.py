@@ -199,7 +199,9 @@ def train(recipe: Recipe, directory: Path, device: str, start: Path | None = Non
     trainer = Trainer(recipe, directory, device, place)
     if start is not None:
         trainer.model.load_state_dict(load_model(start, device).state_dict())
-        trainer.started_from = json.loads((start / "provenance.json").read_text(encoding="utf-8"))
+        provenance = start / "provenance.json"  # which the checkpoints of a training have, and others lack
+        known = provenance.is_file()
+        trainer.started_from = json.loads(provenance.read_text(encoding="utf-8")) if known else {"from": start.name}
     trainer.resume()
     if place.is_first:
         forget_later_lines(directory / "log.jsonl", trainer.step)
