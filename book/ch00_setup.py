@@ -246,7 +246,7 @@ print(elsewhere + torch.ones(2, 3, device=elsewhere.device))
 # %% [markdown]
 # ## Exercises
 #
-# Every chapter has exercises. You write them in the folder `exercises/`: here `exercises/ch00_setup.py`. Open that file. Each function says what goes in, what comes out and in which shape, and ends with `raise NotImplementedError`; put your
+# Every chapter has exercises. You write them in the folder `exercises/`: here `exercises/ch00_setup.py`. Open that file. Each function says what goes in, what comes out and in which shape. No function may change what it is given: the grader looks, and a right answer that changed an argument earns nothing. Each ends with `raise NotImplementedError`; put your
 # code in its place. Then grade it, with the last cell of this chapter or in a terminal, in the folder of the repository:
 #
 # ```text

@@ -374,7 +374,7 @@ print("vectors", list(vectors.shape), " the reference agrees:", difference < 1e-
 #
 # ### `embed_patches` (2 points, 5 minutes)
 #
-# One vector for each patch, without a convolution. `torch`'s convolutions and `unfold` refuse to work in this exercise.
+# One vector for each patch, without a convolution. `torch`'s convolutions refuse to work in this exercise.
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown

@@ -242,7 +242,7 @@ print(
 #
 # Three details decide whether it works.
 #
-# **The start.** The change should be nothing at first, so that training starts from the model that you have. So B is 0. And A? If A is 0 as well, then nothing ever moves. The gradient of B is a product with A x, and that of A a product with B: both are 0, for ever.
+# **The start.** The change should be nothing at first, so that training starts from the model that you have. So B is 0. And A? If A is 0 as well, then nothing ever moves. The gradient of B is a product with A x, and that of A a product with B: both are 0, for ever. So A is random.
 #
 # **The scale.** s is α / G, with a fixed α. Double the rank, and twice as many terms are added up; the factor keeps their sum from growing with the rank.[^ch21-1]
 #

@@ -1,8 +1,9 @@
 """Exercises of chapter 0, "Does everything run?": a warm-up. Grade them with: pytest exercises/test_ch00_setup.py
 
 Shapes: B batch, C channels, H W height and width, N places, D numbers in a vector.
-Keep the names of the functions and of their arguments. None of them may change its arguments. Each result has the dtype
-and the device of the first argument.
+In every chapter: keep the names of the functions and of their arguments, and change no argument. The grader compares
+them afterwards, and a right answer that has changed one earns nothing: work on a copy (`.clone()`, `list(...)`).
+Here each result has the dtype and the device of the first argument.
 """
 
 from torch import Tensor

@@ -76,6 +76,6 @@ def patch_of_pixel(y: Tensor, x: Tensor, width: int, patch_size: int) -> Tensor:
         patch_size: P.
 
     Returns:
-        The patches' numbers, in the shape of `y`.
+        The patches' numbers, int64, in the shape of `y`.
     """
     raise NotImplementedError

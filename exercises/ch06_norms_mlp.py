@@ -21,7 +21,7 @@ def root_mean_square(states: Tensor) -> Tensor:
         states: [B, S, D].
 
     Returns:
-        [B, S, 1]: the last axis stays, so that you can divide by the result.
+        [B, S, 1], with the argument's dtype and device: the last axis stays, so that you can divide by the result.
     """
     raise NotImplementedError
 

@@ -71,8 +71,9 @@ def load_weights(model: GemmaForCausalLM, tensors: dict[str, Tensor], dtype: tor
 
     - Every tensor takes its place as a parameter. One that has the wanted dtype already is used as it is, not copied;
       any other is cast once, straight to that dtype.
-    - `lm_head.weight` may be absent, or equal to `model.embed_tokens.weight`. The head is then tied: both are one
-      and the same parameter. If the file has a head with other numbers, the model gets that head, and it is not tied.
+    - `lm_head.weight` may be absent, or equal to `model.embed_tokens.weight` in every number. The head is then tied:
+      both are one and the same parameter. If the file has a head with other numbers, the model gets that head, and it
+      is not tied.
     - Nothing is forgiven: see below.
 
     Args:

@@ -28,11 +28,11 @@ def write_box(box: list[float], height: int, width: int) -> str:
 def read_answer(text: str, height: int, width: int) -> list[tuple[str, list[float]]]:
     """Read the boxes of an answer, and leave out what is none.
 
-    An answer is a list of items: a run of location tokens, directly one after the other, then a name, which may be
-    missing, and which ends at the next ";" or at the next location token. An item counts only if its run has exactly
-    four tokens, all of them from "<loc0000>" to "<loc1023>" (four digits), with y_max > y_min and x_max > x_min. One
-    bad item does not disturb the others. Text that stands before the run of an item is left out, and so are items
-    without a run.
+    An answer is a list of items: a run of location tokens ("<loc", digits, ">"), directly one after the other, then a
+    name, which may be missing, and which ends at the next ";" or at the next location token. An item counts only if its
+    run has exactly four tokens, all of them from "<loc0000>" to "<loc1023>" (four digits: "<loc999>" spoils the run
+    that it is in), with y_max > y_min and x_max > x_min. One bad item does not disturb the others. Text that stands
+    before the run of an item is left out, and so are items without a run.
 
     Example, 1023 high and 2046 wide:
         "<loc0010><loc0020><loc0030><loc0040> cat ; <loc0001><loc0002> dog" -> [("cat", [10.0, 40.0, 30.0, 80.0])]

@@ -63,8 +63,9 @@ def pull_together(vectors: Tensor, chosen: Tensor, commitment: float) -> tuple[T
 def read_mask(text: str) -> list[int] | None:
     """Read the sixteen codes of one thing.
 
-    A code is a token "<seg000>" to "<seg127>", with three digits. There may be other text around them (a box, a name,
-    spaces). If there are not exactly sixteen codes, or one that does not exist, the answer is None.
+    A code is a token "<seg000>" to "<seg127>", with three digits. "<seg" and anything else before the ">" ("<seg128>",
+    "<seg12>", "<seg>") is a code that does not exist. There may be other text around them (a box, a name, spaces). If
+    there are not exactly sixteen codes, or one that does not exist, the answer is None.
 
     Example: "<loc0001>...<seg005><seg127>...<seg000> cat" with sixteen codes -> [5, 127, ..., 0].
     """

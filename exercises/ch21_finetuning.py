@@ -48,7 +48,8 @@ class LoraLinear(nn.Module):
     """A frozen linear layer, and beside it a change of low rank that learns.
 
     Its output is base(x) + (alpha / rank) * x A^T B^T, where A is [G, I] and B is [O, G]. A new layer gives what its
-    base gives, and one step of training must be able to change that. Nothing of the base is trained.
+    base gives, and one step of training must be able to change that: one of A and B starts as zeros, the other with
+    random numbers (were its rows alike, they would stay alike). Nothing of the base is trained.
 
     Args:
         base: the layer; it may have a bias.

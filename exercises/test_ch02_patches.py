@@ -48,7 +48,7 @@ def pixels(random: Random) -> Iterator[Case]:
         }
 
 
-NO_CONVOLUTION = ("torch.nn.functional.conv2d", "torch.conv2d", "torch.nn.Conv2d", "torch.nn.functional.unfold")
+NO_CONVOLUTION = ("torch.nn.functional.conv2d", "torch.conv2d", "torch.nn.Conv2d")
 EXERCISES = [
     Exercise("patchify", "Cut pictures into patches", pictures, points=2, section="Cutting"),
     Exercise("unpatchify", "Put patches together", patches, points=2, section="Cutting"),

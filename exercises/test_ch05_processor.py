@@ -18,7 +18,8 @@ CHANNELS = {"RGB": 3, "RGBA": 4, "L": 1, "LA": 2}
 def pictures(random: Random) -> Iterator[Case]:
     for mode, height, width, size in [("RGB", 9, 14, 6), ("RGBA", 8, 8, 8), ("L", 5, 7, 4), ("LA", 12, 6, 6)]:
         yield {"mode": mode, "bytes": random.integers(0, 256, height, width, CHANNELS[mode]), "image_size": size}
-    yield {"mode": "P", "bytes": random.integers(0, 256, 10, 10, 3), "image_size": 10}
+    for transparent in (False, True):  # a colour of the palette may be one to look through
+        yield {"mode": "P", "bytes": random.integers(0, 256, 10, 10, 3), "image_size": 10, "transparent": transparent}
     yield {"mode": "RGB", "bytes": random.integers(0, 256, 6, 20, 3), "image_size": 28}
 
 
@@ -28,6 +29,8 @@ def call_to_pixel_values(submission, case: Case):
     image = Image.fromarray(array)
     if case["mode"] == "P":
         image = image.quantize(16)
+        if case["transparent"]:
+            image.info["transparency"] = 0
     return submission.to_pixel_values(image, case["image_size"])
 
 

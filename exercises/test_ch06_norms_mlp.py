@@ -37,7 +37,10 @@ def norms(random: Random) -> Iterator[Case]:
 
 def call_norm(submission, case: Case) -> Tensor:
     norm = submission.GemmaRMSNorm(case["weight"].shape[0], case["eps"])
+    start = {name: tensor.clone() for name, tensor in norm.state_dict().items()}
     load_weights(norm, {"weight": case["weight"]})
+    if start["weight"].any():
+        raise ValueError("`weight` should start as zeros: the scale is 1 + weight")
     with torch.no_grad():
         return norm(case["hidden_states"])
 

@@ -126,18 +126,20 @@ def call_load_weights(submission, case: Case) -> dict:
     needed = kept_bytes if any(tensor.dtype != (case["dtype"] or tensor.dtype) for tensor in kept.values()) else 0
     head, embedding = model.lm_head.weight, model.model.embed_tokens.weight
     without_values = sorted(name for name, parameter in model.named_parameters() if parameter.is_meta)
+    # Looked at before the model is cast to float32, which would hide both.
+    is_one = head is embedding or (not head.is_meta and head.data_ptr() == embedding.data_ptr())
+    dtypes = sorted({str(parameter.dtype).removeprefix("torch.") for parameter in model.parameters()})
     scores = torch.zeros(1, 5, 64)
     if not without_values:
         position_ids, mask = torch.arange(1, 6)[None], torch.zeros(1, 1, 5, 5)
         with torch.no_grad():
             scores = model.float()(case["hidden_states"], position_ids, mask)
-    dtypes = {str(parameter.dtype).removeprefix("torch.") for parameter in (head, embedding)}
     return {
         "parameters without numbers": without_values,
-        "head and embedding are one": head is embedding
-        or (not head.is_meta and head.data_ptr() == embedding.data_ptr()),
-        "dtypes": sorted(dtypes),
-        "copies more than it has to": counter.bytes > 1.5 * needed + 8000,
+        "head and embedding are one": is_one,
+        "dtypes": dtypes,
+        # Less than a copy of all weights (35,136 bytes in 16 bits), more than a look whether two matrices are equal.
+        "copies more than it has to": counter.bytes > 1.5 * needed + 20_000,
         "scores": scores,
     }
 

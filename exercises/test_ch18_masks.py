@@ -31,7 +31,7 @@ def call_straight_through(submission, case: Case) -> dict:
     given = vectors.detach().clone()
     result = submission.straight_through(vectors, chosen)
     if not isinstance(result, torch.Tensor):
-        return result
+        raise TypeError(f"expected a tensor, got a {type(result).__name__}")
     weights = torch.linspace(-1, 2, result.numel()).reshape(result.shape)
     gradients = [None, None]
     if result.requires_grad:
@@ -57,7 +57,7 @@ def call_pull_together(submission, case: Case) -> dict:
     losses = submission.pull_together(vectors, chosen, case["commitment"])
     are_losses = isinstance(losses, (tuple, list)) and all(isinstance(one, torch.Tensor) for one in losses)
     if not are_losses or any(one.numel() != 1 for one in losses):
-        return losses
+        raise TypeError(f"expected two losses, each a tensor with one number, got {str(losses)[:80]}")
     answer = {"number of losses": len(losses)}
     for name, loss in zip(("first", "second"), losses):
         gradients = [None, None]

@@ -50,7 +50,7 @@ def call_suffix_loss(submission, case: Case) -> dict:
     logits = case["logits"].clone().requires_grad_()
     loss = submission.suffix_loss(logits, case["labels"].clone())
     if not isinstance(loss, Tensor) or loss.numel() != 1:
-        return loss
+        return {"loss": loss, "its gradient": torch.zeros_like(logits)}
     gradient = torch.autograd.grad(loss, logits)[0] if loss.requires_grad else torch.zeros_like(logits)
     return {"loss": loss.detach(), "its gradient": gradient}
 

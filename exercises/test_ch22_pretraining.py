@@ -54,7 +54,7 @@ def call_answers_alike(submission, case: Case) -> dict:
     surprises = case["surprises"].clone().requires_grad_()
     loss = submission.answers_alike(surprises, case["counts"].clone())
     if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
-        return loss
+        return {"loss": loss, "its gradient": torch.zeros_like(surprises)}
     gradient = torch.autograd.grad(loss, surprises)[0] if loss.requires_grad else torch.zeros_like(surprises)
     return {"loss": loss.detach(), "its gradient": gradient.nan_to_num()}
 

@@ -47,6 +47,7 @@ MAX_MESSAGE_CHARACTERS = 3000
 _PROBLEMS = {
     "not written": "not written yet",
     "too large": "the file is larger than 1 MB: hand in code alone",
+    "partly written": "not written yet: `{what}`",
     "calls the unwritten": "it calls {what}, which is not written yet",
     "error": "it stopped with an error. {what}",
     "syntax": "the file cannot be read as Python: {what}",

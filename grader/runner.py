@@ -29,8 +29,8 @@ class Outcome:
     """What came of running an exercise: answers for every case, or a problem.
 
     Attributes:
-        problem: "" or one of "not written", "too large", "calls the unwritten", "error", "syntax", "forbidden",
-            "not allowed", "exit", "time", "memory", "crash", "garbled".
+        problem: "" or one of "not written", "partly written", "calls the unwritten", "too large", "error", "syntax",
+            "forbidden", "not allowed", "exit", "time", "memory", "crash", "garbled".
         what: more about the problem.
         answers: for each case what was returned.
         arguments: for each case the arguments as they were afterwards.

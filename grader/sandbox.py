@@ -151,10 +151,12 @@ def run(exercise: Exercise, submission: Path, cases: list[Case]) -> dict[str, An
         return {"answers": encode_each(answers), "arguments": encode_each(arguments), "skipped": skipped}
     except NotImplementedError as error:
         name = unwritten(error, submission)
-        if name == exercise.name:
+        if name in (exercise.name, f"{exercise.name}.__init__"):
             return {"problem": "not written"}
+        if name.startswith(f"{exercise.name}."):
+            return {"problem": "partly written", "what": name}
         if name:
-            return {"problem": "calls the unwritten", "what": name}
+            return {"problem": "calls the unwritten", "what": name.removesuffix(".__init__")}
         return {"problem": "error", "what": describe(error, submission), "case": at}
     except MemoryError:
         return {"problem": "memory"}
@@ -165,7 +167,8 @@ def run(exercise: Exercise, submission: Path, cases: list[Case]) -> dict[str, An
     except PermissionError as error:  # of the system
         return {"problem": "not allowed", "what": f"do what is not its own ({error})"}
     except SyntaxError as error:
-        return {"problem": "syntax", "what": f"line {error.lineno}: {error.msg}"}
+        file = "" if error.filename == str(submission) else f"{Path(str(error.filename)).name}, "
+        return {"problem": "syntax", "what": f"{file}line {error.lineno}: {error.msg}"}
     except SystemExit:
         return {"problem": "exit"}
     except BaseException as error:
@@ -186,15 +189,20 @@ def asks_for_numbers(error: Exception) -> bool:
 
 
 def unwritten(error: NotImplementedError, submission: Path) -> str:
-    """The function or class that raised it, in the submission or in a file beside it; "" if it came from elsewhere."""
+    """The function or method that raised it, in the submission or in a file beside it; "" if it came from elsewhere."""
     trace = error.__traceback__
     while trace.tb_next is not None:
         trace = trace.tb_next
     code = trace.tb_frame.f_code
-    name, path = code.co_qualname.split(".")[0], Path(code.co_filename)
+    path = Path(code.co_filename)
     if path == submission:
-        return name
-    return f"{path.stem}.{name}" if path.parent in (submission.parent, submission.parent.parent) else ""
+        return code.co_qualname
+    return f"{path.stem}.{code.co_qualname}" if is_part(path, submission) else ""
+
+
+def is_part(path: Path, submission: Path) -> bool:
+    """Whether it is another file of the student's, as a chapter's is for the capstone. The checks may lie there too."""
+    return path.parent in (submission.parent, submission.parent.parent) and not path.name.startswith("test_")
 
 
 def encode_each(values: list[Any]) -> list[Any]:
@@ -205,13 +213,17 @@ def encode_each(values: list[Any]) -> list[Any]:
 
 
 def describe(error: BaseException, submission: Path) -> str:
-    """The error, and the line of the submission that it comes from."""
-    numbers = [
-        number
-        for frame, number in traceback.walk_tb(error.__traceback__)
-        if Path(frame.f_code.co_filename) == submission
-    ]
-    where = f"line {numbers[-1]}, in `{linecache.getline(str(submission), numbers[-1]).strip()}`: " if numbers else ""
+    """The error, and the line of the student's that it comes from: of the submission, or else of a file beside it."""
+    lines = [(Path(frame.f_code.co_filename), number) for frame, number in traceback.walk_tb(error.__traceback__)]
+    own = [line for line in lines if line[0] == submission]
+    own = own or [line for line in lines if is_part(line[0], submission)]
+    if not own and "NoneType" in str(error):
+        return "something that you return is None: is a `return` missing?"
+    where = ""
+    if own:
+        path, number = own[-1]
+        file = "" if path == submission else f"{path.name}, "
+        where = f"{file}line {number}, in `{linecache.getline(str(path), number).strip()}`: "
     text = str(error).strip().splitlines()
     return f"{where}{type(error).__name__}{': ' + text[0] if text else ''}"[:PRINTED_CHARACTERS]
 

@@ -177,7 +177,9 @@ def test_scores_that_are_too_large_for_a_dtype_are_told_from_broken_weights():
     processor = PaliGemmaProcessor(tokenizer, 64, 112)
     with torch.no_grad():
         model.multi_modal_projector.linear.weight.mul_(1e38)
-    with pytest.raises(ValueError, match=r"scores that are NaN or infinite in torch\.float32: in float16 take bfloat16"):
+    with pytest.raises(
+        ValueError, match=r"scores that are NaN or infinite in torch\.float32: in float16 take bfloat16"
+    ):
         generate(model, processor, "caption en", example_image(0))
 
 

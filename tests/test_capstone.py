@@ -68,6 +68,7 @@ HIDDEN = {
     "other pictures, longer prompts, another pad token": (
         "alpha_dropped",
         "alpha_on_black",
+        "transparent_palette_forgotten",
         "newline_cut_off",
         "cut_at_the_beginning",
         "room_for_words_alone",

@@ -124,6 +124,33 @@ def test_an_unwritten_exercise_that_another_one_calls_is_named(run):
     assert (outcome.problem, outcome.what) == ("calls the unwritten", "half")
 
 
+def test_a_forgotten_return_is_said_where_the_checks_look_into_the_answer(runner, tmp_path):
+    checks, submission = tmp_path / "test_ch99_doubling.py", tmp_path / "ch99_doubling.py"
+    checks.write_text(
+        CHECKS.replace("make_cases, ", "make_cases, call=lambda s, case: list(s.double(case['x']).shape), ")
+    )
+    submission.write_text("def double(x):\n    2 * x\n")
+    outcome = runner.run(Exercise("double", "", make_cases), submission, checks, 0, tmp_path / "solutions")
+    assert (outcome.problem, outcome.what) == ("error", "something that you return is None: is a `return` missing?")
+
+
+def test_an_error_in_another_file_of_the_student_s_has_its_name(run, tmp_path):
+    (tmp_path / "ch98_halving.py").write_text("import torch\n\nhalf = torch.thirds\n")
+    text = "from pathlib import Path\nfrom grader.sandbox import load_file\n\ndef double(x):\n    {call}\n"
+    load = "load_file(Path(__file__).parent / 'ch98_halving.py', 'part')"
+    assert "line 5, in `load_file" in run(text.format(call=load)).what  # the submission's own line comes first
+    (tmp_path / "ch98_halving.py").write_text("half = (\n")
+    assert run(text.format(call=load)).what.startswith("ch98_halving.py, line 1: ")
+
+
+def test_a_method_that_is_not_written_is_named(run):
+    outcome = run(
+        "class double:\n    def __init__(self, x):\n        self.half()\n"
+        "    def half(self):\n        raise NotImplementedError\n"
+    )
+    assert (outcome.problem, outcome.what) == ("partly written", "double.half")
+
+
 def test_a_class_that_is_not_written_is_not_written(run):
     outcome = run("class double:\n    def __init__(self, x):\n        raise NotImplementedError\n")
     assert outcome.problem == "not written"

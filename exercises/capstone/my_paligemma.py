@@ -2,10 +2,10 @@
 
 Grade it with: pytest exercises/capstone
 
-Six stages. Each is graded by itself, with the right input, so each earns its points whatever the others do. In each you
-put together what you wrote in the chapters. Your files come as `parts`, by their names:
-`parts.ch06_norms_mlp.GemmaRMSNorm` is your norm. Nothing of the package's model is called; `vlm.config` says how large
-everything is.
+Six stages. Stages 1 to 5 are graded by themselves, on the right input, so each earns its points whatever the others do.
+Stage 6 calls your stages 2 to 5, and needs them. In each you put together what you wrote in the chapters. Your files
+come as `parts`, by their names: `parts.ch06_norms_mlp.GemmaRMSNorm` is your norm. Nothing of the package's model is
+called; `vlm.config` says how large everything is.
 
 Shapes: B rows, C channels, H W height and width, N image tokens, S tokens, D hidden size, V vocabulary.
 """

@@ -162,10 +162,23 @@ def questions(random: Random) -> Iterator[Case]:
         yield {"prompt": prompt or f"detect {label}", "image": scene.image, "max_new_tokens": max_new_tokens}
 
 
-def run_answer(submission: ModuleType, parts: SimpleNamespace, case: Case) -> str:
+def run_answer(submission: ModuleType, parts: SimpleNamespace, case: Case) -> dict:
     weights, prompt = trained_weights(), case["prompt"]
-    ids = submission.answer(parts, encode, special(), CONFIG, weights, prompt, case["image"], case["max_new_tokens"])
-    return " ".join(tokenizer().id_to_token(int(token)) for token in ids)
+    looks, embed_patches = [], parts.ch02_patches.embed_patches
+
+    def counted(*arguments, **keywords) -> Tensor:
+        looks.append(arguments)
+        return embed_patches(*arguments, **keywords)
+
+    parts.ch02_patches.embed_patches = counted
+    try:
+        ids = submission.answer(
+            parts, encode, special(), CONFIG, weights, prompt, case["image"], case["max_new_tokens"]
+        )
+    finally:
+        parts.ch02_patches.embed_patches = embed_patches
+    words = " ".join(tokenizer().id_to_token(int(token)) for token in ids)
+    return {"answer": words, "the tower looks more than once": len(looks) > 1}
 
 
 NOT_THE_PACKAGE = (

@@ -83,9 +83,17 @@ def cropped_to_a_square(image: Image.Image, image_size: int) -> Tensor:
     return (to_tensor(image) / 255 - 0.5) / 0.5
 
 
+@mistake("to_pixel_values", "A palette may have a transparent colour as well: `image.has_transparency_data` tells.")
+def transparent_palette_forgotten(image: Image.Image, image_size: int) -> Tensor:
+    if image.mode == "P":
+        image = image.convert("RGB")
+        image.info.clear()  # it still says which colour was the transparent one
+    return solution.to_pixel_values(image, image_size)
+
+
 @variant("to_pixel_values")
 def pasted_on_white(image: Image.Image, image_size: int) -> Tensor:
-    if image.mode in ("RGBA", "LA"):
+    if image.mode in ("RGBA", "LA", "P"):
         background = Image.new("RGBA", image.size, (255, 255, 255, 255))
         background.alpha_composite(image.convert("RGBA"))
         image = background

@@ -208,6 +208,13 @@ def prompt_too(parts, encode, special, config, weights, prompt, image, max_new_t
     return ids + solution.answer(parts, encode, special, config, weights, prompt, image, max_new_tokens)
 
 
+@mistake("answer", "The tower looks more than once: keep what it has seen, for every token that you write.")
+def looks_again(parts, encode, special, config, weights, prompt, image, max_new_tokens) -> list[int]:
+    batch = solution.prepare(parts, encode, special, config, [prompt], [image])
+    solution.look(parts, config, weights, batch["pixel_values"])
+    return solution.answer(parts, encode, special, config, weights, prompt, image, max_new_tokens)
+
+
 @variant("answer")
 def written_out(*arguments) -> list[int]:
     return loop(*arguments, lambda place, length: int(place >= length))
