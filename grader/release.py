@@ -23,9 +23,7 @@ LEFT_OUT = (
     "solutions/",
     ".github/",
     ".ci/",
-    "tests/test_grader",
-    "tests/test_abuse_grader.py",
-    "tests/hostile/",
+    "tests/",  # they compare with the solutions, and the chapters with their sources
     "grader/release.py",
 )
 _FOLD = re.compile(r"(?:# )?(`{4,})\{admonition\} Solution")  # in a source the chapter's text stands in comments

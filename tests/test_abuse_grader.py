@@ -105,7 +105,6 @@ SAYS = {
     "kills_the_grader_by_handle": "which the grader does not let a submission do",
     "limits_the_grader": "tried to resource.prlimit",
     "lifts_its_limit": "tried to resource.setrlimit",
-    "fills_memory": "more than 4 GB of memory",
     "fills_the_disk": "tried to write to the file",
     "prints_a_gigabyte": "values differ",
     "raises_a_novel": "ValueError: xxx",
@@ -119,8 +118,10 @@ SAYS = {
     "recurses": "RecursionError",
     "crashes_the_interpreter": "brought the Python process down (SIGSEGV)",
 }
-# And these by the Linux kernel alone: Python does not report them, or the submission has made it blind.
+# And these by the Linux kernel alone: Python does not report them, or the submission has made it blind; and macOS takes
+# no limit of memory.
 KERNEL_SAYS = {
+    "fills_memory": "more than 4 GB of memory",
     "native_reads_solutions_past_the_hook": "Permission denied",
     "native_reads_solutions_by_torch": "Permission denied",
     "native_reads_solutions_by_tokenizers": "Permission denied",

@@ -28,7 +28,7 @@ def grade(copy: Path, *options: str) -> tuple[int, str]:
 
 
 def test_it_has_chapters_stubs_and_checks_and_no_solutions(copy):
-    assert not (copy / "solutions").exists()
+    assert not (copy / "solutions").exists() and not (copy / "tests").exists()
     for name in (
         "book/ch02_patches.ipynb",
         "exercises/ch02_patches.py",
