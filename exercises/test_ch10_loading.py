@@ -39,7 +39,7 @@ def files(random: Random) -> Iterator[Case]:
         }
         yield {"data": write_safetensors(tensors, metadata)}
     whole = write_safetensors({"first": random.normal(4), "last": random.normal(8)}, metadata=True)
-    # No more than 8 bytes, so that whoever begins 8 bytes too early gets wrong numbers, which have a name, and no error.
+    # No more than 8 bytes: who begins 8 bytes too early then gets wrong numbers, which have a name, and no error.
     yield {"data": whole[: -4 * random.integer(1, 3)]}
 
 
