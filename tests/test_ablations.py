@@ -10,12 +10,17 @@ import torch
 from reference import make_inputs, make_reference, make_twin
 
 from vlm.boxes import parse_detections
+from vlm.loader import load_model
+from vlm.toybox import CHECKPOINT_DIRECTORY
+from vlm.toybox.recipe import Recipe
+from vlm.toybox.train import Trainer
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
 import ablate_soft_targets  # noqa: E402
 import ablations  # noqa: E402
+import training_record  # noqa: E402
 
 
 @pytest.mark.parametrize("causal", [True, False])
@@ -55,6 +60,29 @@ def test_the_file_on_soft_targets_is_of_its_recipe_and_says_what_the_chapter_say
         bell, mark = runs["bell", seed], runs["one right mark", seed]
         assert bell[-1]["step"] == mark[-1]["step"] == ablate_soft_targets.RECIPE.speak_steps
         assert all(b["found"] > m["found"] for b, m in zip(bell[1:], mark[1:], strict=True))
+
+
+def test_the_record_of_a_whole_training_is_of_the_recipe_and_says_what_the_chapter_says():
+    made = json.loads(training_record.OUTPUT.read_text(encoding="utf-8"))
+    assert Recipe(**made["provenance"]["recipe"] | {"location_sigma": (16.0, 4.0)}) == Recipe()
+    assert [line["step"] for line in made["lines"]] == list(range(50, Recipe().total_steps + 1, 50))
+    first, last, shipped = made["states"][0], made["states"][-1], made["shipped"]
+    assert last["step"] == Recipe().total_steps
+    assert first["presence"]["exact_match"] > 0.99 and first["detect"]["recall"] < 0.5
+    assert last["detect"]["recall"] > 0.97
+    for task, measures in shipped.items():
+        for name, value in measures.items():
+            assert abs(last[task][name] - value) <= 0.005, (task, name)
+
+
+def test_a_state_is_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(training_record, "TEST_SCENES", 2)
+    trainer = Trainer(Recipe(), tmp_path, "cpu")
+    trainer.model.load_state_dict(load_model(CHECKPOINT_DIRECTORY).state_dict())
+    trainer.step = 7
+    trainer.save()
+    read = training_record.load_state(tmp_path)
+    assert read.step == 7 and training_record.measure(read)["caption"] == {"questions": 2, "exact_match": 1.0}
 
 
 def test_a_lesson_on_boxes_has_one_box_and_fits():
