@@ -259,21 +259,18 @@ class LoraLinear(nn.Module):
         super().__init__()
         self.base = base
         self.scaling = config.scaling
-        kind = {
-            "device": base.weight.device,
-            "dtype": torch.float32,
-        }  # whatever the base has: steps are small
-        self.lora_A = nn.Parameter(torch.empty(config.rank, base.in_features, **kind))  # [G, I]
+        device = base.weight.device  # not its dtype: in float32 small steps are not lost
+        self.lora_A = nn.Parameter(
+            torch.empty(config.rank, base.in_features, device=device)
+        )  # [G, I]
         self.lora_B = nn.Parameter(
-            torch.zeros(base.out_features, config.rank, **kind)
+            torch.zeros(base.out_features, config.rank, device=device)
         )  # [O, G]
         nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))  # as torch fills a linear layer
 
     def forward(self, states: Tensor) -> Tensor:
         """[..., I] -> [..., O]."""
-        change = (
-            states.float() @ self.lora_A.T @ self.lora_B.T
-        )  # [..., O], and the G numbers between are all it has
+        change = states.float() @ self.lora_A.T @ self.lora_B.T  # [..., O]
         return self.base(states) + (self.scaling * change).to(states.dtype)
 
     @torch.no_grad()

@@ -9,6 +9,7 @@ import argparse
 import csv
 import io
 import multiprocessing
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -30,13 +31,15 @@ COURSE_FOLDERS = {"book", "solutions", ".venv"}  # of a whole course: files ther
 
 def collect(student: Path, folder: Path):
     """Copy a student's chapters, wherever they lie, into one folder. Of two with the same name the first counts."""
+    files: dict[str, list[Path]] = {}
+    for place, folders, names in os.walk(student):  # which follows no links
+        folders[:] = sorted(set(folders) - COURSE_FOLDERS)
+        for name in names:
+            files.setdefault(name, []).append(Path(place, name))
     for checks in all_checks():
         name = f"{chapter_of(checks)}.py"
-        for path in sorted(student.rglob(Path(name).name)):
-            below = path.relative_to(student)
-            if COURSE_FOLDERS & set(below.parts):
-                continue
-            if path.is_file() and path.resolve() == student.resolve() / below:  # no link on the way
+        for path in files.get(Path(name).name, []):
+            if path.is_file() and not path.is_symlink():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 with open(path, "rb") as file:
                     (folder / name).write_bytes(file.read(MAX_SOURCE_BYTES + 1))  # more is not graded

@@ -97,6 +97,7 @@ HIDDEN = {
         "AttentionOfWidthD",
     ),
     "a header in another order than its numbers": ("offsets_ignored",),
+    "a norm without weights": ("NormThatStartsWithOnes",),
     "a mask that discourages, scores of 300": ("AttentionWithMaskScaled", "minus_a_hundred"),
     "a clock": ("cut_off_afterwards", "one_call_too_many"),
 }

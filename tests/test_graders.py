@@ -23,6 +23,7 @@ ENDS_IN_AN_ERROR = {
     "shades_on_rows": "The size of tensor a (4) must match the size of tensor b (3)",
     "places_on_the_processor": "Tensor on device cpu is not on the expected device meta",
     "AttentionWithoutBias": "it has no weight `q_proj.bias`",
+    "NormThatStartsWithOnes": "`weight` should start as zeros",
     "MlpWithBias": "it has a weight `gate_proj.bias` too many",
     "fold_into_rows": "The size of tensor a (6) must match the size of tensor b (4)",
     "AttentionOfWidthD": "its weight `q_proj.weight` has the shape [16, 16], expected [24, 16]",

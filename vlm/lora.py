@@ -52,9 +52,9 @@ class LoraLinear(nn.Module):
         super().__init__()
         self.base = base
         self.scaling = config.scaling
-        kind = {"device": base.weight.device, "dtype": torch.float32}  # whatever the base has: steps are small
-        self.lora_A = nn.Parameter(torch.empty(config.rank, base.in_features, **kind))  # [G, I]
-        self.lora_B = nn.Parameter(torch.zeros(base.out_features, config.rank, **kind))  # [O, G]
+        device = base.weight.device  # not its dtype: in float32 small steps are not lost
+        self.lora_A = nn.Parameter(torch.empty(config.rank, base.in_features, device=device))  # [G, I]
+        self.lora_B = nn.Parameter(torch.zeros(base.out_features, config.rank, device=device))  # [O, G]
         nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))  # as torch fills a linear layer
 
     def forward(self, states: Tensor) -> Tensor:

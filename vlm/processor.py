@@ -19,8 +19,8 @@ class PaliGemmaProcessor:
     """Writes the one sequence that PaliGemma was trained on.
 
     For each row: the image token N times, `<bos>`, the prompt, a newline; for training also the suffix
-    and `<eos>`. The newline says "now answer"; it does not merge with the suffix,
-    which is tokenised apart.
+    and `<eos>`. The newline says "now answer"; it does not merge with the suffix, which is tokenised
+    apart.
 
     Source: PaliGemma (arXiv 2407.07726), section 3.1.
 

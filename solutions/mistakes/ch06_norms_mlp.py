@@ -70,6 +70,13 @@ class NormWithPlainWeight(NormOf):
         return normed * self.weight
 
 
+@mistake("GemmaRMSNorm", "The weight starts as ones, so the norm starts with a scale of 2; the scale is 1 + weight.")
+class NormThatStartsWithOnes(NormOf):
+    def __init__(self, hidden_size: int, eps: float):
+        super().__init__(hidden_size, eps)
+        nn.init.ones_(self.weight)
+
+
 @mistake("GemmaRMSNorm", "The weight is not used.")
 class NormWithoutWeight(NormOf):
     def scale(self, normed: Tensor) -> Tensor:

@@ -352,6 +352,16 @@ def own_head_lost(model: GemmaForCausalLM, tensors: dict[str, Tensor], dtype=Non
     model.tie_weights()
 
 
+@mistake(
+    "load_weights", "The file's own head keeps the dtype of the file; it is cast like every tensor.", "The tied head"
+)
+def head_not_cast(model: GemmaForCausalLM, tensors: dict[str, Tensor], dtype=None):
+    solution.load_weights(model, {name: tensor for name, tensor in tensors.items() if name != HEAD}, dtype)
+    check(model, tensors)
+    if has_own_head(tensors):
+        model.lm_head.weight = torch.nn.Parameter(tensors[HEAD])
+
+
 @mistake("load_weights", "A head that equals the embedding is kept as a second matrix; tie it.", "The tied head")
 def equal_head_kept_apart(model: GemmaForCausalLM, tensors: dict[str, Tensor], dtype=None):
     check(model, tensors)
