@@ -149,9 +149,7 @@ assert ground > 0.3
 
 # %%
 recipe = Recipe()
-trainer = Trainer(
-    recipe, Path("runs"), "cpu"
-)  # random weights; it will be trained at the end of the chapter
+trainer = Trainer(recipe, Path("runs"), "cpu")  # for its processor; nothing is trained with it
 batches = TrainingBatches(
     recipe,
     trainer.processor,
