@@ -52,16 +52,16 @@ test: $(READY)
 	fi
 
 demo: $(READY)
-	@$(PY) -m vlm.demo
+	@$(PY) -m toybox.demo
 
 lab: $(READY)
 	@$(PY) -m jupyterlab --LabApp.default_url=/lab/tree/book
 
 train: $(READY)
-	@$(PY) -m vlm.toybox.train
+	@$(PY) -m toybox.train
 
 bench: $(READY)
-	@$(PY) -m vlm.bench --output bench.json --plot bench.png
+	@$(PY) -m benchmark --output bench.json --plot bench.png
 
 parity: $(READY)
 	@$(PY) tests/parity_matrix.py

@@ -13,7 +13,7 @@
 # %% [markdown]
 # # Bugs found in the wild
 #
-# Every bug on this page was once in code that people ran: in *transformers*, vLLM, and other projects that implement PaliGemma or its parts. Nearly all of them are planted into the Toybox here, and you see what it does to captions and boxes; two that concern batches are planted in chapter 14. In the code that they were in, hardly any stopped with an error. They were chosen because you, too, could have written them: most are among the mistakes that the graders of this course know.
+# Every bug on this page was once in code that people ran: in *transformers*, vLLM, and other projects that implement PaliGemma or its parts. Nearly all of them are planted into the Toybox here, and you see what it does to captions and boxes; two that concern batches are planted in chapter 12. In the code that they were in, hardly any stopped with an error. They were chosen because you, too, could have written them: most are among the mistakes that the graders of this course know.
 #
 # The numbers behind a project's name are those of its issues and pull requests on GitHub, where you can read how each was found. We looked them up; what a thread says is said as such.
 
@@ -26,24 +26,22 @@ import matplotlib.pyplot as plt
 import torch
 from safetensors.torch import load_file
 from torch import nn
+from toybox import CHECKPOINT_DIRECTORY
+from toybox.examples import example_image
+from toybox.prompts import caption
+from toybox.scenes import draw_scene
+from toybox.train import initialize
 from vlm import gemma, paligemma
-from vlm.boxes import box_iou, parse_detections
 from vlm.generate import generate
 from vlm.loader import load_hf_model
 from vlm.paligemma import PaliGemmaForConditionalGeneration
 from vlm.processor import PaliGemmaProcessor
-from vlm.toybox import CHECKPOINT_DIRECTORY
-from vlm.toybox.examples import example_image
-from vlm.toybox.prompts import caption
-from vlm.toybox.scenes import draw_scene
-from vlm.toybox.train import initialize
+from vlm.regions.boxes import box_iou, parse_detections
 
 model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
 config = model.config
 D = config.text_config.hidden_size
-processor = PaliGemmaProcessor(
-    tokenizer, config.vision_config.num_image_tokens, config.vision_config.image_size
-)
+processor = PaliGemmaProcessor.for_model(model, tokenizer)
 image = example_image(0)
 scenes = [draw_scene(seed, "test") for seed in range(40)]
 pictures = [scene.image for scene in scenes]
@@ -275,7 +273,7 @@ for lost in ("embed_tokens", "vision_tower"):
 #
 # **Padding forgotten after the prompt.** unsloth 1066 (2024, repaired 2025): from the second token on the mask was a plain 1, so the pads in the cache could be seen. Batches gave other answers than single prompts, and the thread took half a year.
 #
-# Chapter 14 has pictures of what the second does, and of a relative of the first: all rows get the positions of the shortest.
+# Chapter 12 has pictures of what the second does, and of a relative of the first: all rows get the positions of the shortest.
 #
 # ## What they have in common
 #

@@ -30,20 +30,17 @@ import time
 
 import matplotlib.pyplot as plt
 import torch
+from toybox import CHECKPOINT_DIRECTORY
+from toybox.examples import example_image
+from toybox.sprites import LABELS, plural
 from vlm import PaliGemmaProcessor, generate, load_hf_model, parse_detections
-from vlm.draw import draw_detections
-from vlm.toybox import CHECKPOINT_DIRECTORY
-from vlm.toybox.examples import example_image
-from vlm.toybox.sprites import LABELS, plural
+from vlm.regions.draw import draw_detections
 
 torch.set_grad_enabled(False)  # nothing is trained in this chapter
 
 start = time.perf_counter()
 model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY, device="cpu")
-vision_config = model.config.vision_config
-processor = PaliGemmaProcessor(
-    tokenizer, vision_config.num_image_tokens, vision_config.image_size
-)
+processor = PaliGemmaProcessor.for_model(model, tokenizer)
 image, prompt = example_image(1), "detect dog"
 inputs = processor(text=[prompt], images=[image])
 patch_vectors = model.vision_tower(inputs["pixel_values"])  # [B, N, 192]
@@ -137,11 +134,11 @@ assert [d.label for d in parse_detections(answer, 112, 112)] == ["dog", "dog"]
 # | {doc}`7 · Rotary positions <ch07_rope>` | How does a vector know where it stands? | rotary positions |
 # | {doc}`8 · Grouped-query attention <ch08_gqa>` | Why do several queries share a key? | grouped-query attention |
 # | {doc}`9 · One sequence from two worlds <ch09_merge>` | How does a picture get into a sentence? | projector, merge, mask, the whole model |
-# | {doc}`10 · Loading a checkpoint <ch10_loading>` | How do you know that all the weights arrived? | a strict loader |
-# | {doc}`11 · Comparing layer by layer <ch11_proving>` | How do you know that it is right? | a comparison layer by layer; eight bugs to find |
-# | {doc}`12 · From scores to text <ch12_sampling>` | Which word comes next? | temperature, top-p, and when to stop |
-# | {doc}`13 · The KV cache <ch13_kv_cache>` | What need not be computed twice? | the cache of keys and values |
-# | {doc}`14 · Batches <ch14_batches>` | How do you answer many questions at once? | padded batches |
+# | {doc}`10 · Loading a checkpoint <ch13_loading>` | How do you know that all the weights arrived? | a strict loader |
+# | {doc}`11 · Comparing layer by layer <ch14_proving>` | How do you know that it is right? | a comparison layer by layer; eight bugs to find |
+# | {doc}`12 · From scores to text <ch10_sampling>` | Which word comes next? | temperature, top-p, and when to stop |
+# | {doc}`13 · The KV cache <ch11_kv_cache>` | What need not be computed twice? | the cache of keys and values |
+# | {doc}`14 · Batches <ch12_batches>` | How do you answer many questions at once? | padded batches |
 # | {doc}`Capstone: your own parts <capstone>` | | a PaliGemma of your own parts |
 #
 # Chapters 15 to 24 go on from the finished model: PaliGemma 2 and the real weights, boxes and masks, a look inside, evaluation, fine-tuning and pretraining, speed, and several machines.
@@ -152,8 +149,8 @@ assert [d.label for d in parse_detections(answer, 112, 112)] == ["dog", "dog"]
 
 
 # %% tags=["hide-input", "nbval-ignore-output"]
+from figures.filmstrip import filmstrip_html
 from IPython.display import HTML
-from vlm.filmstrip import filmstrip_html
 
 
 def show_example(example: int):

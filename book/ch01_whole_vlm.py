@@ -33,18 +33,16 @@
 import matplotlib.pyplot as plt
 import torch
 from torch import Tensor
+from toybox import CHECKPOINT_DIRECTORY
+from toybox.examples import example_image, example_scene
 from vlm import KVCache, PaliGemmaProcessor, generate, load_hf_model, parse_detections
-from vlm.draw import draw_detections, draw_patch_values
-from vlm.toybox import CHECKPOINT_DIRECTORY
-from vlm.toybox.examples import example_image, example_scene
+from vlm.regions.draw import draw_detections, draw_patch_values
 
 torch.set_grad_enabled(False)  # we only look: nothing is trained in this chapter
 
 model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY, device="cpu")
 vision_config, text_config = model.config.vision_config, model.config.text_config
-processor = PaliGemmaProcessor(
-    tokenizer, vision_config.num_image_tokens, vision_config.image_size
-)
+processor = PaliGemmaProcessor.for_model(model, tokenizer)
 
 image, prompt = example_image(0), "detect cat ; bird"
 [answer] = generate(model, processor, text=[prompt], images=[image])
@@ -267,7 +265,7 @@ print(list(sequence.shape))
 # 0 allows a look, a huge negative number forbids it. The 1 in its shape says that it is the same for all heads. Here is the mask for our prompt and the first ten tokens of an answer.
 
 # %% mystnb={"image": {"alt": "A square grid. The 70 columns of the prefix are visible to all rows. The last ten columns, the answer, are visible only to the answer's own rows, as a staircase."}, "figure": {"caption": "The prefix-LM mask. Rows look, columns are looked at; light means \"may see\". The prefix is one full block, the answer a staircase.", "name": "fig-ch01-mask"}}
-from vlm.masks import make_prefix_lm_mask
+from vlm.attention_mask import make_prefix_lm_mask
 
 attention_mask = torch.ones(
     B, S + 10, dtype=torch.long
@@ -311,7 +309,7 @@ for probability, token_id in zip(*probabilities.topk(5)):
 # the cats in this picture really begin.
 
 # %% mystnb={"image": {"alt": "Probability over the 1,024 location marks: one hill near the first of two dashed lines, the true top edges of the two cats."}, "figure": {"caption": "The model's first word, before it is chosen: one hill, a few pixels wide, at the upper cat's top edge, and nothing at the lower cat's. The dashed lines are the true edges; 9 marks are one pixel. The model was taught to begin with the topmost thing, and has settled on it.", "name": "fig-ch01-first-word"}} tags=["hide-input"]
-from vlm.boxes import NUM_LOCATION_BINS
+from vlm.regions.boxes import NUM_LOCATION_BINS
 
 first_location = tokenizer.convert_tokens_to_ids("<loc0000>")
 location_probabilities = probabilities[
@@ -398,7 +396,7 @@ assert answer == processor.decode(new_tokens)
 # shipped model finds 97 % of the things it is asked for, and 98 % of its boxes are on such a thing, with an IoU of 0.5 or more.
 
 # %%
-from vlm.boxes import box_iou
+from vlm.regions.boxes import box_iou
 
 for detection in parse_detections(answer, image.height, image.width):
     truths = [thing.box for thing in scene.objects if thing.label == detection.label]
@@ -415,8 +413,8 @@ for detection in parse_detections(answer, image.height, image.width):
 # a picture of 64 by 64 pixels from the 16 numbers, and we stretch it over the box. A later chapter builds that network.
 
 # %%
+from toybox import MASK_VQVAE_FILE
 from vlm import decode_masks, load_mask_decoder
-from vlm.toybox import MASK_VQVAE_FILE
 
 [outline] = generate(model, processor, ["segment cat"], [image])
 shapes = parse_detections(outline, image.height, image.width)
@@ -441,7 +439,7 @@ plt.show()
 # what it is: it has written four locations and is choosing the name. From where does it take that?
 
 # %% mystnb={"image": {"alt": "Four copies of the scene, one for each thing that was found. Each shows bright patches where the model looked when it chose the thing's name, and the box it had just written."}, "figure": {"caption": "Attention from the last place to the 64 patches at the moment before each name is written, as the mean over heads and layers. The model has just written the box shown; each map has its own scale. In all four the brightest patches lie in that box or at its edge. Attention says where numbers came from, not what was made of them.", "name": "fig-ch01-attention"}} tags=["hide-input"]
-from vlm.recording import record_attention
+from vlm.inside.recording import record_attention
 
 kv_cache.reset()
 with record_attention(model.language_model) as weights:

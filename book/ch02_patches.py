@@ -30,11 +30,11 @@
 import matplotlib.pyplot as plt
 import torch
 from torch import Tensor, nn
+from toybox import CHECKPOINT_DIRECTORY
+from toybox.examples import example_image
 from vlm.config import SiglipVisionConfig
 from vlm.image_processing import process_images
 from vlm.loader import load_model
-from vlm.toybox import CHECKPOINT_DIRECTORY
-from vlm.toybox.examples import example_image
 
 torch.set_grad_enabled(False)  # nothing is trained in this chapter
 
@@ -188,8 +188,8 @@ plt.show()
 
 
 # %% tags=["hide-input", "nbval-ignore-output"]
+from figures.filmstrip import filmstrip_html
 from IPython.display import HTML
-from vlm.filmstrip import filmstrip_html
 
 
 def show_filter(rank: int):

@@ -32,15 +32,15 @@ import math
 import matplotlib.pyplot as plt
 import torch
 from torch import Tensor, nn
+from toybox import CHECKPOINT_DIRECTORY
+from toybox.examples import example_image
 from vlm.attention import soft_cap
 from vlm.config import SiglipVisionConfig
-from vlm.draw import draw_patch_values
 from vlm.image_processing import process_images
+from vlm.inside.recording import record_attention
 from vlm.loader import load_model
-from vlm.recording import record_attention
+from vlm.regions.draw import draw_patch_values
 from vlm.siglip import SiglipMLP, SiglipVisionEmbeddings
-from vlm.toybox import CHECKPOINT_DIRECTORY
-from vlm.toybox.examples import example_image
 
 torch.set_grad_enabled(False)  # nothing is trained in this chapter
 

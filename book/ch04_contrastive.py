@@ -33,15 +33,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from torch import Tensor, nn
+from toybox import CHECKPOINT_DIRECTORY
+from toybox.prompts import caption
+from toybox.scenes import BACKGROUNDS, Scene, draw_scene
+from toybox.sprites import LABELS
 from vlm.config import SiglipVisionConfig
-from vlm.contrastive import initial_logit_scale_and_bias
 from vlm.image_processing import normalize
 from vlm.loader import load_hf_model
 from vlm.siglip import SiglipEncoder
-from vlm.toybox import CHECKPOINT_DIRECTORY
-from vlm.toybox.prompts import caption
-from vlm.toybox.scenes import BACKGROUNDS, Scene, draw_scene
-from vlm.toybox.sprites import LABELS
+from vlm.training.contrastive import initial_logit_scale_and_bias
 
 
 def draw_table(values, scenes, captions, ax, vmin=-1.0, vmax=1.0):
@@ -108,7 +108,7 @@ for stretch in (1, 10):
     print(f"stretch {stretch:2}: the right one gets {(stretch * cosines).softmax(0)[0]:.1%}")
 
 
-# %% tags=["from:vlm.contrastive.pair_logits", "hide-input"]
+# %% tags=["from:vlm.training.contrastive.pair_logits", "hide-input"]
 def pair_logits(
     image_embeds: Tensor, text_embeds: Tensor, logit_scale: Tensor, logit_bias: Tensor
 ) -> Tensor:
@@ -140,7 +140,7 @@ def pair_logits(
 # Before you run the cell: what should the loss be when a model knows nothing, and all its cosines are the same?
 
 
-# %% tags=["from:vlm.contrastive.softmax_loss", "hide-input"]
+# %% tags=["from:vlm.training.contrastive.softmax_loss", "hide-input"]
 def softmax_loss(logits: Tensor) -> Tensor:
     """CLIP's loss: each picture should pick its own text out of the batch's texts, and each text its picture.
 
@@ -176,7 +176,7 @@ assert torch.allclose(
 # $$L = \frac{1}{B} \sum_{i=1}^{B} \sum_{j=1}^{B} \log\!\left(1 + e^{-z_{ij}\, \ell_{ij}}\right), \qquad z_{ij} = \begin{cases} 1 & i = j \\ -1 & i \ne j \end{cases}$$
 
 
-# %% tags=["from:vlm.contrastive.sigmoid_loss", "hide-input"]
+# %% tags=["from:vlm.training.contrastive.sigmoid_loss", "hide-input"]
 def sigmoid_loss(logits: Tensor) -> Tensor:
     """SigLIP's loss: each of the B * B pairs by itself, yes or no. The sum over all pairs, divided by B.
 
@@ -273,7 +273,7 @@ print("logits and loss agree with the reference")
 # end, and the vector at the last place speaks for the whole. There is no mask; in training the model learns to ignore the filling.
 
 
-# %% tags=["from:vlm.contrastive.SiglipTextModel"]
+# %% tags=["from:vlm.training.contrastive.SiglipTextModel"]
 class SiglipTextModel(nn.Module):
     """The tower for texts: embeddings, the same blocks as for pictures, and the last place speaks for the text.
 
@@ -496,8 +496,8 @@ assert own.tolist() == list(range(8))
 
 
 # %% tags=["hide-input", "nbval-ignore-output"]
+from figures.filmstrip import filmstrip_html
 from IPython.display import HTML
-from vlm.filmstrip import filmstrip_html
 
 
 @torch.no_grad()

@@ -34,12 +34,12 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from toybox import CHECKPOINT_DIRECTORY
+from toybox.examples import example_image, example_scene
+from toybox.prompts import all_examples, caption, detect
+from toybox.scenes import draw_scene
 from vlm.loader import load_hf_model
 from vlm.processor import PaliGemmaProcessor
-from vlm.toybox import CHECKPOINT_DIRECTORY
-from vlm.toybox.examples import example_image, example_scene
-from vlm.toybox.prompts import all_examples, caption, detect
-from vlm.toybox.scenes import draw_scene
 
 torch.set_grad_enabled(False)  # nothing is trained by gradients in this chapter
 
@@ -487,7 +487,7 @@ for name in ("input_ids", "attention_mask", "token_type_ids", "labels"):
 # %%
 from collections.abc import Sequence
 
-from vlm.paligemma import IGNORE_INDEX
+from vlm.paligemma import IGNORE_INDEX, PaliGemmaForConditionalGeneration
 from vlm.processor import IMAGE_TOKEN, as_list, check_unicode
 
 
@@ -496,7 +496,8 @@ class PaliGemmaProcessor:
     """Writes the one sequence that PaliGemma was trained on.
 
     For each row: the image token N times, `<bos>`, the prompt, a newline; for training also the suffix
-    and `<eos>`. The newline says "now answer"; it is a token by itself, because the suffix is tokenised apart.
+    and `<eos>`. The newline says "now answer"; it does not merge with the suffix, which is tokenised
+    apart.
 
     Source: PaliGemma (arXiv 2407.07726), section 3.1.
 
@@ -516,6 +517,14 @@ class PaliGemmaProcessor:
             raise ValueError(
                 f"the tokenizer does not know {IMAGE_TOKEN}: is it a PaliGemma tokenizer?"
             )
+
+    @classmethod
+    def for_model(
+        cls, model: PaliGemmaForConditionalGeneration, tokenizer
+    ) -> "PaliGemmaProcessor":
+        """The processor with the number of image tokens and the image size that `model` expects."""
+        vision_config = model.config.vision_config
+        return cls(tokenizer, vision_config.num_image_tokens, vision_config.image_size)
 
     def __call__(
         self,

@@ -34,20 +34,20 @@ import math
 import matplotlib.pyplot as plt
 import torch
 from torch import Tensor, nn
+from toybox import CHECKPOINT_DIRECTORY
+from toybox.examples import example_image
+from toybox.scenes import draw_scene
 from vlm.config import GemmaConfig
-from vlm.draw import draw_patch_values
 from vlm.loader import load_hf_model
 from vlm.processor import PaliGemmaProcessor
-from vlm.toybox import CHECKPOINT_DIRECTORY
-from vlm.toybox.examples import example_image
-from vlm.toybox.scenes import draw_scene
+from vlm.regions.draw import draw_patch_values
 
 torch.set_grad_enabled(False)  # nothing is trained in this chapter
 
 model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
 config = model.config.text_config
 N = model.config.vision_config.num_image_tokens
-processor = PaliGemmaProcessor(tokenizer, N, model.config.vision_config.image_size)
+processor = PaliGemmaProcessor.for_model(model, tokenizer)
 layers = model.language_model.model.layers
 image = example_image(0)
 inputs = processor(["detect cat ; bird"], [image])

@@ -33,21 +33,19 @@ import math
 import matplotlib.pyplot as plt
 import torch
 from torch import Tensor
+from toybox import CHECKPOINT_DIRECTORY
+from toybox.examples import example_image
 from vlm import gemma
 from vlm.generate import generate
 from vlm.loader import load_hf_model
 from vlm.processor import PaliGemmaProcessor
-from vlm.toybox import CHECKPOINT_DIRECTORY
-from vlm.toybox.examples import example_image
 
 torch.set_grad_enabled(False)  # nothing is trained in this chapter
 
 model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
 config = model.config.text_config
 vision_config = model.config.vision_config
-processor = PaliGemmaProcessor(
-    tokenizer, vision_config.num_image_tokens, vision_config.image_size
-)
+processor = PaliGemmaProcessor.for_model(model, tokenizer)
 layers = model.language_model.model.layers
 E = config.head_dim
 image = example_image(0)

@@ -32,24 +32,24 @@ import math
 import matplotlib.pyplot as plt
 import torch
 from torch import Tensor, nn
+from toybox import CHECKPOINT_DIRECTORY
+from toybox.examples import example_image
 from vlm.attention import attention
+from vlm.attention_mask import make_prefix_lm_mask
 from vlm.config import GemmaConfig
 from vlm.gemma import GemmaMLP, GemmaRMSNorm, apply_rotary_pos_emb, rotary_cos_sin
 from vlm.generate import generate
+from vlm.inside.recording import record_attention
 from vlm.kv_cache import KVCache
 from vlm.loader import load_hf_model
-from vlm.masks import make_prefix_lm_mask
 from vlm.processor import PaliGemmaProcessor
-from vlm.recording import record_attention
-from vlm.toybox import CHECKPOINT_DIRECTORY
-from vlm.toybox.examples import example_image
 
 torch.set_grad_enabled(False)  # nothing is trained in this chapter
 
 model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
 config = model.config.text_config
 N = model.config.vision_config.num_image_tokens
-processor = PaliGemmaProcessor(tokenizer, N, model.config.vision_config.image_size)
+processor = PaliGemmaProcessor.for_model(model, tokenizer)
 layers = model.language_model.model.layers
 image, prompt = example_image(0), "detect cat ; bird"
 [answer] = generate(model, processor, prompt, image)
@@ -167,7 +167,7 @@ print("float16, its lowest number:", [round(w, 2) for w in kept[0].tolist()])
 #
 # ## The layer
 #
-# Now the whole layer, as the package has it. Compare it with the tower's: no biases; two sizes of projections; the turn; the cache, which chapter 13 explains (without one, T is S); the copies; and `softcap`, a limit on the scores, which only PaliGemma 2 has (chapter 15).
+# Now the whole layer, as the package has it. Compare it with the tower's: no biases; two sizes of projections; the turn; the cache, which chapter 11 explains (without one, T is S); the copies; and `softcap`, a limit on the scores, which only PaliGemma 2 has (chapter 15).
 #
 # [^ch08-1]: On a CPU PyTorch's softmax computes in float32 inside anyway, so no grader that runs there can see whether you asked for it.
 
@@ -233,10 +233,15 @@ class GemmaAttention(nn.Module):
 class GemmaDecoderLayer(nn.Module):
     """One pre-norm block: attention, then the gated MLP; each adds to what is there."""
 
-    def __init__(self, config: GemmaConfig, layer_idx: int):
+    def __init__(
+        self,
+        config: GemmaConfig,
+        layer_idx: int,
+        attention_class: type[GemmaAttention] = GemmaAttention,
+    ):
         super().__init__()
         self.input_layernorm = GemmaRMSNorm(config.hidden_size, config.rms_norm_eps)
-        self.self_attn = GemmaAttention(config, layer_idx)
+        self.self_attn = attention_class(config, layer_idx)
         self.post_attention_layernorm = GemmaRMSNorm(config.hidden_size, config.rms_norm_eps)
         self.mlp = GemmaMLP(config)
 
@@ -300,7 +305,7 @@ assert difference < 1e-4
 
 # %% tags=["skip-execution", "nbval-ignore-output"]
 from ipywidgets import IntSlider, interact
-from vlm.draw import draw_patch_values
+from vlm.regions.draw import draw_patch_values
 
 answer_tokens = tokenizer.convert_ids_to_tokens(inputs["input_ids"][0, S:].tolist())
 

@@ -32,20 +32,20 @@
 import matplotlib.pyplot as plt
 import torch
 from torch import Tensor, nn
+from toybox import CHECKPOINT_DIRECTORY
+from toybox.examples import example_image
 from vlm import gemma, paligemma
+from vlm.attention_mask import make_position_ids
+from vlm.attention_mask import make_prefix_lm_mask as finished_mask
 from vlm.config import Gemma2Config, PaliGemmaConfig
 from vlm.gemma import GemmaForCausalLM
 from vlm.gemma2 import Gemma2ForCausalLM
 from vlm.generate import generate
 from vlm.kv_cache import KVCache
 from vlm.loader import load_hf_model
-from vlm.masks import make_position_ids
-from vlm.masks import make_prefix_lm_mask as finished_mask
 from vlm.paligemma import PaliGemmaOutput, next_token_loss
 from vlm.processor import PaliGemmaProcessor
 from vlm.siglip import SiglipVisionModel
-from vlm.toybox import CHECKPOINT_DIRECTORY
-from vlm.toybox.examples import example_image
 
 torch.set_grad_enabled(False)  # nothing is trained in this chapter
 
@@ -82,7 +82,7 @@ plt.show()
 model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
 config = model.config
 N, D = config.vision_config.num_image_tokens, config.text_config.hidden_size
-processor = PaliGemmaProcessor(tokenizer, N, config.vision_config.image_size)
+processor = PaliGemmaProcessor.for_model(model, tokenizer)
 image = example_image(0)
 inputs = processor(["detect cat ; bird"], [image])
 table = model.language_model.model.embed_tokens.weight  # [V, D]
@@ -187,7 +187,7 @@ print(
 # It says nothing: the surplus vector at the end is dropped, and all others stand one place too late. What does the model make of a picture that is off by one place?
 
 # %%
-from vlm.boxes import box_iou, parse_detections
+from vlm.regions.boxes import box_iou, parse_detections
 
 [right] = generate(model, processor, "detect cat ; bird", image)
 paligemma.merge_image_features = lambda words, features, mask: original_merge(
@@ -263,7 +263,7 @@ assert visible[0].int().tolist() == [[0, 1, 1, 0, 0]] * 3 + [[0, 1, 1, 1, 0], [0
 # When the model writes with a cache, only the new token is read, and all that came before is in the cache. Then the mask has one row and T columns: it sees everything but the padding.
 
 
-# %% tags=["from:vlm.masks.make_prefix_lm_mask"]
+# %% tags=["from:vlm.attention_mask.make_prefix_lm_mask"]
 def make_prefix_lm_mask(
     attention_mask: Tensor, token_type_ids: Tensor, dtype: torch.dtype
 ) -> Tensor:
@@ -310,7 +310,7 @@ interact(
 )
 
 # %% [markdown]
-# Three wrong masks have been shipped. *Plain causal*: the prefix sees only backwards. *Everything*: no staircase, so the suffix sees its own future. *Padding visible*: it takes two rows to see that one, and chapter 11 does. We ask two things of the other two: what the model writes, and, {term}`fed the right answer <teacher forcing>`, how many of its 27 tokens it
+# Three wrong masks have been shipped. *Plain causal*: the prefix sees only backwards. *Everything*: no staircase, so the suffix sees its own future. *Padding visible*: it takes two rows to see that one, and chapter 14 does. We ask two things of the other two: what the model writes, and, {term}`fed the right answer <teacher forcing>`, how many of its 27 tokens it
 # foresees. Before you run it: the second mask shows the model what it is to foresee. Will that help it?
 
 # %%
@@ -344,7 +344,7 @@ paligemma.make_prefix_lm_mask = finished_mask
 #
 # ## All of it
 #
-# Now the class. (`Gemma2ForCausalLM` and `limit_mask` are for PaliGemma 2, chapter 15; in this model `limit_mask` gives back what it gets.) Its parts have the names of the published checkpoint. `forward` is long in words and short in steps: fill in what was not given, look, embed, merge, mask, read, and compare with labels if there are any.
+# Now the class. (`Gemma2ForCausalLM` and `make_layer_masks` are for PaliGemma 2, chapter 15; in this model `make_layer_masks` returns the mask unchanged.) Its parts have the names of the published checkpoint. `forward` is long in words and short in steps: fill in what was not given, look, embed, merge, mask, read, and compare with labels if there are any.
 
 
 # %% tags=["from:vlm.paligemma.PaliGemmaForConditionalGeneration"]
@@ -448,7 +448,7 @@ class PaliGemmaForConditionalGeneration(nn.Module):
         mask = make_prefix_lm_mask(
             attention_mask, token_type_ids, inputs_embeds.dtype
         )  # [B, 1, S, T]
-        mask = self.language_model.limit_mask(mask, token_type_ids)
+        mask = self.language_model.make_layer_masks(mask, token_type_ids)
         logits = self.language_model(
             inputs_embeds, position_ids, mask, kv_cache, logits_to_keep
         )  # [B, S, V]
@@ -578,4 +578,4 @@ grade_chapter("ch09_merge")
 #
 # A picture becomes N vectors, and they take the places of N tokens in the text. Words are scaled by √D, picture vectors are not. The merge counts before it writes. The mask gives every token a block, and lets it see every block that is not later: the prefix sees itself, the suffix sees backwards, nobody sees padding.
 #
-# You have written a PaliGemma. The weights it ran with were put there by a loader that we have not looked at yet, and a loader can be wrong in silence like nothing else in this course. That is next.
+# You have written a PaliGemma. For each position it returns 1,921 logits. How does a list of logits become a sentence? That is next.

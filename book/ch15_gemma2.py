@@ -30,9 +30,15 @@
 import matplotlib.pyplot as plt
 import torch
 from torch import Tensor, nn
+from toybox import CHECKPOINT_DIRECTORY
+from toybox.examples import example_image
+from toybox.prompts import caption
+from toybox.scenes import draw_scene
 from vlm import gemma, paligemma
 from vlm.attention import soft_cap as finished_soft_cap
-from vlm.boxes import box_iou, parse_detections
+from vlm.attention_mask import limit_to_window as finished_window
+from vlm.attention_mask import make_prefix_lm_mask
+from vlm.checkpoints.published import NAMES, published_config
 from vlm.config import Gemma2Config, PaliGemmaConfig
 from vlm.gemma import (
     GemmaAttention,
@@ -40,26 +46,18 @@ from vlm.gemma import (
     GemmaForCausalLM,
     GemmaRMSNorm,
 )
-from vlm.gemma2 import Gemma2Model
+from vlm.gemma2 import LayerMasks
 from vlm.generate import generate
 from vlm.kv_cache import KVCache
 from vlm.loader import load_hf_model
-from vlm.masks import limit_to_window as finished_window
-from vlm.masks import make_prefix_lm_mask
 from vlm.processor import PaliGemmaProcessor
-from vlm.published import NAMES, published_config
-from vlm.toybox import CHECKPOINT_DIRECTORY
-from vlm.toybox.examples import example_image
-from vlm.toybox.prompts import caption
-from vlm.toybox.scenes import draw_scene
+from vlm.regions.boxes import box_iou, parse_detections
 
 torch.set_grad_enabled(False)  # nothing is trained in this chapter
 
 model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
 config = model.config
-processor = PaliGemmaProcessor(
-    tokenizer, config.vision_config.num_image_tokens, config.vision_config.image_size
-)
+processor = PaliGemmaProcessor.for_model(model, tokenizer)
 image = example_image(0)
 layers = model.language_model.model.layers
 scenes = [draw_scene(seed, "test") for seed in range(24)]
@@ -344,12 +342,14 @@ plt.show()
 
 # %% tags=["from:vlm.gemma2.Gemma2DecoderLayer"]
 class Gemma2DecoderLayer(GemmaDecoderLayer):
-    """Four norms: each of the two steps has one on its way in, and one on its way out."""
+    """Four norms: each of the two steps has one on its way in, and one on its way out.
+
+    `post_attention_layernorm` changes its place with respect to Gemma: there it stands before the MLP.
+    """
 
     def __init__(self, config: Gemma2Config, layer_idx: int):
-        super().__init__(config, layer_idx)
+        super().__init__(config, layer_idx, Gemma2Attention)
         self.is_sliding = config.is_sliding(layer_idx)
-        self.self_attn = Gemma2Attention(config, layer_idx)
         self.pre_feedforward_layernorm = GemmaRMSNorm(config.hidden_size, config.rms_norm_eps)
         self.post_feedforward_layernorm = GemmaRMSNorm(config.hidden_size, config.rms_norm_eps)
 
@@ -358,11 +358,11 @@ class Gemma2DecoderLayer(GemmaDecoderLayer):
         hidden_states: Tensor,
         cos: Tensor,
         sin: Tensor,
-        mask: Tensor,
+        masks: LayerMasks,
         kv_cache: KVCache | None = None,
     ) -> Tensor:
-        """[B, S, D] -> [B, S, D]; of the two masks [2, B, 1, S, T] the second is the one with the window."""
-        mask = mask[int(self.is_sliding)]  # [B, 1, S, T]
+        """[B, S, D] -> [B, S, D]; the layer takes the mask of its kind."""
+        mask = masks.sliding if self.is_sliding else masks.full  # [B, 1, S, T]
         attended, _ = self.self_attn(
             self.input_layernorm(hidden_states), cos, sin, mask, kv_cache
         )
@@ -392,7 +392,7 @@ torch.manual_seed(0)
 states, no_turn = torch.randn(1, 5, 32), (torch.ones(1, 1, 5, 12), torch.zeros(1, 1, 5, 12))
 for block, open_mask in (
     (GemmaDecoderLayer(small, 1), torch.zeros(1, 1, 5, 5)),
-    (Gemma2DecoderLayer(small, 1), torch.zeros(2, 1, 1, 5, 5)),
+    (Gemma2DecoderLayer(small, 1), LayerMasks(*torch.zeros(2, 1, 1, 5, 5))),
 ):
     before = block(states, *no_turn, open_mask)
     block.self_attn.o_proj.weight.mul_(8)
@@ -409,7 +409,7 @@ for block, open_mask in (
 # and only the tokens of the answer look back through the window. This package does the same. big_vision, in which Google trained PaliGemma 2, has no window at all. So with 896 pixels, and only there, both *transformers* and this package look at a little less than the model did in training: each token of an answer, once it is read, loses the first patches in half of the layers: as many as there are tokens of prompt and answer up to it.
 
 
-# %% tags=["from:vlm.masks.limit_to_window"]
+# %% tags=["from:vlm.attention_mask.limit_to_window"]
 def limit_to_window(mask: Tensor, token_type_ids: Tensor, sliding_window: int) -> Tensor:
     """Let the suffix look back only as far as the window, which counts the token itself."""
     num_new, num_all = mask.shape[-2:]
@@ -487,42 +487,40 @@ class Gemma2ForCausalLM(GemmaForCausalLM):
     """Gemma 2 with its head, whose logits are soft-capped."""
 
     def __init__(self, config: Gemma2Config):
-        super().__init__(config)
-        self.model = Gemma2Model(config)
-        self.tie_weights()
+        super().__init__(config, Gemma2DecoderLayer)
 
-    def limit_mask(self, mask: Tensor, token_type_ids: Tensor) -> Tensor:
-        """The mask as it is, and with the window: [B, 1, S, T] -> [2, B, 1, S, T]."""
+    def make_layer_masks(self, mask: Tensor, token_type_ids: Tensor) -> LayerMasks:
+        """The prefix-LM mask [B, 1, S, T] for the layers that attend to everything, and one limited to the window."""
         sliding_window = self.model.config.sliding_window
-        window = (
+        sliding = (
             mask
             if sliding_window is None
             else limit_to_window(mask, token_type_ids, sliding_window)
         )
-        return torch.stack([mask, window])
+        return LayerMasks(mask, sliding)
 
     def forward(
         self,
         inputs_embeds: Tensor,
         position_ids: Tensor,
-        mask: Tensor,
+        masks: LayerMasks,
         kv_cache: KVCache | None = None,
         logits_to_keep: int = 0,
     ) -> Tensor:
         """As Gemma's; the logits lie between minus and plus `final_logit_softcapping`, in the same order."""
-        logits = super().forward(inputs_embeds, position_ids, mask, kv_cache, logits_to_keep)
+        logits = super().forward(inputs_embeds, position_ids, masks, kv_cache, logits_to_keep)
         cap = self.model.config.final_logit_softcapping
         return logits if cap is None else soft_cap(logits, cap)
 
 
 # %% [markdown]
-# (`Gemma2Model` is Gemma's frame with `Gemma2DecoderLayer` in it.) (`config.is_sliding(i)` says whether i is even, and `PaliGemmaForConditionalGeneration.forward` calls `limit_mask`.) You have read the whole of PaliGemma 2. Now the proof: a small one with random weights, in *transformers* and here, in a batch with padding, with an answer. Its window of 3 is shorter than its 4 image tokens, its caps are so low that they bend, and its scalar is not its head's size. With a window of 4,096, a cap of 50 and a scalar that is the head's size, most of the mistakes of this chapter would change nothing.
+# (`LayerMasks` is a named tuple of two masks, `full` and `sliding`. `config.is_sliding(i)` is true for even i, and `PaliGemmaForConditionalGeneration.forward` calls `make_layer_masks`.) You have read the whole of PaliGemma 2. Now the proof: a small one with random weights, in *transformers* and here, in a batch with padding, with an answer. Its window of 3 is shorter than its 4 image tokens, its caps are so low that they bend, and its scalar is not its head's size. With a window of 4,096, a cap of 50 and a scalar that is the head's size, most of the mistakes of this chapter would change nothing.
 
 # %%
 from transformers import PaliGemmaConfig as ReferenceConfig
 from transformers import PaliGemmaForConditionalGeneration as ReferenceModel
+from vlm.checkpoints.layouts import canonical_name
 from vlm.config import SiglipVisionConfig
-from vlm.layouts import canonical_name
 
 tower = SiglipVisionConfig(24, 40, 2, 3, patch_size=14, image_size=28)
 tiny = PaliGemmaConfig(tower, small, image_token_index=95)

@@ -32,20 +32,20 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import torch
-from vlm.boxes import box_iou, parse_detections
-from vlm.checkpoint import describe, find_weight_files, read_headers
+from toybox import CHECKPOINT_DIRECTORY
+from toybox.examples import example_image
+from toybox.prompts import caption
+from toybox.scenes import draw_scene
+from vlm.checkpoints.convert import convert
+from vlm.checkpoints.devices import check_device, default_device
+from vlm.checkpoints.headers import describe, find_weight_files, read_headers
+from vlm.checkpoints.published import NAMES, published_config
 from vlm.commands.inspect import describe_config
-from vlm.convert import convert
-from vlm.devices import check_device, default_device
 from vlm.generate import generate
 from vlm.loader import load_hf_model
 from vlm.paligemma import PaliGemmaForConditionalGeneration
 from vlm.processor import PaliGemmaProcessor
-from vlm.published import NAMES, published_config
-from vlm.toybox import CHECKPOINT_DIRECTORY
-from vlm.toybox.examples import example_image
-from vlm.toybox.prompts import caption
-from vlm.toybox.scenes import draw_scene
+from vlm.regions.boxes import box_iou, parse_detections
 
 torch.set_grad_enabled(False)  # nothing is trained in this chapter
 
@@ -134,10 +134,7 @@ else:
     real_model, real_tokenizer = load_hf_model(
         real, device=default_device(), dtype=torch.bfloat16
     )
-    vision = real_model.config.vision_config
-    real_processor = PaliGemmaProcessor(
-        real_tokenizer, vision.num_image_tokens, vision.image_size
-    )
+    real_processor = PaliGemmaProcessor.for_model(real_model, real_tokenizer)
     for prompt in ("caption en", "detect cat"):
         print(prompt, "->", generate(real_model, real_processor, prompt, image)[0])
 
@@ -171,7 +168,7 @@ for name, rows in (
 # %% [markdown]
 # What else? While the prompt is read, each layer makes intermediate results, and forgets them. With 268 tokens that is tens of megabytes. With 4,224, the scores alone are 4,224² numbers for each head; the 8 heads of a 3B in bfloat16 are 285 MB, and on the way through the softmax they are there in float32 as well, another 571 MB.
 #
-# And there is the way into memory. A loader that builds a model with random numbers, reads the file beside it, and casts, needs several times the model (chapter 10 measured 5.0). We wrote a checkpoint of the 3B's shape, with random numbers in it, and loaded it with this package as you have built it and with *transformers* 5.23, on two processor cores, each in a process of its own, the file already in the operating system's cache, nine turns, medians:
+# And there is the way into memory. A loader that builds a model with random numbers, reads the file beside it, and casts, needs several times the model (chapter 13 measured 5.0). We wrote a checkpoint of the 3B's shape, with random numbers in it, and loaded it with this package as you have built it and with *transformers* 5.23, on two processor cores, each in a process of its own, the file already in the operating system's cache, nine turns, medians:
 #
 # | | this package | *transformers* | |
 # | --- | ---: | ---: | --- |
@@ -183,14 +180,14 @@ for name, rows in (
 # You can do it on your machine, and see your own numbers. It takes 6 GB on disk, 18 GB of memory, and half an hour or more:
 #
 # ```text
-# python -m vlm.bench --models 3b
+# python -m benchmark --models 3b
 # ```
 #
 # {term}`"Mapped" <memory mapping>` means that loading is nearly free, and the first pass pays: the pages of the file come into memory when they are first touched. From a slow disk that first pass takes as long as reading 6 GB takes.
 #
 # ## How fast
 #
-# Writing is limited by memory, not by arithmetic (chapter 13). For each token every weight of the language model is fetched once, and used once: the embedding too, whole, since it is the head. And so are the keys and values so far. So the most that a machine can do is its {term}`memory's bandwidth <memory bandwidth>` divided by these bytes.[^ch16-1] Think before you run: two processor cores fetch some 25 GB a second, a good graphics card 1,000 or more. The 3B has 5 GB of language model. How many tokens a second does each make at best?
+# Writing is limited by memory, not by arithmetic (chapter 11). For each token every weight of the language model is fetched once, and used once: the embedding too, whole, since it is the head. And so are the keys and values so far. So the most that a machine can do is its {term}`memory's bandwidth <memory bandwidth>` divided by these bytes.[^ch16-1] Think before you run: two processor cores fetch some 25 GB a second, a good graphics card 1,000 or more. The 3B has 5 GB of language model. How many tokens a second does each make at best?
 #
 # [^ch16-1]: The figure leaves the cache out: for one row with a small picture it is a thousandth.
 
@@ -219,7 +216,7 @@ plt.show()
 print(f"2 cores {25 / 5.02:.0f} tokens/s, graphics card {1000 / 5.02:.0f} tokens/s")
 
 # %% [markdown]
-# The table above has 5.3 tokens a second. That is 5.3 · 5.0 = 27 GB a second, about all that this machine's memory gives. (An hour before, on the same machine, both programs made 4.0.) No better code for the same work makes it ten. What makes it faster is fewer bytes for a weight, more rows at a time, which share the fetching (chapter 14), several tokens at a time, which {term}`a small model guesses and the large one checks <speculative decoding>` {cite}`leviathan2022fast`, or another machine.
+# The table above has 5.3 tokens a second. That is 5.3 · 5.0 = 27 GB a second, about all that this machine's memory gives. (An hour before, on the same machine, both programs made 4.0.) No better code for the same work makes it ten. What makes it faster is fewer bytes for a weight, more rows at a time, which share the fetching (chapter 12), several tokens at a time, which {term}`a small model guesses and the large one checks <speculative decoding>` {cite}`leviathan2022fast`, or another machine.
 #
 # ## Which dtype
 #
@@ -239,7 +236,7 @@ pictures = [scene.image for scene in scenes]
 def quality(dtype: torch.dtype) -> tuple[float, float, float]:
     """Captions right, mean IoU of the first box, and the largest number in the vectors between the layers."""
     model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY, dtype=dtype)
-    processor = PaliGemmaProcessor(tokenizer, 64, 112)
+    processor = PaliGemmaProcessor.for_model(model, tokenizer)
     largest = []
     for layer in [
         *model.vision_tower.vision_model.encoder.layers,
@@ -266,7 +263,7 @@ for dtype in (torch.float32, torch.bfloat16, torch.float16):
     )
 
 # %% [markdown]
-# For captions and boxes of this model the three are alike, to the first decimal place; single marks of a box move. And 140 is far from 65,504. That says nothing about a model a thousand times as large. What you must *not* do is to cast by hand with `model.bfloat16()` and hope: chapter 7 had angles that were lost so, and chapter 10 a loader that held everything twice. Ask the loader for the dtype; it casts each tensor as it reads it, and what has to be computed in float32 (the softmax, the norms, the angles) is. If the file has that dtype already, nothing is cast and, on a CPU, nothing is copied: only then does loading take 0.04 s and no memory.
+# For captions and boxes of this model the three are alike, to the first decimal place; single marks of a box move. And 140 is far from 65,504. That says nothing about a model a thousand times as large. What you must *not* do is to cast by hand with `model.bfloat16()` and hope: chapter 7 had angles that were lost so, and chapter 13 a loader that held everything twice. Ask the loader for the dtype; it casts each tensor as it reads it, and what has to be computed in float32 (the softmax, the norms, the angles) is. If the file has that dtype already, nothing is cast and, on a CPU, nothing is copied: only then does loading take 0.04 s and no memory.
 #
 # ## Which device
 #
@@ -286,7 +283,7 @@ except ValueError as error:
 #
 # ## Looking inside without loading
 #
-# A safetensors file says at its beginning what is in it (chapter 10). So a checkpoint can be inspected in milliseconds, whatever its size. This is what `vlm inspect` prints of the Toybox:
+# A safetensors file says at its beginning what is in it (chapter 13). So a checkpoint can be inspected in milliseconds, whatever its size. This is what `vlm inspect` prints of the Toybox:
 #
 # [^ch16-2]: Weights can also be kept in the machine's memory and sent to the card layer by layer; then the wire between them sets the pace.
 
@@ -310,12 +307,14 @@ with tempfile.TemporaryDirectory() as folder:
     paths = find_weight_files(target)
     print(describe(read_headers(paths), paths))
     model, tokenizer = load_hf_model(target)
-    print(generate(model, PaliGemmaProcessor(tokenizer, 64, 112), "caption en", image)[0])
+    print(
+        generate(model, PaliGemmaProcessor.for_model(model, tokenizer), "caption en", image)[0]
+    )
 
 # %% [markdown]
 # ## Masks, and licences
 #
-# For `segment` you need one more file. The sixteen `<seg>` tokens of a mask are codes of a small network, and the published models' codes mean nothing to the Toybox's network. Google's is called `vae-oid.npz`; give it to `vlm run` with `--mask-decoder`. (A Toybox of your own, converted or fine-tuned, needs `--mask-decoder vlm/toybox/mask_vqvae/mask_vqvae.safetensors`.) It is an archive of arrays, and is read without pickle.
+# For `segment` you need one more file. The sixteen `<seg>` tokens of a mask are codes of a small network, and the published models' codes mean nothing to the Toybox's network. Google's is called `vae-oid.npz`; give it to `vlm run` with `--mask-decoder`. (A Toybox of your own, converted or fine-tuned, needs `--mask-decoder toybox/mask_vqvae/mask_vqvae.safetensors`.) It is an archive of arrays, and is read without pickle.
 #
 # And whose is all this? The code of this course is under Apache 2.0, its text under CC BY 4.0, the Toybox's weights, trained here, under Apache 2.0. Google's weights are under the Gemma Terms of Use, which you accept on the model's page. They let you use, change and pass on the models, commercially too, under conditions: among others, uses on a list of prohibited ones are excluded, and whoever passes weights on, fine-tuned ones included, must pass these conditions on with them. That is a summary by people who are no lawyers. Read the terms.
 #

@@ -33,29 +33,29 @@ from collections.abc import Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from vlm.boxes import (
+from toybox import CHECKPOINT_DIRECTORY
+from toybox.evaluate import make_questions
+from toybox.examples import example_image
+from toybox.scenes import draw_scene
+from vlm.generate import generate
+from vlm.inside.scoring import score_answers, score_boxes
+from vlm.loader import load_hf_model
+from vlm.metrics.detection import DetectionCounts, mean_average_precision
+from vlm.processor import PaliGemmaProcessor
+from vlm.regions.boxes import (
     Box,
     Detection,
     location_value,
 )
-from vlm.boxes import box_iou as finished_box_iou
-from vlm.boxes import parse_detections as finished_parse_detections
-from vlm.draw import draw_detections
-from vlm.generate import generate
-from vlm.loader import load_hf_model
-from vlm.metrics.detection import DetectionCounts, mean_average_precision
-from vlm.processor import PaliGemmaProcessor
-from vlm.scoring import score_answers, score_boxes
-from vlm.toybox import CHECKPOINT_DIRECTORY
-from vlm.toybox.evaluate import make_questions
-from vlm.toybox.examples import example_image
-from vlm.toybox.scenes import draw_scene
+from vlm.regions.boxes import box_iou as finished_box_iou
+from vlm.regions.boxes import parse_detections as finished_parse_detections
+from vlm.regions.draw import draw_detections
 
 torch.set_grad_enabled(False)  # nothing is trained in this chapter
 
 model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
 config = model.config.vision_config
-processor = PaliGemmaProcessor(tokenizer, config.num_image_tokens, config.image_size)
+processor = PaliGemmaProcessor.for_model(model, tokenizer)
 
 image = example_image(0)
 [answer] = generate(model, processor, ["detect cat"], [image])
@@ -101,7 +101,7 @@ for name in ("<loc1023>", "<loc1024>"):
 # The package's version has 1,023 steps, and sends what lies outside to the edge.
 
 
-# %% tags=["from:vlm.boxes.location_token"]
+# %% tags=["from:vlm.regions.boxes.location_token"]
 def location_token(value: float, size: int) -> str:
     """One coordinate as a token: the picture's side has 1023 equal steps, with marks 0 to 1023."""
     _check_size(size)
@@ -110,7 +110,7 @@ def location_token(value: float, size: int) -> str:
 
 
 # %%
-from vlm.boxes import (  # small helpers and patterns of that file
+from vlm.regions.boxes import (  # small helpers and patterns of that file
     _ITEM,
     _LAST_BIN,
     _LOCATION,
@@ -222,7 +222,7 @@ print("one word lost:  ", [d.box for d in parse_v1(one_lost, 1023, 1023)])
 print(_ITEM.pattern)
 
 
-# %% tags=["from:vlm.boxes.parse_detections"]
+# %% tags=["from:vlm.regions.boxes.parse_detections"]
 def parse_detections(text: str, height: int, width: int) -> list[Detection]:
     """Read the boxes and masks out of an answer, and leave out what is not a box."""
     detections = []
@@ -234,7 +234,7 @@ def parse_detections(text: str, height: int, width: int) -> list[Detection]:
     return detections
 
 
-# %% tags=["from:vlm.boxes._parse_box"]
+# %% tags=["from:vlm.regions.boxes._parse_box"]
 def _parse_box(digits: list[str], height: int, width: int) -> Box | None:
     """Four strings like "0012" -> a box in pixels, or None if they are not one."""
     bins = [int(text) for text in digits if len(text) == 4 and int(text) <= _LAST_BIN]
@@ -297,12 +297,12 @@ assert odd[0.0] == 0
 # It is 1 if they are equal, 0 if they do not touch, and has no unit.
 
 
-# %% tags=["from:vlm.boxes._area"]
+# %% tags=["from:vlm.regions.boxes._area"]
 def _area(box: Box) -> float:
     return max(box[2] - box[0], 0.0) * max(box[3] - box[1], 0.0)
 
 
-# %% tags=["from:vlm.boxes.box_iou"]
+# %% tags=["from:vlm.regions.boxes.box_iou"]
 def box_iou(a: Box, b: Box) -> float:
     """How well two boxes agree: the area they share, divided by the area that both cover."""
     shared = (max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3]))
@@ -412,7 +412,7 @@ for min_iou in (0.5, 0.75, 0.9):
 #
 # ## How sure is it?
 #
-# A detector in the usual sense gives every box a *score*, its {term}`confidence`. You then choose: keep only the surest boxes and be precise, or keep all and miss less. PaliGemma's text has no score. But each word of it had a probability, and you can ask for it: let the model read its own answer, and look at each place how likely it had found the word that comes next. One pass is enough. The package has that in `vlm/scoring.py`.
+# A detector in the usual sense gives every box a *score*, its {term}`confidence`. You then choose: keep only the surest boxes and be precise, or keep all and miss less. PaliGemma's text has no score. But each word of it had a probability, and you can ask for it: let the model read its own answer, and look at each place how likely it had found the word that comes next. One pass is enough. The package has that in `vlm/inside/scoring.py`.
 
 # %% tags=["nbval-ignore-output"]
 [log_probabilities] = score_answers(model, processor, ["detect cat"], [image], [answer])

@@ -33,10 +33,16 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from vlm.boxes import CODES_PER_MASK, NUM_MASK_CODES, Box, parse_detections
+from toybox import CHECKPOINT_DIRECTORY, MASK_VQVAE_FILE
+from toybox.examples import example_image, example_scene
+from toybox.scenes import draw_scene
+from toybox.train_masks import COMMITMENT, autoencoder_loss
 from vlm.generate import generate
 from vlm.loader import load_hf_model
-from vlm.mask_vqvae import (
+from vlm.metrics.masks import mask_iou
+from vlm.processor import PaliGemmaProcessor
+from vlm.regions.boxes import CODES_PER_MASK, NUM_MASK_CODES, Box, parse_detections
+from vlm.regions.mask_vqvae import (
     MASK_SIZE,
     MaskDecoder,
     MaskEncoder,
@@ -44,15 +50,9 @@ from vlm.mask_vqvae import (
     load_mask_decoder,
     load_mask_encoder,
 )
-from vlm.metrics.masks import mask_iou
-from vlm.processor import PaliGemmaProcessor
-from vlm.segmentation import _whole_pixels, encode_masks
-from vlm.segmentation import crop_mask as finished_crop_mask
-from vlm.segmentation import paste_mask as finished_paste_mask
-from vlm.toybox import CHECKPOINT_DIRECTORY, MASK_VQVAE_FILE
-from vlm.toybox.examples import example_image, example_scene
-from vlm.toybox.scenes import draw_scene
-from vlm.toybox.train_masks import COMMITMENT, autoencoder_loss
+from vlm.regions.segmentation import _whole_pixels, encode_masks
+from vlm.regions.segmentation import crop_mask as finished_crop_mask
+from vlm.regions.segmentation import paste_mask as finished_paste_mask
 
 encoder, decoder = load_mask_encoder(MASK_VQVAE_FILE), load_mask_decoder(MASK_VQVAE_FILE)
 image, scene = example_image(0), example_scene(0)
@@ -89,7 +89,7 @@ print(f"IoU of the mask that came back: {mask_iou(back, true_mask):.2f}")
 # Shapes in this chapter: M masks, S side of the square (64), K codes of a mask (16), G side of their grid (4), V codes in the list (128), D numbers in each.
 
 
-# %% tags=["from:vlm.segmentation.crop_mask"]
+# %% tags=["from:vlm.regions.segmentation.crop_mask"]
 def crop_mask(mask: np.ndarray, box: Box) -> np.ndarray:
     """The part of a mask inside a box as a square: [H, W], 0 or 1 -> float32 [S, S], 0..1."""
     y_min, x_min, y_max, x_max = _whole_pixels(box, *mask.shape)
@@ -97,7 +97,7 @@ def crop_mask(mask: np.ndarray, box: Box) -> np.ndarray:
     return np.asarray(window.resize((MASK_SIZE, MASK_SIZE), Image.Resampling.BILINEAR))
 
 
-# %% tags=["from:vlm.segmentation.paste_mask"]
+# %% tags=["from:vlm.regions.segmentation.paste_mask"]
 def paste_mask(values: np.ndarray, box: Box, height: int, width: int) -> np.ndarray:
     """Stretch a decoded mask over its box: [S, S], inside where above 0 -> bool [H, W]."""
     y_min, x_min, y_max, x_max = _whole_pixels(box, height, width)
@@ -185,7 +185,7 @@ print(f"16 cells of 128 shades:  {mean_iou(thumbnail):.3f}")
 # is from *All in Tokens* {cite}`ning2023all`.
 
 
-# %% tags=["from:vlm.mask_vqvae.nearest_codes"]
+# %% tags=["from:vlm.regions.mask_vqvae.nearest_codes"]
 def nearest_codes(vectors: Tensor, codebook: Tensor) -> Tensor:
     """For each vector the number of the codebook's nearest: [M, K, D], [V, D] -> [M, K]."""
     return torch.cdist(vectors, codebook[None]).argmin(-1)
@@ -267,7 +267,7 @@ print("the gradient that arrives:", vectors.grad.tolist())
 # Two more terms hold vectors and codes together. One pulls each chosen code towards the vectors that chose it, like the mean of a cluster. The other pulls each vector towards its code, so that the encoder does not run away from the list; it counts a quarter. In each of them, `detach` says which of the two has to move.
 
 
-# %% tags=["from:vlm.toybox.train_masks.vqvae_losses"]
+# %% tags=["from:toybox.train_masks.vqvae_losses"]
 def vqvae_losses(
     masks: Tensor, encoder: MaskEncoder, decoder: MaskDecoder, uses: Tensor
 ) -> dict[str, Tensor]:
@@ -292,7 +292,7 @@ def vqvae_losses(
 # There are two remedies. Let the autoencoder run for a while without any list, so that its vectors mean something first. And every now and then move the codes that nobody chose onto vectors that occur.
 
 
-# %% tags=["from:vlm.toybox.train_masks.revive_codes"]
+# %% tags=["from:toybox.train_masks.revive_codes"]
 @torch.no_grad()
 def revive_codes(
     masks: Tensor, encoder: MaskEncoder, decoder: MaskDecoder, uses: Tensor
@@ -395,7 +395,7 @@ assert no_remedies[-1][2] < 80 < with_all[-1][2]
 # Did you guess that less than ten codes are enough for 0.90? Seven words in 16 places are 7¹⁶ sentences, 33 million million, and each cell is drawn with its neighbours in view. What is lost are the fine things, ears and wheels. And the encoder that gets no gradient from the picture comes close, which may surprise you more. It does what it did when it was born: it maps each cell to a random vector, and *like cells to like vectors*. A list of 128 over random vectors is a fair sorting of the cells, and the decoder learns to draw each
 # sort. What the gradient adds is the choice of what counts as alike. So the loss curve will not tell you that this line is missing. The test above does, with two numbers.
 #
-# The shipped networks have Google's layers, ten times as many weights, and were trained for 2,000 steps (`vlm/toybox/train_masks.py`, about ten minutes). Masks that are laid back into the picture then agree to 0.98.
+# The shipped networks have Google's layers, ten times as many weights, and were trained for 2,000 steps (`toybox/train_masks.py`, about ten minutes). Masks that are laid back into the picture then agree to 0.98.
 
 
 # %%
@@ -439,7 +439,7 @@ plt.show()
 
 # %%
 model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
-processor = PaliGemmaProcessor(tokenizer, 64, 112)
+processor = PaliGemmaProcessor.for_model(model, tokenizer)
 [answer] = generate(model, processor, ["segment cat"], [image])
 for item in answer.split(" ; "):
     words = re.findall(r"<(\w+)>", item)
@@ -452,10 +452,10 @@ for item in answer.split(" ; "):
 
 
 # %%
-from vlm.boxes import _MASK_CODE  # the pattern <seg...>
+from vlm.regions.boxes import _MASK_CODE  # the pattern <seg...>
 
 
-# %% tags=["from:vlm.boxes._parse_mask_codes"]
+# %% tags=["from:vlm.regions.boxes._parse_mask_codes"]
 def _parse_mask_codes(digits: list[str]) -> tuple[int, ...] | None:
     """Sixteen strings like "012" -> their numbers, or None if they are not a mask."""
     codes = tuple(int(text) for text in digits if len(text) == 3 and int(text) < NUM_MASK_CODES)
@@ -546,7 +546,7 @@ plt.show()
 #
 # ## What the real model does
 #
-# Google's mask decoder is a file of its own, `vae-oid.npz`, trained on the masks of Open Images, and no part of the PaliGemma checkpoint. Its layers and names are those of `vlm/mask_vqvae.py`, so `load_mask_decoder("vae-oid.npz")` reads it: an `.npz` of plain numbers, with pickles refused. We could not try it on the real file, which was not at hand; a test writes a file with its names and shapes and reads it back. The words are the same 128, but their meaning is another: a codebook is learned, and yours
+# Google's mask decoder is a file of its own, `vae-oid.npz`, trained on the masks of Open Images, and no part of the PaliGemma checkpoint. Its layers and names are those of `vlm/regions/mask_vqvae.py`, so `load_mask_decoder("vae-oid.npz")` reads it: an `.npz` of plain numbers, with pickles refused. We could not try it on the real file, which was not at hand; a test writes a file with its names and shapes and reads it back. The words are the same 128, but their meaning is another: a codebook is learned, and yours
 # has other vectors at every number. PaliGemma's words decoded with the Toybox's decoder are noise. The demonstration space on the hub cuts decoded masks differently: it makes pixels of 0 to 255 of them before it stretches, and keeps soft edges.
 #
 # ## Exercises

@@ -34,28 +34,28 @@ import torch
 from IPython.display import HTML
 from PIL import Image
 from torch import Tensor
-from vlm.draw import draw_patch_values
+from toybox import CHECKPOINT_DIRECTORY
+from toybox.examples import example_image, example_scene
+from toybox.scenes import draw_scene
+from toybox.sprites import LABELS, plural
 from vlm.gemma import GemmaForCausalLM
 from vlm.generate import generate
 from vlm.inside.explorer import Frame, explorer_html
 from vlm.inside.logit_lens import logit_lens as finished_logit_lens
 from vlm.inside.occlusion import GREY
 from vlm.inside.occlusion import occlusion_map as finished_occlusion_map
+from vlm.inside.recording import record_attention, record_hidden_states
 from vlm.inside.rollout import attention_rollout as finished_attention_rollout
+from vlm.inside.scoring import score_answers
 from vlm.inside.word_attention import attend_word_by_word
 from vlm.loader import load_hf_model
 from vlm.processor import PaliGemmaProcessor
-from vlm.recording import record_attention, record_hidden_states
-from vlm.scoring import score_answers
-from vlm.toybox import CHECKPOINT_DIRECTORY
-from vlm.toybox.examples import example_image, example_scene
-from vlm.toybox.scenes import draw_scene
-from vlm.toybox.sprites import LABELS, plural
+from vlm.regions.draw import draw_patch_values
 
 torch.set_grad_enabled(False)  # nothing is trained in this chapter
 
 model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
-processor = PaliGemmaProcessor(tokenizer, 64, 112)
+processor = PaliGemmaProcessor.for_model(model, tokenizer)
 NUM_PATCHES, NUM_LAYERS, NUM_HEADS = 64, 4, 4
 
 PROMPT = "caption en"

@@ -33,25 +33,25 @@ from dataclasses import dataclass
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from vlm.boxes import Detection, parse_detections
+from toybox import CHECKPOINT_DIRECTORY, MASK_VQVAE_FILE
+from toybox.evaluate import Question, make_questions
+from toybox.scenes import draw_scene
 from vlm.generate import generate
+from vlm.inside.scoring import score_answers
 from vlm.loader import load_hf_model, load_model
-from vlm.mask_vqvae import load_mask_decoder
 from vlm.metrics.answers import _ARTICLES, _COMMA_IN_NUMBER, _DIGITS, _SEPARATOR
 from vlm.metrics.confidence import bootstrap_interval as finished_bootstrap_interval
 from vlm.metrics.detection import match_detections
 from vlm.metrics.masks import match_masks
 from vlm.processor import PaliGemmaProcessor
-from vlm.scoring import score_answers
-from vlm.segmentation import decode_masks
-from vlm.toybox import CHECKPOINT_DIRECTORY, MASK_VQVAE_FILE
-from vlm.toybox.evaluate import Question, make_questions
-from vlm.toybox.scenes import draw_scene
+from vlm.regions.boxes import Detection, parse_detections
+from vlm.regions.mask_vqvae import load_mask_decoder
+from vlm.regions.segmentation import decode_masks
 
 torch.set_grad_enabled(False)  # nothing is trained in this chapter
 
 model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
-processor = PaliGemmaProcessor(tokenizer, 64, 112)
+processor = PaliGemmaProcessor.for_model(model, tokenizer)
 mask_decoder = load_mask_decoder(MASK_VQVAE_FILE)
 NUM_SCENES = 300
 
@@ -545,7 +545,7 @@ for split in ("test", "hard"):
 # ## Reporting
 #
 # What would you want to read about somebody else's model? Which pictures, how many, and that none of them was in the training. How answers were made (greedy, how many tokens) and compared (which rules). A number with its interval, and for a comparison the interval of the difference. What it is bad at. And how often you looked: whoever tries twenty variants on one test set and reports the best has fitted the test set, and no interval knows about it. The Toybox has a validation split for that; the test split was
-# evaluated for the model card and for these chapters. The card, `vlm/toybox/checkpoint/README.md`, is made by `vlm eval`, and a test compares its table with the file of results.
+# evaluated for the model card and for these chapters. The card, `toybox/checkpoint/README.md`, is made by `python -m toybox.evaluate`, and a test compares its table with the file of results.
 #
 # ## What the real model does
 #

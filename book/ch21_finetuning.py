@@ -36,23 +36,23 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from torch import Tensor, nn
-from vlm.boxes import Detection, parse_detections
-from vlm.draw import draw_detections
-from vlm.finetune import TrainingExample, fine_tune
+from toybox import CHECKPOINT_DIRECTORY
+from toybox.prompts import caption, count, detect, sample_example
+from toybox.scenes import Scene, draw_scene
+from toybox.sprites import LABELS
 from vlm.generate import generate
 from vlm.loader import load_hf_model, save_hf_model
-from vlm.lora import LoraConfig, add_lora, find_lora, load_lora, merge_lora, save_lora
 from vlm.metrics.confidence import bootstrap_interval, ratio_of_sums
 from vlm.metrics.detection import match_detections
 from vlm.paligemma import IGNORE_INDEX
 from vlm.processor import PaliGemmaProcessor
-from vlm.toybox import CHECKPOINT_DIRECTORY
-from vlm.toybox.prompts import caption, count, detect, sample_example
-from vlm.toybox.scenes import Scene, draw_scene
-from vlm.toybox.sprites import LABELS
+from vlm.regions.boxes import Detection, parse_detections
+from vlm.regions.draw import draw_detections
+from vlm.training.finetune import TrainingExample, fine_tune
+from vlm.training.lora import LoraConfig, add_lora, find_lora, load_lora, merge_lora, save_lora
 
 model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
-processor = PaliGemmaProcessor(tokenizer, 64, 112)
+processor = PaliGemmaProcessor.for_model(model, tokenizer)
 TOY = "penguin"
 KINDS = (*LABELS, *[TOY] * 8)  # so that it comes more often than others
 
@@ -193,7 +193,7 @@ for name in known:
     print(f"{name:17s} {known[name]:11.2f} {unknown[name]:13.2f}")
 
 # %% [markdown]
-# The old lessons cost the model 0.9 per token: its words are nearly certain, and its marks of boxes never are, since the neighbours are as good (chapter 12). A penguin costs 7.8. On the old lessons every wrong loss but the last is large, since the model has never been taught to repeat its input, to write prompts or to fill rows with pads. Training would bring these down all the same, by teaching just that. The one that shows least is a missing `<eos>`: a tenth to a fifth more.
+# The old lessons cost the model 0.9 per token: its words are nearly certain, and its marks of boxes never are, since the neighbours are as good (chapter 10). A penguin costs 7.8. On the old lessons every wrong loss but the last is large, since the model has never been taught to repeat its input, to write prompts or to fill rows with pads. Training would bring these down all the same, by teaching just that. The one that shows least is a missing `<eos>`: a tenth to a fifth more.
 #
 # It also does least, here. The shipped model has been taught to end its answers, and a short fine-tuning without `<eos>` does not make it forget: after 60 steps of it all of 20 captions still ended by themselves. A model that starts from nothing has nobody else to learn it from. So this mistake can sleep in a program until somebody trains longer, or from another base.
 
@@ -251,7 +251,7 @@ print(
 # [^ch21-1]: Some divide by √G instead, because α / G makes it smaller than it need be.
 
 
-# %% tags=["from:vlm.lora.LoraLinear"]
+# %% tags=["from:vlm.training.lora.LoraLinear"]
 class LoraLinear(nn.Module):
     """A frozen linear layer and a change of low rank: x W^T + scaling * x A^T B^T."""
 
@@ -506,10 +506,10 @@ print(num_adapters, "adapters merged")
 # %% [markdown]
 # ## Your turn
 #
-# Draw something, cut it out, and save it as a PNG with a transparent background. Unfold the first cell of this chapter, put these lines in place of `TOY = "penguin"`, and run everything again. The tower stays as it is here; if your toy looks like none of the twenty, try adapters in the tower as well: `add_lora(model, config, part="", layers=(*LANGUAGE_MODEL_LAYERS, "out_proj", "fc1", "fc2"))`, with `LANGUAGE_MODEL_LAYERS` from `vlm.lora`.
+# Draw something, cut it out, and save it as a PNG with a transparent background. Unfold the first cell of this chapter, put these lines in place of `TOY = "penguin"`, and run everything again. The tower stays as it is here; if your toy looks like none of the twenty, try adapters in the tower as well: `add_lora(model, config, part="", layers=(*LANGUAGE_MODEL_LAYERS, "out_proj", "fc1", "fc2"))`, with `LANGUAGE_MODEL_LAYERS` from `vlm.training.lora`.
 #
 # ```python
-# from vlm.toybox.sprites import add_toy
+# from toybox.sprites import add_toy
 #
 # add_toy("monster", "my_monster.png")
 # TOY = "monster"

@@ -36,18 +36,18 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from torch import Tensor
-from vlm.boxes import NUM_LOCATION_BINS
+from toybox import MASK_VQVAE_FILE
+from toybox.batches import BACKGROUND_CLASS, TrainingBatches, patch_targets
+from toybox.examples import example_image
+from toybox.prompts import caption
+from toybox.recipe import Recipe
+from toybox.scenes import BACKGROUNDS, draw_scene
+from toybox.sprites import LABELS, plural
+from toybox.train import Trainer
 from vlm.generate import generate
-from vlm.mask_vqvae import load_mask_decoder, load_mask_encoder
 from vlm.paligemma import IGNORE_INDEX
-from vlm.toybox import MASK_VQVAE_FILE
-from vlm.toybox.batches import BACKGROUND_CLASS, TrainingBatches, patch_targets
-from vlm.toybox.examples import example_image
-from vlm.toybox.prompts import caption
-from vlm.toybox.recipe import Recipe
-from vlm.toybox.scenes import BACKGROUNDS, draw_scene
-from vlm.toybox.sprites import LABELS, plural
-from vlm.toybox.train import Trainer
+from vlm.regions.boxes import NUM_LOCATION_BINS
+from vlm.regions.mask_vqvae import load_mask_decoder, load_mask_encoder
 
 SHORT = Recipe(scenes_per_step=8, look_steps=300, speak_steps=300, warmup_steps=40)
 mask_encoder, mask_decoder = (
@@ -181,7 +181,7 @@ for name, number in rows_of.items():
 #
 # A real mixture has another trouble. Its data sets have sizes of their own, one a thousand times as large as another. Drawn in proportion, the giant is all that the model sees. T5 {cite}`raffel2019exploring` describes two remedies that are still in use. *Limit* the size that counts. Or raise each share to the power 1 / temperature and divide by the sum again: at temperature 1 nothing changes, and the higher it is, the more alike they become.
 #
-# Details of the lessons decide what the model can do afterwards, more than the network does. A caption names kinds in alphabetical order, so that there is one right one. Of the questions "how many" and "is there", half ask for a toy that is not there; without them the model would learn that the answer to "is there" is yes. Boxes are listed from top to bottom. That sounds like taste, and was worth five points of precision and recall: listed kind by kind, as the prompt names them, four answers of ten were wrong when two or three kinds were asked for and one was there several times. The first number written of a box is its top edge, so from top to bottom the model has only one decision to make at a time (the figures are in `LOG.md`).
+# Details of the lessons decide what the model can do afterwards, more than the network does. A caption names kinds in alphabetical order, so that there is one right one. Of the questions "how many" and "is there", half ask for a toy that is not there; without them the model would learn that the answer to "is there" is yes. Boxes are listed from top to bottom. That sounds like taste, and was worth five points of precision and recall: listed kind by kind, as the prompt names them, four answers of ten were wrong when two or three kinds were asked for and one was there several times. The first number written of a box is its top edge, so from top to bottom the model has only one decision to make at a time (the figures are in `docs/LOG.md`).
 #
 # ## First look, then speak
 #
@@ -211,7 +211,7 @@ plt.show()
 # To a cross-entropy, `<loc0500>` in place of `<loc0501>` is as wrong as `cat` in place of `<loc0501>`. It does not know that the marks lie in a row. In a billion examples a model finds out. In a quarter of a million it helps to be told: give the neighbours of the right mark some of the probability, in the form of a bell. This is a {term}`soft target <soft target>`; the same idea without a ruler is called label smoothing {cite}`szegedy2015rethinking`.
 
 
-# %% tags=["from:vlm.toybox.losses.soft_location_targets"]
+# %% tags=["from:toybox.losses.soft_location_targets"]
 def soft_location_targets(sigma: float) -> Tensor:
     """Row i: how much each bin counts as right when bin i is. A bell, rows sum to 1."""
     bins = torch.arange(NUM_LOCATION_BINS)
@@ -221,7 +221,7 @@ def soft_location_targets(sigma: float) -> Tensor:
 # %% [markdown]
 # Why a softmax? A bell is e to the power of -d² / 2σ², where d is the distance from the right mark and σ the standard deviation, both in marks; and divided by its sum it is a softmax of -d² / 2σ². At the ends of the ruler, where half of the bell is missing, dividing by the sum puts that right as well.
 #
-# σ is 16 marks at the start and 4 at the end. What does it do to the least loss that is possible? A model that is perfect, and gives exactly the bell, has a loss of the bell's entropy: with σ = 4 that is 2.8 for each mark. (In natural logarithms, as every loss. Chapter 12 counted in bits: 2.8 / ln 2 = 4.0.) Check it by hand: the entropy of a bell is ln(σ √(2πe)). The loss of boxes is a mean over all tokens of a row, and the words among them can go to 0.
+# σ is 16 marks at the start and 4 at the end. What does it do to the least loss that is possible? A model that is perfect, and gives exactly the bell, has a loss of the bell's entropy: with σ = 4 that is 2.8 for each mark. (In natural logarithms, as every loss. Chapter 10 counted in bits: 2.8 / ln 2 = 4.0.) Check it by hand: the entropy of a bell is ln(σ √(2πe)). The loss of boxes is a mean over all tokens of a row, and the words among them can go to 0.
 
 # %% mystnb={"image": {"alt": "Three curves over location marks 440 to 560: a wide bell of sigma 16, a narrow bell of sigma 4, both centred on 500, and a single bar of height 1 at 500, cut off at 0.12."}, "figure": {"caption": "What counts as right when mark 500 is: at the start of the second stage, at its end, and with one right mark (whose bar goes up to 1).", "name": "fig-ch22-soft"}} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(6.6, 2.9), layout="constrained")
@@ -253,7 +253,7 @@ print(
 assert 1.7 < targets[0, 0] / targets[500, 500] < 2
 
 
-# %% tags=["from:vlm.toybox.losses.suffix_loss"]
+# %% tags=["from:toybox.losses.suffix_loss"]
 def suffix_loss(
     logits: Tensor, labels: Tensor, first_location_id: int, location_targets: Tensor
 ) -> Tensor:
@@ -462,7 +462,7 @@ for state in (states[0], states[4], states[9], states[-1], training["shipped"] |
 #
 # And the loss of boxes? From step 5,325 on it falls by 0.85, and 0.67 of that is the bells' own part. What is above it goes from 0.75 to 0.57, and jumps about by as much. Had you looked at the curve alone, you would have said that after a sixth of the second stage the boxes learn nothing more, while those found go from 46 to 98 %. A narrower bell asks for a sharper answer, and the model keeps up with it. So look at what a model can do, and not at its loss alone.
 #
-# The notes of the first run, and of those before it that failed, are in `LOG.md`. After 324 steps of speaking it said `a bird, a cat and a cat on grass` of two birds and two cats; after 1,229 most words were right. At that time boxes were still 5 to 7 pixels off, even if the model was fed with the true marks. If you had stopped there, you would have concluded that a model of this size cannot draw boxes.
+# The notes of the first run, and of those before it that failed, are in `docs/LOG.md`. After 324 steps of speaking it said `a bird, a cat and a cat on grass` of two birds and two cats; after 1,229 most words were right. At that time boxes were still 5 to 7 pixels off, even if the model was fed with the true marks. If you had stopped there, you would have concluded that a model of this size cannot draw boxes.
 #
 # ## What the real model does
 #

@@ -38,11 +38,14 @@ from statistics import median
 
 import matplotlib.pyplot as plt
 import torch
+from benchmark.models import middle_config
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from toybox import CHECKPOINT_DIRECTORY
+from toybox.examples import example_image
 from vlm.attention import attention
-from vlm.bench.models import middle_config
-from vlm.devices import has_compiler
+from vlm.checkpoints.devices import has_compiler
+from vlm.checkpoints.published import published_config
 from vlm.fast.paligemma import FastPaliGemma
 from vlm.gemma import (
     GemmaDecoderLayer,
@@ -53,17 +56,13 @@ from vlm.generate import generate_tokens
 from vlm.kv_cache import KVCache
 from vlm.loader import load_hf_model, load_model
 from vlm.processor import PaliGemmaProcessor
-from vlm.published import published_config
-from vlm.toybox import CHECKPOINT_DIRECTORY
-from vlm.toybox.examples import example_image
 
 MakeLinear = Callable[[Tensor], nn.Module]  # of a matrix, one of the layers of step 5
 torch.set_grad_enabled(False)  # nothing is trained in this chapter
 
 model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
 config = model.config.text_config
-vision = model.config.vision_config
-processor = PaliGemmaProcessor(tokenizer, vision.num_image_tokens, vision.image_size)
+processor = PaliGemmaProcessor.for_model(model, tokenizer)
 inputs = processor(["detect cat ; bird"], [example_image(0)])
 S = inputs["input_ids"].shape[1]
 LENGTH = 60
@@ -202,7 +201,7 @@ assert after.total() < 0.8 * before.total()
 #
 # ## Step 1: ask for what you need
 #
-# While it reads the prompt, the model could give scores for every place. You need those of the last. For the 3B with 268 places that is the difference between a product with a [257,216 × 2,048] matrix for 268 rows and for one; and 138 MB of scores that nobody reads, in bfloat16. You have had this since chapter 13: `logits_to_keep=1`. What is it worth on the toy, whose vocabulary has 1,921 tokens? Guess, then measure.
+# While it reads the prompt, the model could give scores for every place. You need those of the last. For the 3B with 268 places that is the difference between a product with a [257,216 × 2,048] matrix for 268 rows and for one; and 138 MB of scores that nobody reads, in bfloat16. You have had this since chapter 11: `logits_to_keep=1`. What is it worth on the toy, whose vocabulary has 1,921 tokens? Guess, then measure.
 
 # %% tags=["nbval-ignore-output"]
 
@@ -224,7 +223,7 @@ for keep, says in ((0, "all places"), (1, "the last place")):
 # %% [markdown]
 # ## Step 2: room that does not move
 #
-# The {term}`KV cache` has been set aside once, since chapter 13. Two things about it matter here. First, it has *one tensor for each layer*. If all layers shared one large tensor, a compiler that sees a write into a part of it would have to prove that no other part is touched; we measured 0.50 ms against 0.36 on the toy, for the compiled step alone. Second, attention reads what is filled and not the whole room. Many fast implementations read all of it, with a mask, because then no shape ever changes. Then a token of a short answer costs as much as one of the longest answer that you might have wanted.
+# The {term}`KV cache` has been set aside once, since chapter 11. Two things about it matter here. First, it has *one tensor for each layer*. If all layers shared one large tensor, a compiler that sees a write into a part of it would have to prove that no other part is touched; we measured 0.50 ms against 0.36 on the toy, for the compiled step alone. Second, attention reads what is filled and not the whole room. Many fast implementations read all of it, with a mask, because then no shape ever changes. Then a token of a short answer costs as much as one of the longest answer that you might have wanted.
 
 # %% mystnb={"image": {"alt": "Milliseconds for a token over the room of the cache, from 200 to 6,000 places. The line that reads what is filled is flat. The line that reads the whole room with a mask rises."}, "figure": {"caption": "Attention of one layer of the middle model for one token, 200 places filled, in a cache with more and more room. Read only what is filled, and room costs nothing.", "name": "fig-ch23-room"}} tags=["hide-input", "nbval-ignore-output"]
 text = middle_config().text_config
@@ -511,7 +510,7 @@ plt.show()
 # %% [markdown]
 # In the toy no row of a matrix is much larger than the others, so a scale for each row buys a sixth. And `down` is bad with both. There it is the *vector* that is hard to round: with the exact vector the error is 0.5 %, with the exact matrix 1.6. A few gates are wide open beside many that are shut.
 #
-# Nearly one percent in every product of every layer: what does the model say now? The only honest answer is the whole table. `vlm eval --fast int8` asked the 1,000 test scenes again.
+# Nearly one percent in every product of every layer: what does the model say now? The only honest answer is the whole table. `python -m toybox.evaluate --fast int8` asked the 1,000 test scenes again.
 
 # %%
 int8 = json.loads(Path("data/int8_evaluation.json").read_text(encoding="utf-8"))["tasks"]
@@ -530,7 +529,7 @@ for task, measures in float32.items():
 #
 # ## All of it, beside transformers
 #
-# `make bench` times all this, each in a process of its own, in turns with *transformers* (`vlm/bench`). "Readable" is the model of the chapters, "fast" has step 3, "packed" and "int8" step 5, "compiled" steps 3 and 4. These are our figures, on two cores: medians of seven turns (three for the 3B), and ratios of neighbouring turns, so that what else the machine did hit both.
+# `make bench` times all this, each in a process of its own, in turns with *transformers* (`benchmark`). "Readable" is the model of the chapters, "fast" has step 3, "packed" and "int8" step 5, "compiled" steps 3 and 4. These are our figures, on two cores: medians of seven turns (three for the 3B), and ratios of neighbouring turns, so that what else the machine did hit both.
 
 # %% mystnb={"image": {"alt": "Three panels of bars, tokens per second. Toybox: transformers 491, readable 778, fast 1,020, compiled 1,547. Middle: transformers 89, readable 101, compiled 124, int8 234. The 3B in bfloat16: transformers 3.0, packed 4.6, int8 8.3."}, "figure": {"caption": "Tokens a second for one row, by `make bench`. The dashed line is what the weights allow in the panel's dtype; int8, which reads a quarter or half of the bytes, may pass it.", "name": "fig-ch23-bench"}} tags=["hide-input"]
 benchmark = json.loads(Path("data/bench.json").read_text(encoding="utf-8"))

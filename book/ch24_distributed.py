@@ -46,15 +46,15 @@ from torch.distributed.tensor.parallel import (
     RowwiseParallel,
     parallelize_module,
 )
+from toybox import CHECKPOINT_DIRECTORY
+from toybox.examples import example_image, example_path
+from vlm.checkpoints.published import published_config
 from vlm.gemma import GemmaMLP
 from vlm.loader import load_hf_model
 from vlm.paligemma import PaliGemmaForConditionalGeneration
 from vlm.parallel.processes import Place
 from vlm.parallel.tensor_parallel import check_divisible
 from vlm.processor import PaliGemmaProcessor
-from vlm.published import published_config
-from vlm.toybox import CHECKPOINT_DIRECTORY
-from vlm.toybox.examples import example_image, example_path
 
 WRITE, LEARN = 2, 16  # bytes a parameter
 
@@ -244,7 +244,7 @@ def split_model(model: PaliGemmaForConditionalGeneration, mesh: DeviceMesh):
 # %% [markdown]
 # The *mesh* says which processes there are. `check_divisible` sees to it that their number divides the heads and keys. The config is replaced by one that says what this process holds, so that a cache made for it is as small as it can be.
 #
-# It is called on a model without memory (the meta device, chapter 10). Then each process reads its own slices from the file, and no other byte of a matrix that is cut. So the 28B never has to be anywhere as a whole.
+# It is called on a model without memory (the meta device, chapter 13). Then each process reads its own slices from the file, and no other byte of a matrix that is cut. So the 28B never has to be anywhere as a whole.
 #
 # Now with real processes. `torchrun` starts them, tells each its number (its *rank*) and how many there are, and where to meet. Here are two, on this machine. They talk through gloo, which works between CPUs.
 
@@ -265,7 +265,7 @@ def launch(num_processes: int, *words: str) -> str:
 
 words = ["--image", str(example_path(0)), "--prompt", PROMPT]
 words += ["--logits", str(folder / "logits.safetensors")]
-said = launch(W, "vlm.parallel.answer", *words)
+said = launch(W, "vlm.commands.run_split", *words)
 answer, held, traffic = said.splitlines()
 print(answer)
 print(held)
@@ -274,14 +274,14 @@ print(held)
 # The file has 10.7 MB. Half of it and a little more is here: what is not cut (the projector, the positions, the norms) everyone has. On a terminal this was
 #
 # ```text
-# torchrun --nproc-per-node 2 -m vlm.parallel.answer --image my.png --prompt "detect cat ; bird"
+# torchrun --nproc-per-node 2 -m vlm.commands.run_split --image my.png --prompt "detect cat ; bird"
 # ```
 #
 # The same answer as one process gives? And the same scores?
 
 # %%
 vision = model.config.vision_config
-processor = PaliGemmaProcessor(tokenizer, vision.num_image_tokens, vision.image_size)
+processor = PaliGemmaProcessor.for_model(model, tokenizer)
 inputs = processor([PROMPT], [example_image(0)])
 with torch.inference_mode():
     alone = model(**inputs, logits_to_keep=1).logits[:, -1]
@@ -413,7 +413,7 @@ def average_gradients(parameters: Sequence[nn.Parameter], place: Place):
 #
 # ```text
 # export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
-# torchrun --nproc-per-node 2 --max-restarts 3 -m vlm.toybox.train
+# torchrun --nproc-per-node 2 --max-restarts 3 -m toybox.train
 # ```
 #
 # `--max-restarts` is for the day when a process dies. Then `torchrun` ends the others too (they wait for numbers that will never come), and starts all of them again. They find the last saved state, which was written aside and renamed, so it is whole, and go on. In the package's test one of two processes is killed in its sixth step with a signal that cannot be caught. The finished weights are those of a run that nothing happened to, to the last bit.[^ch24-2]
@@ -440,7 +440,7 @@ def average_gradients(parameters: Sequence[nn.Parameter], place: Place):
 # ```text
 # export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
 # torchrun --nnodes 4 --nproc-per-node 8 --max-restarts 3 --rdzv-backend c10d --rdzv-endpoint HOST:29500 \
-#     -m vlm.toybox.train --directory /shared/run
+#     -m toybox.train --directory /shared/run
 # ```
 #
 # (`rdzv` is the *rendezvous*, where they meet, and c10d is torch's own.) On graphics cards they talk through NCCL instead of gloo, and each process takes one card. The folder must be one that all see. We have tried two processes on one machine; the rest of this line is torch's own, and we had no second machine.

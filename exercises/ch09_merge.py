@@ -94,7 +94,7 @@ def run_paligemma(
     `model.language_model(inputs_embeds, position_ids, mask)`, which gives the scores. `position_ids` [B, S] count the
     tokens of each row (from 0 or from 1, padding included or not: only distances matter). `mask` [B, 1, S, S] is added
     to the scores of attention; you may use the package's
-    `vlm.masks.make_prefix_lm_mask(attention_mask, token_type_ids, dtype)`, or your own. The image token is
+    `vlm.attention_mask.make_prefix_lm_mask(attention_mask, token_type_ids, dtype)`, or your own. The image token is
     `model.config.image_token_index`.
 
     Args:

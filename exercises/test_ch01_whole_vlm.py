@@ -55,7 +55,7 @@ EXERCISES = [
         "From words to boxes",
         answers,
         points=2,
-        forbidden=("vlm.boxes.parse_detections", "vlm.parse_detections"),
+        forbidden=("vlm.regions.boxes.parse_detections", "vlm.parse_detections"),
         section="From words to boxes",
     ),
 ]

@@ -144,7 +144,7 @@ EXERCISES = [
         "Forbidden looks",
         permissions,
         call=call_additive_mask,
-        forbidden=("vlm.masks.make_prefix_lm_mask",),
+        forbidden=("vlm.attention_mask.make_prefix_lm_mask",),
         section="Forbidden looks",
     ),
     Exercise(

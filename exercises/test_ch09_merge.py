@@ -146,7 +146,7 @@ EXERCISES = [
         masks,
         points=3,
         call=call_may_look,
-        forbidden=("vlm.masks.make_prefix_lm_mask", "vlm.paligemma.make_prefix_lm_mask"),
+        forbidden=("vlm.attention_mask.make_prefix_lm_mask", "vlm.paligemma.make_prefix_lm_mask"),
         section="Two rules in one mask",
     ),
     Exercise(

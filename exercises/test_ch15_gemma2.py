@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from grader import Case, Exercise, Random
+from vlm.attention_mask import make_prefix_lm_mask
 from vlm.config import Gemma2Config
-from vlm.masks import make_prefix_lm_mask
 
 NORMS = ("input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm")
 
@@ -139,7 +139,7 @@ EXERCISES = [
         "A window, and who is free of it",
         windows,
         points=3,
-        forbidden=("vlm.masks.limit_to_window",),
+        forbidden=("vlm.attention_mask.limit_to_window",),
         section="A window in every other layer",
     ),
 ]

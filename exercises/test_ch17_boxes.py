@@ -126,7 +126,7 @@ EXERCISES = [
         "write_box",
         "A box in four words",
         boxes_to_write,
-        forbidden=("vlm.boxes.location_token", "vlm.boxes.format_detections"),
+        forbidden=("vlm.regions.boxes.location_token", "vlm.regions.boxes.format_detections"),
         section="A ruler with 1,024 marks",
     ),
     Exercise(
@@ -134,7 +134,7 @@ EXERCISES = [
         "Reading a stream",
         streams,
         points=3,
-        forbidden=("vlm.boxes.parse_detections", "vlm.boxes._parse_box"),
+        forbidden=("vlm.regions.boxes.parse_detections", "vlm.regions.boxes._parse_box"),
         section="Reading what a model wrote",
     ),
     Exercise(
@@ -142,7 +142,7 @@ EXERCISES = [
         "All overlaps at once",
         pairs_of_boxes,
         points=2,
-        forbidden=("vlm.boxes.box_iou",),
+        forbidden=("vlm.regions.boxes.box_iou",),
         section="How well do two boxes agree?",
     ),
     Exercise(

@@ -117,7 +117,7 @@ EXERCISES = [
         "By distance",
         vectors_and_books,
         points=2,
-        forbidden=("vlm.mask_vqvae.nearest_codes", "torch.cdist"),
+        forbidden=("vlm.regions.mask_vqvae.nearest_codes", "torch.cdist"),
         section="An alphabet that is learned",
     ),
     Exercise(
@@ -140,7 +140,7 @@ EXERCISES = [
         "Sixteen, or none",
         shape_texts,
         points=2,
-        forbidden=("vlm.boxes.parse_detections", "vlm.boxes._parse_mask_codes"),
+        forbidden=("vlm.regions.boxes.parse_detections", "vlm.regions.boxes._parse_mask_codes"),
         section="The model writes them",
     ),
     Exercise(
@@ -148,7 +148,7 @@ EXERCISES = [
         "Back into the picture",
         masks_to_paste,
         points=3,
-        forbidden=("vlm.segmentation.paste_mask",),
+        forbidden=("vlm.regions.segmentation.paste_mask",),
         equal=nearly_the_same_pixels,
         show=lambda case: {name: case[name] for name in ("box", "height", "width")},
         section="A window of 64 × 64",

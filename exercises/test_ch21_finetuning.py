@@ -127,7 +127,7 @@ EXERCISES = [
         layers,
         points=4,
         call=call_lora,
-        forbidden=("vlm.lora.LoraLinear",),
+        forbidden=("vlm.training.lora.LoraLinear",),
         tolerance=1e-4,
         show=lambda case: {"rank": case["rank"], "alpha": case["alpha"]},
         section="A change of low rank",

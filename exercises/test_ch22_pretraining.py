@@ -65,7 +65,7 @@ EXERCISES = [
         "Near is better than far",
         rulers,
         points=2,
-        forbidden=("vlm.toybox.losses.soft_location_targets",),
+        forbidden=("toybox.losses.soft_location_targets",),
         section="A ruler is not a word list",
     ),
     Exercise("learning_rate", "Up, and slowly down", steps, section="How fast?"),

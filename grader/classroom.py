@@ -23,8 +23,7 @@ from tqdm import tqdm
 from grader.grading import Result, all_checks, chapter_of, grade_folder, load_exercises
 from grader.reports import write_gradescope
 from grader.runner import MAX_SOURCE_BYTES, Runner
-from vlm.hub import DISK_IS_FULL
-from vlm.shards import write_text
+from vlm.checkpoints.atomic_write import DISK_IS_FULL, write_text
 
 COURSE_FOLDERS = {"book", "solutions", ".venv"}  # of a whole course: files there are called like the exercises
 

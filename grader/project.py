@@ -13,18 +13,18 @@ from pathlib import Path
 
 import numpy as np
 
-from vlm.finetune import TrainingExample
+from toybox import CHECKPOINT_DIRECTORY
+from toybox.prompts import caption
+from toybox.scenes import draw_scene
 from vlm.generate import generate
 from vlm.loader import load_hf_model, load_model
-from vlm.lora import load_lora
 from vlm.metrics.answers import is_exact_match
 from vlm.metrics.confidence import bootstrap_interval, mean_difference
 from vlm.paligemma import PaliGemmaForConditionalGeneration
 from vlm.processor import PaliGemmaProcessor
-from vlm.toybox import CHECKPOINT_DIRECTORY
-from vlm.toybox.prompts import caption
-from vlm.toybox.scenes import draw_scene
-from vlm.training_examples import picture_key, read_examples
+from vlm.training.examples import picture_key, read_examples
+from vlm.training.finetune import TrainingExample
+from vlm.training.lora import load_lora
 
 MIN_TEST_EXAMPLES, NUM_OLD_SCENES = 100, 100
 CLOSE, CLOSE_OLD = 0.02, 0.05  # how far a reported share may be from the measured one
@@ -81,8 +81,7 @@ def check_data(project: Project) -> str:
 
 def check_weights(project: Project) -> str:
     base, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
-    vision_config = base.config.vision_config
-    processor = PaliGemmaProcessor(tokenizer, vision_config.num_image_tokens, vision_config.image_size)
+    processor = PaliGemmaProcessor.for_model(base, tokenizer)
     scenes = [draw_scene(seed, "validation") for seed in range(NUM_OLD_SCENES)]
     old = [TrainingExample(scene.image, caption(scene).prompt, caption(scene).suffix) for scene in scenes]
     tuned = load_tuned(project.folder)

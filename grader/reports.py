@@ -9,7 +9,7 @@ from pathlib import Path
 from grader.grading import Result, all_checks, chapter_of, grade_exercise, load_exercises
 from grader.places import EXERCISES
 from grader.runner import Runner
-from vlm.shards import write_text
+from vlm.checkpoints.atomic_write import write_text
 
 _WIDTH = 100
 

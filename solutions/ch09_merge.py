@@ -7,8 +7,8 @@ of the language model, V vocabulary.
 import torch
 from torch import Tensor
 
+from vlm.attention_mask import make_prefix_lm_mask
 from vlm.config import PaliGemmaConfig
-from vlm.masks import make_prefix_lm_mask
 from vlm.paligemma import PaliGemmaForConditionalGeneration
 
 

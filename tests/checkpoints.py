@@ -7,12 +7,12 @@ from pathlib import Path
 import torch
 from transformers import AutoTokenizer
 
+from toybox import CHECKPOINT_DIRECTORY
+from toybox.recipe import toybox_config
+from toybox.train import TOKENIZER_FILES, initialize
 from vlm.config import Gemma2Config
 from vlm.loader import save_hf_model
 from vlm.paligemma import PaliGemmaForConditionalGeneration
-from vlm.toybox import CHECKPOINT_DIRECTORY
-from vlm.toybox.recipe import toybox_config
-from vlm.toybox.train import TOKENIZER_FILES, initialize
 
 
 def save_random_checkpoint(directory: Path, generation: int = 1) -> Path:

@@ -11,11 +11,11 @@ import sys
 import time
 from pathlib import Path
 
-import vlm.shards
+import vlm.checkpoints.shards
 
 
 def stall(number: int, marker: Path):
-    save_file, calls = vlm.shards.save_file, []
+    save_file, calls = vlm.checkpoints.shards.save_file, []
 
     def save_or_stall(tensors, path, metadata):
         save_file(tensors, path, metadata=metadata)
@@ -26,7 +26,7 @@ def stall(number: int, marker: Path):
             marker.touch()
             time.sleep(600)
 
-    vlm.shards.save_file = save_or_stall
+    vlm.checkpoints.shards.save_file = save_or_stall
 
 
 def train(arguments: list[str]):
@@ -34,7 +34,7 @@ def train(arguments: list[str]):
     import torch
     from test_toybox_train import tiny_config
 
-    from vlm.toybox import train as training
+    from toybox import train as training
 
     @dataclasses.dataclass(frozen=True)
     class TinyRecipe(training.Recipe):

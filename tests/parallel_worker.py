@@ -12,6 +12,9 @@ from test_toybox_train import make_batches, tiny_config
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
+from toybox import train as training
+from toybox.batches import TrainingBatches
+from toybox.recipe import Recipe
 from vlm.generate import generate_tokens
 from vlm.kv_cache import KVCache
 from vlm.loader import load_model
@@ -19,9 +22,6 @@ from vlm.parallel.gradients import average_gradients
 from vlm.parallel.processes import Place, join, leave
 from vlm.parallel.tensor_parallel import load_split_model
 from vlm.parallel.traffic import TrafficCounter
-from vlm.toybox import train as training
-from vlm.toybox.batches import TrainingBatches
-from vlm.toybox.recipe import Recipe
 
 RECIPE = Recipe(scenes_per_step=4, look_steps=2, speak_steps=6, warmup_steps=2)
 DIES_AT = 5

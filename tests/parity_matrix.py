@@ -20,10 +20,10 @@ from reference import make_inputs, make_reference, make_twin, tiny_config
 from safetensors.torch import save_file
 from torch import Tensor
 
+from vlm.attention_mask import make_position_ids
+from vlm.checkpoints.layouts import EMBEDDING, HEAD, LAYOUTS, name_in_layout
 from vlm.kv_cache import KVCache
-from vlm.layouts import EMBEDDING, HEAD, LAYOUTS, name_in_layout
 from vlm.loader import load_model
-from vlm.masks import make_position_ids
 
 GENERATIONS = (1, 2)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

@@ -2,8 +2,8 @@
 
 import torch
 
+from vlm.checkpoints.layouts import canonical_name
 from vlm.config import PaliGemmaConfig
-from vlm.layouts import canonical_name
 from vlm.paligemma import PaliGemmaForConditionalGeneration
 
 PAD, IMAGE_TOKEN = 0, 95

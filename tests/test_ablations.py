@@ -9,11 +9,11 @@ import pytest
 import torch
 from reference import make_inputs, make_reference, make_twin
 
-from vlm.boxes import parse_detections
+from toybox import CHECKPOINT_DIRECTORY
+from toybox.recipe import Recipe
+from toybox.train import Trainer
 from vlm.loader import load_model
-from vlm.toybox import CHECKPOINT_DIRECTORY
-from vlm.toybox.recipe import Recipe
-from vlm.toybox.train import Trainer
+from vlm.regions.boxes import parse_detections
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tools"))

@@ -13,15 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load, load_file, save, save_file
 
+from toybox import CHECKPOINT_DIRECTORY
+from toybox.examples import example_image, example_path
 from vlm.__main__ import main
-from vlm.checkpoint import DTYPES, read_headers
-from vlm.convert import convert
+from vlm.checkpoints.convert import convert
+from vlm.checkpoints.headers import DTYPES, read_headers
+from vlm.checkpoints.layouts import canonical_name
 from vlm.generate import generate
-from vlm.layouts import canonical_name
 from vlm.loader import load_hf_model, load_model, read_tensors
 from vlm.processor import PaliGemmaProcessor
-from vlm.toybox import CHECKPOINT_DIRECTORY
-from vlm.toybox.examples import example_image, example_path
 
 pytestmark = pytest.mark.abuse
 FUZZ = settings(derandomize=True, deadline=None, database=None, max_examples=150)
@@ -160,8 +160,7 @@ def test_a_weight_that_is_no_number_is_named(checkpoint, capsys, number, dtype):
     tensors[NORM][7] = number
     save_file(tensors, path)
     model, tokenizer = load_hf_model(checkpoint)  # it is only mapped, and not read
-    vision_config = model.config.vision_config
-    processor = PaliGemmaProcessor(tokenizer, vision_config.num_image_tokens, vision_config.image_size)
+    processor = PaliGemmaProcessor.for_model(model, tokenizer)
     with pytest.raises(ValueError, match=rf"{NORM} holds NaN or infinity in {dtype}: copy or download"):
         generate(model, processor, "caption en", example_image(0))
     for command in (["run", "--image", str(example_path(0)), "--prompt", "caption en"], ["eval", "--scenes", "1"]):
@@ -174,7 +173,7 @@ def test_a_weight_that_is_no_number_is_named(checkpoint, capsys, number, dtype):
 
 def test_scores_that_are_too_large_for_a_dtype_are_told_from_broken_weights():
     model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
-    processor = PaliGemmaProcessor(tokenizer, 64, 112)
+    processor = PaliGemmaProcessor.for_model(model, tokenizer)
     with torch.no_grad():
         model.multi_modal_projector.linear.weight.mul_(1e38)
     with pytest.raises(
@@ -189,8 +188,7 @@ def test_a_weight_too_large_for_float16_is_named_and_nothing_is_written(checkpoi
     tensors[NORM][7] = 1e6
     save_file(tensors, path)
     model, tokenizer = load_hf_model(checkpoint, dtype=torch.float16)
-    vision_config = model.config.vision_config
-    processor = PaliGemmaProcessor(tokenizer, vision_config.num_image_tokens, vision_config.image_size)
+    processor = PaliGemmaProcessor.for_model(model, tokenizer)
     with pytest.raises(ValueError, match=r"norm\.weight holds NaN or infinity in torch\.float16.*take bfloat16"):
         generate(model, processor, "caption en", example_image(0))
     with pytest.raises(ValueError, match=r"norm\.weight holds NaN or infinity in torch\.float16.*take bfloat16"):

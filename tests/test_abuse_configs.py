@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import tiny_config
 
+from toybox.examples import example_path
 from vlm.__main__ import main
+from vlm.checkpoints.skeleton import empty_model
 from vlm.config import Gemma2Config, PaliGemmaConfig, SiglipVisionConfig
-from vlm.loader import empty_model
-from vlm.toybox.examples import example_path
 
 pytestmark = pytest.mark.abuse
 FUZZ = settings(derandomize=True, deadline=None, database=None, max_examples=150)

@@ -14,9 +14,9 @@ from PIL import Image
 from vlm.__main__ import main
 from vlm.commands import run as command
 from vlm.commands.run import open_image
-from vlm.finetune import TrainingExample
 from vlm.image_processing import process_images
-from vlm.training_examples import read_examples, write_examples
+from vlm.training.examples import read_examples, write_examples
+from vlm.training.finetune import TrainingExample
 
 pytestmark = pytest.mark.abuse
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8))

@@ -18,17 +18,17 @@ from checkpoints import save_random_checkpoint
 from hub_server import serve
 from safetensors.torch import load_file
 
-import vlm.shards
+import vlm.checkpoints.shards
 from grader import classroom
 from grader.classroom import columns, grade_class
 from grader.grading import all_checks
 from grader.places import SOLUTIONS
+from toybox import train as training
 from vlm.__main__ import main
-from vlm.checkpoint import TensorHeader, find_weight_files
+from vlm.checkpoints.headers import TensorHeader, find_weight_files
+from vlm.checkpoints.shards import write_shards
 from vlm.loader import load_hf_model, load_model, save_hf_model
-from vlm.lora import LoraConfig, add_lora, save_lora
-from vlm.shards import write_shards
-from vlm.toybox import train as training
+from vlm.training.lora import LoraConfig, add_lora, save_lora
 
 pytestmark = [
     pytest.mark.abuse,
@@ -360,7 +360,7 @@ def test_a_full_disk_leaves_the_old_checkpoint_and_nothing_aside(checkpoint, tmp
         Path(path).write_bytes(b"half")
         raise FULL
 
-    monkeypatch.setattr(vlm.shards, "save_file", fail_half_way)
+    monkeypatch.setattr(vlm.checkpoints.shards, "save_file", fail_half_way)
     with pytest.raises(OSError, match="No space left on device"):
         save_hf_model(model, directory)
     assert files(directory) == before

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from toybox.examples import example_path
 from vlm.__main__ import main
-from vlm.boxes import Detection, format_detections, parse_detections
 from vlm.generate import generate, stream
 from vlm.loader import load_hf_model
 from vlm.processor import PaliGemmaProcessor
-from vlm.toybox.examples import example_path
+from vlm.regions.boxes import Detection, format_detections, parse_detections
 
 pytestmark = pytest.mark.abuse
 FUZZ = settings(derandomize=True, deadline=None, database=None, max_examples=200)
@@ -31,7 +31,7 @@ def checkpoint(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def model_and_processor(checkpoint):
     model, tokenizer = load_hf_model(checkpoint)
-    return model, PaliGemmaProcessor(tokenizer, 64, 112)
+    return model, PaliGemmaProcessor.for_model(model, tokenizer)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from vlm.boxes import Detection, box_iou, format_detections, location_token, location_value, parse_detections
+from vlm.regions.boxes import Detection, box_iou, format_detections, location_token, location_value, parse_detections
 
 # With these sides a bin is one pixel high and two pixels wide: every expected number is exact.
 HEIGHT, WIDTH = 1023, 2046

@@ -10,19 +10,19 @@ from grader.compare import difference
 from grader.grading import all_checks
 from grader.sandbox import load_file
 from grader.truth import Mistake, answers_of, load_alternatives, load_solution, substitute
+from toybox import CHECKPOINT_DIRECTORY
+from toybox.scenes import draw_scene
 from vlm.generate import generate
 from vlm.loader import load_hf_model
 from vlm.processor import PaliGemmaProcessor
-from vlm.toybox import CHECKPOINT_DIRECTORY
-from vlm.toybox.scenes import draw_scene
 
 CAPSTONE = "capstone/my_paligemma"
 CHECKS = load_file(next(path for path in all_checks() if path.parent.name == "capstone"), "checks_of_the_capstone")
 STAGES = {exercise.name: exercise for exercise in CHECKS.EXERCISES}
 # Which stage needs which exercises of the chapters.
 NEEDS = {
-    "read_weights": {"ch10_loading": ("read_safetensors", "canonical_name")},
-    "prepare": {"ch05_processor": ("to_pixel_values", "encode_prefix"), "ch14_batches": ("pad_left",)},
+    "read_weights": {"ch13_loading": ("read_safetensors", "canonical_name")},
+    "prepare": {"ch05_processor": ("to_pixel_values", "encode_prefix"), "ch12_batches": ("pad_left",)},
     "look": {"ch02_patches": ("embed_patches",), "ch03_attention": ("SiglipEncoderLayer",)},
     "enter": {"ch09_merge": ("embed_tokens", "merge_image_features")},
     "think": {
@@ -30,9 +30,9 @@ NEEDS = {
         "ch07_rope": ("rotary_cos_sin",),
         "ch08_gqa": ("additive_mask", "GemmaAttention"),
         "ch09_merge": ("may_look",),
-        "ch14_batches": ("count_positions",),
+        "ch12_batches": ("count_positions",),
     },
-    "answer": {"ch12_sampling": ("generate_greedy",)},
+    "answer": {"ch10_sampling": ("generate_greedy",)},
 }
 # Mistakes that a trained model in float32 and ordinary input cannot show: what they do, by what would be needed to see
 # it. The graders of the chapters catch them all.
@@ -146,7 +146,7 @@ def test_a_mistake_in_a_part_fails_the_stage_that_needs_it(stage, chapter, entry
 def test_the_solutions_model_answers_as_the_package_does():
     solution, everything = load_solution(CAPSTONE), SimpleNamespace(**parts())
     model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
-    processor = PaliGemmaProcessor(tokenizer, 64, 112)
+    processor = PaliGemmaProcessor.for_model(model, tokenizer)
     weights = solution.read_weights(everything, (CHECKPOINT_DIRECTORY / "model.safetensors").read_bytes())
     for seed in range(6):
         scene = draw_scene(seed, "test")

@@ -19,7 +19,7 @@ CHAPTER = '''\
 # %%
 print(1 + 1)
 
-# %% tags=["from:vlm.masks.make_position_ids"]
+# %% tags=["from:vlm.attention_mask.make_position_ids"]
 def make_position_ids(attention_mask: Tensor, num_new: int) -> Tensor:
     """Other words."""
     return attention_mask.cumsum(-1).clamp(min=1)[:, -num_new:]  # another comment
@@ -96,7 +96,7 @@ def test_text_alone_is_not_taken_over_where_the_code_is_another(executed):
     [
         ("print(1 + 1)", "print(1 + 2)", "not made from"),
         ("# # A chapter", "# # Another chapter", "not made from"),
-        ("min=1", "min=2", "shows another vlm.masks.make_position_ids"),
+        ("min=1", "min=2", "shows another vlm.attention_mask.make_position_ids"),
     ],
 )
 def test_a_source_that_changed_is_noticed(executed, old, new, complaint):
@@ -131,7 +131,7 @@ def test_a_missing_notebook_is_noticed(chapter):
 def test_refresh_writes_the_package_definition_into_the_cell(chapter):
     notebooks.refresh(chapter)
     text = chapter.read_text(encoding="utf-8")
-    assert notebooks.package_source("vlm.masks.make_position_ids") in text
+    assert notebooks.package_source("vlm.attention_mask.make_position_ids") in text
     assert "print(1 + 1)" in text
     assert notebooks.check_definitions(notebooks.read_source(chapter), "chapter") == []
 

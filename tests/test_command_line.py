@@ -13,6 +13,9 @@ import torch
 from checkpoints import save_random_checkpoint
 from PIL import Image
 
+from toybox import CHECKPOINT_DIRECTORY, MASK_VQVAE_FILE
+from toybox.evaluate import format_table
+from toybox.examples import example_image, example_path
 from vlm.__main__ import main
 from vlm.commands import run as command
 from vlm.fast.linear import LINEARS
@@ -20,9 +23,6 @@ from vlm.generate import generate
 from vlm.image_processing import to_rgb
 from vlm.loader import load_hf_model
 from vlm.processor import PaliGemmaProcessor
-from vlm.toybox import CHECKPOINT_DIRECTORY, MASK_VQVAE_FILE
-from vlm.toybox.evaluate import format_table
-from vlm.toybox.examples import example_image, example_path
 
 BOXES = "<loc0100><loc0100><loc0600><loc0700> cat ; <loc0000><loc0000><loc0200><loc0200> dog"
 
@@ -72,7 +72,7 @@ def assert_one_line(result: tuple[int, str, str], *words: str):
 def test_the_answer_is_printed_and_is_that_of_generate(ask, checkpoint):
     code, out, err = ask(prompt="answer en is there a cat?")
     model, tokenizer = load_hf_model(checkpoint)
-    processor = PaliGemmaProcessor(tokenizer, 64, 112)
+    processor = PaliGemmaProcessor.for_model(model, tokenizer)
     expected = generate(model, processor, "answer en is there a cat?", example_image(0), max_new_tokens=6)[0]
     assert (code, out, err) == (0, f"{expected}\n", "")
     assert len(expected) > 0
@@ -238,7 +238,7 @@ def test_a_paligemma_2_answers_as_transformers_does(ask, tmp_path):
     save_random_checkpoint(tmp_path, generation=2)
     code, out, _ = ask(model=tmp_path, max_new_tokens=12)
     model, tokenizer = load_hf_model(tmp_path)
-    processor = PaliGemmaProcessor(tokenizer, 64, 112)
+    processor = PaliGemmaProcessor.for_model(model, tokenizer)
     inputs = processor("caption en", example_image(0))
     inputs["token_type_ids"] = torch.zeros_like(inputs["input_ids"])
     reference = ReferenceModel.from_pretrained(tmp_path)
@@ -378,7 +378,7 @@ def test_eval_prints_a_table_and_writes_the_figures(checkpoint, tmp_path, capsys
 
 def test_eval_of_nothing_is_refused(capsys):
     assert main(["eval", "--scenes", "0"]) == 1
-    assert capsys.readouterr().err == "vlm eval: --scenes is 0: expected at least 1\n"
+    assert capsys.readouterr().err == "python -m toybox.evaluate: --scenes is 0: expected at least 1\n"
 
 
 def test_inspect_shows_shapes_parts_and_the_head(checkpoint, capsys):

@@ -5,8 +5,8 @@ import json
 import pytest
 from reference import tiny_config
 
+from vlm.checkpoints.published import published_config
 from vlm.config import Gemma2Config, PaliGemmaConfig
-from vlm.published import published_config
 
 
 def changed(generation: int = 1, **changes) -> dict:

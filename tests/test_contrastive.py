@@ -7,7 +7,7 @@ import torch
 from transformers import SiglipConfig, SiglipModel
 
 from vlm.config import SiglipVisionConfig
-from vlm.contrastive import (
+from vlm.training.contrastive import (
     SiglipTextModel,
     initial_logit_scale_and_bias,
     pair_logits,

@@ -7,9 +7,9 @@ import torch
 from checkpoints import save_random_checkpoint
 from safetensors.torch import load_file, save_file
 
-from vlm.checkpoint import describe, find_weight_files, read_headers
-from vlm.convert import convert
-from vlm.layouts import EMBEDDING, HEAD, LAYOUTS, find_layout
+from vlm.checkpoints.convert import convert
+from vlm.checkpoints.headers import describe, find_weight_files, read_headers
+from vlm.checkpoints.layouts import EMBEDDING, HEAD, LAYOUTS, find_layout
 from vlm.loader import load_model
 
 

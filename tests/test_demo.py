@@ -7,11 +7,11 @@ import pytest
 from checkpoints import save_random_checkpoint
 from PIL import Image
 
+from toybox.examples import example_image
 from vlm import demo
 from vlm.generate import generate, stream
 from vlm.loader import load_hf_model
 from vlm.processor import PaliGemmaProcessor
-from vlm.toybox.examples import example_image
 
 PROMPTS = [prompt for prompts in demo.PROMPTS.values() for prompt in prompts]
 
@@ -56,7 +56,7 @@ def test_the_first_line_says_how_large_the_model_is(run):
 def test_the_answer_printed_is_the_answer_of_the_model(run):
     directory, _, printed = run
     model, tokenizer = load_hf_model(directory)
-    processor = PaliGemmaProcessor(tokenizer, 64, 112)
+    processor = PaliGemmaProcessor.for_model(model, tokenizer)
     prompt = demo.PROMPTS[0][1]
     expected = generate(model, processor, prompt, example_image(0), max_new_tokens=6)[0]
     assert f"  {prompt}  ->  {expected}   [" in printed

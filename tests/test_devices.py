@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vlm.devices import check_device, default_device
+from vlm.checkpoints.devices import check_device, default_device
 
 
 def test_the_default_is_one_that_works():

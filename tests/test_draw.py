@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from vlm.boxes import Detection
-from vlm.draw import PALETTE, draw_detections
+from vlm.regions.boxes import Detection
+from vlm.regions.draw import PALETTE, draw_detections
 
 HEIGHT, WIDTH = 60, 90
 CAT = Detection("cat", (10.0, 20.0, 30.0, 80.0))

@@ -8,7 +8,9 @@ import torch
 from reference import make_inputs, make_reference, make_twin
 from torch import nn
 
-from vlm.devices import has_compiler
+from toybox import CHECKPOINT_DIRECTORY
+from toybox.examples import example_image
+from vlm.checkpoints.devices import has_compiler
 from vlm.fast.gemma import FastDecoderLayer
 from vlm.fast.linear import Int8Linear, PackedLinear, PlainLinear, quantize_rows
 from vlm.fast.paligemma import FastPaliGemma
@@ -18,8 +20,6 @@ from vlm.kv_cache import KVCache
 from vlm.loader import load_hf_model
 from vlm.paligemma import PaliGemmaForConditionalGeneration
 from vlm.processor import PaliGemmaProcessor
-from vlm.toybox import CHECKPOINT_DIRECTORY
-from vlm.toybox.examples import example_image
 
 KINDS = [(1, 1), (2, 1), (2, 2)]  # key/value heads, generation
 
@@ -104,8 +104,7 @@ def test_it_writes_the_same_tokens(generation):
 
 def test_the_shipped_model_answers_the_same():
     model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
-    vision = model.config.vision_config
-    processor = PaliGemmaProcessor(tokenizer, vision.num_image_tokens, vision.image_size)
+    processor = PaliGemmaProcessor.for_model(model, tokenizer)
     prompts = ["caption en", "detect cat ; bird", "answer en how many cats are there?"]
     images = [example_image(i) for i in range(3)]
     expected = generate(model, processor, prompts, images)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vlm.filmstrip import filmstrip_html
+from figures.filmstrip import filmstrip_html
 
 
 def show_square(size: int, color: str = "#000000"):

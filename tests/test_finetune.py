@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from vlm.finetune import TrainingExample, fine_tune, schedule
+from toybox import CHECKPOINT_DIRECTORY
+from toybox.prompts import caption
+from toybox.scenes import draw_scene
+from toybox.sprites import LABELS
 from vlm.loader import load_hf_model
-from vlm.lora import LoraConfig, add_lora
 from vlm.processor import PaliGemmaProcessor
-from vlm.toybox import CHECKPOINT_DIRECTORY
-from vlm.toybox.prompts import caption
-from vlm.toybox.scenes import draw_scene
-from vlm.toybox.sprites import LABELS
+from vlm.training.finetune import TrainingExample, fine_tune, schedule
+from vlm.training.lora import LoraConfig, add_lora
 
 SCENES = [draw_scene(seed, "train", ("penguin", *LABELS[:2])) for seed in range(12)]
 EXAMPLES = [TrainingExample(s.image, caption(s).prompt, caption(s).suffix) for s in SCENES]
@@ -18,8 +18,7 @@ EXAMPLES = [TrainingExample(s.image, caption(s).prompt, caption(s).suffix) for s
 
 def toybox():
     model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
-    vision_config = model.config.vision_config
-    return model, PaliGemmaProcessor(tokenizer, vision_config.num_image_tokens, vision_config.image_size)
+    return model, PaliGemmaProcessor.for_model(model, tokenizer)
 
 
 def train(num_steps: int, **options) -> tuple[list[float], dict[str, torch.Tensor], dict[str, torch.Tensor]]:

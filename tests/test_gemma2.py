@@ -1,12 +1,15 @@
 """What is Gemma 2's alone, part by part. The whole model is held to transformers in test_parity.py."""
 
+from unittest.mock import patch
+
 import pytest
 import torch
 from reference import randomize, tiny_config
+from torch import nn
 
 from vlm.attention import attention, soft_cap
 from vlm.config import PaliGemmaConfig
-from vlm.gemma2 import Gemma2DecoderLayer, Gemma2ForCausalLM
+from vlm.gemma2 import Gemma2DecoderLayer, Gemma2ForCausalLM, LayerMasks
 
 
 @pytest.fixture
@@ -32,26 +35,27 @@ def test_scores_are_capped_before_the_mask_so_that_what_is_hidden_stays_hidden()
 def test_the_norms_on_the_way_out_make_a_block_forget_how_large_its_steps_were(config):
     layer = Gemma2DecoderLayer(config, layer_idx=1)
     randomize(layer)
-    states, mask = torch.randn(1, 5, 32), torch.zeros(2, 1, 1, 5, 5)
+    states, masks = torch.randn(1, 5, 32), LayerMasks(*torch.zeros(2, 1, 1, 5, 5))
     cos, sin = torch.ones(1, 1, 5, 10), torch.zeros(1, 1, 5, 10)
-    before = layer(states, cos, sin, mask)
+    before = layer(states, cos, sin, masks)
     with torch.no_grad():
         layer.self_attn.o_proj.weight.mul_(8)
         layer.mlp.down_proj.weight.mul_(8)
-    torch.testing.assert_close(layer(states, cos, sin, mask), before, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(layer(states, cos, sin, masks), before, atol=1e-4, rtol=1e-4)
 
 
 def test_layers_take_turns_in_which_mask_they_use(config):
-    masks = torch.zeros(2, 1, 1, 4, 4)
-    masks[1] = torch.full((4, 4), torch.finfo(torch.float32).min).triu(1)
+    full, sliding = torch.zeros(2, 1, 1, 4, 4)
+    sliding += torch.full((4, 4), torch.finfo(torch.float32).min).triu(1)
     cos, sin = torch.ones(1, 1, 4, 10), torch.zeros(1, 1, 4, 10)
     states = torch.randn(1, 4, 32, generator=torch.Generator().manual_seed(0))
     for layer_idx, is_sliding in ((0, True), (1, False)):
         torch.manual_seed(0)
         layer = Gemma2DecoderLayer(config, layer_idx)
-        alone = layer(states, cos, sin, masks[[int(is_sliding)] * 2])
-        assert torch.equal(layer(states, cos, sin, masks), alone)
-        assert not torch.equal(layer(states, cos, sin, masks.flip(0)), alone)
+        own = sliding if is_sliding else full
+        alone = layer(states, cos, sin, LayerMasks(own, own))
+        assert torch.equal(layer(states, cos, sin, LayerMasks(full, sliding)), alone)
+        assert not torch.equal(layer(states, cos, sin, LayerMasks(sliding, full)), alone)
 
 
 def test_logits_stay_within_the_cap_and_the_head_is_tied(config):
@@ -59,7 +63,13 @@ def test_logits_stay_within_the_cap_and_the_head_is_tied(config):
     randomize(model)
     with torch.no_grad():
         model.lm_head.weight.mul_(100)
-    mask = torch.zeros(2, 1, 1, 5, 5)
-    logits = model(torch.randn(1, 5, 32), torch.arange(1, 6)[None], mask)
+    masks = LayerMasks(*torch.zeros(2, 1, 1, 5, 5))
+    logits = model(torch.randn(1, 5, 32), torch.arange(1, 6)[None], masks)
     assert logits.abs().max() <= config.final_logit_softcapping
     assert model.lm_head.weight is model.model.embed_tokens.weight
+
+
+def test_no_layer_is_built_twice(config):
+    with patch.object(nn, "Linear", wraps=nn.Linear) as make_linear:
+        model = Gemma2ForCausalLM(config)
+    assert make_linear.call_count == sum(isinstance(module, nn.Linear) for module in model.modules())

@@ -68,7 +68,7 @@ def test_what_is_wrong_is_in_each_student_s_report(graded):
     assert reports["ada"]["score"] == ALL_POINTS
     says = {test["output"].splitlines()[0] for test in reports["bob"]["tests"]}
     assert "not written yet" in says
-    assert all(line == "not written yet" or "planted bug" in line for line in says)  # the bugs of chapter 11
+    assert all(line == "not written yet" or "planted bug" in line for line in says)  # the bugs of chapter 14
     assert "brought the Python process down" in reports["eve"]["tests"][0]["output"]
 
 

@@ -9,15 +9,15 @@ import torch
 
 from grader import project
 from grader.project import check_project, format_table, load_tuned, measure
-from vlm.finetune import TrainingExample, fine_tune
+from toybox import CHECKPOINT_DIRECTORY
+from toybox.prompts import caption
+from toybox.scenes import draw_scene
 from vlm.loader import load_hf_model
-from vlm.lora import LoraConfig, add_lora, save_lora
 from vlm.metrics.confidence import bootstrap_interval
 from vlm.processor import PaliGemmaProcessor
-from vlm.toybox import CHECKPOINT_DIRECTORY
-from vlm.toybox.prompts import caption
-from vlm.toybox.scenes import draw_scene
-from vlm.training_examples import read_examples, write_examples
+from vlm.training.examples import read_examples, write_examples
+from vlm.training.finetune import TrainingExample, fine_tune
+from vlm.training.lora import LoraConfig, add_lora, save_lora
 
 QUESTION, NUM_TESTS = "answer en is it a toy?", 12
 
@@ -31,7 +31,7 @@ def made(tmp_path_factory):
     write_examples(folder / "train.jsonl", train)
     write_examples(folder / "test.jsonl", tests)
     base, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
-    processor = PaliGemmaProcessor(tokenizer, 64, 112)
+    processor = PaliGemmaProcessor.for_model(base, tokenizer)
     model, _ = load_hf_model(CHECKPOINT_DIRECTORY)
     torch.manual_seed(0)
     add_lora(model, LoraConfig(rank=2))

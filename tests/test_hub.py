@@ -11,10 +11,13 @@ from checkpoints import save_random_checkpoint
 from hub_server import COMMIT, serve
 from safetensors.torch import load_file
 
-from vlm.hub import find_checkpoint
+from vlm.checkpoints.hub import find_checkpoint
 
 ROOT = Path(__file__).parent.parent
-FIND = "import sys; from vlm.hub import find_checkpoint; print(find_checkpoint(*[a or None for a in sys.argv[1:]]))"
+FIND = (
+    "import sys; from vlm.checkpoints.hub import find_checkpoint; "
+    "print(find_checkpoint(*[a or None for a in sys.argv[1:]]))"
+)
 
 
 @pytest.fixture(scope="module")

@@ -1,78 +1,45 @@
-"""One direction: what is below never imports what is above, and importing the package stays cheap."""
+"""Imports point one way: each room and each file of the core imports only what comes before it in this list."""
 
 import ast
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parent.parent
-# Each file may import from the lines above its own, never from its own line or below.
-STOREYS = [
-    {"config", "boxes", "layouts", "devices", "hub"},
-    {"published", "checkpoint", "attention", "kv_cache", "masks", "image_processing", "mask_vqvae"},
-    {"siglip", "gemma", "segmentation", "shards", "metrics"},
-    {"gemma2", "contrastive", "lora"},
-    {"paligemma"},
-    {"processor", "loader"},
-    {"generate", "recording", "scoring", "finetune", "fast", "parallel"},
-    {"draw", "filmstrip", "inside", "training_examples"},
-    {"convert", "random_checkpoint"},
-    {"commands", "demo", "bench", "__main__"},
-]
-TOYBOX_STOREYS = [
-    {"sprites"},
-    {"scenes"},
-    {"prompts", "examples", "recipe"},
-    {"tokenizer", "batches"},
-    {"losses"},
-    {"train", "train_masks", "evaluate"},
-]
+ROOMS = """
+vlm.config vlm.attention vlm.attention_mask vlm.kv_cache vlm.siglip vlm.gemma vlm.gemma2 vlm.paligemma
+vlm.image_processing vlm.processor vlm.generate vlm.checkpoints vlm.loader
+vlm.regions vlm.inside vlm.metrics vlm.training vlm.parallel vlm.fast vlm vlm.commands vlm.__main__
+figures toybox benchmark grader
+"""
+ORDER = ROOMS.split()
 
 
-# Within a package: the same, from below.
-PACKAGES = {
-    "fast": [{"linear", "siglip"}, {"gemma"}, {"paligemma"}],
-    "parallel": [{"processes"}, {"gradients", "traffic", "tensor_parallel"}],
-    "bench": [{"models"}, {"limit", "sides", "report"}, {"worker"}, {"__main__"}],
-}
-TOP = {"commands.options": 200, "commands": 202, "__main__": 203, "parallel.answer": 203}
+def room(module: str) -> str:
+    """The longest name of the list that the module's name begins with: a file of the core, or a folder."""
+    return max((name for name in ORDER if f"{module}.".startswith(f"{name}.")), key=len, default="")
 
 
-def storey(module: str) -> float:
-    """How high a module stands: the model's core, then the Toybox, then what uses both."""
-    parts = module.split(".")[1:]
-    path = ".".join(parts)
-    if path in TOP:
-        return TOP[path]
-    if parts[:1] == ["toybox"]:
-        name = parts[1] if len(parts) > 1 else ""
-        return 100 + next((i for i, names in enumerate(TOYBOX_STOREYS) if name in names), -1)
-    height = next(i for i, names in enumerate(STOREYS) if parts[0] in names)
-    height = height if height < len(STOREYS) - 1 else 201
-    inside = PACKAGES.get(parts[0], [])
-    return height + 0.1 * next((i for i, names in enumerate(inside) if parts[-1] in names), 0)
+def imports(path: Path) -> set[str]:
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    modules = {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    return modules | {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
 
 
-def imported_modules(path: Path) -> set[str]:
-    modules = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("vlm"):
-            modules.add(node.module)
-        elif isinstance(node, ast.Import):
-            modules |= {alias.name for alias in node.names if alias.name.startswith("vlm")}
-    return modules
+def test_every_import_points_down():
+    for path in [
+        path for folder in ("vlm", "figures", "toybox", "benchmark", "grader") for path in (ROOT / folder).rglob("*.py")
+    ]:
+        own = room(".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"))
+        above = {name for name in map(room, imports(path)) if name and ORDER.index(name) > ORDER.index(own)}
+        assert not above, f"{path.relative_to(ROOT)} imports from {above}"
 
 
-FILES = [path for path in sorted((ROOT / "vlm").rglob("*.py")) if path.name != "__init__.py"]
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_imports_only_from_below(path):
-    module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-    for other in imported_modules(path):
-        assert storey(other) < storey(module), f"{module} imports {other}"
+def test_the_top_of_the_package_is_the_model_and_nothing_else():
+    core = {name.removeprefix("vlm.") for name in ORDER if name.startswith("vlm.")}
+    assert {path.stem for path in (ROOT / "vlm").glob("*.py")} == {
+        name for name in core if (ROOT / "vlm" / f"{name}.py").is_file()
+    } | {"__init__"}
 
 
 def run_python(code: str) -> str:

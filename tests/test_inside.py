@@ -5,15 +5,15 @@ import pytest
 import torch
 from PIL import Image
 
+from toybox import CHECKPOINT_DIRECTORY
+from toybox.examples import example_image
 from vlm.inside.logit_lens import logit_lens
 from vlm.inside.occlusion import cover, occlusion_map
+from vlm.inside.recording import record_attention, record_hidden_states
 from vlm.inside.rollout import attention_rollout
 from vlm.inside.word_attention import attend_word_by_word
 from vlm.loader import load_hf_model
 from vlm.processor import PaliGemmaProcessor
-from vlm.recording import record_attention, record_hidden_states
-from vlm.toybox import CHECKPOINT_DIRECTORY
-from vlm.toybox.examples import example_image
 
 
 def test_rollout_of_two_layers_by_hand():
@@ -34,7 +34,7 @@ def test_rollout_averages_the_heads_and_its_rows_sum_to_1():
 
 def test_lens_at_the_last_layer_is_what_the_model_says():
     model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
-    inputs = PaliGemmaProcessor(tokenizer, 64, 112)(["caption en"], [example_image(0)])
+    inputs = PaliGemmaProcessor.for_model(model, tokenizer)(["caption en"], [example_image(0)])
     with record_hidden_states(model) as states, torch.inference_mode():
         logits = model(**inputs).logits
     last = states[f"language_model.model.layers.{model.config.text_config.num_hidden_layers - 1}"][0]
@@ -72,7 +72,7 @@ def test_covering_paints_the_box_and_leaves_the_original():
 
 def test_attention_of_a_word_is_that_of_the_place_before_it():
     model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
-    processor = PaliGemmaProcessor(tokenizer, 64, 112)
+    processor = PaliGemmaProcessor.for_model(model, tokenizer)
     answer = "a house and a turtle on sand"
     seen = attend_word_by_word(model, processor, "caption en", example_image(4), answer)
     assert seen.tokens == [*tokenizer.tokenize(answer), "<eos>"]
@@ -89,7 +89,7 @@ def test_attention_of_a_word_is_that_of_the_place_before_it():
 
 def test_hidden_states_are_kept_by_layer_and_each_is_what_the_next_one_gets():
     model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
-    inputs = PaliGemmaProcessor(tokenizer, 64, 112)(["caption en"], [example_image(0)])
+    inputs = PaliGemmaProcessor.for_model(model, tokenizer)(["caption en"], [example_image(0)])
     received = []
     second = model.language_model.model.layers[1]
     handle = second.register_forward_pre_hook(lambda _module, args: received.append(args[0]))

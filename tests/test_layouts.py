@@ -2,8 +2,8 @@
 
 import pytest
 
-from vlm.layouts import HEAD, LAYOUTS, canonical_name, find_layout, name_in_layout
-from vlm.toybox.recipe import toybox_config
+from toybox.recipe import toybox_config
+from vlm.checkpoints.layouts import HEAD, LAYOUTS, canonical_name, find_layout, name_in_layout
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import torch
 from reference import make_reference, make_twin
 from safetensors.torch import load_file, save_file
 
-import vlm.shards
-from vlm.layouts import canonical_name
+import vlm.checkpoints.shards
+from vlm.checkpoints.layouts import canonical_name
 from vlm.loader import load_hf_model, load_model, save_hf_model
 
 
@@ -131,7 +131,7 @@ def test_an_interrupted_save_leaves_the_old_checkpoint(model, checkpoint, monkey
         path.write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(vlm.shards, "save_file", fail)
+    monkeypatch.setattr(vlm.checkpoints.shards, "save_file", fail)
     with pytest.raises(KeyboardInterrupt):
         save_hf_model(model, checkpoint)
     assert same_weights(model, load_model(checkpoint))

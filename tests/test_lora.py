@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from vlm.loader import save_hf_model
-from vlm.lora import (
+from vlm.training.lora import (
     CONFIG_FILE,
     WEIGHTS_FILE,
     LoraConfig,

@@ -5,7 +5,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from vlm.mask_vqvae import MaskDecoder, MaskEncoder, load_mask_decoder, load_mask_encoder, nearest_codes, to_file_names
+from vlm.regions.mask_vqvae import (
+    MaskDecoder,
+    MaskEncoder,
+    load_mask_decoder,
+    load_mask_encoder,
+    nearest_codes,
+    to_file_names,
+)
 
 # Every array that the published decoder reads, with its shape: big_vision, transfers/segmentation.py.
 PUBLISHED = {

@@ -6,7 +6,6 @@ import io
 import numpy as np
 import pytest
 
-from vlm.boxes import Detection
 from vlm.metrics.detection import (
     COCO_MIN_IOUS,
     DetectionCounts,
@@ -15,6 +14,7 @@ from vlm.metrics.detection import (
     match_detections,
     mean_average_precision,
 )
+from vlm.regions.boxes import Detection
 
 CAT = Detection("cat", (0, 0, 10, 10))
 FAR_CAT = Detection("cat", (50, 50, 60, 60))

@@ -13,13 +13,13 @@ from reference import make_inputs, make_reference, make_twin
 from safetensors.torch import load_file, save_file
 from test_toybox_train import tiny_config
 
+from toybox import train as training
+from vlm.checkpoints.published import published_config
 from vlm.generate import generate_tokens
 from vlm.loader import load_model, save_hf_model
 from vlm.parallel.gradients import average_gradients
 from vlm.parallel.processes import Place, check_restarts
 from vlm.parallel.tensor_parallel import check_divisible
-from vlm.published import published_config
-from vlm.toybox import train as training
 
 WORKER = Path(__file__).with_name("parallel_worker.py")
 MODELS = {"model_1_1": (1, 1), "model_1_2": (2, 1), "model_2_2": (2, 2)}  # key/value heads, generation

@@ -6,10 +6,10 @@ import pytest
 import torch
 from reference import NUM_IMAGE_TOKENS, make_inputs, make_reference, make_twin
 
+from vlm.attention_mask import make_position_ids
 from vlm.generate import generate_tokens
 from vlm.kv_cache import KVCache
 from vlm.loader import load_model, save_hf_model
-from vlm.masks import make_position_ids
 
 BAR = 1e-5
 

@@ -5,8 +5,8 @@ import torch
 from PIL import Image
 from transformers import AutoTokenizer
 
+from toybox import CHECKPOINT_DIRECTORY
 from vlm.processor import PaliGemmaProcessor
-from vlm.toybox import CHECKPOINT_DIRECTORY
 
 PICTURE = Image.new("RGB", (30, 20), "orange")
 

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from vlm.checkpoints.layouts import HEAD, canonical_name
+from vlm.checkpoints.published import NAMES, published_config
 from vlm.config import PaliGemmaConfig
-from vlm.layouts import HEAD, canonical_name
 from vlm.paligemma import PaliGemmaForConditionalGeneration
-from vlm.published import NAMES, published_config
 
 # Parameters (a tied head counts once) and tensors.
 SIZES = {

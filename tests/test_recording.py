@@ -6,8 +6,8 @@ from reference import NUM_IMAGE_TOKENS, make_inputs, randomize, tiny_config
 
 from vlm.config import PaliGemmaConfig
 from vlm.generate import generate_tokens
+from vlm.inside.recording import record_attention
 from vlm.paligemma import PaliGemmaForConditionalGeneration
-from vlm.recording import record_attention
 
 VISION = [f"vision_tower.vision_model.encoder.layers.{i}.self_attn" for i in range(2)]
 TEXT = [f"language_model.model.layers.{i}.self_attn" for i in range(3)]

@@ -5,19 +5,18 @@ import math
 import pytest
 import torch
 
+from toybox import CHECKPOINT_DIRECTORY
+from toybox.examples import example_image
 from vlm.generate import generate
+from vlm.inside.scoring import score_answers, score_boxes
 from vlm.loader import load_hf_model
 from vlm.processor import PaliGemmaProcessor
-from vlm.scoring import score_answers, score_boxes
-from vlm.toybox import CHECKPOINT_DIRECTORY
-from vlm.toybox.examples import example_image
 
 
 @pytest.fixture(scope="module")
 def toybox():
     model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
-    vision_config = model.config.vision_config
-    return model, PaliGemmaProcessor(tokenizer, vision_config.num_image_tokens, vision_config.image_size)
+    return model, PaliGemmaProcessor.for_model(model, tokenizer)
 
 
 def test_scores_are_what_the_model_says_token_by_token(toybox):

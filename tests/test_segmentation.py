@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from vlm.boxes import Detection
-from vlm.mask_vqvae import MASK_SIZE, load_mask_decoder, load_mask_encoder
+from toybox import MASK_VQVAE_FILE
+from toybox.scenes import IMAGE_SIZE, draw_scene
 from vlm.metrics.masks import mask_iou
-from vlm.segmentation import crop_mask, decode_masks, encode_masks, paste_mask
-from vlm.toybox import MASK_VQVAE_FILE
-from vlm.toybox.scenes import IMAGE_SIZE, draw_scene
+from vlm.regions.boxes import Detection
+from vlm.regions.mask_vqvae import MASK_SIZE, load_mask_decoder, load_mask_encoder
+from vlm.regions.segmentation import crop_mask, decode_masks, encode_masks, paste_mask
 
 HEIGHT, WIDTH = 40, 60
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import vlm.shards
-from vlm.checkpoint import INDEX_FILE, TensorHeader, find_weight_files
-from vlm.shards import split_into_shards, write_shards
+import vlm.checkpoints.shards
+from vlm.checkpoints.headers import INDEX_FILE, TensorHeader, find_weight_files
+from vlm.checkpoints.shards import split_into_shards, write_shards
 
 TENSORS = {name: torch.randn(10, generator=torch.Generator().manual_seed(i)) for i, name in enumerate("abc")}
 HEADERS = {name: TensorHeader(name, (10,), torch.float32) for name in TENSORS}  # 40 bytes each
@@ -68,7 +68,7 @@ def test_the_weights_that_were_there_are_replaced_and_not_mixed_in(tmp_path):
 def test_an_interrupted_call_leaves_what_was_there(tmp_path, monkeypatch):
     write(tmp_path, 120)
     before = (tmp_path / "model.safetensors").read_bytes()
-    real, calls = vlm.shards.save_file, []
+    real, calls = vlm.checkpoints.shards.save_file, []
 
     def fail_the_second_time(*arguments, **options):
         calls.append(arguments)
@@ -76,7 +76,7 @@ def test_an_interrupted_call_leaves_what_was_there(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         real(*arguments, **options)
 
-    monkeypatch.setattr(vlm.shards, "save_file", fail_the_second_time)
+    monkeypatch.setattr(vlm.checkpoints.shards, "save_file", fail_the_second_time)
     with pytest.raises(KeyboardInterrupt):
         write(tmp_path, 40)
     assert find_weight_files(tmp_path) == [tmp_path / "model.safetensors"]

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from toybox import CHECKPOINT_DIRECTORY, MASK_VQVAE_FILE
+from toybox.evaluate import evaluate, format_table
+from toybox.scenes import draw_scene
 from vlm.generate import generate
 from vlm.loader import load_hf_model
-from vlm.mask_vqvae import load_mask_decoder
 from vlm.processor import PaliGemmaProcessor
-from vlm.toybox import CHECKPOINT_DIRECTORY, MASK_VQVAE_FILE
-from vlm.toybox.evaluate import evaluate, format_table
-from vlm.toybox.scenes import draw_scene
+from vlm.regions.mask_vqvae import load_mask_decoder
 
 # The figures on 1,000 scenes are in evaluation.json. On 100 scenes chance moves them; a model that is as good as they
 # say falls this far below them about once in ten thousand runs, and the scenes are always the same.
@@ -22,8 +22,7 @@ NUM_SCENES, MARGIN = 100, 0.12
 @pytest.fixture(scope="module")
 def toybox():
     model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
-    vision_config = model.config.vision_config
-    return model, PaliGemmaProcessor(tokenizer, vision_config.num_image_tokens, vision_config.image_size)
+    return model, PaliGemmaProcessor.for_model(model, tokenizer)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +82,7 @@ def test_provenance_says_how_the_weights_were_made():
 
 
 def test_eight_bits_cost_less_than_a_point(published):
-    """The file in the book, made by `vlm eval --fast int8 --output book/data/int8_evaluation.json`."""
+    """The file in the book, made by `python -m toybox.evaluate --fast int8 --output book/data/int8_evaluation.json`."""
     path = Path(__file__).parent.parent / "book" / "data" / "int8_evaluation.json"
     int8 = json.loads(path.read_text(encoding="utf-8"))
     assert (int8["split"], int8["scenes"]) == (published["split"], published["scenes"])

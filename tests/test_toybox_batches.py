@@ -7,14 +7,8 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from vlm.boxes import box_iou, parse_detections
-from vlm.image_processing import normalize
-from vlm.mask_vqvae import load_mask_decoder, load_mask_encoder
-from vlm.metrics.masks import mask_iou
-from vlm.processor import PaliGemmaProcessor
-from vlm.segmentation import decode_masks
-from vlm.toybox import CHECKPOINT_DIRECTORY, MASK_VQVAE_FILE, batches
-from vlm.toybox.batches import (
+from toybox import CHECKPOINT_DIRECTORY, MASK_VQVAE_FILE, batches
+from toybox.batches import (
     BACKGROUND_CLASS,
     BOXES_LENGTH,
     GRID,
@@ -27,10 +21,16 @@ from vlm.toybox.batches import (
     patch_targets,
     spread_edges,
 )
-from vlm.toybox.prompts import Example, all_examples, caption, detect, segment
-from vlm.toybox.recipe import Recipe
-from vlm.toybox.scenes import BACKGROUNDS, IMAGE_SIZE, Scene, SceneObject, draw_scene
-from vlm.toybox.sprites import LABELS
+from toybox.prompts import Example, all_examples, caption, detect, segment
+from toybox.recipe import Recipe
+from toybox.scenes import BACKGROUNDS, IMAGE_SIZE, Scene, SceneObject, draw_scene
+from toybox.sprites import LABELS
+from vlm.image_processing import normalize
+from vlm.metrics.masks import mask_iou
+from vlm.processor import PaliGemmaProcessor
+from vlm.regions.boxes import box_iou, parse_detections
+from vlm.regions.mask_vqvae import load_mask_decoder, load_mask_encoder
+from vlm.regions.segmentation import decode_masks
 
 N = GRID * GRID
 MASK_ENCODER, MASK_DECODER = load_mask_encoder(MASK_VQVAE_FILE), load_mask_decoder(MASK_VQVAE_FILE)

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from vlm.mask_vqvae import load_mask_decoder, load_mask_encoder
-from vlm.segmentation import encode_masks
-from vlm.toybox import MASK_VQVAE_FILE
-from vlm.toybox import evaluate as evaluation
-from vlm.toybox.evaluate import Question, ask, evaluate, score_detections, score_exact_match, score_masks
-from vlm.toybox.prompts import TASKS, segment
-from vlm.toybox.scenes import IMAGE_SIZE, Scene, SceneObject, draw_scene
+from toybox import MASK_VQVAE_FILE
+from toybox import evaluate as evaluation
+from toybox.evaluate import Question, ask, evaluate, score_detections, score_exact_match, score_masks
+from toybox.prompts import TASKS, segment
+from toybox.scenes import IMAGE_SIZE, Scene, SceneObject, draw_scene
+from vlm.regions.mask_vqvae import load_mask_decoder, load_mask_encoder
+from vlm.regions.segmentation import encode_masks
 
 NUM_SCENES = 30
 EXACT_TASKS = [task for task in TASKS if task not in ("detect", "segment")]

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vlm.demo import PROMPTS
-from vlm.toybox import examples
-from vlm.toybox.examples import DIRECTORY, SEEDS, example_image, example_path, example_scene, write_examples
-from vlm.toybox.scenes import draw_scene
-from vlm.toybox.sprites import LABELS, plural
+from toybox import examples
+from toybox.demo import PROMPTS
+from toybox.examples import DIRECTORY, SEEDS, example_image, example_path, example_scene, write_examples
+from toybox.scenes import draw_scene
+from toybox.sprites import LABELS, plural
 
 INDICES = range(len(SEEDS))
 

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from vlm.toybox.batches import BACKGROUND_CLASS
-from vlm.toybox.losses import DenseProbe, soft_location_targets, suffix_loss
+from toybox.batches import BACKGROUND_CLASS
+from toybox.losses import DenseProbe, soft_location_targets, suffix_loss
 
 FIRST = 5  # the id of <loc0000> in these tests
 V = FIRST + 1024 + 3  # words before the locations, and words behind them

@@ -6,8 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from vlm.boxes import parse_detections
-from vlm.toybox.prompts import (
+from toybox.prompts import (
     TASKS,
     Example,
     all_examples,
@@ -22,7 +21,8 @@ from vlm.toybox.prompts import (
     segment,
     where,
 )
-from vlm.toybox.scenes import IMAGE_SIZE, Scene, SceneObject, draw_scene
+from toybox.scenes import IMAGE_SIZE, Scene, SceneObject, draw_scene
+from vlm.regions.boxes import parse_detections
 
 
 def make_scene(*objects: tuple[str, tuple[int, int, int, int]], background: str = "grass") -> Scene:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vlm.toybox import scenes, sprites
-from vlm.toybox.scenes import BACKGROUNDS, IMAGE_SIZE, MIN_VISIBLE, SPLITS, Scene, SceneObject, draw_scene
-from vlm.toybox.sprites import LABELS, load_sprite, plural
+from toybox import scenes, sprites
+from toybox.scenes import BACKGROUNDS, IMAGE_SIZE, MIN_VISIBLE, SPLITS, Scene, SceneObject, draw_scene
+from toybox.sprites import LABELS, load_sprite, plural
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ import sys
 import pytest
 from tokenizers import Tokenizer
 
-from vlm.toybox.prompts import all_prompt_texts
-from vlm.toybox.tokenizer import CHECKPOINT_DIRECTORY, build_tokenizer, save_tokenizer
+from toybox.prompts import all_prompt_texts
+from toybox.tokenizer import CHECKPOINT_DIRECTORY, build_tokenizer, save_tokenizer
 
 FILES = ["tokenizer.json", "tokenizer_config.json"]
 

@@ -8,16 +8,16 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-import vlm.shards
+import vlm.checkpoints.shards
+from toybox import MASK_VQVAE_FILE
+from toybox import train as training
+from toybox.batches import TrainingBatches
+from toybox.recipe import Recipe, toybox_config
+from toybox.scenes import draw_scene
+from toybox.train import Trainer, export, make_optimizer, train
 from vlm.loader import load_hf_model
-from vlm.mask_vqvae import load_mask_decoder, load_mask_encoder
 from vlm.parallel.processes import ALONE
-from vlm.toybox import MASK_VQVAE_FILE
-from vlm.toybox import train as training
-from vlm.toybox.batches import TrainingBatches
-from vlm.toybox.recipe import Recipe, toybox_config
-from vlm.toybox.scenes import draw_scene
-from vlm.toybox.train import Trainer, export, make_optimizer, train
+from vlm.regions.mask_vqvae import load_mask_decoder, load_mask_encoder
 
 RECIPE = Recipe(scenes_per_step=2, look_steps=2, speak_steps=4, warmup_steps=2)
 
@@ -224,7 +224,7 @@ def test_a_save_that_dies_half_way_leaves_the_earlier_state(saved, monkeypatch):
             file.truncate(1000)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(vlm.shards, "save_file", die_half_way)
+    monkeypatch.setattr(vlm.checkpoints.shards, "save_file", die_half_way)
     run(saved, 1)
     with pytest.raises(KeyboardInterrupt):
         saved.save()

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from vlm.boxes import NUM_MASK_CODES
-from vlm.mask_vqvae import MaskDecoder, MaskEncoder, load_mask_decoder, load_mask_encoder, nearest_codes
-from vlm.toybox import train_masks as training
-from vlm.toybox.train_masks import TrainingMasks, autoencoder_loss, revive_codes, train_mask_vqvae, vqvae_losses
+from toybox import train_masks as training
+from toybox.train_masks import TrainingMasks, autoencoder_loss, revive_codes, train_mask_vqvae, vqvae_losses
+from vlm.regions.boxes import NUM_MASK_CODES
+from vlm.regions.mask_vqvae import MaskDecoder, MaskEncoder, load_mask_decoder, load_mask_encoder, nearest_codes
 
 
 @pytest.fixture

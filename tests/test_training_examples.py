@@ -3,8 +3,8 @@
 import pytest
 from PIL import Image
 
-from vlm.finetune import TrainingExample
-from vlm.training_examples import picture_key, read_examples, write_examples
+from vlm.training.examples import picture_key, read_examples, write_examples
+from vlm.training.finetune import TrainingExample
 
 RED, BLUE = Image.new("RGB", (8, 6), "red"), Image.new("RGB", (8, 6), "blue")
 EXAMPLES = [

@@ -15,17 +15,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vlm.boxes import box_iou, parse_detections
+from toybox import CHECKPOINT_DIRECTORY, MASK_VQVAE_FILE
+from toybox.batches import TextRows, TrainingBatches, spread_edges
+from toybox.losses import soft_location_targets
+from toybox.prompts import Example, detect
+from toybox.recipe import Recipe
+from toybox.scenes import IMAGE_SIZE, Scene, draw_scene
+from toybox.train import Trainer
 from vlm.generate import generate
 from vlm.loader import load_model
-from vlm.mask_vqvae import load_mask_decoder, load_mask_encoder
-from vlm.toybox import CHECKPOINT_DIRECTORY, MASK_VQVAE_FILE
-from vlm.toybox.batches import TextRows, TrainingBatches, spread_edges
-from vlm.toybox.losses import soft_location_targets
-from vlm.toybox.prompts import Example, detect
-from vlm.toybox.recipe import Recipe
-from vlm.toybox.scenes import IMAGE_SIZE, Scene, draw_scene
-from vlm.toybox.train import Trainer
+from vlm.regions.boxes import box_iou, parse_detections
+from vlm.regions.mask_vqvae import load_mask_decoder, load_mask_encoder
 
 RECIPE = Recipe(scenes_per_step=64, look_steps=0, speak_steps=600, warmup_steps=60)
 ONE_MARK = (1e-3, 1e-3)  # a bell so narrow that it is a single mark

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import torch
 
-from vlm.mask_vqvae import load_mask_decoder, load_mask_encoder
+from toybox import MASK_VQVAE_FILE
+from toybox.batches import TrainingBatches
+from toybox.evaluate import evaluate
+from toybox.recipe import Recipe
+from toybox.train import Trainer
 from vlm.paligemma import PaliGemmaForConditionalGeneration, PaliGemmaOutput
-from vlm.toybox import MASK_VQVAE_FILE
-from vlm.toybox.batches import TrainingBatches
-from vlm.toybox.evaluate import evaluate
-from vlm.toybox.recipe import Recipe
-from vlm.toybox.train import Trainer
+from vlm.regions.mask_vqvae import load_mask_decoder, load_mask_encoder
 
 RECIPE = Recipe(scenes_per_step=12, look_steps=1500, speak_steps=1000, warmup_steps=100)
 ONE_MARK = 1e-3  # a bell so narrow that it is a single mark

@@ -13,10 +13,10 @@ import atheris
 with atheris.instrument_imports(include=["vlm", "json"]):
     import torch
 
-    from vlm.boxes import format_detections, parse_detections
-    from vlm.checkpoint import read_headers
+    from vlm.checkpoints.headers import read_headers
     from vlm.config import PaliGemmaConfig
     from vlm.loader import read_tensors
+    from vlm.regions.boxes import format_detections, parse_detections
 
 FOLDER = TemporaryDirectory()
 

@@ -9,12 +9,12 @@ import argparse
 import json
 from pathlib import Path
 
+from toybox import CHECKPOINT_DIRECTORY, MASK_VQVAE_FILE
+from toybox.evaluate import evaluate
+from toybox.recipe import Recipe
+from toybox.train import Trainer
 from vlm.loader import load_model
-from vlm.mask_vqvae import load_mask_decoder
-from vlm.toybox import CHECKPOINT_DIRECTORY, MASK_VQVAE_FILE
-from vlm.toybox.evaluate import evaluate
-from vlm.toybox.recipe import Recipe
-from vlm.toybox.train import Trainer
+from vlm.regions.mask_vqvae import load_mask_decoder
 
 TEST_SCENES = 300
 OUTPUT = Path(__file__).resolve().parent.parent / "book" / "data" / "training.json"

@@ -1,14 +1,14 @@
 """PaliGemma from scratch: the code that the book builds."""
 
-from vlm.boxes import Detection, format_detections, parse_detections
 from vlm.config import GemmaConfig, PaliGemmaConfig, SiglipVisionConfig
 from vlm.generate import generate, stream
 from vlm.kv_cache import KVCache
 from vlm.loader import load_hf_model, save_hf_model
-from vlm.mask_vqvae import load_mask_decoder
 from vlm.paligemma import PaliGemmaForConditionalGeneration
 from vlm.processor import PaliGemmaProcessor
-from vlm.segmentation import decode_masks
+from vlm.regions.boxes import Detection, format_detections, parse_detections
+from vlm.regions.mask_vqvae import load_mask_decoder
+from vlm.regions.segmentation import decode_masks
 
 __all__ = [
     "Detection",

@@ -128,10 +128,10 @@ class GemmaAttention(nn.Module):
 class GemmaDecoderLayer(nn.Module):
     """One pre-norm block: attention, then the gated MLP; each adds to what is there."""
 
-    def __init__(self, config: GemmaConfig, layer_idx: int):
+    def __init__(self, config: GemmaConfig, layer_idx: int, attention_class: type[GemmaAttention] = GemmaAttention):
         super().__init__()
         self.input_layernorm = GemmaRMSNorm(config.hidden_size, config.rms_norm_eps)
-        self.self_attn = GemmaAttention(config, layer_idx)
+        self.self_attn = attention_class(config, layer_idx)
         self.post_attention_layernorm = GemmaRMSNorm(config.hidden_size, config.rms_norm_eps)
         self.mlp = GemmaMLP(config)
 
@@ -147,11 +147,11 @@ class GemmaDecoderLayer(nn.Module):
 class GemmaModel(nn.Module):
     """The token embedding, the stack of blocks, and a last norm."""
 
-    def __init__(self, config: GemmaConfig):
+    def __init__(self, config: GemmaConfig, layer_class: type[GemmaDecoderLayer] = GemmaDecoderLayer):
         super().__init__()
         self.config = config
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.layers = nn.ModuleList(GemmaDecoderLayer(config, i) for i in range(config.num_hidden_layers))
+        self.layers = nn.ModuleList(layer_class(config, i) for i in range(config.num_hidden_layers))
         self.norm = GemmaRMSNorm(config.hidden_size, config.rms_norm_eps)
 
     def embed(self, input_ids: Tensor) -> Tensor:
@@ -181,17 +181,17 @@ class GemmaModel(nn.Module):
 class GemmaForCausalLM(nn.Module):
     """Gemma with its head. The head is the embedding used backwards: one matrix, two uses."""
 
-    def __init__(self, config: GemmaConfig):
+    def __init__(self, config: GemmaConfig, layer_class: type[GemmaDecoderLayer] = GemmaDecoderLayer):
         super().__init__()
-        self.model = GemmaModel(config)
+        self.model = GemmaModel(config, layer_class)
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         self.tie_weights()
 
     def tie_weights(self):
         self.lm_head.weight = self.model.embed_tokens.weight
 
-    def limit_mask(self, mask: Tensor, token_type_ids: Tensor) -> Tensor:
-        """The mask that the layers need: this one, since every layer of Gemma looks as far back as it may."""
+    def make_layer_masks(self, mask: Tensor, token_type_ids: Tensor) -> Tensor:
+        """What the layers need of the prefix-LM mask: in Gemma the mask itself, [B, 1, S, T], in every layer."""
         return mask
 
     def forward(

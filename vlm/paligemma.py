@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from vlm.attention_mask import make_position_ids, make_prefix_lm_mask
 from vlm.config import Gemma2Config, PaliGemmaConfig
 from vlm.gemma import GemmaForCausalLM
 from vlm.gemma2 import Gemma2ForCausalLM
 from vlm.kv_cache import KVCache
-from vlm.masks import make_position_ids, make_prefix_lm_mask
 from vlm.siglip import SiglipVisionModel
 
 IGNORE_INDEX = -100  # labels with this value do not count in the loss
@@ -124,7 +124,7 @@ class PaliGemmaForConditionalGeneration(nn.Module):
             raise ValueError("the text has image tokens and there is no picture: give pixel_values or image_features")
         inputs_embeds = self.embed_inputs(input_ids, image_features)  # [B, S, D]
         mask = make_prefix_lm_mask(attention_mask, token_type_ids, inputs_embeds.dtype)  # [B, 1, S, T]
-        mask = self.language_model.limit_mask(mask, token_type_ids)
+        mask = self.language_model.make_layer_masks(mask, token_type_ids)
         logits = self.language_model(inputs_embeds, position_ids, mask, kv_cache, logits_to_keep)  # [B, S, V]
         return PaliGemmaOutput(logits, None if labels is None else next_token_loss(logits, labels))
 

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from vlm.image_processing import process_images
-from vlm.paligemma import IGNORE_INDEX
+from vlm.paligemma import IGNORE_INDEX, PaliGemmaForConditionalGeneration
 
 IMAGE_TOKEN = "<image>"
 
@@ -38,6 +38,12 @@ class PaliGemmaProcessor:
         self.image_token_id = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
         if self.image_token_id in (None, tokenizer.unk_token_id):
             raise ValueError(f"the tokenizer does not know {IMAGE_TOKEN}: is it a PaliGemma tokenizer?")
+
+    @classmethod
+    def for_model(cls, model: PaliGemmaForConditionalGeneration, tokenizer) -> "PaliGemmaProcessor":
+        """The processor with the number of image tokens and the image size that `model` expects."""
+        vision_config = model.config.vision_config
+        return cls(tokenizer, vision_config.num_image_tokens, vision_config.image_size)
 
     def __call__(
         self,

@@ -18,13 +18,13 @@ from torch import Tensor
 
 from vlm.config import PaliGemmaConfig
 
-Weights = dict[str, Tensor]  # by the names that `canonical_name` of chapter 10 gives
+Weights = dict[str, Tensor]  # by the names that `canonical_name` of chapter 13 gives
 
 
 def read_weights(parts: SimpleNamespace, data: bytes) -> Weights:
     """Stage 1, loading: the bytes of a safetensors file, in any of the five layouts, become named tensors.
 
-    What PaliGemma does not use is left out. From chapter 10: `read_safetensors`, `canonical_name`.
+    What PaliGemma does not use is left out. From chapter 13: `read_safetensors`, `canonical_name`.
     """
     raise NotImplementedError
 
@@ -39,7 +39,7 @@ def prepare(
 ) -> dict[str, Tensor]:
     """Stage 2, the processor: prompts and pictures become tensors.
 
-    From chapter 5: `to_pixel_values`, `encode_prefix` (at most 128 tokens of text); from chapter 14: `pad_left`.
+    From chapter 5: `to_pixel_values`, `encode_prefix` (at most 128 tokens of text); from chapter 12: `pad_left`.
 
     Args:
         encode: text -> token ids, without special tokens.
@@ -96,7 +96,7 @@ def think(
     A layer is x = x + self_attn(input_layernorm(x)), then x = x + mlp(post_attention_layernorm(x)). Weights:
     `language_model.model.layers.0` and so on, `language_model.model.norm`, and the head, which is the embedding. From
     chapter 6: `GemmaRMSNorm`, `GemmaMLP`; from chapter 7: `rotary_cos_sin`; from chapter 8: `additive_mask`,
-    `GemmaAttention`; from chapter 9: `may_look`; from chapter 14: `count_positions`.
+    `GemmaAttention`; from chapter 9: `may_look`; from chapter 12: `count_positions`.
 
     Returns:
         What there is after each layer and after the last norm, [B, S, D], and the scores, [B, S, V], in this order.
@@ -116,7 +116,7 @@ def answer(
 ) -> list[int]:
     """Stage 6, all together: a prompt and a picture become an answer.
 
-    Uses stages 2 to 5, and `generate_greedy` of chapter 12. The prompt has token type 0, what is written has 1. You may
+    Uses stages 2 to 5, and `generate_greedy` of chapter 10. The prompt has token type 0, what is written has 1. You may
     read everything again for each token. The tower looks once.
 
     Returns:

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from grader import Case, Exercise, Random
 from grader.sandbox import load_file as load_module
+from toybox import CHECKPOINT_DIRECTORY
+from toybox.scenes import draw_scene
 from vlm.config import PaliGemmaConfig
-from vlm.toybox import CHECKPOINT_DIRECTORY
-from vlm.toybox.scenes import draw_scene
 
 CHAPTERS = (
     "ch02_patches",
@@ -25,9 +25,9 @@ CHAPTERS = (
     "ch07_rope",
     "ch08_gqa",
     "ch09_merge",
-    "ch10_loading",
-    "ch12_sampling",
-    "ch14_batches",
+    "ch13_loading",
+    "ch10_sampling",
+    "ch12_batches",
 )
 HEAD, EMBEDDING = "lm_head.weight", "language_model.model.embed_tokens.weight"
 CONFIG = PaliGemmaConfig.from_json(CHECKPOINT_DIRECTORY / "config.json")

@@ -11,15 +11,15 @@ import numpy as np
 import torch
 
 from grader.project import NUM_OLD_SCENES, load_tuned, measure
-from vlm.finetune import TrainingExample, fine_tune
+from toybox import CHECKPOINT_DIRECTORY
+from toybox.prompts import caption, sample_example
+from toybox.scenes import Scene, draw_scene
 from vlm.loader import load_hf_model
-from vlm.lora import LoraConfig, add_lora, save_lora
 from vlm.metrics.confidence import bootstrap_interval
 from vlm.processor import PaliGemmaProcessor
-from vlm.toybox import CHECKPOINT_DIRECTORY
-from vlm.toybox.prompts import caption, sample_example
-from vlm.toybox.scenes import Scene, draw_scene
-from vlm.training_examples import write_examples
+from vlm.training.examples import write_examples
+from vlm.training.finetune import TrainingExample, fine_tune
+from vlm.training.lora import LoraConfig, add_lora, save_lora
 
 QUESTION = "answer en which toy is the largest?"
 
@@ -62,7 +62,7 @@ def main(folder: Path):
     write_examples(folder / "test.jsonl", tests)
 
     base, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
-    processor = PaliGemmaProcessor(tokenizer, num_image_tokens=64, image_size=112)
+    processor = PaliGemmaProcessor.for_model(base, tokenizer)
     model, _ = load_hf_model(CHECKPOINT_DIRECTORY)
     torch.manual_seed(0)
     add_lora(model, LoraConfig(rank=8, alpha=16))

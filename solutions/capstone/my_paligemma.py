@@ -30,8 +30,8 @@ def filled(module: nn.Module, weights: Weights, prefix: str) -> nn.Module:
 
 def read_weights(parts: SimpleNamespace, data: bytes) -> Weights:
     """Stage 1, loading: the bytes of a safetensors file, in any of the five layouts, become named tensors."""
-    tensors = parts.ch10_loading.read_safetensors(data)
-    named = {parts.ch10_loading.canonical_name(name): tensor for name, tensor in tensors.items()}
+    tensors = parts.ch13_loading.read_safetensors(data)
+    named = {parts.ch13_loading.canonical_name(name): tensor for name, tensor in tensors.items()}
     return {name: tensor for name, tensor in named.items() if name is not None}
 
 
@@ -49,7 +49,7 @@ def prepare(
         parts.ch05_processor.encode_prefix(prompt, encode, special, vision.num_image_tokens, MAX_TEXT_TOKENS)
         for prompt in prompts
     ]
-    input_ids, attention_mask = parts.ch14_batches.pad_left(rows, special["pad"])  # [B, S]
+    input_ids, attention_mask = parts.ch12_batches.pad_left(rows, special["pad"])  # [B, S]
     pixel_values = [parts.ch05_processor.to_pixel_values(image, vision.image_size) for image in images]
     return {"input_ids": input_ids, "attention_mask": attention_mask, "pixel_values": torch.stack(pixel_values)}
 
@@ -88,7 +88,7 @@ def think(
 ) -> list[Tensor]:
     """Stage 5, the language model."""
     text = config.text_config
-    positions = parts.ch14_batches.count_positions(attention_mask, attention_mask.shape[1])  # [B, S]
+    positions = parts.ch12_batches.count_positions(attention_mask, attention_mask.shape[1])  # [B, S]
     cos, sin = parts.ch07_rope.rotary_cos_sin(positions, text.head_dim, text.rope_theta, inputs_embeds.dtype)
     visible = parts.ch09_merge.may_look(attention_mask, token_type_ids)[:, None]  # [B, 1, S, S]
     mask = parts.ch08_gqa.additive_mask(visible, inputs_embeds.dtype)
@@ -130,4 +130,4 @@ def answer(
         inputs_embeds = enter(parts, config, weights, input_ids, image_features)
         return think(parts, config, weights, inputs_embeds, torch.ones_like(input_ids), token_type_ids)[-1][0, -1]
 
-    return parts.ch12_sampling.generate_greedy(next_logits, prompt_ids, max_new_tokens, special["eos"])
+    return parts.ch10_sampling.generate_greedy(next_logits, prompt_ids, max_new_tokens, special["eos"])

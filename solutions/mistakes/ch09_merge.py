@@ -5,8 +5,8 @@ from torch import Tensor
 
 from grader import mistake, variant
 from solutions import ch09_merge as solution
+from vlm.attention_mask import make_prefix_lm_mask
 from vlm.config import PaliGemmaConfig
-from vlm.masks import make_prefix_lm_mask
 from vlm.paligemma import PaliGemmaForConditionalGeneration
 
 

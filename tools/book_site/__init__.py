@@ -37,7 +37,7 @@ def setup(app: Sphinx) -> dict:
         app.setup_extension("sphinxext.opengraph")
         app.config.ogp_social_cards = {
             "image": "book/images/demo.png",
-            "image_mini": "vlm/toybox/sprite_pictures/cat.webp",
+            "image_mini": "toybox/sprite_pictures/cat.webp",
             "line_color": "#e69f00",
         }
     app.config.notfound_context = {"title": "There is no such page", "body": lost(app.config.notfound_urls_prefix)}

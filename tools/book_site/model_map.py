@@ -24,11 +24,11 @@ FLOW = [
         "language model",
         {"ch06_norms_mlp": "Norms, MLP", "ch07_rope": "Positions", "ch08_gqa": "Shared keys", "ch15_gemma2": "Gemma 2"},
     ),
-    Stage("Speak", "generation", {"ch12_sampling": "Sampling", "ch13_kv_cache": "Cache", "ch14_batches": "Batches"}),
+    Stage("Speak", "generation", {"ch10_sampling": "Sampling", "ch11_kv_cache": "Cache", "ch12_batches": "Batches"}),
     Stage("Point", "boxes, masks", {"ch17_boxes": "Boxes", "ch18_masks": "Masks"}),
 ]
 AROUND = [
-    Stage("Weights", "load and prove", {"ch10_loading": "Loading", "ch11_proving": "Proving", "ch16_real_thing": "3B"}),
+    Stage("Weights", "load and prove", {"ch13_loading": "Loading", "ch14_proving": "Proving", "ch16_real_thing": "3B"}),
     Stage("Judge", "look and measure", {"ch19_inside": "Inside", "ch20_evaluation": "Evaluation"}),
     Stage("Learn", "training", {"ch21_finetuning": "Fine-tuning", "ch22_pretraining": "Pretraining"}),
     Stage("Grow", "speed and size", {"ch23_fast": "Fast", "ch24_distributed": "Machines"}),

@@ -3,11 +3,11 @@
 import argparse
 from pathlib import Path
 
-from vlm.commands.options import DTYPES
-from vlm.convert import convert
-from vlm.hub import find_checkpoint
-from vlm.layouts import LAYOUTS
-from vlm.shards import MAX_SHARD_BYTES
+from vlm.checkpoints.convert import convert
+from vlm.checkpoints.devices import DTYPES
+from vlm.checkpoints.hub import find_checkpoint
+from vlm.checkpoints.layouts import LAYOUTS
+from vlm.checkpoints.shards import MAX_SHARD_BYTES
 
 EXAMPLES = (
     "layouts:\n"

@@ -5,14 +5,16 @@ Exit code 1 when something is missing, surplus or mis-shaped; each is named.
 
 import argparse
 
-from vlm.checkpoint import describe, find_weight_files, read_headers
+from vlm.checkpoints.devices import dtype_name
+from vlm.checkpoints.headers import describe, find_weight_files, read_headers
+from vlm.checkpoints.hub import find_checkpoint
+from vlm.checkpoints.skeleton import check_tensors, empty_model
 from vlm.config import PaliGemmaConfig
-from vlm.hub import find_checkpoint
-from vlm.loader import TOKENIZER_FILES, check_tensors, empty_model
+from vlm.loader import TOKENIZER_FILES
 
 EXAMPLES = """\
 examples:
-  vlm inspect vlm/toybox/checkpoint
+  vlm inspect toybox/checkpoint
   vlm inspect google/paligemma-3b-mix-224 --tensors
 """
 
@@ -36,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     if options.tensors:
         print()
         for name, header in headers.items():
-            print(f"{name:80} {str(header.dtype).removeprefix('torch.'):9} {list(header.shape)}")
+            print(f"{name:80} {dtype_name(header.dtype):9} {list(header.shape)}")
     check_tensors(model, headers)
     if not tokenizer:
         raise FileNotFoundError(f"{directory} has no tokenizer: expected {' or '.join(TOKENIZER_FILES)}")

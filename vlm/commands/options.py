@@ -1,23 +1,26 @@
 """Options that several commands have: which model, where, in which dtype."""
 
 import argparse
+from pathlib import Path
 
-import torch
-
-from vlm.devices import default_device
+from vlm.checkpoints.devices import DTYPES, default_device
 from vlm.fast.linear import LINEARS
 from vlm.fast.paligemma import FastPaliGemma
 from vlm.loader import load_hf_model
 from vlm.paligemma import PaliGemmaForConditionalGeneration
 from vlm.processor import PaliGemmaProcessor
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+# The model that ships with the course lies beside this package, with the data set that it was trained on.
+SHIPPED = Path(__file__).resolve().parents[2] / "toybox"
+SHIPPED_MODEL, SHIPPED_MASK_DECODER = SHIPPED / "checkpoint", SHIPPED / "mask_vqvae" / "mask_vqvae.safetensors"
 
 
-def add_model_options(parser: argparse.ArgumentParser, default: str):
+def add_model_options(parser: argparse.ArgumentParser):
     """Which model, where it runs, and in which dtype."""
     parser.add_argument(
-        "--model", default=default, help="checkpoint directory, or a name on the hub (default: the Toybox)"
+        "--model",
+        default=str(SHIPPED_MODEL),
+        help="checkpoint directory, or a name on the hub (default: the Toybox model)",
     )
     parser.add_argument("--revision", help="branch, tag or commit, on the hub")
     parser.add_argument("--token", help="for the hub (default: the one that you logged in with)")
@@ -36,6 +39,5 @@ def load_model(
     """The model that the options ask for, and the processor that goes with it."""
     device, dtype = options.device or default_device(), DTYPES.get(options.dtype)
     model, tokenizer = load_hf_model(options.model, device, dtype, options.revision, options.token)
-    vision_config = model.config.vision_config
-    processor = PaliGemmaProcessor(tokenizer, vision_config.num_image_tokens, vision_config.image_size)
+    processor = PaliGemmaProcessor.for_model(model, tokenizer)
     return FastPaliGemma(model, options.fast) if options.fast else model, processor

@@ -10,13 +10,12 @@ from pathlib import Path
 
 from PIL import Image
 
-from vlm.boxes import Detection, parse_detections
-from vlm.commands.options import add_model_options, load_model
+from vlm.commands.options import SHIPPED_MASK_DECODER, SHIPPED_MODEL, add_model_options, load_model
 from vlm.generate import check_sampling, stream
 from vlm.image_processing import to_rgb
-from vlm.mask_vqvae import MaskDecoder, load_mask_decoder
-from vlm.segmentation import decode_masks
-from vlm.toybox import CHECKPOINT_DIRECTORY, MASK_VQVAE_FILE
+from vlm.regions.boxes import Detection, parse_detections
+from vlm.regions.mask_vqvae import MaskDecoder, load_mask_decoder
+from vlm.regions.segmentation import decode_masks
 
 FORMATS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".pdf", ".svg")
 EDGES = ("y_min", "x_min", "y_max", "x_max")
@@ -41,7 +40,7 @@ def add_options(parser: argparse.ArgumentParser):
         help="draw the answer's boxes and masks into this file; with several pictures, into this directory",
     )
     parser.add_argument("--json", action="store_true", help="print a line of JSON for each picture")
-    add_model_options(parser, str(CHECKPOINT_DIRECTORY))
+    add_model_options(parser)
     parser.add_argument(
         "--mask-decoder",
         type=Path,
@@ -145,8 +144,8 @@ def as_record(path: Path, prompt: str, answer: str, detections: list[Detection],
 
 def open_mask_decoder(path: Path | None, model: str) -> MaskDecoder | None:
     """The one asked for, or the Toybox's for the Toybox: its codes mean nothing to another model's."""
-    if path is None and Path(model).resolve() == CHECKPOINT_DIRECTORY.resolve():
-        path = MASK_VQVAE_FILE
+    if path is None and Path(model).resolve() == SHIPPED_MODEL.resolve():
+        path = SHIPPED_MASK_DECODER
     return None if path is None else load_mask_decoder(path)
 
 
@@ -162,7 +161,7 @@ def open_image(path: Path) -> Image.Image:
 
 
 def draw(image: Image.Image, detections: list[Detection], mask_decoder: MaskDecoder | None, output: Path):
-    from vlm.draw import draw_detections  # matplotlib is slow to import, and most calls draw nothing
+    from vlm.regions.draw import draw_detections  # matplotlib is slow to import, and most calls draw nothing
 
     masks = None
     if mask_decoder is not None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from vlm.attention import attention, soft_cap
 from vlm.gemma import GemmaDecoderLayer, GemmaForCausalLM, apply_rotary_pos_emb, rotary_cos_sin
-from vlm.gemma2 import Gemma2DecoderLayer
+from vlm.gemma2 import Gemma2DecoderLayer, LayerMasks
 
 MakeLinear = Callable[[Tensor], nn.Module]
 
@@ -97,8 +97,8 @@ class FastDecoderLayer2(FastDecoderLayer):
         super().__init__(layer, make_linear)
         self.is_sliding = layer.is_sliding
 
-    def forward(self, hidden_states: Tensor, cos: Tensor, sin: Tensor, mask: Tensor, *cache) -> Tensor:
-        norms, mask = self.norms, mask[int(self.is_sliding)]
+    def forward(self, hidden_states: Tensor, cos: Tensor, sin: Tensor, masks: LayerMasks, *cache) -> Tensor:
+        norms, mask = self.norms, masks.sliding if self.is_sliding else masks.full
         attended = self.attend(norms["input_layernorm"](hidden_states), cos, sin, mask, *cache)
         hidden_states = hidden_states + norms["post_attention_layernorm"](attended)
         gated = self.gate(norms["pre_feedforward_layernorm"](hidden_states))

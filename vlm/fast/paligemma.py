@@ -10,12 +10,12 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from vlm.devices import has_compiler
+from vlm.attention_mask import make_position_ids, make_prefix_lm_mask
+from vlm.checkpoints.devices import has_compiler
 from vlm.fast.gemma import FastDecoderLayer2, FastGemma
 from vlm.fast.linear import LINEARS
 from vlm.fast.siglip import fuse_attention
 from vlm.kv_cache import KVCache
-from vlm.masks import make_position_ids, make_prefix_lm_mask
 from vlm.paligemma import PaliGemmaForConditionalGeneration, PaliGemmaOutput
 
 
@@ -103,7 +103,7 @@ class FastPaliGemma(nn.Module):
         if self.needs_mask or not attention_mask.all():
             types = torch.full_like(input_ids, 1 if num_cached else 0)
             mask = make_prefix_lm_mask(attention_mask, types, inputs_embeds.dtype)  # [B, 1, S, T]
-            mask = self.model.language_model.limit_mask(mask, types)
+            mask = self.model.language_model.make_layer_masks(mask, types)
         run = self.write if num_new == 1 else self.language_model
         places = torch.arange(num_cached, length, device=input_ids.device)  # [S]
         # A copy, since the strides of a slice tell how long the whole is, and each length would be compiled anew.

@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from vlm.inside.recording import record_attention
 from vlm.paligemma import PaliGemmaForConditionalGeneration
 from vlm.processor import PaliGemmaProcessor
-from vlm.recording import record_attention
 
 
 @dataclass(frozen=True)

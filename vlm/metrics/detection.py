@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vlm.boxes import Box, Detection, box_iou
+from vlm.regions.boxes import Box, Detection, box_iou
 
 COCO_MIN_IOUS = tuple(0.5 + 0.05 * step for step in range(10))  # 0.5 to 0.95
 _RECALLS = np.linspace(0, 1, 101)

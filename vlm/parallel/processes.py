@@ -1,7 +1,7 @@
 """Which of the processes that `torchrun` started is this one?
 
-torchrun --nproc-per-node 2 -m vlm.parallel.answer ...                                    one machine
-torchrun --nnodes 4 --nproc-per-node 8 --rdzv-endpoint HOST:29500 -m vlm.parallel.answer  the same on each of four
+torchrun --nproc-per-node 2 -m vlm.commands.run_split ...                                    one machine
+torchrun --nnodes 4 --nproc-per-node 8 --rdzv-endpoint HOST:29500 -m vlm.commands.run_split  the same on each of four
 """
 
 import os

@@ -17,10 +17,10 @@ from torch.distributed.tensor import DTensor, Replicate
 from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 
-from vlm.checkpoint import find_weight_files, open_weights, read_headers
+from vlm.checkpoints.headers import find_weight_files, open_weights, read_headers
+from vlm.checkpoints.layouts import EMBEDDING, HEAD, canonical_name
+from vlm.checkpoints.skeleton import check_tensors, empty_model
 from vlm.config import PaliGemmaConfig
-from vlm.layouts import EMBEDDING, HEAD, canonical_name
-from vlm.loader import check_tensors, empty_model
 from vlm.paligemma import PaliGemmaForConditionalGeneration
 
 

@@ -10,20 +10,20 @@ from solutions.capstone.my_paligemma import LANGUAGE, TOWER, below, filled
 
 @mistake("read_weights", "The names are those of the file; give each its canonical name.")
 def names_of_the_file(parts, data: bytes) -> dict[str, Tensor]:
-    return parts.ch10_loading.read_safetensors(data)
+    return parts.ch13_loading.read_safetensors(data)
 
 
 @mistake("read_weights", "What PaliGemma does not use is kept: leave out names for which canonical_name gives None.")
 def unused_kept(parts, data: bytes) -> dict[str, Tensor]:
-    tensors = parts.ch10_loading.read_safetensors(data)
-    return {parts.ch10_loading.canonical_name(name) or name: tensor for name, tensor in tensors.items()}
+    tensors = parts.ch13_loading.read_safetensors(data)
+    return {parts.ch13_loading.canonical_name(name) or name: tensor for name, tensor in tensors.items()}
 
 
 @variant("read_weights")
 def read_in_a_loop(parts, data: bytes) -> dict[str, Tensor]:
     weights = {}
-    for name, tensor in parts.ch10_loading.read_safetensors(data).items():
-        if canonical := parts.ch10_loading.canonical_name(name):
+    for name, tensor in parts.ch13_loading.read_safetensors(data).items():
+        if canonical := parts.ch13_loading.canonical_name(name):
             weights[canonical] = tensor
     return weights
 
@@ -172,7 +172,7 @@ def first_layer_for_all(parts, config, weights, inputs_embeds, attention_mask, t
 @variant("think")
 def thought_with_positions_from_zero(parts, config, weights, inputs_embeds, attention_mask, token_type_ids):
     shifted = type(parts)(**vars(parts))
-    shifted.ch14_batches = type(parts)(count_positions=lambda mask, new: mask.cumsum(-1)[:, -new:] + 4)
+    shifted.ch12_batches = type(parts)(count_positions=lambda mask, new: mask.cumsum(-1)[:, -new:] + 4)
     return solution.think(shifted, config, weights, inputs_embeds, attention_mask, token_type_ids)
 
 

@@ -1,0 +1,1 @@
+"""Times this package beside transformers: `python -m benchmark`."""

@@ -1,0 +1,42 @@
+"""What the machine allows: to write one token, every weight must be fetched from memory once."""
+
+import time
+from pathlib import Path
+from statistics import median
+
+import torch
+from torch import nn
+
+from vlm.checkpoints.skeleton import empty_model
+from vlm.fast.linear import PackedLinear, PlainLinear
+
+SHAPE = (8192, 1024)  # of the matrices whose reading is timed
+SECONDS = 1.5  # of timing for each kind
+
+
+def bytes_per_token(directory: Path, bytes_per_weight: int) -> int:
+    """Of the matrices of the language model, the head among them. Of the embedding only one row is read."""
+    linears = [part for part in empty_model(directory).language_model.modules() if isinstance(part, nn.Linear)]
+    return bytes_per_weight * sum(part.weight.numel() for part in linears)
+
+
+@torch.inference_mode()
+def measure_bandwidth(num_bytes: int, dtype: torch.dtype) -> float:
+    """Gigabytes per second at which matrices of `num_bytes` together are multiplied by a vector, the best of our ways.
+
+    As many bytes as the model has, since what fits into a cache is read faster; a gigabyte at most, which fits nowhere.
+    """
+    num_bytes = min(num_bytes, 1_000_000_000)
+    num_matrices = max(1, round(num_bytes / (SHAPE[0] * SHAPE[1] * dtype.itemsize)))
+    vector, best = torch.randn(1, SHAPE[1]).to(dtype), 0.0
+    for kind in (PlainLinear, PackedLinear):
+        layers = [kind(torch.randn(SHAPE).to(dtype), num_rows=1) for _ in range(num_matrices)]
+        times, stop = [], time.perf_counter() + SECONDS
+        while time.perf_counter() < stop or len(times) < 4:
+            start = time.perf_counter()
+            for layer in layers:
+                layer(vector)
+            times.append(time.perf_counter() - start)
+        size = num_matrices * SHAPE[0] * SHAPE[1] * dtype.itemsize
+        best = max(best, size / median(times[1:]) / 1e9)
+    return best

@@ -1,0 +1,87 @@
+"""One side in a process of its own, which loads its model and then takes a turn whenever it is told to.
+
+The other process writes a line "turn TOKENS ROOM" into its input, and reads a line of JSON from its output.
+"""
+
+import argparse
+import json
+import logging
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from benchmark.models import make_inputs
+from benchmark.sides import SIDES, Ours, Theirs
+from vlm.checkpoints.devices import DTYPES
+
+
+class Worker:
+    """The other end: starts the process, and asks it for turns."""
+
+    def __init__(self, side: str, directory: Path, dtype: str, batch_size: int):
+        words = [sys.executable, "-m", "benchmark.worker", side, str(directory), dtype, str(batch_size)]
+        self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.loaded = self.read()
+
+    def turn(self, num_tokens: int, room: int | None = None) -> dict:
+        self.process.stdin.write(f"turn {num_tokens} {room or num_tokens}\n")
+        self.process.stdin.flush()
+        return self.read()
+
+    def read(self) -> dict:
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self.process.args[3]!r} ended with code {self.process.wait()}")
+        return json.loads(line)
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+@torch.inference_mode()
+def take_turn(side: Ours | Theirs, inputs: dict[str, Tensor], num_tokens: int, room: int) -> dict:
+    """Seconds of reading the prompt, tokens per second of all rows, what was written, and the most memory so far."""
+    start = time.perf_counter()
+    side.prefill(inputs)
+    prefill = time.perf_counter() - start
+    tokens, times = zip(*side.decode(inputs, num_tokens, room), strict=True)
+    batch_size = len(inputs["input_ids"])
+    speed = batch_size * (num_tokens - 1) / (times[-1] - times[0])  # the first token is the prefill's
+    gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    return {"prefill": prefill, "decode": speed, "tokens": tokens, "memory": gigabytes}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("side", choices=SIDES)
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("dtype", choices=DTYPES)
+    parser.add_argument("batch_size", type=int)
+    options = parser.parse_args()
+    answers, sys.stdout = sys.stdout, sys.stderr  # what libraries print must not be taken for an answer
+    logging.getLogger("torch._dynamo").setLevel(
+        logging.ERROR
+    )  # transformers breaks its graph, and it says so at length
+    side, dtype = SIDES[options.side], DTYPES[options.dtype]
+    inputs = make_inputs(options.directory, options.batch_size)
+    inputs["pixel_values"] = inputs["pixel_values"].to(dtype)
+    start = time.perf_counter()
+    side.load(options.directory, dtype, options.batch_size)
+    loaded = time.perf_counter() - start
+    take_turn(side, inputs, 4, 4)  # brings the weights into memory, and compiles; it does not count
+    ready = time.perf_counter() - start
+    print(json.dumps({"load": loaded, "ready": ready}), file=answers, flush=True)
+    for line in sys.stdin:
+        _, num_tokens, room = line.split()
+        print(json.dumps(take_turn(side, inputs, int(num_tokens), int(room))), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

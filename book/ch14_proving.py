@@ -1,0 +1,607 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # How do you know that it is right? Comparing layer by layer
+#
+# Your model runs, and its captions are right. So it is right? In chapter 13 a quarter of the tower could be lost and most captions stayed. A wrong formula can cost even less. And what costs little in a small model on easy pictures may cost much in a large one.
+#
+# There is a better question than "does it answer well?": does every layer give {term}`the same numbers as the reference <parity>`, on the same input? That question has a yes or a no, and when the answer is no it says where.
+#
+# At the end you will be able to
+#
+# - say what difference between two implementations is rounding, and what is a bug;
+# - compare two models module by module without changing either, and find the first that departs;
+# - choose inputs on which a bug must show;
+# - find and mend eight bugs that other people shipped.
+#
+# It takes about 75 minutes, two thirds of them for the hunt at the end. This is what a bug looks like from the inside.
+
+# %% mystnb={"image": {"alt": "Relative error on a logarithmic axis over 27 modules in the order in which they run. The right model is at zero in the tower and below one part in a million after it. With a larger eps the tower is at one part in a million. The other three bugs follow the right model through the tower and jump to between 0.01 and 1 in the language model's first layer: two at its attention, SiLU at its MLP."}, "figure": {"caption": "How far each module's output is from the reference's, in the order in which the modules run (0 is drawn at 1e-8). The right model has rounding errors and nothing else. Each bug follows it up to the module that it sits in.", "name": "fig-ch14-goal"}} tags=["hide-input", "nbval-ignore-output"]
+import re
+from contextlib import ExitStack, nullcontext
+from unittest.mock import patch
+
+import matplotlib.pyplot as plt
+import torch
+from grader.places import EXERCISES
+from grader.sandbox import load_file
+from torch import Tensor, nn
+from toybox import CHECKPOINT_DIRECTORY
+from toybox.examples import example_image
+from transformers import PaliGemmaForConditionalGeneration as Reference
+from transformers import logging
+from vlm import gemma, paligemma, siglip
+from vlm.checkpoints.layouts import canonical_name
+from vlm.generate import generate
+from vlm.loader import load_hf_model
+from vlm.processor import PaliGemmaProcessor
+
+torch.set_grad_enabled(False)  # nothing is trained in this chapter
+logging.disable_progress_bar()
+
+model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
+reference = Reference.from_pretrained(CHECKPOINT_DIRECTORY, attn_implementation="eager").eval()
+processor = PaliGemmaProcessor.for_model(model, tokenizer)
+image = example_image(0)
+BOXES = "<loc0109><loc0438><loc0415><loc0776> cat ; <loc0233><loc0101><loc0446><loc0289> bird"
+batch = processor(
+    ["caption en", "detect cat ; bird"], [example_image(1), image], suffix=["two dogs", BOXES]
+)
+LAYER_0 = "language_model.model.layers.0"
+TABLES = (
+    "embed_tokens",
+    "position_embedding",
+)  # the two use them in other ways; what comes of them is compared
+
+
+def record(network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What each module gives, by the module's name in the package, in the order in which they run."""
+    kept = {}
+
+    def keep(name: str):
+        def hook(_module, _args, output):
+            output = output[0] if isinstance(output, tuple) else output
+            if isinstance(output, Tensor):
+                kept[name] = output
+
+        return hook
+
+    def keep_input(_module, args):
+        kept[f"{LAYER_0} (in)"] = args[0]
+
+    hooks = []
+    for name, module in network.named_modules():
+        hooks.append(module.register_forward_hook(keep(canonical_name(name) or name)))
+        if canonical_name(name) == LAYER_0:
+            hooks.append(module.register_forward_pre_hook(keep_input))
+    network(**batch)
+    for hook in hooks:
+        hook.remove()
+    return kept
+
+
+def relative_error(ours: Tensor, theirs: Tensor, is_real: Tensor | None = None) -> float:
+    if ours.shape != theirs.shape:
+        return float("inf")
+    if is_real is not None:
+        ours, theirs = ours[is_real], theirs[is_real]
+    error = ((ours - theirs).abs().max() / theirs.abs().max()).item()
+    return float("inf") if error != error else error  # only nan differs from itself
+
+
+THEIRS = record(reference, batch)
+
+
+def compare(
+    batch: dict[str, Tensor] = batch, theirs: dict[str, Tensor] = THEIRS
+) -> dict[str, float]:
+    """The relative error of each module that both models have, in the order of the reference."""
+    ours = record(model, batch)
+    is_real = batch["attention_mask"].bool()
+    errors = {}
+    for name in theirs:
+        in_both = name in dict(model.named_modules()) or name.endswith("(in)")
+        if not in_both or name.endswith(TABLES):
+            continue
+        chosen = is_real if name.startswith("language_model") else None
+        did_run = name in ours
+        errors[name] = (
+            relative_error(ours[name], theirs[name], chosen) if did_run else float("inf")
+        )
+    return errors
+
+
+original_mask = paligemma.make_prefix_lm_mask
+
+
+def angles_in_bfloat16(position_ids, head_dim, theta, dtype):
+    exponents = torch.arange(0, head_dim, 2).bfloat16() / head_dim
+    angles = position_ids[:, None, :, None].bfloat16() * theta**-exponents
+    angles = torch.cat([angles, angles], dim=-1)
+    return angles.cos().to(dtype), angles.sin().to(dtype)
+
+
+def silu_mlp(self, states):
+    return self.down_proj(nn.functional.silu(self.gate_proj(states)) * self.up_proj(states))
+
+
+def all_visible(attention_mask, token_type_ids, dtype):
+    return original_mask(attention_mask, torch.zeros_like(token_type_ids), dtype)
+
+
+def layer_norm_with_larger_eps(self, states):
+    return nn.functional.layer_norm(states, self.normalized_shape, self.weight, self.bias, 1e-5)
+
+
+BUGS = {
+    "none": nullcontext(),
+    "LayerNorm, eps 1e-5": patch.object(nn.LayerNorm, "forward", layer_norm_with_larger_eps),
+    "RoPE angles in bfloat16": patch.object(gemma, "rotary_cos_sin", angles_in_bfloat16),
+    "SiLU for GELU": patch.object(gemma.GemmaMLP, "forward", silu_mlp),
+    "the answer sees its future": patch.object(paligemma, "make_prefix_lm_mask", all_visible),
+}
+STYLES = (
+    ("#000000", "-"),
+    ("#0072B2", "--"),
+    ("#D55E00", "-."),
+    ("#009E73", ":"),
+    ("#CC79A7", (0, (5, 1, 1, 1, 1, 1))),
+)
+SHOWN = (
+    "self_attn",
+    "mlp",
+    "post_layernorm",
+    "multi_modal_projector",
+    "norm",
+    "0",
+    "1",
+    "2",
+    "3",
+)
+
+
+def short(name: str) -> str:
+    name = name.replace("language_model.model.", "").replace("vision_tower.vision_model.", "")
+    return name.replace("encoder.layers", "tower").replace("multi_modal_", "")
+
+
+def plot_errors(ax, errors: dict[str, float], label: str, color: str = "#000000", style="-"):
+    shown = {name: error for name, error in errors.items() if name.split(".")[-1] in SHOWN}
+    heights = [min(max(error, 1e-8), 10) for error in shown.values()]
+    ax.semilogy(heights, color=color, linestyle=style, label=label)
+    names = [short(name) for name in shown]
+    ax.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
+
+
+fig, ax = plt.subplots(figsize=(7.8, 4.4), layout="constrained")
+for bug, (color, style) in zip(BUGS, STYLES):
+    with BUGS[bug]:
+        plot_errors(ax, compare(), bug, color, style)
+ax.set(xlabel="module", ylabel="relative error")
+ax.legend(fontsize=8)
+plt.show()
+
+# %% [markdown]
+# All four bugs of the figure have been in public code (the numbers are those of issues and pull requests on GitHub). An eps of 10⁻⁵ for 10⁻⁶: candle 271, in Llama's norm. Angles in 16 bits: *transformers* 29285. SiLU in a Gemma: candle 3745. An answer that sees its future: *transformers* 30918, in PaliGemma's first weeks. Answers did not give them away at once. Do you see them here?
+
+# %%
+for bug in BUGS:
+    with BUGS[bug]:
+        [text] = generate(model, processor, "caption en", image, max_new_tokens=12)
+        [boxes] = generate(model, processor, "detect cat", image, max_new_tokens=20)
+    numbers = " ".join(re.findall(r"\d+", boxes))
+    print(f"{bug}: {text}\n    {numbers}")
+
+# %% [markdown]
+# ## One number for a layer
+#
+# Two results are never quite equal. Floating point numbers are rounded after each operation, and two programs that add the same numbers in another order round differently. A float32 has 24 significant bits, so one rounding costs up to 2⁻²⁴, or 6 · 10⁻⁸ of a number.
+
+# %%
+large, small = torch.tensor(1e8), torch.tensor(1.0)
+print("(large + small) - large =", ((large + small) - large).item())
+print("(large - large) + small =", ((large - large) + small).item())
+
+# %% [markdown]
+# So ask how *large* a difference is. Large against what? The last MLP's vectors in this model have entries up to 84, those of its first norm up to 5. A difference of 10⁻⁵ means something else in each. Divide by the size of the reference: the largest absolute difference, over the largest absolute value. The mean will not do: a mask that is wrong for one token of a hundred should be seen.
+#
+# By hand: ours [1, 2], theirs [1, 4]. The largest difference is 2, the largest value 4, and the error 0.5.
+
+# %%
+assert relative_error(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 4.0])) == 0.5
+assert relative_error(torch.tensor([1.0, torch.nan]), torch.tensor([1.0, 4.0])) == float("inf")
+assert relative_error(torch.zeros(1, 3), torch.zeros(2, 3)) == float("inf")
+
+# %% [markdown]
+# The last two lines matter. A nan is neither larger nor smaller than any number, so a nan passes every test of the kind "error above the tolerance?". And tensors of the shapes [1, 3] and [2, 3] can be subtracted, by broadcasting.
+#
+# ## Listening without touching
+#
+# You need what each module gives, in both models, and you don't want to change either. PyTorch lets you hang a {term}`hook` on a module: a function that is called with the module's result each time it has run.
+
+# %%
+kept = []
+hook = model.vision_tower.vision_model.post_layernorm.register_forward_hook(
+    lambda _module, _args, output: kept.append(output)
+)
+model.get_image_features(batch["pixel_values"])
+hook.remove()
+print("what left the tower:", list(kept[0].shape))
+
+# %% [markdown]
+# `record`, in the first cell of this page, hangs one on every module. The two models' modules have nearly the same names, since both take them from the published checkpoint. What differs is the layout of today's *transformers*, and `canonical_name` of chapter 13 translates modules as well as tensors.
+#
+# ## The table
+#
+# Every module that both have, in the order in which they ran; `print_table` shows the part around the first departure. Padding is left out: what stands there is nobody's business. Errors below 10⁻⁵ are shown as "ok". Why 10⁻⁵? The right model's errors stay below about 10⁻⁶ (the black line above), those of three of the four bugs rise above 10⁻². The limit lies between. The fourth bug is smaller than the limit, and we come back to it.
+
+# %%
+TOLERANCE = 1e-5
+
+
+def print_table(errors: dict[str, float], rows: int = 12):
+    """Some modules before the first departure, and what comes after them."""
+    names = list(errors)
+    first = next((i for i, name in enumerate(names) if errors[name] > TOLERANCE), None)
+    if first is None:
+        print(f"all {len(names)} modules agree")
+        return
+    for name in names[max(first - 3, 0) : max(first - 3, 0) + rows]:
+        mark = "ok" if errors[name] <= TOLERANCE else f"{errors[name]:.0e}"
+        print(f"{mark:>6}  {short(name)}")
+
+
+print_table(compare())
+
+# %% [markdown]
+# All of them agree. This is the proof that the chapters before this one have promised: not only the logits, every layer. (*Which* input it was made with matters, as you will see.)
+#
+# Now with one of the bugs. Before you look: SiLU takes the place of GELU in all four MLPs of the language model. Where is the first departure, and what is the error of the norm that comes right after?
+
+# %%
+with BUGS["SiLU for GELU"]:
+    print_table(compare())
+
+# %% [markdown]
+# Everything before the MLP is right, and so are its `gate_proj` and its `up_proj`. `down_proj` is the first that is not. Its weights are right, since both programs read them from one file, strictly, so what *goes into* it is wrong. One line of code makes that from the other two.
+#
+# The first departure is not always where the bug sits. A norm divides by the length of a vector. So if somebody makes a vector ten times too long, the norm after it gives what it should, and so does all that follows, until the vector itself is needed again. Remember this when you hunt.
+#
+# ## What input?
+#
+# A comparison proves something about the input that it was made with. Some bugs cannot show on some inputs. Take four inputs, and a fifth bug, *padding is seen*. For each pair: is there a departure at all? Which of the bugs would you find with one prompt, the input that everybody begins with?
+
+
+# %%
+def prepare(texts: list[str], suffix: list[str] | None = None) -> dict[str, Tensor]:
+    inputs = processor(texts, [image] * len(texts), suffix=suffix)
+    return {"token_type_ids": torch.zeros_like(inputs["input_ids"])} | inputs
+
+
+def no_padding_mask(attention_mask, token_type_ids, dtype):
+    return original_mask(torch.ones_like(attention_mask), token_type_ids, dtype)
+
+
+BUGS["padding is seen"] = patch.object(paligemma, "make_prefix_lm_mask", no_padding_mask)
+INPUTS = {
+    "a prompt": prepare(["caption en"]),
+    "and answer": prepare(["caption en"], ["two cats"]),
+    "two prompts": prepare(["caption en", "detect cat ; bird"]),
+    "and answers": prepare(["caption en", "detect cat ; bird"], ["two cats", BOXES]),
+}
+print(" " * 26 + "".join(f"{name:>13}" for name in INPUTS))
+for bug, planted in BUGS.items():
+    seen = []
+    for inputs in INPUTS.values():
+        theirs = record(reference, inputs)
+        with planted:
+            worst = max(compare(inputs, theirs).values())
+        seen.append("departs" if worst > TOLERANCE else "-")
+    print(f"{bug:26}" + "".join(f"{word:>13}" for word in seen))
+
+# %% [markdown]
+# With one prompt you find two of five. An answer that sees its future needs an answer. Padding needs two prompts of different lengths. That is how the masks of PaliGemma's first release could be wrong: a mask that hides nothing is right for one prompt alone. More inputs of this kind: two key/value heads, since with one it makes no difference how heads are
+# shared; norm weights that are not 0; positions that go far, for the angles.
+#
+# And the eps of LayerNorm departs nowhere. A tower's vectors have entries up to 100, and next to their variance it makes no difference whether 10⁻⁶ or 10⁻⁵ is added. Is it a bug at all? For a vector of small variance it is a large one:
+
+# %%
+norm = model.vision_tower.vision_model.encoder.layers[0].layer_norm1
+torch.manual_seed(0)
+states = torch.randn(4, 192)
+for scale in (10, 1e-1, 1e-3):
+    right = norm(scale * states)
+    with BUGS["LayerNorm, eps 1e-5"]:
+        wrong = norm(scale * states)
+    print(f"entries of about {scale:6}: error {relative_error(wrong, right):.0e}")
+
+# %% [markdown]
+# There are two ways to such bugs. Test the part alone, on inputs that are made to be nasty, as the graders of this course do. Or lower the noise: in float64 rounding costs 10⁻¹⁶, and a difference of 10⁻⁶ stands out.
+
+# %%
+model.double()
+reference.double()
+precise = {
+    name: tensor.double() if tensor.is_floating_point() else tensor
+    for name, tensor in batch.items()
+}
+theirs = record(reference, precise)
+for bug in ("none", "LayerNorm, eps 1e-5"):
+    with BUGS[bug]:
+        errors = compare(precise, theirs)
+    worst = max(error for name, error in errors.items() if "vision" in name)
+    print(f"{bug:20} the tower's largest error is above 1e-12: {worst > 1e-12}")
+model.float()
+_ = reference.float()
+
+# %% [markdown]
+# Without the noise the wrong eps stands out, in the tower.[^ch14-1]
+#
+# ## Eight bugs
+#
+# Now the hunt. The file `exercises/ch14_proving.py` has eight parts of a PaliGemma, and each has a bug that was once shipped. The next cell puts the parts of the file in the places of the package's own, and prints the table. Begin at the top: find the first departure, think, mend it in the file, and run the cells again from here. The next bug comes into sight further down; three of them, 5, 6 and 8, come into sight together. This is
+# how such bugs are found in earnest.
+#
+# [^ch14-1]: Gemma's part stays at 10⁻⁷ even so, in both programs, because its norms and its softmax compute in float32 whatever they are given.
+
+
+# %%
+def put_in_place(parts) -> list:
+    """What to patch so that the package runs with the functions of a file."""
+    return [
+        patch.object(
+            siglip.SiglipVisionTransformer,
+            "forward",
+            lambda self, pixels: parts.finish_tower(
+                self.encoder(self.embeddings(pixels)), self.post_layernorm
+            ),
+        ),
+        patch.object(
+            paligemma.PaliGemmaMultiModalProjector,
+            "forward",
+            lambda self, states: parts.project_image(states, self.linear),
+        ),
+        patch.object(
+            gemma.GemmaModel,
+            "embed",
+            lambda self, input_ids: parts.embed_words(input_ids, self.embed_tokens),
+        ),
+        patch.object(
+            gemma.GemmaRMSNorm,
+            "forward",
+            lambda self, states: parts.rms_norm(states, self.weight, self.eps),
+        ),
+        patch.object(gemma, "apply_rotary_pos_emb", parts.turn),
+        patch.object(gemma, "repeat_kv", parts.share_heads),
+        patch.object(
+            gemma.GemmaMLP,
+            "forward",
+            lambda self, states: parts.gated_mlp(
+                states, self.gate_proj, self.up_proj, self.down_proj
+            ),
+        ),
+        patch.object(paligemma, "make_prefix_lm_mask", parts.make_mask),
+    ]
+
+
+def compare_file() -> dict[str, float]:
+    """The table of the exercise file as it is now."""
+    with ExitStack() as stack:
+        for change in put_in_place(load_file(EXERCISES / "ch14_proving.py", "parts")):
+            stack.enter_context(change)
+        return compare()
+
+
+# %% tags=["nbval-ignore-output"]
+print_table(compare_file())
+
+# %% [markdown]
+# As the file is shipped, the first thing to see is a module that did not run at all: its error is infinite. When the table says that all agree, you have found all eight. The whole curve helps too:
+
+# %% mystnb={"image": {"alt": "Relative error on a logarithmic axis over the modules, for the file with its eight bugs: right up to the tower's last block, and between 0.1 and 10 from there on."}, "figure": {"caption": "The exercise file as it is shipped, with all eight bugs: right up to the tower's last block (10 stands for everything above it). Run the cell again after each repair.", "name": "fig-ch14-hunt"}} tags=["hide-input", "nbval-ignore-output"]
+fig, ax = plt.subplots(figsize=(7.6, 3.8), layout="constrained")
+plot_errors(ax, compare_file(), "your file", "#D55E00", "--")
+plot_errors(ax, compare(), "right", "#000000", "-")
+ax.set(xlabel="module", ylabel="relative error")
+ax.legend(fontsize=8)
+plt.show()
+
+# %% [markdown]
+# You can also plant one of this page's own bugs, and look at its curve.
+
+# %% tags=["hide-input", "nbval-ignore-output"]
+from figures.filmstrip import filmstrip_html
+from IPython.display import HTML
+
+
+def show_bug(bug: str):
+    """The curve of one bug."""
+    _fig, ax = plt.subplots(figsize=(7.6, 3.8), layout="constrained")
+    with BUGS[bug]:
+        plot_errors(ax, compare(), bug)
+    ax.set(xlabel="module", ylabel="relative error", ylim=(1e-8, 10))
+    plt.show()
+
+
+HTML(
+    filmstrip_html(
+        show_bug,
+        "Relative error by module with one bug planted: right before the bug, wrong from there on.",
+        bug=list(BUGS),
+    )
+)
+
+# %% [markdown]
+# ## Exercises
+#
+# Open `exercises/ch14_proving.py`. The first two are written from nothing (`relative_error` stands in the first, folded cell of this page: leave it folded); the others are to be mended. Grade them below or in a terminal:
+#
+# ```text
+# pytest exercises/test_ch14_proving.py
+# ```
+#
+# The graders test each part alone, on nasty inputs. So they also find what the table cannot, an eps for example. And the table hears only modules that are called: whoever writes a norm out by hand passes the grader, and stays infinite in the table.
+#
+# ### `relative_error` (1 point, 10 minutes)
+#
+# ```{admonition} Hint
+# :class: dropdown
+# In this order: shapes; what is real; nan; the quotient. `ours[is_real]` picks the places of a mask, whatever comes after the first two dimensions.
+# ```
+# ````{admonition} Solution
+# :class: dropdown
+# ```{literalinclude} ../solutions/ch14_proving.py
+# :pyobject: relative_error
+# ```
+# ````
+#
+# ### `first_departure` (1 point, 5 minutes)
+#
+# ```{admonition} Hint
+# :class: dropdown
+# A dict keeps the order in which it was filled. `for name, error in errors.items()` goes through it.
+# ```
+# ````{admonition} Solution
+# :class: dropdown
+# ```{literalinclude} ../solutions/ch14_proving.py
+# :pyobject: first_departure
+# ```
+# ````
+#
+# ### Bug 1, `finish_tower` (1 point, 5 minutes)
+#
+# ```{admonition} Hint
+# :class: dropdown
+# The function is given something that it does not use.
+# ```
+# ````{admonition} Solution, and where the bug was
+# :class: dropdown
+# The last norm was made and never called: so it was in the vision tower of mlc-llm (pull request 3456). The opposite exists too, in models whose vectors are wanted *before* that norm (vLLM, pull request 8106).
+# ```{literalinclude} ../solutions/ch14_proving.py
+# :pyobject: finish_tower
+# ```
+# ````
+#
+# ### Bug 2, `project_image` (1 point, 5 minutes)
+#
+# ```{admonition} Hint
+# :class: dropdown
+# Which of the two worlds is scaled? See “Words at the right size” in chapter 9.
+# ```
+# ````{admonition} Solution, and where the bug was
+# :class: dropdown
+# vLLM, issue 52667 (August 2026). Gemma once scaled everything that came in by √D, and PaliGemma divided its pictures by it beforehand. Then the scaling moved to the words, and the division was forgotten: with D = 2,048 pictures came in 45 times too small. The model still talked.
+# ```{literalinclude} ../solutions/ch14_proving.py
+# :pyobject: project_image
+# ```
+# ````
+#
+# ### Bug 3, `embed_words` (1 point, 5 minutes)
+#
+# ```{admonition} Hint
+# :class: dropdown
+# The table shows "layers.0 (in)", what goes into the first layer. How many times too large are the words in it? (The norm after it hides the mistake.)
+# ```
+# ````{admonition} Solution, and where the bug was
+# :class: dropdown
+# OpenTau, pull request 179 (April 2026): a model that scaled its words by hand was moved to a library whose embedding scales them already. They came in 51 times larger than the pictures next to them.
+# ```{literalinclude} ../solutions/ch14_proving.py
+# :pyobject: embed_words
+# ```
+# ````
+#
+# ### Bug 4, `rms_norm` (1 point, 5 minutes)
+#
+# ```{admonition} Hint
+# :class: dropdown
+# Gemma does not store the factor itself. See chapter 6.
+# ```
+# ````{admonition} Solution, and where the bug was
+# :class: dropdown
+# Liger-Kernel, issue 74 (August 2024): Llama's norm was put into Gemma. And from the other side: files whose norms have the 1 added already, read by code that adds it again (utensils/mold, issue 1074).
+# ```{literalinclude} ../solutions/ch14_proving.py
+# :pyobject: rms_norm
+# ```
+# ````
+#
+# ### Bug 5, `turn` (1 point, 10 minutes)
+#
+# ```{admonition} Hint 1: where to look
+# :class: dropdown
+# The outputs of `q_proj`, `k_proj` and `v_proj` agree, that of `o_proj` departs. Three parts of the file have a say in what goes into `o_proj`: `turn`, `share_heads` and `make_mask`. Mend all three before you judge. A right repair may leave this error as it is, or even raise it, while the others are still wrong; each grader tests its part alone, and tells you. The first departure moves on when all three are right.
+# ```
+# ```{admonition} Hint 2
+# :class: dropdown
+# Which entry is the partner of entry 0? See chapter 7.
+# ```
+# ````{admonition} Solution, and where the bug was
+# :class: dropdown
+# AiDotNet, pull request 2074 (August 2026): weights stored for halves met code that turns neighbours, and every model of the Llama family was wrong in silence.
+# ```{literalinclude} ../solutions/ch14_proving.py
+# :pyobject: turn
+# ```
+# ````
+#
+# ### Bug 6, `share_heads` (1 point, 5 minutes)
+#
+# ```{admonition} Hint
+# :class: dropdown
+# With two key/value heads and two groups, which of the two should query head 1 get?
+# ```
+# ````{admonition} Solution, and where the bug was
+# :class: dropdown
+# jax-js, pull request 180 (August 2026): tiled instead of repeated. With one key/value head, as PaliGemma 3B has it, the two are the same, and no test of that model could have seen it.
+# ```{literalinclude} ../solutions/ch14_proving.py
+# :pyobject: share_heads
+# ```
+# ````
+#
+# ### Bug 7, `gated_mlp` (1 point, 10 minutes)
+#
+# ```{admonition} Hint
+# :class: dropdown
+# There are two GELUs, and `torch.nn.functional.gelu` has an argument that chooses.
+# ```
+# ````{admonition} Solution, and where the bug was
+# :class: dropdown
+# The first releases of Gemma in *transformers* (pull request 29402) and in Google's own PyTorch code (gemma_pytorch, 37), March 2024. The difference is small.
+# ```{literalinclude} ../solutions/ch14_proving.py
+# :pyobject: gated_mlp
+# ```
+# ````
+#
+# ### Bug 8, `make_mask` (1 point, 10 minutes)
+#
+# ```{admonition} Hint
+# :class: dropdown
+# Only rows with padding are wrong. Which `token_type_ids` has padding? In which order are the two rules applied?
+# ```
+# ````{admonition} Solution, and where the bug was
+# :class: dropdown
+# *transformers* 4.48, issue 35855 (January 2025): in training, padding was hidden first, and then the whole prefix was shown again, padding included.
+# ```{literalinclude} ../solutions/ch14_proving.py
+# :pyobject: make_mask
+# ```
+# ````
+
+# %% tags=["nbval-ignore-output"]
+from grader import grade_chapter
+
+grade_chapter("ch14_proving")
+
+# %% [markdown]
+# ## Summary
+#
+# Answers cannot prove a model right; numbers can, layer by layer, against a reference on the same input. Rounding costs about 10⁻⁷ of a layer's size in float32, and most bugs a thousand times more. Hooks listen without touching. The first departure says where to look, and a norm may hide one for a while. The input must be able to show the bug: answers, padding, two key/value heads. What no input of the whole model shows, a test of the part alone does.
+#
+# You have now written every part of a PaliGemma, and you know how to prove it right. The {doc}`next page <bugs_in_the_wild>` shows what such bugs did to models that were already in use. Then, in the {doc}`capstone <capstone>`, you put your own parts together, and your model answers as the package does.

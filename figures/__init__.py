@@ -1,0 +1,1 @@
+"""Figures of the book that readers can operate without Python."""

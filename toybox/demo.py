@@ -1,0 +1,70 @@
+"""Shows what the shipped model can do: `python -m toybox.demo` answers about two pictures and draws demo.png."""
+
+import time
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from toybox import CHECKPOINT_DIRECTORY, MASK_VQVAE_FILE
+from toybox.examples import example_image, example_path
+from vlm.generate import stream
+from vlm.loader import load_hf_model
+from vlm.processor import PaliGemmaProcessor
+from vlm.regions.boxes import parse_detections
+from vlm.regions.draw import draw_detections
+from vlm.regions.mask_vqvae import load_mask_decoder
+from vlm.regions.segmentation import decode_masks
+
+OUTPUT = Path("demo.png")
+# Two pictures of the test split, each with a caption, two answers, and last a detection and a segmentation.
+PROMPTS = {
+    0: [
+        "caption en",
+        "answer en how many birds are there?",
+        "answer en is there a dog?",
+        "detect cat ; bird",
+        "segment cat",
+    ],
+    1: [
+        "caption en",
+        "answer en where is the car?",
+        "answer en how many dogs are there?",
+        "detect dog ; car",
+        "segment dog",
+    ],
+}
+
+
+def main():
+    started = time.perf_counter()
+    model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
+    processor = PaliGemmaProcessor.for_model(model, tokenizer)
+    num_parameters = sum(parameter.numel() for parameter in model.parameters())
+    print(f"The Toybox model: {num_parameters / 1e6:.1f} M parameters, loaded in {time.perf_counter() - started:.1f} s")
+    mask_decoder = load_mask_decoder(MASK_VQVAE_FILE)
+    panels = Figure(figsize=(8.4, 9), layout="constrained").subplots(len(PROMPTS), 2)
+    for row, (index, prompts) in zip(panels, PROMPTS.items(), strict=True):
+        image = example_image(index)
+        print(f"\n{example_path(index).name}")
+        answers = [answer(model, processor, prompt, image) for prompt in prompts]
+        for ax, text, title in zip(row, answers[-2:], (answers[0], prompts[-1]), strict=True):
+            detections = parse_detections(text, image.height, image.width)
+            masks = decode_masks(detections, mask_decoder, image.height, image.width)
+            draw_detections(image, detections, ax, title, masks)
+    panels[0, 0].figure.savefig(OUTPUT, dpi=130)
+    print(f"\nThe pictures with their boxes and masks: {OUTPUT.resolve()}")
+
+
+def answer(model, processor, prompt: str, image) -> str:
+    """Print the prompt, the answer as it comes, and the time it took; return the answer."""
+    print(f"  {prompt}  ->  ", end="", flush=True)
+    started, pieces = time.perf_counter(), []
+    for piece in stream(model, processor, prompt, image):
+        print(piece, end="", flush=True)
+        pieces.append(piece)
+    print(f"   [{time.perf_counter() - started:.2f} s]")
+    return "".join(pieces)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,258 @@
+"""Questions about a scene and their true answers, in the words that PaliGemma was trained with.
+
+    task        prompt                                                suffix (what the model should write)
+    caption     caption en                                            a cat and two dogs on grass
+    count       answer en how many cats are there?                    1
+    presence    answer en is there an apple?                          no
+    where       answer en where is the cat?                           top left
+    left        answer en which is further left, the cat or the dog?  cat
+    detect      detect cat ; dog                                      <loc0100><loc0020><loc0400><loc0300> cat
+    segment     segment cat                   <loc0100><loc0020><loc0400><loc0300><seg012>...<seg101> cat
+
+The words of the answers are English, and so say the prompts: "en".
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import permutations
+
+import numpy as np
+
+from toybox.scenes import BACKGROUNDS, MAX_OBJECTS, Scene, SceneObject
+from toybox.sprites import LABELS, plural
+from vlm.regions.boxes import Detection, format_detections
+
+TASKS = ("caption", "count", "presence", "where", "left", "detect", "segment")
+
+_NUMBER_WORDS = {2: "two", 3: "three", 4: "four"}
+_POSITIONS = (
+    ("top left", "top", "top right"),
+    ("left", "center", "right"),
+    ("bottom left", "bottom", "bottom right"),
+)
+# Closer than this, in pixels, the true answer is a matter of taste, and we do not ask.
+_MIN_FROM_THIRD_LINE = 3
+_MIN_APART = 6
+# How often a question is about a toy that is not there.
+_ABSENT_CHANCE = 0.5
+_ABSENT_CHANCE_DETECT = 0.2
+ABSENT_CHANCE_SEGMENT = 0.1
+_MAX_DETECT_LABELS = 3
+
+
+@dataclass(frozen=True)
+class Example:
+    """One line to learn from: after `prompt` (and the picture) comes `suffix`. `task` is one of TASKS."""
+
+    task: str
+    prompt: str
+    suffix: str
+
+
+def caption(scene: Scene) -> Example:
+    """Name everything in the scene: kinds in alphabetical order, then the background."""
+    counts = Counter(thing.label for thing in scene.objects)
+    phrases = [_number_phrase(counts[label], label) for label in sorted(counts)]
+    return Example("caption", "caption en", f"{_join_phrases(phrases)} {BACKGROUNDS[scene.background]}")
+
+
+def count(scene: Scene, label: str) -> Example:
+    """How many of a kind there are, in digits; "0" if there are none."""
+    return Example("count", f"answer en how many {plural(label)} are there?", str(len(_find(scene, label))))
+
+
+def presence(scene: Scene, label: str) -> Example:
+    """Whether there is at least one of a kind: "yes" or "no"."""
+    answer = "yes" if _find(scene, label) else "no"
+    return Example("presence", f"answer en is there {_number_phrase(1, label)}?", answer)
+
+
+def where(scene: Scene, label: str) -> Example | None:
+    """In which ninth of the picture (thirds by thirds) the centre of the only toy of a kind lies.
+
+    None unless there is exactly one, and its centre keeps 3 pixels from each line between two thirds.
+    """
+    found = _find(scene, label)
+    if len(found) != 1:
+        return None
+    row, column = (_third(at, size) for at, size in zip(found[0].center, scene.owner.shape, strict=True))
+    if row is None or column is None:
+        return None
+    return Example("where", f"answer en where is the {label}?", _POSITIONS[row][column])
+
+
+def left(scene: Scene, label_a: str, label_b: str) -> Example | None:
+    """Which of two toys has its centre further left.
+
+    None unless there is exactly one of each kind, and the centres are at least 6 pixels apart in x.
+    """
+    found_a, found_b = _find(scene, label_a), _find(scene, label_b)
+    if len(found_a) != 1 or len(found_b) != 1:
+        return None
+    x_a, x_b = found_a[0].center[1], found_b[0].center[1]
+    if abs(x_a - x_b) < _MIN_APART:
+        return None
+    prompt = f"answer en which is further left, the {label_a} or the {label_b}?"
+    return Example("left", prompt, label_a if x_a < x_b else label_b)
+
+
+def detect(scene: Scene, labels: Sequence[str]) -> Example:
+    """The boxes of all toys of some kinds, from top to bottom, whatever their kind.
+
+    The top edge is the first number written, so it decides the order. If the left edge did, or the order of the
+    kinds in the prompt, the model would have to write the first number of a toy that it picks by another. A kind
+    that is not there gives nothing; if none is, the suffix is "".
+
+    Raises:
+        ValueError: if `labels` is empty, or has a label twice.
+    """
+    if not labels or len(set(labels)) < len(labels):
+        raise ValueError(f"labels are {list(labels)}: name at least one, and none of them twice")
+    things = sorted((thing for thing in scene.objects if thing.label in labels), key=lambda thing: thing.box)
+    detections = [Detection(thing.label, thing.box) for thing in things]
+    height, width = scene.owner.shape
+    return Example("detect", f"detect {' ; '.join(labels)}", format_detections(detections, height, width))
+
+
+def segment(scene: Scene, label: str, mask_codes: Mapping[int, tuple[int, ...]]) -> Example:
+    """Box and mask of each toy of a kind, from top to bottom; "" if there is none.
+
+    Args:
+        mask_codes: the codes of the toys' masks, by their index in `scene.objects`; those of other kinds are not read.
+    """
+    found = [
+        Detection(label, thing.box, mask_codes[index])
+        for index, thing in enumerate(scene.objects)
+        if thing.label == label
+    ]
+    height, width = scene.owner.shape
+    suffix = format_detections(sorted(found, key=lambda detection: detection.box), height, width)
+    return Example("segment", f"segment {label}", suffix)
+
+
+def sample_example(scene: Scene, rng: np.random.Generator, task: str) -> Example:
+    """Draw an example of a task, with labels that suit the scene.
+
+    Where the scene has no clear answer to a "where" or "left", it is a "count" or "presence" instead, and its
+    `task` says so. For "segment", whose answer needs codes, draw a label (`sample_segment_label`).
+
+    Raises:
+        ValueError: if there is no such task.
+    """
+    example = _sample_if_possible(scene, rng, task)
+    if example is not None:
+        return example
+    return sample_example(scene, rng, "count" if rng.integers(2) else "presence")
+
+
+def sample_segment_label(scene: Scene, rng: np.random.Generator) -> str:
+    """The label of a random kind that is there, or, one time in ten, of one that is not."""
+    if rng.random() < ABSENT_CHANCE_SEGMENT:
+        return draw_absent_label(scene, rng)
+    return str(rng.choice(_present_labels(scene)))
+
+
+def draw_absent_label(scene: Scene, rng: np.random.Generator) -> str:
+    """The label of a random kind that is not there."""
+    return str(rng.choice(_absent_labels(scene)))
+
+
+def all_examples(scene: Scene, rng: np.random.Generator) -> list[Example]:
+    """One example of each task that the scene allows, in the order of TASKS, but for "segment"."""
+    examples = (_sample_if_possible(scene, rng, task) for task in TASKS if task != "segment")
+    return [example for example in examples if example is not None]
+
+
+def all_prompt_texts() -> Iterator[str]:
+    """Texts that together have every word of every prompt and suffix, as a tokenizer will meet it.
+
+    Each question stands here with each label; captions and detections only as examples, since they are made
+    of the same words again and again.
+    """
+    yield "caption en"
+    yield from ("yes", "no")
+    yield from (str(number) for number in range(MAX_OBJECTS + 1))
+    yield from (position for row in _POSITIONS for position in row)
+    for label in LABELS:
+        yield label  # the answer to "which is further left"
+        yield f"answer en how many {plural(label)} are there?"
+        yield f"answer en is there {_number_phrase(1, label)}?"
+        yield f"answer en where is the {label}?"
+        yield f"segment {label}"
+        yield f"detect {label} ; {label}"  # also what remains of a suffix when its <loc....> are taken out
+        for number in range(1, MAX_OBJECTS + 1):
+            phrase = _number_phrase(number, label)
+            for background in BACKGROUNDS.values():
+                yield f"{_join_phrases([phrase] * 3)} {background}"
+    for label_a, label_b in permutations(LABELS, 2):
+        yield f"answer en which is further left, the {label_a} or the {label_b}?"
+
+
+def _sample_if_possible(scene: Scene, rng: np.random.Generator, task: str) -> Example | None:
+    if task == "caption":
+        return caption(scene)
+    if task == "count":
+        return count(scene, _draw_label(scene, rng))
+    if task == "presence":
+        return presence(scene, _draw_label(scene, rng))
+    if task == "where":
+        return _draw_example([where(scene, label) for label in _present_labels(scene)], rng)
+    if task == "left":
+        return _draw_example([left(scene, a, b) for a, b in permutations(_present_labels(scene), 2)], rng)
+    if task == "detect":
+        return detect(scene, _draw_detect_labels(scene, rng))
+    raise ValueError(f"there is no task {task!r}: choose one of {', '.join(TASKS)}")
+
+
+def _draw_label(scene: Scene, rng: np.random.Generator) -> str:
+    """Half of the time an absent label, else that of a random toy: so twins are asked for more often."""
+    if rng.random() < _ABSENT_CHANCE:
+        return draw_absent_label(scene, rng)
+    return scene.objects[rng.integers(len(scene.objects))].label
+
+
+def _draw_example(candidates: list[Example | None], rng: np.random.Generator) -> Example | None:
+    possible = [example for example in candidates if example is not None]
+    return possible[rng.integers(len(possible))] if possible else None
+
+
+def _draw_detect_labels(scene: Scene, rng: np.random.Generator) -> list[str]:
+    """One to three labels in random order, most of them present."""
+    number = int(rng.integers(1, _MAX_DETECT_LABELS + 1))
+    num_absent = int(rng.binomial(number, _ABSENT_CHANCE_DETECT))
+    absent = rng.permutation(_absent_labels(scene))[:num_absent]
+    present = rng.permutation(_present_labels(scene))[: number - num_absent]
+    return [str(label) for label in rng.permutation([*present, *absent])]
+
+
+def _present_labels(scene: Scene) -> list[str]:
+    return sorted({thing.label for thing in scene.objects})
+
+
+def _absent_labels(scene: Scene) -> list[str]:
+    return sorted(set(LABELS) - {thing.label for thing in scene.objects})
+
+
+def _find(scene: Scene, label: str) -> list[SceneObject]:
+    return [thing for thing in scene.objects if thing.label == label]
+
+
+def _third(at: float, size: int) -> int | None:
+    """Which third of `size` pixels the place `at` is in: 0, 1 or 2, or None if it is too close to a line."""
+    if min(abs(at - size / 3), abs(at - size * 2 / 3)) < _MIN_FROM_THIRD_LINE:
+        return None
+    return int(3 * at / size)
+
+
+def _number_phrase(number: int, label: str) -> str:
+    """ "an apple", "a cat", "two cats"."""
+    if number == 1:
+        return f"{'an' if label[0] in 'aeiou' else 'a'} {label}"
+    return f"{_NUMBER_WORDS[number]} {plural(label)}"
+
+
+def _join_phrases(phrases: list[str]) -> str:
+    """ "a cat"; "a cat and a dog"; "a cat, a dog and a fish"."""
+    *others, last = phrases
+    return f"{', '.join(others)} and {last}" if others else last

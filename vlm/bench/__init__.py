@@ -1,1 +1,0 @@
-"""Times this package beside transformers: `python -m vlm.bench`."""

@@ -1,0 +1,1 @@
+"""Checkpoints as files: find, describe, read, write and convert them."""

@@ -1,0 +1,116 @@
+"""Rewrites a checkpoint: another dtype, another layout, other shards. The numbers stay, but for rounding.
+
+A tensor is read, cast, renamed and written; only one shard is in memory at a time.
+"""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from vlm.checkpoints.atomic_write import write_text
+from vlm.checkpoints.devices import dtype_name
+from vlm.checkpoints.headers import TensorHeader, find_weight_files, open_weights, read_headers
+from vlm.checkpoints.hub import TOKENIZER_AND_SETTINGS
+from vlm.checkpoints.layouts import EMBEDDING, HEAD, LAYOUTS, name_in_layout
+from vlm.checkpoints.shards import MAX_SHARD_BYTES, write_shards
+from vlm.checkpoints.skeleton import check_tensors, empty_model
+
+
+def convert(
+    source: Path,
+    target: Path,
+    dtype: torch.dtype | None = None,
+    layout: str = "A",
+    max_shard_bytes: int = MAX_SHARD_BYTES,
+):
+    """Write the checkpoint of one directory into another.
+
+    Args:
+        source: as for `load_model`.
+        target: does not exist yet, or is empty, or holds what a call left there that was broken off. The tokenizer's
+            files go along.
+        dtype: of all weights; None keeps each as it is.
+        layout: a letter of `vlm.checkpoints.layouts.LAYOUTS`.
+
+    Raises:
+        FileExistsError: something is in the target.
+        FileNotFoundError, ValueError: the source is not whole, or does not fit its config, or a number of it is NaN,
+            or too large for the new dtype.
+        OSError: the target cannot be written, as on a full disk.
+    """
+    partial = target / ".partial"
+    if target.exists() and (not target.is_dir() or any(path != partial for path in target.iterdir())):
+        raise FileExistsError(f"{target} is there already: name a directory that does not exist yet")
+    paths = find_weight_files(source)
+    headers = read_headers(paths)
+    check_tensors(empty_model(source), headers)
+    file_of = {canonical: path for path in paths for canonical in read_headers([path])}
+
+    written = dict(headers)
+    if LAYOUTS[layout].writes_tied_head:
+        written.setdefault(HEAD, headers[EMBEDDING])
+        file_of.setdefault(HEAD, file_of[EMBEDDING])
+    elif HEAD in headers and is_tied(headers, file_of):
+        del written[HEAD]
+    canonical_of = {name_in_layout(name, layout): name for name in written}
+    new_headers = {
+        new: TensorHeader(new, written[name].shape, dtype or written[name].dtype) for new, name in canonical_of.items()
+    }
+
+    def read(new: str) -> Tensor:
+        header = written[canonical_of[new]]
+        tensor = read_tensor(file_of[canonical_of[new]], header.name)
+        tensor = tensor.to(dtype or header.dtype).clone()  # a copy, since two names may stand for one tensor
+        check_finite(tensor, header.name, file_of[canonical_of[new]])
+        return tensor
+
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        write_shards(partial, new_headers, read, max_shard_bytes)
+        for pattern in TOKENIZER_AND_SETTINGS:
+            for path in source.glob(pattern):
+                shutil.copyfile(path, partial / path.name)
+        write_text(partial / "config.json", json.dumps(new_config(source, dtype), indent=2) + "\n")
+        # The config comes last: a directory without one is not taken for a checkpoint.
+        for path in sorted(partial.iterdir(), key=lambda path: path.name == "config.json"):
+            os.replace(path, target / path.name)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def is_tied(headers: dict[str, TensorHeader], file_of: dict[str, Path]) -> bool:
+    head, embedding = (read_tensor(file_of[name], headers[name].name) for name in (HEAD, EMBEDDING))
+    return torch.equal(head, embedding)
+
+
+def read_tensor(path: Path, name: str) -> Tensor:
+    with open_weights(path) as file:
+        return file.get_tensor(name)
+
+
+def new_config(source: Path, dtype: torch.dtype | None) -> dict:
+    """The source's config.json with the new dtype, wherever the old one stood."""
+    values = json.loads((source / "config.json").read_text(encoding="utf-8"))
+    if dtype is None:
+        return values
+    for part in (values, values["text_config"], values["vision_config"]):
+        for key in ("dtype", "torch_dtype"):
+            if key in part:
+                part[key] = dtype_name(dtype)
+    if not {"dtype", "torch_dtype"} & values.keys():
+        values["dtype"] = dtype_name(dtype)
+    return values
+
+
+def check_finite(tensor: Tensor, name: str, path: Path):
+    """Raise a ValueError for NaN or infinity: one such weight makes every answer nonsense, and no error."""
+    if tensor.numel() and not all(bound.isfinite() for bound in tensor.aminmax()):  # both are NaN if one number is
+        raise ValueError(
+            f"{path}: {name} holds NaN or infinity in {tensor.dtype}: copy or download it again; if it was cast to "
+            "float16, whose largest number is 65504, take bfloat16"
+        )

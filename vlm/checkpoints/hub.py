@@ -1,0 +1,103 @@
+"""Finds a checkpoint: a directory as it is, or a name on the Hugging Face Hub, downloaded into the hub's own cache.
+
+huggingface_hub does the work: progress bars, resuming, the cache, and what HF_HOME, HF_TOKEN, HF_ENDPOINT and
+HF_HUB_OFFLINE ask for. Added here are the choice of files, a checksum of what came, and errors that say what to do.
+"""
+
+import hashlib
+import os
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from vlm.checkpoints.atomic_write import DISK_IS_FULL
+
+TOKENIZER_AND_SETTINGS = (  # besides weights and config, what a checkpoint has for those who open it with transformers
+    "tokenizer*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "*processor_config.json",
+    "generation_config.json",
+)
+FILES = ("config.json", "*.safetensors", "model.safetensors.index.json", *TOKENIZER_AND_SETTINGS)
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+SHA256_NAME = re.compile(r"[0-9a-f]{64}")  # a large file's name in the cache is its checksum
+
+
+def find_checkpoint(model_path: str | Path, revision: str | None = None, token: str | None = None) -> Path:
+    """The directory itself, or the one in the cache that holds what the hub has under this name.
+
+    Raises:
+        FileNotFoundError: neither a directory nor a name on the hub, no such revision, or no network and not in the
+            cache.
+        PermissionError: the hub wants a licence accepted, or a login.
+        ConnectionError: the download broke off.
+        OSError: the disk is full.
+        ValueError: a file came damaged.
+    """
+    directory = Path(model_path)
+    if directory.is_dir():
+        if revision is not None:
+            raise ValueError(f"{directory} is a directory here: a revision is for names on the hub")
+        return directory
+    if isinstance(model_path, Path) or not HUB_NAME.fullmatch(model_path) or directory.parent.is_dir():
+        raise FileNotFoundError(f"{directory} is not a directory: expected one with config.json and *.safetensors")
+    return download(model_path, revision, token)
+
+
+def download(name: str, revision: str | None, token: str | None) -> Path:
+    """The cache's directory for a name on the hub, with every file that is needed in it."""
+    from huggingface_hub import constants, errors, snapshot_download  # not needed for a directory
+
+    folder = Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}"
+    before = set(folder.glob("blobs/*"))
+    page = f"{constants.ENDPOINT}/{name}"
+    pool = ThreadPoolExecutor(1)  # so that Ctrl-C comes through at once: the hub's client waits for its threads first
+    try:
+        future = pool.submit(snapshot_download, name, revision=revision, token=token, allow_patterns=FILES)
+        return Path(future.result())
+    except errors.GatedRepoError:
+        raise PermissionError(
+            f"{name} is open only to those who accept its licence: do that at {page}, then log in with "
+            "`hf auth login`, or give a token"
+        ) from None
+    except errors.RevisionNotFoundError:
+        raise FileNotFoundError(f"{name} has no revision {revision!r}: see the branches and tags at {page}") from None
+    except errors.RepositoryNotFoundError:
+        raise FileNotFoundError(
+            f"{name} is neither a directory here nor a model at {page}; if it is private, log in with `hf auth login`"
+        ) from None
+    except (errors.LocalEntryNotFoundError, errors.IncompleteSnapshotError) as error:
+        raise FileNotFoundError(
+            f"{name} is not a directory, it is not whole in the cache {constants.HF_HUB_CACHE}, and the hub cannot be "
+            f"reached: connect, or download it elsewhere and give the directory ({str(error).splitlines()[0]})"
+        ) from None
+    except Exception as error:  # of the HTTP client, which is another one in each version of huggingface_hub
+        if getattr(error, "errno", None) in DISK_IS_FULL:
+            raise OSError(
+                f"{os.strerror(error.errno)} in the cache {constants.HF_HUB_CACHE}: make room, or set HF_HOME to a "
+                f"folder that has some, and start the download of {name} again"
+            ) from None
+        raise ConnectionError(
+            f"the download of {name} broke off ({type(error).__name__}: {error}): start it again, what has come is kept"
+        ) from None
+    finally:
+        pool.shutdown(wait=False)
+        # Whatever else went wrong: what has come must be right, since nobody looks at it again.
+        check_sums(folder, set(folder.glob("blobs/*")) - before)
+
+
+def check_sums(folder: Path, blobs: set[Path]):
+    """Compare each large file that came with its checksum. What is damaged is removed, and the next try brings it."""
+    for blob in blobs:
+        if not SHA256_NAME.fullmatch(blob.name):
+            continue  # a small file, which has another kind of name, or the beginning of one that is still to come
+        with open(blob, "rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != blob.name:
+            names = {path.name for path in folder.glob("snapshots/*/*") if path.resolve() == blob.resolve()}
+            blob.unlink()
+            raise ValueError(
+                f"{', '.join(names) or blob.name} came damaged: its sha256 is {found}, and the hub says {blob.name}. "
+                "It was removed: load it again"
+            )

@@ -1,0 +1,1 @@
+"""Regions of an image: boxes and masks, as text, as numbers and as drawings."""
