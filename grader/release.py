@@ -26,6 +26,7 @@ LEFT_OUT = (
     "tests/",  # they compare with the solutions, and the chapters with their sources
     "grader/release.py",
 )
+PACKAGES = ("vlm", "toybox", "benchmark", "figures")
 _FOLD = re.compile(r"(?:# )?(`{4,})\{admonition\} Solution")  # in a source the chapter's text stands in comments
 # How much of a solution gives it away: this many statements in a row, and this many characters.
 _TRACE_STATEMENTS, _TRACE_CHARACTERS = 3, 40
@@ -91,11 +92,11 @@ def without_solution_folds(text: str) -> str:
 def find_traces(folder: Path) -> list[str]:
     """Files of the copy in which statements of a solution stand in a row.
 
-    What the package has is no trace: the copy needs the package, and chapters show its definitions.
+    What the packages have is no trace: the copy needs them, and chapters show its definitions.
     """
     files = [path for path in folder.rglob("*") if path.suffix in (".py", ".ipynb", ".md", ".txt", ".yml")]
     texts = {path.relative_to(folder): squeeze(path.read_text(encoding="utf-8").replace("\\n", "\n")) for path in files}
-    package = "\n".join(text for path, text in texts.items() if path.parts[0] == "vlm")
+    package = "\n".join(text for path, text in texts.items() if path.parts[0] in PACKAGES)
     traces = set()
     for solution in sorted(SOLUTIONS.rglob("*.py")):
         for name, statements in bodies(solution):
@@ -103,7 +104,7 @@ def find_traces(folder: Path) -> list[str]:
             rows = ("".join(statements[i : i + length]) for i in range(len(statements) - length + 1))
             pieces = [row for row in rows if len(row) >= _TRACE_CHARACTERS and row not in package]
             for path, text in texts.items():
-                if path.parts[0] != "vlm" and any(piece in text for piece in pieces):
+                if path.parts[0] not in PACKAGES and any(piece in text for piece in pieces):
                     traces.add(f"{path}: {name}")
     return sorted(traces)
 

@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 
+import toybox
 import vlm
 from grader import confine
 from grader.encoding import encodable_part, encode
@@ -31,7 +32,12 @@ PRINTED_CHARACTERS = 2000
 # What a submission runs on: it may be read, wherever it lies.
 RUNTIME = [
     Path(place).resolve()
-    for place in (Path(vlm.__file__).parent, sys.prefix, sys.base_prefix, site.getusersitepackages())
+    for place in (
+        *(Path(package.__file__).parent for package in (vlm, toybox)),
+        sys.prefix,
+        sys.base_prefix,
+        site.getusersitepackages(),
+    )
 ]
 # What Python reports before it does it, and a submission has no reason to do.
 _REFUSED_EVENTS = (

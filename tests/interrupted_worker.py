@@ -11,11 +11,11 @@ import sys
 import time
 from pathlib import Path
 
-import vlm.checkpoints.shards
+import vlm.checkpoints.atomic_write
 
 
 def stall(number: int, marker: Path):
-    save_file, calls = vlm.checkpoints.shards.save_file, []
+    save_file, calls = vlm.checkpoints.atomic_write.save_file, []
 
     def save_or_stall(tensors, path, metadata):
         save_file(tensors, path, metadata=metadata)
@@ -26,7 +26,7 @@ def stall(number: int, marker: Path):
             marker.touch()
             time.sleep(600)
 
-    vlm.checkpoints.shards.save_file = save_or_stall
+    vlm.checkpoints.atomic_write.save_file = save_or_stall
 
 
 def train(arguments: list[str]):

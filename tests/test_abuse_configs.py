@@ -114,7 +114,6 @@ def test_every_command_says_it_in_one_line_with_the_file_s_name(checkpoint, caps
         ["run", "--image", str(example_path(0)), "--prompt", "caption en", "--model", str(checkpoint)],
         ["inspect", str(checkpoint)],
         ["convert", str(checkpoint), str(checkpoint / "target")],
-        ["eval", "--model", str(checkpoint)],
     ):
         assert main(words) == 1
         out, err = capsys.readouterr()

@@ -18,7 +18,7 @@ from checkpoints import save_random_checkpoint
 from hub_server import serve
 from safetensors.torch import load_file
 
-import vlm.checkpoints.shards
+import vlm.checkpoints.atomic_write
 from grader import classroom
 from grader.classroom import columns, grade_class
 from grader.grading import all_checks

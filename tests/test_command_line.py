@@ -14,7 +14,6 @@ from checkpoints import save_random_checkpoint
 from PIL import Image
 
 from toybox import CHECKPOINT_DIRECTORY, MASK_VQVAE_FILE
-from toybox.evaluate import format_table
 from toybox.examples import example_image, example_path
 from vlm.__main__ import main
 from vlm.commands import run as command
@@ -365,22 +364,6 @@ def test_as_a_program_it_ends_with_the_exit_code_and_no_traceback(tmp_path):
     assert_one_line((ended.returncode, ended.stdout, ended.stderr), "nowhere.png")
 
 
-def test_eval_prints_a_table_and_writes_the_figures(checkpoint, tmp_path, capsys):
-    output = tmp_path / "report.json"
-    words = ["--model", str(checkpoint), "--scenes", "3", "--split", "validation", "--device", "cpu"]
-    assert main(["eval", *words, "--output", str(output)]) == 0
-    report = json.loads(output.read_text(encoding="utf-8"))
-    printed = capsys.readouterr().out
-    assert printed.startswith("3 scenes of the validation split")
-    assert printed.endswith(f"{format_table(report['tasks'])}\n")
-    assert (report["split"], report["scenes"], report["tasks"]["count"]["questions"]) == ("validation", 3, 3)
-
-
-def test_eval_of_nothing_is_refused(capsys):
-    assert main(["eval", "--scenes", "0"]) == 1
-    assert capsys.readouterr().err == "python -m toybox.evaluate: --scenes is 0: expected at least 1\n"
-
-
 def test_inspect_shows_shapes_parts_and_the_head(checkpoint, capsys):
     assert main(["inspect", str(checkpoint), "--tensors"]) == 0
     out = capsys.readouterr().out
@@ -414,7 +397,7 @@ def test_convert_writes_another_dtype_and_layout_and_says_where(checkpoint, tmp_
     assert f"{target} is there already" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command_name", ["run", "inspect", "convert", "eval"])
+@pytest.mark.parametrize("command_name", ["run", "inspect", "convert"])
 def test_every_command_has_help_with_examples(command_name, capsys):
     with pytest.raises(SystemExit) as end:
         main([command_name, "--help"])

@@ -7,8 +7,8 @@ import pytest
 from checkpoints import save_random_checkpoint
 from PIL import Image
 
+from toybox import demo
 from toybox.examples import example_image
-from vlm import demo
 from vlm.generate import generate, stream
 from vlm.loader import load_hf_model
 from vlm.processor import PaliGemmaProcessor

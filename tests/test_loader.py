@@ -7,7 +7,7 @@ import torch
 from reference import make_reference, make_twin
 from safetensors.torch import load_file, save_file
 
-import vlm.checkpoints.shards
+import vlm.checkpoints.atomic_write
 from vlm.checkpoints.layouts import canonical_name
 from vlm.loader import load_hf_model, load_model, save_hf_model
 

@@ -19,6 +19,7 @@ UNPICKLERS = {"pickle", "_pickle", "cPickle", "dill", "joblib", "shelve", "marsh
     [
         "book",
         "vlm",
+        "toybox",
         "exercises",
         "solutions",
         "_config.yml",
@@ -36,7 +37,7 @@ UNPICKLERS = {"pickle", "_pickle", "cPickle", "dill", "joblib", "shelve", "marsh
         "CITATION.cff",
         ".github/workflows",
         "requirements.lock",
-        "LOG.md",
+        "docs/LOG.md",
         "SECURITY.md",
     ],
 )

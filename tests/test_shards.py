@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import vlm.checkpoints.shards
+import vlm.checkpoints.atomic_write
 from vlm.checkpoints.headers import INDEX_FILE, TensorHeader, find_weight_files
 from vlm.checkpoints.shards import split_into_shards, write_shards
 
@@ -68,7 +68,7 @@ def test_the_weights_that_were_there_are_replaced_and_not_mixed_in(tmp_path):
 def test_an_interrupted_call_leaves_what_was_there(tmp_path, monkeypatch):
     write(tmp_path, 120)
     before = (tmp_path / "model.safetensors").read_bytes()
-    real, calls = vlm.checkpoints.shards.save_file, []
+    real, calls = vlm.checkpoints.atomic_write.save_file, []
 
     def fail_the_second_time(*arguments, **options):
         calls.append(arguments)

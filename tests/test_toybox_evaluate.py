@@ -1,11 +1,23 @@
 """The evaluator: the truth scores 1, and everything else less."""
 
+import json
+
 import numpy as np
 import pytest
+from checkpoints import save_random_checkpoint
 
 from toybox import MASK_VQVAE_FILE
 from toybox import evaluate as evaluation
-from toybox.evaluate import Question, ask, evaluate, score_detections, score_exact_match, score_masks
+from toybox.evaluate import (
+    Question,
+    ask,
+    evaluate,
+    format_table,
+    main,
+    score_detections,
+    score_exact_match,
+    score_masks,
+)
 from toybox.prompts import TASKS, segment
 from toybox.scenes import IMAGE_SIZE, Scene, SceneObject, draw_scene
 from vlm.regions.mask_vqvae import load_mask_decoder, load_mask_encoder
@@ -216,3 +228,23 @@ def test_the_table_has_a_row_for_each_measure():
 def test_the_longest_answer_fits_into_the_tokens_allowed():
     longest = 4 * 21 + 3 + 1  # four boxes of four locations, 16 codes and a label, three semicolons, <eos>
     assert longest <= evaluation.MAX_NEW_TOKENS
+
+
+def test_the_program_prints_a_table_and_writes_the_figures(tmp_path, capsys):
+    checkpoint, output = save_random_checkpoint(tmp_path), tmp_path / "report.json"
+    words = ["--model", str(checkpoint), "--scenes", "3", "--split", "validation", "--device", "cpu"]
+    assert main([*words, "--output", str(output)]) == 0
+    report = json.loads(output.read_text(encoding="utf-8"))
+    printed = capsys.readouterr().out
+    assert printed.startswith("3 scenes of the validation split")
+    assert printed.endswith(f"{format_table(report['tasks'])}\n")
+    assert (report["split"], report["scenes"], report["tasks"]["count"]["questions"]) == ("validation", 3, 3)
+
+
+def test_an_evaluation_of_nothing_and_an_output_that_cannot_be_are_refused_in_one_line(tmp_path, capsys):
+    assert main(["--scenes", "0"]) == 1
+    assert capsys.readouterr().err == "toybox.evaluate: --scenes is 0: expected at least 1\n"
+    assert main(["--output", str(tmp_path / "nowhere" / "report.json")]) == 1
+    assert capsys.readouterr().err.startswith(
+        f"toybox.evaluate: --output {tmp_path / 'nowhere' / 'report.json'} cannot"
+    )

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-import vlm.checkpoints.shards
+import vlm.checkpoints.atomic_write
 from toybox import MASK_VQVAE_FILE
 from toybox import train as training
 from toybox.batches import TrainingBatches
