@@ -29,6 +29,7 @@ from grader.exercise import Case, Exercise
 
 MEMORY_BYTES = 4 * 1024**3  # more than the process has when it starts
 PRINTED_CHARACTERS = 2000
+PACKAGES = [Path(package.__file__).parent for package in (vlm, toybox)]
 # What a submission runs on: it may be read, wherever it lies.
 RUNTIME = [
     Path(place).resolve()

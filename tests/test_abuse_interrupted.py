@@ -360,7 +360,7 @@ def test_a_full_disk_leaves_the_old_checkpoint_and_nothing_aside(checkpoint, tmp
         Path(path).write_bytes(b"half")
         raise FULL
 
-    monkeypatch.setattr(vlm.checkpoints.shards, "save_file", fail_half_way)
+    monkeypatch.setattr(vlm.checkpoints.atomic_write, "save_file", fail_half_way)
     with pytest.raises(OSError, match="No space left on device"):
         save_hf_model(model, directory)
     assert files(directory) == before

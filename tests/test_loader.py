@@ -131,7 +131,7 @@ def test_an_interrupted_save_leaves_the_old_checkpoint(model, checkpoint, monkey
         path.write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(vlm.checkpoints.shards, "save_file", fail)
+    monkeypatch.setattr(vlm.checkpoints.atomic_write, "save_file", fail)
     with pytest.raises(KeyboardInterrupt):
         save_hf_model(model, checkpoint)
     assert same_weights(model, load_model(checkpoint))

@@ -76,7 +76,7 @@ def test_an_interrupted_call_leaves_what_was_there(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         real(*arguments, **options)
 
-    monkeypatch.setattr(vlm.checkpoints.shards, "save_file", fail_the_second_time)
+    monkeypatch.setattr(vlm.checkpoints.atomic_write, "save_file", fail_the_second_time)
     with pytest.raises(KeyboardInterrupt):
         write(tmp_path, 40)
     assert find_weight_files(tmp_path) == [tmp_path / "model.safetensors"]

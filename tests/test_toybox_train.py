@@ -224,7 +224,7 @@ def test_a_save_that_dies_half_way_leaves_the_earlier_state(saved, monkeypatch):
             file.truncate(1000)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(vlm.checkpoints.shards, "save_file", die_half_way)
+    monkeypatch.setattr(vlm.checkpoints.atomic_write, "save_file", die_half_way)
     run(saved, 1)
     with pytest.raises(KeyboardInterrupt):
         saved.save()
