@@ -146,7 +146,7 @@ print(f"all see all: they change by up to {(six - seven[:-1]).abs().max():.1f}")
 #
 # And in which state? The key is turned by its position (chapter 7), and its position does not change either. So it is kept turned.
 #
-# Write one step of attention with a drawer for the old keys and values, and compare it with attention over everything.
+# Write one step of attention with a cache for the old keys and values, and compare it with attention over everything. To get real inputs, the cell hangs a {term}`hook` on a layer: a function that PyTorch calls with a module's input and output each time the module has run. This one records them.
 
 # %%
 layer = model.language_model.model.layers[1]
