@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from reference import make_inputs, make_reference, make_twin, tiny_config
+from reference import cache_argument, make_inputs, make_reference, make_twin, tiny_config
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -59,12 +59,12 @@ def write_checkpoint(directory: Path, generation: int, layout: str, dtype: torch
     (directory / "config.json").write_text(json.dumps(values), encoding="utf-8")
 
 
-def read(model, inputs: dict[str, Tensor], kv_cache, cache_argument: str) -> Tensor:
+def read(model, inputs: dict[str, Tensor], kv_cache, argument: str) -> Tensor:
     """Logits of a prompt and, with a cache, of seven more tokens one by one: more than the window is long."""
     inputs = dict(inputs)
     attention_mask = inputs["attention_mask"]
     inputs["position_ids"] = make_position_ids(attention_mask, attention_mask.shape[1])
-    extra = {} if kv_cache is None else {cache_argument: kv_cache}
+    extra = {} if kv_cache is None else {argument: kv_cache}
     logits = [model(**inputs, **extra).logits[attention_mask.bool()]]  # what stands at a pad means nothing
     if kv_cache is None:
         return logits[0]
@@ -88,7 +88,7 @@ def read_theirs(model, inputs: dict[str, Tensor], cached: bool) -> Tensor:
     from transformers import DynamicCache
 
     cache = DynamicCache(config=model.config.text_config) if cached else None
-    return read(model, inputs, cache, "past_key_values").float()
+    return read(model, inputs, cache, cache_argument(model)).float()
 
 
 def inputs_of(mode: str, dtype: torch.dtype) -> dict[str, Tensor]:

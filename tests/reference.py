@@ -1,5 +1,7 @@
 """Small random PaliGemmas made by transformers, the reference, and the same weights in this package's model."""
 
+import inspect
+
 import torch
 
 from vlm.checkpoints.layouts import canonical_name
@@ -77,6 +79,11 @@ def make_reference(num_key_value_heads: int = 2, generation: int = 1, seed: int 
     model = ReferenceModel(ReferenceConfig(**tiny_config(num_key_value_heads, generation))).eval()
     randomize(model, seed)
     return model
+
+
+def cache_argument(reference) -> str:
+    """The name of the argument that takes a cache: transformers calls it `cache` from version 5.24 on."""
+    return "cache" if "cache" in inspect.signature(reference.forward).parameters else "past_key_values"
 
 
 def make_twin(reference, num_key_value_heads: int = 2, generation: int = 1) -> PaliGemmaForConditionalGeneration:

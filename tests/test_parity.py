@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from reference import NUM_IMAGE_TOKENS, make_inputs, make_reference, make_twin
+from reference import NUM_IMAGE_TOKENS, cache_argument, make_inputs, make_reference, make_twin
 
 from vlm.attention_mask import make_position_ids
 from vlm.generate import generate_tokens
@@ -61,10 +61,10 @@ def test_cached_decoding_equals_the_reference(pair):
     inputs = make_inputs([9, 4, 7])
     attention_mask = inputs["attention_mask"]
     kv_cache = KVCache(model.config.text_config, batch_size=3, max_length=40)
-    reference_cache = DynamicCache(config=reference.config.text_config)
+    cached = {cache_argument(reference): DynamicCache(config=reference.config.text_config), "use_cache": True}
     ours = model(**inputs, kv_cache=kv_cache).logits
     position_ids = make_position_ids(attention_mask, attention_mask.shape[1])  # its default ignores padding
-    theirs = reference(**inputs, position_ids=position_ids, past_key_values=reference_cache, use_cache=True).logits
+    theirs = reference(**inputs, position_ids=position_ids, **cached).logits
     assert largest_difference(ours, theirs, attention_mask) <= BAR
     new_tokens = torch.randint(3, 90, (3, 20), generator=torch.Generator().manual_seed(1))
     for token in new_tokens.split(1, dim=1):
@@ -76,8 +76,7 @@ def test_cached_decoding_equals_the_reference(pair):
             attention_mask=attention_mask,
             token_type_ids=torch.ones_like(token),
             position_ids=position_ids,
-            past_key_values=reference_cache,
-            use_cache=True,
+            **cached,
         ).logits
         assert largest_difference(ours, theirs) <= BAR
 
