@@ -1,7 +1,8 @@
-"""Training examples as files: one line of JSON for each, and the pictures beside them."""
+"""Training examples as files: one line of JSON per example, and the images beside them."""
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,13 +13,14 @@ from vlm.image_processing import to_rgb
 from vlm.training.finetune import TrainingExample
 
 _FIELDS = ("image", "prompt", "suffix")
+_FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP")  # not all of PIL's: for EPS it runs another program
 
 
 def write_examples(path: str | Path, examples: Sequence[TrainingExample]):
-    """Write a file such as train.jsonl, and its pictures into `images/` beside it.
+    """Write a file such as train.jsonl, and its images into `images/` beside it.
 
-    A line is {"image": "images/0123456789abcdef.png", "prompt": "...", "suffix": "..."}. A picture is named by its
-    content, so one that is asked about several times is written once.
+    A line is {"image": "images/0123456789abcdef.png", "prompt": "...", "suffix": "..."}. An image is named after its
+    content, so an image with several prompts is written once.
     """
     path = Path(path)
     (path.parent / "images").mkdir(parents=True, exist_ok=True)
@@ -33,36 +35,53 @@ def write_examples(path: str | Path, examples: Sequence[TrainingExample]):
     write_text(path, "".join(f"{line}\n" for line in lines))
 
 
-def read_examples(path: str | Path) -> list[TrainingExample]:
-    """Read such a file.
+def read_examples(path: str | Path, max_pixels: float = math.inf) -> list[TrainingExample]:
+    """Read a file of examples, one JSON object per line. "prefix", big_vision's name of the prompt, is read too.
+
+    Args:
+        max_pixels: of all images together, which are kept in memory; set it for files that are not yours.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a line is no example, or its picture is not there, no picture, or outside the file's folder; the
-            line is named.
+        ValueError: a line is not an example, or its image is missing, unreadable, too large or outside the folder of
+            the file; the message begins with the file and the line.
     """
     path = Path(path)
-    examples = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            examples.append(_read_line(line, path.parent))
-        except (ValueError, TypeError, OSError, SyntaxError, Image.DecompressionBombError) as error:  # PIL's words
-            raise ValueError(f"{path.name}, line {number}: {error}") from None
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    examples, num_pixels = [], 0
+    with open(path, "rb") as file:  # a str has more line breaks than JSON allows for: U+2028 may be inside a string
+        for number, line in enumerate(file, start=1):
+            try:
+                text = line.decode("utf-8-sig")
+                if text.strip():
+                    examples.append(_read_line(text, path.parent, max_pixels - num_pixels))
+                    num_pixels += math.prod(examples[-1].image.size)
+            except Exception as error:  # PIL raises errors of any kind for a damaged file
+                raise ValueError(f"{path.name}, line {number}: {error}") from None
     return examples
 
 
 def picture_key(image: Image.Image) -> str:
-    """16 characters that depend on the pixels alone: two pictures with the same key are the same."""
+    """16 characters that depend on the pixels alone: two images with the same key are equal."""
     image = to_rgb(image)
     return hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()[:16]
 
 
-def _read_line(line: str, folder: Path) -> TrainingExample:
-    values = json.loads(line)
+def _read_line(text: str, folder: Path, max_pixels: float) -> TrainingExample:
+    values = json.loads(text)
+    if isinstance(values, dict) and "prefix" in values:
+        if "prompt" in values:
+            raise ValueError("prompt and prefix are two names of the same field: give one of them")
+        values["prompt"] = values["prefix"]
     if not isinstance(values, dict) or not all(isinstance(values.get(field), str) for field in _FIELDS):
-        raise ValueError(f"expected an object with the texts {', '.join(_FIELDS)}")
-    place = (folder / values["image"]).resolve()
-    if not place.is_relative_to(folder.resolve()):
-        raise ValueError(f"the picture {values['image']} is outside the folder")
-    with Image.open(place) as image:
+        raise ValueError(f"expected an object with the strings {', '.join(_FIELDS)}")
+    path = (folder / values["image"]).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise ValueError(f"the image {values['image']!r} is outside the folder")
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no image {values['image']!r}")
+    with Image.open(path, formats=_FORMATS) as image:
+        if math.prod(image.size) > max_pixels:
+            raise ValueError("the images have too many pixels together: take fewer or smaller ones")
         return TrainingExample(to_rgb(image), values["prompt"], values["suffix"])
