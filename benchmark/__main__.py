@@ -19,6 +19,7 @@ from benchmark.models import SUBJECTS, Subject, prepare
 from benchmark.report import REFERENCE, find_bars, plot, print_bars, print_model, summarize
 from benchmark.worker import Worker
 from vlm.checkpoints.atomic_write import write_text
+from vlm.commands.program import run_as_program
 
 BEST = "transformers, static and compiled"
 SIDES = {
@@ -99,4 +100,4 @@ def save(report: dict, output: Path | None):
 
 
 if __name__ == "__main__":
-    main()
+    run_as_program("benchmark", main)

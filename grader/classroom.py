@@ -24,6 +24,7 @@ from grader.grading import Result, all_checks, chapter_of, grade_folder, load_ex
 from grader.reports import write_gradescope
 from grader.runner import MAX_SOURCE_BYTES, Runner
 from vlm.checkpoints.atomic_write import DISK_IS_FULL, write_text
+from vlm.commands.program import run_as_program
 
 COURSE_FOLDERS = {"book", "solutions", ".venv"}  # of a whole course: files there are called like the exercises
 
@@ -150,4 +151,4 @@ def main(arguments: Sequence[str] | None = None):
 
 
 if __name__ == "__main__":
-    main()
+    run_as_program("grader.classroom", main)

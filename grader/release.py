@@ -17,6 +17,7 @@ import nbformat
 from grader.grading import all_checks, chapter_of, load_exercises
 from grader.places import EXPECTED, ROOT, SOLUTIONS
 from grader.truth import record_truth
+from vlm.commands.program import run_as_program
 
 SEEDS = (0, 1, 2)
 LEFT_OUT = (
@@ -137,4 +138,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_as_program("grader.release", main)

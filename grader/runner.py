@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
+from multiprocessing import resource_tracker
 from pathlib import Path
 from threading import Event, Lock, Timer
 from types import ModuleType
@@ -91,7 +92,7 @@ class Runner:
         private = [path.resolve() for path in (ROOT, EXPECTED, solutions, *self.hidden, *({home} - {Path("/")}))]
         arguments = (sender, submission.resolve(), checks.resolve(), exercise.name, seed, private)
         process = self.context.Process(target=sandbox.work, args=arguments, daemon=True)
-        with _without_main():
+        with _without_main(), _without_ctrl_c():
             process.start()
         sender.close()
         try:
@@ -145,6 +146,20 @@ def _without_main() -> Iterator[None]:
             yield
         finally:
             sys.modules["__main__"] = main
+
+
+@contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """Keep Ctrl-C from a process that starts in here: a terminal sends it to both, and this one ends the other."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # otherwise `start` starts it, and unblocks the signal
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def describe_exit(code: int | None) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 ROOMS = """
+vlm.commands.ctrl_c
 vlm.config vlm.attention vlm.attention_mask vlm.kv_cache vlm.siglip vlm.gemma vlm.gemma2 vlm.paligemma
 vlm.image_processing vlm.processor vlm.generate vlm.checkpoints vlm.loader
 vlm.regions vlm.inside vlm.metrics vlm.training vlm.parallel vlm.fast vlm vlm.commands vlm.__main__

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from toybox import CHECKPOINT_DIRECTORY, MASK_VQVAE_FILE
 from toybox.examples import example_image, example_path
+from vlm.commands.program import run_as_program
 from vlm.generate import stream
 from vlm.loader import load_hf_model
 from vlm.processor import PaliGemmaProcessor
@@ -67,4 +68,4 @@ def answer(model, processor, prompt: str, image) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_as_program("toybox.demo", main)

@@ -14,7 +14,7 @@ from toybox.prompts import TASKS, all_examples, sample_segment_label
 from toybox.scenes import IMAGE_SIZE, SPLITS, Scene, draw_scene
 from vlm.checkpoints.atomic_write import write_text
 from vlm.commands.options import add_model_options, load_model
-from vlm.commands.program import finish, leave
+from vlm.commands.program import finish, run_as_program
 from vlm.generate import generate
 from vlm.metrics.detection import DetectionCounts, match_detections
 from vlm.metrics.masks import match_masks
@@ -181,4 +181,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    leave(main())
+    run_as_program("toybox.evaluate", main)

@@ -30,6 +30,7 @@ from toybox.losses import DenseProbe, soft_location_targets, suffix_loss
 from toybox.recipe import Recipe, toybox_config
 from vlm.checkpoints.atomic_write import save_tensors, write_aside, write_text
 from vlm.checkpoints.devices import has_compiler
+from vlm.commands.program import run_as_program
 from vlm.loader import load_model, save_hf_model
 from vlm.paligemma import PaliGemmaForConditionalGeneration
 from vlm.parallel.gradients import average_gradients
@@ -316,4 +317,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_as_program("toybox.train", main)

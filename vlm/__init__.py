@@ -1,5 +1,6 @@
 """PaliGemma from scratch: the code that the book builds."""
 
+import vlm.commands.ctrl_c  # noqa: F401 (before torch, so that Ctrl-C ends a program that is still importing it)
 from vlm.config import GemmaConfig, PaliGemmaConfig, SiglipVisionConfig
 from vlm.generate import generate, stream
 from vlm.kv_cache import KVCache

@@ -4,14 +4,14 @@ import argparse
 from importlib.metadata import version
 
 from vlm.commands import convert, inspect, run
-from vlm.commands.program import finish, leave
+from vlm.commands.program import finish, run_as_program
 
 COMMANDS = {"run": run, "inspect": inspect, "convert": convert}
 
 
 def parse_options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="vlm", description="PaliGemma from scratch: ask it about pictures, and look after its checkpoints."
+        prog="vlm", description="PaliGemma from scratch: ask it about images, inspect and convert checkpoints."
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {version('paligemma-from-scratch')}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="command")
@@ -34,8 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def program():
-    """`main` as a process."""
-    leave(main())
+    run_as_program("vlm", main)
 
 
 if __name__ == "__main__":

@@ -1,29 +1,58 @@
 """How a program of this course ends: 0 done, 1 error (one line on stderr), 2 invalid options, 130 interrupted."""
 
+import atexit
 import os
+import signal
 import sys
 from collections.abc import Callable
 
+from vlm.commands.ctrl_c import INTERRUPTED, end_now_on_ctrl_c, raise_on_ctrl_c
 
-def finish(name: str, work: Callable[[], int]) -> int:
+
+def run_as_program(name: str, main: Callable[[], int | None]):
+    """Run `main` as the whole of this process."""
+    open_output()
+    try:
+        code = finish(name, main)
+    finally:
+        end_now_on_ctrl_c()  # Python waits for threads, then calls what is registered here, then takes itself down
+        atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
+    leave(code)
+
+
+def finish(name: str, work: Callable[[], int | None]) -> int:
     """Run `work` and return the exit code; an error becomes one line that begins with the program's name."""
     try:
-        code = work()
-        sys.stdout.flush()  # here, where a closed pipe can still be handled
+        raise_on_ctrl_c()
+        code = work() or 0
+        sys.stdout.flush()  # here, where an error can still be handled
         return code
     except BrokenPipeError:  # the reader has enough, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         return 0
     except (OSError, ValueError, RuntimeError, MemoryError) as error:
         print(f"{name}: {str(error) or type(error).__name__}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"\n{name}: interrupted", file=sys.stderr)
-        return 130
+        return INTERRUPTED
+
+
+def open_output():
+    """Make stdout and stderr usable: one that is closed discards what is printed, and a character that the terminal's
+    encoding does not have is replaced."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 (open as long as the process)
+    sys.stdout.reconfigure(errors="replace")
+
+
+def discard_output():
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def leave(code: int):
     """End the process. After Ctrl-C it does not wait for threads that still download: they write temporary files."""
-    if code == 130:
+    if code == INTERRUPTED:
         os._exit(code)
     sys.exit(code)
