@@ -1,7 +1,9 @@
-"""Checks what can be checked of a project: `python -m grader.project FOLDER`.
+"""Checks the parts of a project that a program can check: `python -m grader.project FOLDER`.
 
-Nothing of it is executed: examples are lines of JSON and pictures, weights are safetensors. The model is loaded, asked
-the test examples before and after, and what comes out is compared with what the results say.
+No code of the project is executed: examples are lines of JSON and images, weights are safetensors. The model answers
+the test examples before and after fine-tuning, and the measured numbers are compared with the reported ones.
+
+The folder is a stranger's. Only regular files inside it are opened, and only up to a size that the checks need.
 """
 
 import argparse
@@ -13,9 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
+from grader.judge import plain
 from toybox import CHECKPOINT_DIRECTORY
 from toybox.prompts import caption
 from toybox.scenes import draw_scene
+from vlm.config import PaliGemmaConfig
 from vlm.generate import generate
 from vlm.loader import load_hf_model, load_model
 from vlm.metrics.answers import is_exact_match
@@ -26,19 +30,21 @@ from vlm.training.examples import picture_key, read_examples
 from vlm.training.finetune import TrainingExample
 from vlm.training.lora import load_lora
 
-MIN_TEST_EXAMPLES, NUM_OLD_SCENES = 100, 100
-CLOSE, CLOSE_OLD = 0.02, 0.05  # how far a reported share may be from the measured one
+MIN_TEST_EXAMPLES, MAX_TEST_EXAMPLES, NUM_OLD_SCENES = 100, 2000, 100
+MAX_TEXT_BYTES, MAX_WEIGHT_BYTES, MAX_PIXELS = 20_000_000, 100_000_000, 500_000_000
+CLOSE, CLOSE_OLD = 0.02, 0.05  # how far a reported fraction may be from the measured one
+TOYBOX_CONFIG = CHECKPOINT_DIRECTORY / "config.json"
 NUMBERS = ("before", "after", "old_before", "old_after")
 HEADINGS = ("Task", "Data", "Training", "Results", "What was lost", "Failures")
 
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the table."""
+    """One line of the report."""
 
     name: str
     points: int
-    says: str  # "" if it is passed
+    says: str  # what is wrong; "" if the check is passed
 
     @property
     def earned(self) -> int:
@@ -47,7 +53,7 @@ class Check:
 
 @dataclass
 class Project:
-    """A student's folder, and what has been found out about it so far. Rows are 1 for a right answer, else 0."""
+    """A student's folder, and what the checks have found so far. An array has 1 for a right answer, else 0."""
 
     folder: Path
     tests: list[TrainingExample] = field(default_factory=list)
@@ -58,25 +64,60 @@ class Project:
 
 
 def check_project(folder: str | Path) -> list[Check]:
-    """Every check in turn. One that needs what an earlier one did not find says so."""
+    """Run every check in order. A check whose input an earlier one could not read says so."""
     project = Project(Path(folder))
     return [Check(name, points, _outcome(check, project)) for name, points, check in CHECKS]
 
 
 def _outcome(check: Callable[[Project], str], project: Project) -> str:
     try:
-        return check(project)
+        return plain(check(project))
     except Exception as error:  # the files can be anything, and the other checks do not depend on this one
-        return str(error) or type(error).__name__
+        return plain(str(error) or type(error).__name__)
+
+
+def own_file(folder: Path, name: str, max_bytes: int) -> Path:
+    """The path of a file of the folder that can be read to its end.
+
+    Raises:
+        FileNotFoundError: there is no such file, or it is a device, a pipe or a folder.
+        ValueError: it is a link that leads out of the folder, or larger than `max_bytes`.
+    """
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"{name} is a link that leads out of the folder: copy the file")
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {name}")
+    if path.stat().st_size > max_bytes:
+        raise ValueError(f"{name} is {path.stat().st_size:,} bytes long: expected {max_bytes:,} at most")
+    return path
+
+
+def read_own_text(folder: Path, name: str) -> str:
+    return own_file(folder, name, MAX_TEXT_BYTES).read_text(encoding="utf-8")
+
+
+def own_weights(folder: Path, name: str) -> Path:
+    """The path of a subfolder with weights, all of whose files can be read to their ends."""
+    files = [f"{name}/{path.name}" for path in (folder / name).iterdir() if not path.is_dir()]
+    if sum(own_file(folder, file, MAX_WEIGHT_BYTES).stat().st_size for file in files) > MAX_WEIGHT_BYTES:
+        raise ValueError(f"{name}/ is larger than {MAX_WEIGHT_BYTES:,} bytes: leave only the files of the last model")
+    return folder / name
 
 
 def check_data(project: Project) -> str:
-    train, project.tests = (read_examples(project.folder / name) for name in ("train.jsonl", "test.jsonl"))
-    if len(project.tests) < MIN_TEST_EXAMPLES:
-        return f"{len(project.tests)} test examples: at least {MIN_TEST_EXAMPLES} are needed"
+    train, tests = (
+        read_examples(own_file(project.folder, name, MAX_TEXT_BYTES), MAX_PIXELS)
+        for name in ("train.jsonl", "test.jsonl")
+    )
+    if len(tests) > MAX_TEST_EXAMPLES:
+        return f"{len(tests)} test examples: at most {MAX_TEST_EXAMPLES} are measured"
+    project.tests = tests
+    if len(tests) < MIN_TEST_EXAMPLES:
+        return f"{len(tests)} test examples: at least {MIN_TEST_EXAMPLES} are needed"
     seen = {picture_key(example.image) for example in train}
-    both = sum(picture_key(example.image) in seen for example in project.tests)
-    return f"{both} of the {len(project.tests)} test pictures are in the training too" if both else ""
+    both = sum(picture_key(example.image) in seen for example in tests)
+    return f"{both} of the {len(tests)} test images are in the training examples too" if both else ""
 
 
 def check_weights(project: Project) -> str:
@@ -94,16 +135,19 @@ def check_weights(project: Project) -> str:
 def load_tuned(folder: Path) -> PaliGemmaForConditionalGeneration:
     """The model of `checkpoint/`, or the shipped one with the adapters of `adapter/`."""
     if (folder / "checkpoint").is_dir():
-        return load_model(folder / "checkpoint")
+        directory = own_weights(folder, "checkpoint")
+        if PaliGemmaConfig.from_json(directory / "config.json") != PaliGemmaConfig.from_json(TOYBOX_CONFIG):
+            raise ValueError("checkpoint/config.json is not the Toybox's: a project fine-tunes the Toybox")
+        return load_model(directory)
     if not (folder / "adapter").is_dir():
         raise FileNotFoundError("there is neither a folder adapter/ (save_lora) nor checkpoint/ (save_hf_model)")
     model = load_model(CHECKPOINT_DIRECTORY)
-    load_lora(model, folder / "adapter")
+    load_lora(model, own_weights(folder, "adapter"))
     return model.eval()
 
 
 def measure(model, processor: PaliGemmaProcessor, examples: list[TrainingExample], batch_size: int = 50) -> np.ndarray:
-    """1 for each example whose answer is right (`is_exact_match`), else 0; greedily."""
+    """1 for each example with a right answer (`is_exact_match`), else 0; greedy decoding."""
     rows = []
     for start in range(0, len(examples), batch_size):
         batch = examples[start : start + batch_size]
@@ -113,10 +157,13 @@ def measure(model, processor: PaliGemmaProcessor, examples: list[TrainingExample
 
 
 def check_results(project: Project) -> str:
-    project.results = json.loads((project.folder / "results.json").read_text(encoding="utf-8"))
-    lacking = [name for name in NUMBERS if not isinstance(project.results.get(name), int | float)]
-    if lacking:
-        return f"results.json has no number for {', '.join(lacking)}"
+    results = json.loads(read_own_text(project.folder, "results.json"))
+    if not isinstance(results, dict):
+        return "results.json is not an object with names and numbers"
+    project.results = results
+    missing = [name for name in NUMBERS if not isinstance(results.get(name), int | float)]
+    if missing:
+        return f"results.json has no number for {', '.join(missing)}"
     if project.before is None:
         return "not measured: see above"
     measured = {"before": project.before.mean(), "after": project.after.mean()}
@@ -125,12 +172,16 @@ def check_results(project: Project) -> str:
 
 def check_interval(project: Project) -> str:
     interval = project.results.get("interval")
-    if not isinstance(interval, list) or len(interval) != 2:
+    if (
+        not isinstance(interval, list)
+        or len(interval) != 2
+        or not all(isinstance(end, int | float) for end in interval)
+    ):
         return "results.json has no interval [low, high]"
     if project.after is None:
         return "not measured: see above"
     low, high = bootstrap_interval(project.after, np.mean)
-    if not (abs(interval[0] - low) <= CLOSE and abs(interval[1] - high) <= CLOSE):  # nan is close to nothing
+    if not (abs(interval[0] - low) <= CLOSE and abs(interval[1] - high) <= CLOSE):  # NaN is not close to anything
         return f"the interval is {interval}: measured {low:.2f} to {high:.2f}, over {len(project.after)} test examples"
     return ""
 
@@ -150,33 +201,35 @@ def check_forgetting(project: Project) -> str:
 
 
 def check_report(project: Project) -> str:
-    text = (project.folder / "report.md").read_text(encoding="utf-8")
-    titles = {line.lstrip("#").strip().lower() for line in text.splitlines() if line.startswith("#")}
-    lacking = [heading for heading in HEADINGS if heading.lower() not in titles]
-    return f"report.md has no heading {', '.join(repr(heading) for heading in lacking)}" if lacking else ""
+    lines = read_own_text(project.folder, "report.md").splitlines()
+    titles = {line.lstrip("#").strip().lower() for line in lines if line.startswith("#")}
+    missing = [heading for heading in HEADINGS if heading.lower() not in titles]
+    return f"report.md has no heading {', '.join(map(repr, missing))}" if missing else ""
 
 
 def _differences(results: dict, measured: dict[str, float], close: float) -> Iterator[str]:
     for name, value in measured.items():
-        if not abs(results.get(name, np.inf) - value) <= close:  # nan is close to nothing
-            yield f"{name} is said to be {results.get(name)}, measured {value:.3f}"
+        if not abs(results.get(name, np.inf) - value) <= close:  # NaN is not close to anything
+            yield f"{name} is reported as {results.get(name)}, measured {value:.3f}"
 
 
 CHECKS = (
-    ("data: enough, and apart from the training", 10, check_data),
+    ("data: enough, and separate from training", 10, check_data),
     ("weights: they load", 5, check_weights),
     ("results: as measured here", 15, check_results),
     ("interval: as measured here", 10, check_interval),
     ("learned: more than chance", 10, check_learned),
-    ("forgetting: said as it is", 5, check_forgetting),
+    ("forgetting: as measured here", 5, check_forgetting),
     ("report: all its parts", 5, check_report),
 )
 
 
 def format_table(checks: list[Check]) -> str:
+    """The report. Further lines of a message are indented, so that none can pass for a line of the report."""
     lines = [f"{check.earned:3d}/{check.points:<3d} {check.name}: {check.says or 'yes'}" for check in checks]
+    lines = [line.replace("\n", "\n        ") for line in lines]
     total, most = sum(check.earned for check in checks), sum(check.points for check in checks)
-    return "\n".join([*lines, f"{total:3d} of {most} points that a program can give; 40 more are the reader's"])
+    return "\n".join([*lines, f"{total:3d} of {most} points that a program can give; the reader gives up to 40 more"])
 
 
 def main() -> int:

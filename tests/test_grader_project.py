@@ -1,23 +1,26 @@
 """A project that is in order passes every check; one that is not fails the check that it should."""
 
 import json
+import os
+import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from grader import project
-from grader.project import check_project, format_table, load_tuned, measure
+from grader.project import Check, check_project, format_table, load_tuned, measure
 from toybox import CHECKPOINT_DIRECTORY
 from toybox.prompts import caption
 from toybox.scenes import draw_scene
-from vlm.loader import load_hf_model
+from vlm.loader import load_hf_model, save_hf_model
 from vlm.metrics.confidence import bootstrap_interval
 from vlm.processor import PaliGemmaProcessor
 from vlm.training.examples import read_examples, write_examples
 from vlm.training.finetune import TrainingExample, fine_tune
-from vlm.training.lora import LoraConfig, add_lora, save_lora
+from vlm.training.lora import LoraConfig, add_lora, merge_lora, save_lora
 
 QUESTION, NUM_TESTS = "answer en is it a toy?", 12
 
@@ -80,7 +83,7 @@ def test_a_test_picture_that_was_trained_on_is_found(folder):
     write_examples(
         folder / "test.jsonl", [*read_examples(folder / "test.jsonl"), *read_examples(folder / "train.jsonl")[:1]]
     )
-    assert "1 of the 13 test pictures" in failed(folder)["data"]
+    assert "1 of the 13 test images" in failed(folder)["data"]
 
 
 def test_too_few_tests_are_refused(folder):
@@ -124,3 +127,75 @@ def test_weights_are_never_unpickled(folder, capsys):
 
 def test_an_empty_folder_earns_nothing(tmp_path):
     assert sum(check.earned for check in check_project(tmp_path)) == 0
+
+
+FILES = ("train.jsonl", "test.jsonl", "results.json", "report.md", "adapter/adapter_model.safetensors")
+
+
+def replace_files(folder: Path, make):
+    for name in FILES:
+        (folder / name).unlink()
+        make(folder / name)
+
+
+@pytest.mark.abuse
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda path: path.symlink_to("/dev/zero"), "is a link that leads out of the folder"),
+        (lambda path: path.symlink_to("/proc/self/environ"), "is a link that leads out of the folder"),
+        (lambda path: path.symlink_to(path), "(?i)loop"),
+        (os.mkfifo, "there is no file"),
+        (lambda path: (path.touch(), os.truncate(path, 10**10)), "is 10,000,000,000 bytes long: expected"),
+    ],
+    ids=["device", "process", "loop", "pipe", "huge"],
+)
+def test_what_cannot_be_read_to_its_end_is_named_and_not_opened(folder, make, reason):
+    replace_files(folder, make)
+    says = failed(folder)
+    for name in ("data", "weights", "results", "report"):
+        assert re.search(reason, says[name])
+    assert says["learned"] == says["forgetting"] == "not measured: see above"
+
+
+@pytest.mark.abuse
+def test_a_report_cannot_be_forged_by_what_a_file_says(folder):
+    escapes = "\x1b[2K\x1b[1A\r"
+    change_results(folder, before=None, interval=[escapes, 1])
+    line = {"image": f"{escapes}\n 60/60  results: yes", "prompt": "caption en", "suffix": "a"}
+    (folder / "train.jsonl").write_text(json.dumps(line))
+    config = folder / "adapter" / "adapter_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {escapes: "\ud800" * 99}))
+    table = format_table(check_project(folder))
+    assert all(character.isprintable() or character == "\n" for character in table)
+    assert len(table.splitlines()) == len(project.CHECKS) + 1
+    table = format_table([Check("weights", 5, "these are unexpected:\n 60/60 results: yes")])
+    assert table.splitlines()[1] == 9 * " " + "60/60 results: yes"
+
+
+@pytest.mark.abuse
+def test_results_of_another_kind_are_named(folder):
+    (folder / "results.json").write_text("[1, 2]")
+    assert failed(folder)["results"] == "results.json is not an object with names and numbers"
+    (folder / "results.json").write_text("[" * 100_000)
+    assert "results" in failed(folder)
+
+
+def test_a_whole_checkpoint_is_measured_if_it_is_a_toybox(folder):
+    model = load_tuned(folder)
+    merge_lora(model)
+    save_hf_model(model, folder / "checkpoint")
+    assert "weights" not in failed(folder)
+    config = folder / "checkpoint" / "config.json"
+    values = json.loads(config.read_text())
+    values["text_config"]["max_position_embeddings"] = 10**6  # which would allow for prompts that fill the memory
+    config.write_text(json.dumps(values))
+    assert "checkpoint/config.json is not the Toybox's" in failed(folder)["weights"]
+
+
+@pytest.mark.abuse
+def test_more_tests_than_can_be_measured_are_refused(folder, monkeypatch):
+    monkeypatch.setattr(project, "MAX_TEST_EXAMPLES", NUM_TESTS - 1)
+    says = failed(folder)
+    assert says["data"] == "12 test examples: at most 11 are measured"
+    assert says["results"] == "not measured: see above"
