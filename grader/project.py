@@ -19,6 +19,7 @@ from grader.judge import plain
 from toybox import CHECKPOINT_DIRECTORY
 from toybox.prompts import caption
 from toybox.scenes import draw_scene
+from vlm.commands.program import run_as_program
 from vlm.config import PaliGemmaConfig
 from vlm.generate import generate
 from vlm.loader import load_hf_model, load_model
@@ -245,4 +246,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_as_program("grader.project", main)

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from toybox import MASK_VQVAE_FILE
 from toybox.scenes import IMAGE_SIZE, draw_scene
 from vlm.checkpoints.atomic_write import save_tensors, write_aside
+from vlm.commands.program import run_as_program
 from vlm.regions.boxes import NUM_MASK_CODES
 from vlm.regions.mask_vqvae import MaskDecoder, MaskEncoder, nearest_codes, to_file_names
 from vlm.regions.segmentation import crop_mask
@@ -143,4 +144,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_as_program("toybox.train_masks", main)
