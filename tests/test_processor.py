@@ -1,5 +1,9 @@
 """The sequence that PaliGemma reads, id by id."""
 
+import json
+import shutil
+from pathlib import Path
+
 import pytest
 import torch
 from PIL import Image
@@ -81,7 +85,7 @@ def test_an_image_token_in_a_text_is_refused(processor):
     [
         ((["a", "b"], [PICTURE]), "2 texts and 1 images"),
         ((["a"], [PICTURE], ["b", "c"]), "1 texts and 2 suffixes"),
-        (([], []), "empty batch"),
+        (([], []), "the batch is empty"),
     ],
 )
 def test_numbers_that_do_not_match_are_named(processor, arguments, message):
@@ -97,6 +101,59 @@ def test_a_tokenizer_without_the_image_token_is_refused():
             return 3
 
     with pytest.raises(ValueError, match="does not know <image>"):
+        PaliGemmaProcessor(Tokenizer(), 4, 28)
+
+
+def without_added_regions(directory: Path, in_vocabulary: bool) -> Path:
+    """A copy of the Toybox's tokenizer whose `<loc>` and `<seg>` are only in the vocabulary, or nowhere."""
+    values = json.loads((CHECKPOINT_DIRECTORY / "tokenizer.json").read_text(encoding="utf-8"))
+    regions = [token for token in values["added_tokens"] if token["content"][:4] in ("<loc", "<seg")]
+    values["added_tokens"] = [token for token in values["added_tokens"] if token not in regions]
+    if in_vocabulary:
+        values["model"]["vocab"] |= {token["content"]: token["id"] for token in regions}
+    (directory / "tokenizer.json").write_text(json.dumps(values), encoding="utf-8")
+    shutil.copy(CHECKPOINT_DIRECTORY / "tokenizer_config.json", directory)
+    return directory
+
+
+def test_location_tokens_that_are_only_in_the_vocabulary_are_not_split(processor, tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained(without_added_regions(tmp_path, in_vocabulary=True))
+    assert len(tokenizer.encode("<loc0100>", add_special_tokens=False)) == 8  # what goes wrong without the processor
+    mended = PaliGemmaProcessor(tokenizer, num_image_tokens=4, image_size=28)
+    text = "<loc0100><loc1023><seg000><seg127> cat ; <loc0000> dog"
+    assert mended.encode_suffix(text) == processor.encode_suffix(text)
+    assert mended.encode_prefix(text) == processor.encode_prefix(text)
+    assert mended.decode(mended.encode_suffix(text)) == text
+    assert len(tokenizer) == 1921
+
+
+def test_a_tokenizer_that_keeps_location_tokens_whole_is_not_changed():
+    tokenizer = AutoTokenizer.from_pretrained(CHECKPOINT_DIRECTORY)
+    before = tokenizer.backend_tokenizer.to_str()
+    PaliGemmaProcessor(tokenizer, 4, 28)
+    assert tokenizer.backend_tokenizer.to_str() == before
+
+
+def test_a_tokenizer_without_location_tokens_is_refused(tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained(without_added_regions(tmp_path, in_vocabulary=False))
+    with pytest.raises(ValueError, match=r"has no <loc0000> \(1152 location and segmentation tokens are missing\)"):
+        PaliGemmaProcessor(tokenizer, 4, 28)
+
+
+def test_a_tokenizer_that_would_move_location_tokens_is_refused():
+    class Tokenizer:
+        unk_token_id, first = 3, 100
+
+        def convert_tokens_to_ids(self, tokens):
+            return 9 if tokens == "<image>" else list(range(self.first, self.first + len(tokens)))
+
+        def get_added_vocab(self):
+            return {}
+
+        def add_tokens(self, tokens):
+            self.first = 5000
+
+    with pytest.raises(ValueError, match="gives <loc> and <seg> tokens other ids"):
         PaliGemmaProcessor(Tokenizer(), 4, 28)
 
 

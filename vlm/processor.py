@@ -1,4 +1,4 @@
-"""Turns texts and pictures into the tensors that PaliGemma reads.
+"""Turns texts and images into the tensors that PaliGemma reads.
 
 Shapes: B batch, S sequence (image tokens, prompt, answer, padding), C channels, H W height and width.
 """
@@ -13,31 +13,34 @@ from vlm.image_processing import process_images
 from vlm.paligemma import IGNORE_INDEX, PaliGemmaForConditionalGeneration
 
 IMAGE_TOKEN = "<image>"
+REGION_TOKENS = [f"<loc{i:04}>" for i in range(1024)] + [f"<seg{i:03}>" for i in range(128)]
 
 
 class PaliGemmaProcessor:
-    """Writes the one sequence that PaliGemma was trained on.
+    """Builds the sequence that PaliGemma was trained on.
 
     For each row: the image token N times, `<bos>`, the prompt, a newline; for training also the suffix
-    and `<eos>`. The newline says "now answer"; it does not merge with the suffix, which is tokenised
-    apart.
+    and `<eos>`. The newline ends the prompt. It never merges with the suffix, which is tokenized
+    separately.
 
     Source: PaliGemma (arXiv 2407.07726), section 3.1.
 
     Args:
-        tokenizer: a tokenizer of transformers that has `<image>`, `<bos>`, `<eos>` and `<pad>`.
+        tokenizer: a tokenizer of transformers that has `<image>`, `<bos>`, `<eos>`, `<pad>`, and the location and
+            segmentation tokens.
         num_image_tokens: N, from the model's vision config.
-        image_size: side of the square that pictures are resized to.
+        image_size: side of the square to which images are resized.
     """
 
     def __init__(self, tokenizer, num_image_tokens: int, image_size: int):
         self.tokenizer = tokenizer
         self.num_image_tokens = num_image_tokens
         self.image_size = image_size
-        # Ask the tokenizer for the id, never assume it: another model's tokenizer has it elsewhere.
+        # Ask the tokenizer for the id, never assume it: it differs between tokenizers.
         self.image_token_id = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
         if self.image_token_id in (None, tokenizer.unk_token_id):
             raise ValueError(f"the tokenizer does not know {IMAGE_TOKEN}: is it a PaliGemma tokenizer?")
+        keep_regions_whole(tokenizer)
 
     @classmethod
     def for_model(cls, model: PaliGemmaForConditionalGeneration, tokenizer) -> "PaliGemmaProcessor":
@@ -51,12 +54,12 @@ class PaliGemmaProcessor:
         images: Image.Image | Sequence[Image.Image],
         suffix: str | Sequence[str] | None = None,
     ) -> dict[str, Tensor]:
-        """Prepare a batch: one picture for each text, padded on the left.
+        """Prepare a batch: one image for each text, padded on the left.
 
         Args:
             text: the prompts, such as "caption en" or "detect cat ; dog". `<loc0000>` and `<seg000>` in them
                 are read as those tokens.
-            images: PIL pictures of any size and mode.
+            images: PIL images of any size and mode.
             suffix: the answers, for training.
 
         Returns:
@@ -64,9 +67,9 @@ class PaliGemmaProcessor:
             [B, S] (0 prefix and padding, 1 suffix) and labels [B, S] (-100 everywhere but in the suffix).
 
         Raises:
-            ValueError: the numbers of texts, pictures and suffixes differ, or a text contains `<image>`, `<bos>`,
-                `<eos>` or `<pad>`, which only the processor may write, or is not Unicode.
-            TypeError: a text is not a string, or a picture not one of PIL's.
+            ValueError: the numbers of texts, images and suffixes differ, or a text contains `<image>`, `<bos>`,
+                `<eos>` or `<pad>`, which only the processor may insert, or is not valid Unicode.
+            TypeError: a text is not a string, or an image is not a PIL image.
         """
         prompts, pictures = as_list(text, str), as_list(images, Image.Image)
         suffixes = None if suffix is None else as_list(suffix, str)
@@ -105,7 +108,7 @@ class PaliGemmaProcessor:
         return ids
 
     def pad(self, prefix_ids: list[list[int]], suffix_ids: list[list[int]]) -> dict[str, Tensor]:
-        """Line rows up at their right ends, so that the next token of every row comes at the same place."""
+        """Pad on the left, so that the next token of every row comes at the same index."""
         length = max(len(prefix) + len(suffix) for prefix, suffix in zip(prefix_ids, suffix_ids))
         rows = {"input_ids": [], "attention_mask": [], "token_type_ids": [], "labels": []}
         for prefix, suffix in zip(prefix_ids, suffix_ids):
@@ -117,28 +120,53 @@ class PaliGemmaProcessor:
         return {name: torch.tensor(values) for name, values in rows.items()}
 
     def decode(self, ids: Sequence[int] | Tensor) -> str:
-        """Token ids -> text. `<loc>` and `<seg>` tokens stay in it; `<eos>`, `<pad>` and the like do not."""
+        """Token ids -> text. `<loc>` and `<seg>` tokens are kept, control tokens such as `<eos>` are not."""
         return self.tokenizer.decode(ids, skip_special_tokens=True)
 
 
+def keep_regions_whole(tokenizer):
+    """Make the tokenizer read `<loc0000>` and the like as one token, as transformers' processor does.
+
+    Some tokenizers have these tokens in their vocabulary and not among their added tokens. They split `<loc0000>` into
+    `<`, `lo`, `c` and so on, in prompts and in training examples, and yet decode its id correctly.
+
+    Raises:
+        ValueError: a token is missing. Its new id would have no trained row in the embedding.
+    """
+    ids = tokenizer.convert_tokens_to_ids(REGION_TOKENS)
+    missing = [token for token, index in zip(REGION_TOKENS, ids) if index in (None, tokenizer.unk_token_id)]
+    if missing:
+        raise ValueError(
+            f"the tokenizer has no {missing[0]} ({len(missing)} location and segmentation tokens are missing): take "
+            "the tokenizer files that came with the weights"
+        )
+    added = tokenizer.get_added_vocab()
+    tokenizer.add_tokens([token for token in REGION_TOKENS if token not in added])
+    if tokenizer.convert_tokens_to_ids(REGION_TOKENS) != ids:
+        raise ValueError(
+            "the tokenizer gives <loc> and <seg> tokens other ids when they are added: take the tokenizer files that "
+            "came with the weights"
+        )
+
+
 def as_list(value, kind: type) -> list:
-    """One thing of a kind, or several of them, as a list with at least one."""
+    """One object or a sequence of them, as a list with at least one."""
     values = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
     if not values:
-        raise ValueError("an empty batch: give at least one text and one image")
+        raise ValueError("the batch is empty: give at least one text and one image")
     for one in values:
         if not isinstance(one, kind):
-            name = "texts must be strings" if kind is str else "images must be PIL pictures, from PIL.Image.open"
+            name = "texts must be strings" if kind is str else "images must be PIL images, from PIL.Image.open"
             raise TypeError(f"{name}: got {type(one).__name__}")
     return values
 
 
 def check_unicode(text: str, what: str):
-    """Half of a surrogate pair is no character. It comes from a broken file or a terminal that is not UTF-8."""
+    """Half of a surrogate pair is no character. It comes from a damaged file or a terminal that is not UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
         raise ValueError(
-            f"the {what} holds {text[error.start]!r} at character {error.start}, which is no Unicode text: "
-            "write it in UTF-8"
+            f"the {what} contains {text[error.start]!r} at character {error.start}, which is not valid Unicode: "
+            "encode it in UTF-8"
         ) from None
