@@ -49,6 +49,13 @@ def test_a_stale_hidden_size_at_the_top_is_ignored():
     assert PaliGemmaConfig.from_dict(changed(hidden_size=2048)).text_config.hidden_size == 32
 
 
+def test_answers_end_at_one_token_or_several_and_gemma_2_it_s_leftover_is_ignored():
+    for value, expected in [(1, 1), ([1], 1), ([1, 107], (1, 107)), (None, 1)]:
+        config = PaliGemmaConfig.from_dict(changed(eos_token_id=value, text_config__eos_token_id=[1, 107]))
+        assert config.eos_token_id == expected
+        assert PaliGemmaConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
 def test_rope_theta_is_found_in_its_newer_place():
     values = changed(text_config__rope_parameters={"rope_type": "default", "rope_theta": 500.0})
     assert PaliGemmaConfig.from_dict(values).text_config.rope_theta == 500.0
@@ -98,7 +105,7 @@ def test_a_cap_or_window_of_null_is_none_and_not_the_default():
         (changed(text_config__model_type="gemma3"), "text_config.model_type is 'gemma3'"),
         (changed(text_config__hidden_activation="silu"), "hidden_activation is 'silu'"),
         (changed(2, text_config__hidden_activation="gelu"), "hidden_activation is 'gelu'"),  # Gemma 2 means it
-        (changed(text_config__hidden_size=None), "text_config lacks hidden_size"),
+        (changed(text_config__hidden_size=None), "text_config is missing hidden_size"),
         (changed(text_config__hidden_size=-3), "text_config.hidden_size is -3: expected a number above 0"),
         (changed(vision_config__hidden_size="24"), "vision_config.hidden_size is '24'"),
         (changed(vision_config__image_size=30), "image_size is 30: it must be a multiple of patch_size"),
@@ -117,7 +124,7 @@ def test_an_impossible_value_is_named(values, message):
         PaliGemmaConfig.from_dict(values)
 
 
-@pytest.mark.parametrize(("text", "message"), [("{", "is not valid JSON"), ("[]", "holds a list")])
+@pytest.mark.parametrize(("text", "message"), [("{", "is not valid JSON"), ("[]", "contains a list")])
 def test_a_file_that_is_no_config_is_named(tmp_path, text, message):
     path = tmp_path / "config.json"
     path.write_text(text)

@@ -92,6 +92,6 @@ def test_what_does_not_fit_its_config_is_refused_before_anything_is_written(sour
     del tensors["language_model.model.norm.weight"]
     save_file(tensors, tmp_path / "bad/model.safetensors")
     (tmp_path / "bad/config.json").write_text((source / "config.json").read_text())
-    with pytest.raises(ValueError, match=r"missing: language_model\.model\.norm\.weight"):
+    with pytest.raises(ValueError, match=r"missing keys \(1\):\n    language_model\.model\.norm\.weight"):
         convert(tmp_path / "bad", tmp_path / "target")
     assert not (tmp_path / "target").exists()

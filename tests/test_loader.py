@@ -4,12 +4,15 @@ import json
 
 import pytest
 import torch
+from checkpoints import save_random_checkpoint
 from reference import make_reference, make_twin
 from safetensors.torch import load_file, save_file
 
 import vlm.checkpoints.atomic_write
+from vlm.checkpoints.convert import convert
 from vlm.checkpoints.layouts import canonical_name
 from vlm.loader import load_hf_model, load_model, save_hf_model
+from vlm.processor import PaliGemmaProcessor
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +54,7 @@ def test_shards_are_found_by_the_index(model, checkpoint):
     (checkpoint / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
     assert same_weights(model, load_model(checkpoint))
     (checkpoint / "model-00002-of-00002.safetensors").unlink()
-    with pytest.raises(FileNotFoundError, match=r"lacks model-00002-of-00002\.safetensors"):
+    with pytest.raises(FileNotFoundError, match=r"has no model-00002-of-00002\.safetensors"):
         load_model(checkpoint)
 
 
@@ -64,10 +67,104 @@ def test_one_error_names_all_that_does_not_fit(checkpoint):
     change_tensors(checkpoint, spoil)
     with pytest.raises(ValueError) as error:
         load_model(checkpoint)
-    text = str(error.value)
-    assert "missing: language_model.model.norm.weight [32]" in text
-    assert "unexpected: surplus.weight [2]" in text
-    assert "wrong shape: multi_modal_projector.linear.bias is [3], the config says [32]" in text
+    assert str(error.value).splitlines()[1:] == [
+        "  missing keys (1):",
+        "    language_model.model.norm.weight [32]",
+        "  unexpected keys (1):",
+        "    surplus.weight [2]",
+        "  wrong shapes (1):",
+        "    multi_modal_projector.linear.bias is [3], the config says [32]",
+    ]
+
+
+def test_a_long_list_of_keys_is_cut_after_ten_with_the_number_of_the_others(checkpoint):
+    tensors = load_file(checkpoint / "model.safetensors")
+    save_file({f"other.{name}": tensor for name, tensor in tensors.items()}, checkpoint / "model.safetensors")
+    with pytest.raises(ValueError) as error:
+        load_model(checkpoint)
+    lines = str(error.value).splitlines()
+    assert len(lines) == 1 + 2 * 12
+    assert lines[1] == f"  missing keys ({len(tensors)}):" and lines[13] == f"  unexpected keys ({len(tensors)}):"
+    assert lines[12] == lines[24] == f"    and {len(tensors) - 10} more"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "advice"),
+    [("base_model.model.", "merge_and_unload"), ("_orig_mod.", "model._orig_mod"), ("module.", "model.module")],
+)
+def test_the_names_of_a_wrapped_model_are_refused_in_one_sentence_that_says_what_to_save(checkpoint, prefix, advice):
+    tensors = load_file(checkpoint / "model.safetensors")
+    save_file({f"{prefix}model.{name}": tensor for name, tensor in tensors.items()}, checkpoint / "model.safetensors")
+    with pytest.raises(ValueError, match=f"the names begin with '{prefix}': .*{advice}") as error:
+        load_model(checkpoint)
+    assert "\n" not in str(error.value)
+
+
+def test_an_adapter_without_its_model_is_named(checkpoint):
+    (checkpoint / "model.safetensors").rename(checkpoint / "adapter_model.safetensors")
+    (checkpoint / "adapter_config.json").write_text("{}")
+    with pytest.raises(ValueError, match=f"contains an adapter and no model: .*--adapter {checkpoint}"):
+        load_model(checkpoint)
+    (checkpoint / "config.json").unlink()
+    with pytest.raises(ValueError, match="contains an adapter and no model"):
+        load_model(checkpoint)
+
+
+@pytest.mark.parametrize("name", ["lm_head.weight", "language_model.lm_head.weight"])
+def test_a_tied_matrix_stored_as_the_head_alone_is_the_embedding_too(model, checkpoint, name):
+    embedding = "language_model.model.embed_tokens.weight"
+    change_tensors(checkpoint, lambda tensors: tensors.update({name: tensors.pop(embedding)}))
+    loaded = load_model(checkpoint)
+    assert same_weights(model, loaded)
+    assert loaded.language_model.lm_head.weight is loaded.language_model.model.embed_tokens.weight
+    convert(checkpoint, checkpoint / "converted", layout="C")
+    assert same_weights(model, load_model(checkpoint / "converted"))
+
+
+def test_generation_config_says_where_answers_end_and_config_json_where_it_does_not(checkpoint):
+    path = checkpoint / "generation_config.json"
+    for content, expected in [({"eos_token_id": [1, 107]}, (1, 107)), ({"eos_token_id": 5}, 5), ({"top_k": 3}, 1)]:
+        path.write_text(json.dumps(content))
+        assert load_model(checkpoint).config.eos_token_id == expected
+    for content, message in [("{", "is not valid JSON"), ('{"eos_token_id": "x"}', "eos_token_id is 'x'")]:
+        path.write_text(content)
+        with pytest.raises(ValueError, match=rf"generation_config\.json.*{message}"):
+            load_model(checkpoint)
+
+
+@pytest.fixture
+def whole(tmp_path):
+    """A checkpoint with a tokenizer."""
+    return save_random_checkpoint(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("key", ["torch_dtype", "dtype"])
+@pytest.mark.parametrize("value", ["torch.bfloat16", "auto"])
+def test_what_config_json_says_about_the_dtype_is_not_read(whole, key, value):
+    values = json.loads((whole / "config.json").read_text())
+    (whole / "config.json").write_text(json.dumps(values | {key: value}))
+    model, tokenizer = load_hf_model(whole)
+    assert model.dtype == torch.float32 and len(tokenizer) == 1921
+
+
+def test_a_tokenizer_without_tokenizer_config_does_the_same(whole):
+    text, rows = "detect cat ; dog .\n<loc0100> a", []
+    for _ in range(2):
+        model, tokenizer = load_hf_model(whole)
+        processor = PaliGemmaProcessor.for_model(model, tokenizer)
+        rows.append((processor.encode_prefix(text), processor.encode_suffix(text), [0, 1, 2]))
+        rows[-1] += tuple(processor.decode(ids) for ids in rows[-1])
+        (whole / "tokenizer_config.json").unlink(missing_ok=True)
+    assert rows[0] == rows[1]
+
+
+def test_a_tokenizer_must_end_answers_where_generation_does(whole):
+    values = json.loads((whole / "config.json").read_text())
+    (whole / "config.json").write_text(json.dumps(values | {"eos_token_id": [4, 1]}))
+    assert load_hf_model(whole)[0].config.eos_token_id == (4, 1)
+    (whole / "config.json").write_text(json.dumps(values | {"eos_token_id": [4, 5]}))
+    with pytest.raises(ValueError, match=r"does not match config\.json: <eos> is 1, expected 4 or 5"):
+        load_hf_model(whole)
 
 
 def test_a_head_of_its_own_stays_untied(checkpoint):
@@ -167,7 +264,7 @@ def test_dtypes_that_differ_become_that_of_the_embedding(checkpoint):
 def test_a_tensor_that_stands_twice_is_named(checkpoint):
     name = "language_model.model.norm.weight"
     change_tensors(checkpoint, lambda tensors: tensors.update({f"model.{name}": torch.ones(32)}))
-    with pytest.raises(ValueError, match=r"norm\.weight was there already: which is it\?"):
+    with pytest.raises(ValueError, match=r"norm\.weight, a duplicate of .*norm\.weight: remove one of them"):
         load_model(checkpoint)
 
 

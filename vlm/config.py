@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar, get_args
 
 ACTIVATION = "gelu_pytorch_tanh"
-# Far beyond every published model. A larger number is a mistake, and would take memory or time without end.
+# Far beyond every published model. A larger number is a mistake, and would exhaust memory or time.
 LARGEST_NUMBER, MOST_LAYERS = 10**9, 1000
 
 
@@ -41,7 +41,7 @@ class SiglipVisionConfig:
     def from_dict(cls, values: dict) -> "SiglipVisionConfig":
         check_choice("vision_config.model_type", values.get("model_type", "siglip_vision_model"), "siglip_vision_model")
         check_choice("vision_config.hidden_act", values.get("hidden_act", ACTIVATION), ACTIVATION)
-        values = {"patch_size": 16} | values  # SigLIP's own, and what a file without it means to transformers
+        values = {"patch_size": 16} | values  # SigLIP's default, which transformers uses for a file without it
         return cls(**pick_fields(cls, values, "vision_config"))
 
 
@@ -73,11 +73,11 @@ class GemmaConfig:
         check_choice("text_config.model_type", values.get("model_type", "gemma"), cls.model_type)
         check_choice("text_config.attention_bias", values.get("attention_bias", False), False)
         activation = values.get("hidden_activation") or values.get("hidden_act", ACTIVATION)
-        # The first Gemma's files say "gelu" and mean the approximation; Gemma 2's mean what they say.
+        # Files of the first Gemma say "gelu" and mean the tanh approximation; in Gemma 2's, "gelu" is the exact one.
         also = ("gelu",) if cls.model_type == "gemma" else ()
         check_choice("text_config.hidden_activation", activation, ACTIVATION, *also)
         check_choice("text_config.rope_scaling", values.get("rope_scaling"), None)
-        rope = values.get("rope_parameters") or {}  # newer files hold rope_theta in here
+        rope = values.get("rope_parameters") or {}  # newer files keep rope_theta in here
         if not isinstance(rope, dict):
             raise ValueError(
                 f"text_config.rope_parameters is {rope!r}: expected an object, such as {{'rope_theta': 1e4}}"
@@ -95,8 +95,8 @@ class GemmaConfig:
 class Gemma2Config(GemmaConfig):
     """Shape of PaliGemma 2's language model (Gemma 2, arXiv 2408.00118, Table 1).
 
-    What a file leaves out is as in Gemma 2 2B, the language model of PaliGemma 2 3B. A soft-cap or a window of
-    None, which a file may ask for, is none.
+    The defaults are those of Gemma 2 2B, the language model of PaliGemma 2 3B. A file may set a soft-cap or the window
+    to null, which turns it off.
     """
 
     hidden_size: int = 2304
@@ -105,7 +105,7 @@ class Gemma2Config(GemmaConfig):
     num_attention_heads: int = 8
     num_key_value_heads: int = 4
     vocab_size: int = 256000
-    query_pre_attn_scalar: float = 256  # scores are divided by its root, not by head_dim's: in the 28B they differ
+    query_pre_attn_scalar: float = 256  # scores are divided by its square root; in the 28B it differs from head_dim
     attn_logit_softcapping: float | None = 50.0
     final_logit_softcapping: float | None = 30.0
     sliding_window: int | None = 4096
@@ -113,7 +113,7 @@ class Gemma2Config(GemmaConfig):
     model_type: ClassVar[str] = "gemma2"
 
     def is_sliding(self, layer_idx: int) -> bool:
-        """Every other layer looks back only as far as the window, beginning with the first."""
+        """Every other layer attends only within the window, starting with layer 0."""
         return self.sliding_window is not None and layer_idx % 2 == 0
 
     @classmethod
@@ -126,18 +126,22 @@ class Gemma2Config(GemmaConfig):
 
 @dataclass(frozen=True)
 class PaliGemmaConfig:
-    """A vision tower, a language model, and the token that marks where the picture goes.
+    """A vision tower, a language model, and the token that reserves the positions of the image.
 
-    PaliGemma has a Gemma, PaliGemma 2 (arXiv 2412.03555) a Gemma 2; nothing else tells them apart. The width of the
-    language model is `text_config.hidden_size`. Published files carry a `hidden_size` at the top as well; it is a
-    leftover that is wrong for PaliGemma 2, and nothing here reads it.
+    PaliGemma has a Gemma, PaliGemma 2 (arXiv 2412.03555) a Gemma 2; the rest is the same. Two leftovers in published
+    files of PaliGemma 2 are not read: a `hidden_size` at the top, which is not that of its language model, and
+    `text_config.eos_token_id`, [1, 107], which is that of the chat model Gemma 2 IT: PaliGemma never learned to end an
+    answer with 107, `<end_of_turn>`.
+
+    Args:
+        eos_token_id: generation ends at this token, or at any of several.
     """
 
     vision_config: SiglipVisionConfig
     text_config: GemmaConfig
     image_token_index: int
     pad_token_id: int = 0
-    eos_token_id: int = 1
+    eos_token_id: int | tuple[int, ...] = 1
     bos_token_id: int = 2
 
     def __post_init__(self):
@@ -162,25 +166,20 @@ class PaliGemmaConfig:
             "image_token_index": values.get("image_token_index", values.get("image_token_id")),
         }
         picked = pick_fields(cls, values, "config")
-        for name in ("pad_token_id", "eos_token_id", "bos_token_id"):
+        for name in ("pad_token_id", "bos_token_id"):
             check_token_id(name, picked.get(name, getattr(cls, name)))
-        return cls(**picked)
+        return cls(**picked | {"eos_token_id": read_eos(picked.get("eos_token_id", cls.eos_token_id))})
 
     @classmethod
     def from_json(cls, path: str | Path) -> "PaliGemmaConfig":
-        try:
-            values = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, a number of thousands of digits, too deep
-            raise ValueError(f"{path} is not valid JSON: {error}") from None
-        if not isinstance(values, dict):
-            raise ValueError(f"{path} holds a {type(values).__name__}: expected an object with the model's numbers")
+        values = read_object(path)
         try:
             return cls.from_dict(values)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
 
     def to_dict(self) -> dict:
-        """The same numbers under the names and in the places of a published `config.json`."""
+        """The same numbers under the keys of a published `config.json`."""
         vision, text = self.vision_config, self.text_config
         shared = {"num_image_tokens": vision.num_image_tokens, "projection_dim": text.hidden_size}
         return {
@@ -200,8 +199,19 @@ class PaliGemmaConfig:
         }
 
 
+def read_object(path: str | Path) -> dict:
+    """The JSON object in a file."""
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, a number of thousands of digits, too deep
+        raise ValueError(f"{path} is not valid JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} contains a {type(values).__name__}: expected a JSON object")
+    return values
+
+
 def pick_fields(config_class: type, values: dict, where: str) -> dict:
-    """Keep what the config class knows; a required field that is absent is an error with its name."""
+    """Keep the fields that the config class has; raise a ValueError for required fields that are missing."""
     known = fields(config_class)
     picked = {
         field.name: values[field.name]
@@ -210,7 +220,7 @@ def pick_fields(config_class: type, values: dict, where: str) -> dict:
     }
     missing = [field.name for field in known if field.name not in picked and field.default is MISSING]
     if missing:
-        raise ValueError(f"{where} lacks {', '.join(missing)}")
+        raise ValueError(f"{where} is missing {', '.join(missing)}")
     return picked
 
 
@@ -241,7 +251,15 @@ def check_divides(where: str, config, divisor: str, dividend: str):
 
 def check_token_id(name: str, value):
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= LARGEST_NUMBER:
-        raise ValueError(f"{name} is {value!r}: expected the number of a token, 0 or more")
+        raise ValueError(f"{name} is {value!r}: expected a token id, 0 or more")
+
+
+def read_eos(value) -> int | tuple[int, ...]:
+    """`eos_token_id` as files have it: an id, or a list of them."""
+    ids = tuple(value) if isinstance(value, (list, tuple)) and value else (value,)
+    for token_id in ids:
+        check_token_id("eos_token_id", token_id)
+    return ids[0] if len(ids) == 1 else ids
 
 
 def check_choice(name: str, value, *allowed):

@@ -1,6 +1,6 @@
-"""Rewrites a checkpoint: another dtype, another layout, other shards. The numbers stay, but for rounding.
+"""Rewrites a checkpoint in another dtype, layout or number of shards. The values stay the same, except for rounding.
 
-A tensor is read, cast, renamed and written; only one shard is in memory at a time.
+Tensors are read, cast, renamed and written one by one; only one shard is in memory at a time.
 """
 
 import json
@@ -31,29 +31,29 @@ def convert(
 
     Args:
         source: as for `load_model`.
-        target: does not exist yet, or is empty, or holds what a call left there that was broken off. The tokenizer's
-            files go along.
-        dtype: of all weights; None keeps each as it is.
+        target: does not exist yet, or is empty, or contains what an interrupted call left there. The tokenizer's
+            files are copied.
+        dtype: of all weights; None keeps the dtype of each.
         layout: a letter of `vlm.checkpoints.layouts.LAYOUTS`.
 
     Raises:
-        FileExistsError: something is in the target.
-        FileNotFoundError, ValueError: the source is not whole, or does not fit its config, or a number of it is NaN,
-            or too large for the new dtype.
+        FileExistsError: the target is not empty.
+        FileNotFoundError, ValueError: the source is incomplete or does not fit its config, or a weight is NaN or too
+            large for the new dtype.
         OSError: the target cannot be written, as on a full disk.
     """
     partial = target / ".partial"
     if target.exists() and (not target.is_dir() or any(path != partial for path in target.iterdir())):
         raise FileExistsError(f"{target} is there already: name a directory that does not exist yet")
+    model = empty_model(source)
     paths = find_weight_files(source)
     headers = read_headers(paths)
-    check_tensors(empty_model(source), headers)
-    file_of = {canonical: path for path in paths for canonical in read_headers([path])}
+    check_tensors(model, headers)
+    file_of = find_files(paths)
 
     written = dict(headers)
     if LAYOUTS[layout].writes_tied_head:
         written.setdefault(HEAD, headers[EMBEDDING])
-        file_of.setdefault(HEAD, file_of[EMBEDDING])
     elif HEAD in headers and is_tied(headers, file_of):
         del written[HEAD]
     canonical_of = {name_in_layout(name, layout): name for name in written}
@@ -63,9 +63,10 @@ def convert(
 
     def read(new: str) -> Tensor:
         header = written[canonical_of[new]]
-        tensor = read_tensor(file_of[canonical_of[new]], header.name)
-        tensor = tensor.to(dtype or header.dtype).clone()  # a copy, since two names may stand for one tensor
-        check_finite(tensor, header.name, file_of[canonical_of[new]])
+        path = file_of[header.name]
+        tensor = read_tensor(path, header.name)
+        tensor = tensor.to(dtype or header.dtype).clone()  # a copy, since two names may share one tensor
+        check_finite(tensor, header.name, path)
         return tensor
 
     shutil.rmtree(partial, ignore_errors=True)
@@ -76,15 +77,24 @@ def convert(
             for path in source.glob(pattern):
                 shutil.copyfile(path, partial / path.name)
         write_text(partial / "config.json", json.dumps(new_config(source, dtype), indent=2) + "\n")
-        # The config comes last: a directory without one is not taken for a checkpoint.
+        # The config comes last: a directory without it is not a checkpoint.
         for path in sorted(partial.iterdir(), key=lambda path: path.name == "config.json"):
             os.replace(path, target / path.name)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def find_files(paths: list[Path]) -> dict[str, Path]:
+    """The file of each tensor, by the tensor's name in it."""
+    file_of = {}
+    for path in paths:
+        with open_weights(path) as file:
+            file_of |= dict.fromkeys(file.keys(), path)
+    return file_of
+
+
 def is_tied(headers: dict[str, TensorHeader], file_of: dict[str, Path]) -> bool:
-    head, embedding = (read_tensor(file_of[name], headers[name].name) for name in (HEAD, EMBEDDING))
+    head, embedding = (read_tensor(file_of[headers[name].name], headers[name].name) for name in (HEAD, EMBEDDING))
     return torch.equal(head, embedding)
 
 
@@ -94,7 +104,7 @@ def read_tensor(path: Path, name: str) -> Tensor:
 
 
 def new_config(source: Path, dtype: torch.dtype | None) -> dict:
-    """The source's config.json with the new dtype, wherever the old one stood."""
+    """The source's config.json with the new dtype in place of the old one."""
     values = json.loads((source / "config.json").read_text(encoding="utf-8"))
     if dtype is None:
         return values
@@ -108,9 +118,9 @@ def new_config(source: Path, dtype: torch.dtype | None) -> dict:
 
 
 def check_finite(tensor: Tensor, name: str, path: Path):
-    """Raise a ValueError for NaN or infinity: one such weight makes every answer nonsense, and no error."""
+    """Raise a ValueError for NaN or infinity: one such weight makes every answer nonsense, without any error."""
     if tensor.numel() and not all(bound.isfinite() for bound in tensor.aminmax()):  # both are NaN if one number is
         raise ValueError(
-            f"{path}: {name} holds NaN or infinity in {tensor.dtype}: copy or download it again; if it was cast to "
+            f"{path}: {name} contains NaN or infinity in {tensor.dtype}: copy or download it again; if it was cast to "
             "float16, whose largest number is 65504, take bfloat16"
         )

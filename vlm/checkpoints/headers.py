@@ -1,6 +1,6 @@
-"""The files of a checkpoint: which there are, and what stands in their headers. No weight is read here.
+"""The files of a checkpoint and their headers. No weight is read here.
 
-A safetensors file begins with a header: for each tensor its name, shape, dtype and place. Reading it costs
+A safetensors file begins with a header: the name, shape, dtype and offset of each tensor. Reading it takes
 milliseconds, however large the file is.
 """
 
@@ -14,17 +14,17 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from vlm.checkpoints.devices import dtype_name
-from vlm.checkpoints.layouts import HEAD, LAYOUTS, canonical_name, find_layout
+from vlm.checkpoints.layouts import EMBEDDING, HEAD, LAYOUTS, WRAPPERS, canonical_name, find_layout
 
 INDEX_FILE = "model.safetensors.index.json"
-FILE_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}  # by their names in a header
+FILE_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}  # the names in a header
 PARTS = ("vision_tower", "multi_modal_projector", "language_model")
 OTHERS = ("head", "of no part")
 
 
 @dataclass(frozen=True)
 class TensorHeader:
-    """What a file says of one tensor. `name` is the one in the file."""
+    """What a file says about one tensor, under its name in the file."""
 
     name: str
     shape: tuple[int, ...]
@@ -40,11 +40,11 @@ class TensorHeader:
 
 
 def find_weight_files(directory: Path) -> list[Path]:
-    """The shards that the index names, or else every *.safetensors file.
+    """The shards that the index lists; without an index, every *.safetensors file.
 
     Raises:
-        FileNotFoundError: there is none, or the index names one that is not there.
-        ValueError: the index is not one.
+        FileNotFoundError: there is no file, or a shard of the index is missing.
+        ValueError: the index cannot be read.
     """
     index_path = directory / INDEX_FILE
     if index_path.is_file():
@@ -55,57 +55,71 @@ def find_weight_files(directory: Path) -> list[Path]:
         raise FileNotFoundError(f"{directory} has no *.safetensors file: other weight formats are not read")
     missing = [path.name for path in paths if not path.is_file()]
     if missing:
-        raise FileNotFoundError(f"{directory} lacks {', '.join(missing)}, which {INDEX_FILE} names")
+        raise FileNotFoundError(f"{directory} has no {', '.join(missing)}, which {INDEX_FILE} lists")
     return paths
 
 
 def read_index(path: Path) -> list[str]:
-    """The names of the shards, each once. A shard lies beside its index, so a name with a folder in it is refused."""
+    """The names of the shards, each once. A shard is in the same folder as its index: other paths are refused."""
     try:
         names = sorted(set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()))
         foreign = [name for name in names if Path(name).name != name]
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         raise ValueError(f"{path} has no 'weight_map' from tensors to files: copy or download it again") from None
     if foreign:
-        raise ValueError(f"{path} names {foreign[0]!r}: expected files of its own folder")
+        raise ValueError(f"{path} lists {foreign[0]!r}: expected files of its own folder")
     return names
 
 
 def read_headers(paths: Iterable[Path]) -> dict[str, TensorHeader]:
     """All tensors of the files under this package's names, without what PaliGemma does not use.
 
+    Some libraries write a tied matrix once, under the name of the head: then that is the embedding.
+
     Raises:
-        ValueError: a file that is not whole, a tensor that stands twice, or one of a dtype that is not read.
+        ValueError: a file that is not whole, names of a wrapped model, a duplicate tensor, or a dtype that is not read.
     """
     headers = {}
     for path in paths:
         with open_weights(path) as file:
             names = file.keys()
             for name in names:
+                check_not_wrapped(name, path)
                 new, tensor = canonical_name(name), file.get_slice(name)
                 if new is None:
                     continue
                 if new in headers:
-                    raise ValueError(f"{path} has {name}, and {headers[new].name} was there already: which is it?")
+                    raise ValueError(f"{path} contains {name}, a duplicate of {headers[new].name}: remove one of them")
                 if tensor.get_dtype() not in FILE_DTYPES:
                     raise ValueError(
                         f"{path}: {name} is {tensor.get_dtype()}: expected {', '.join(FILE_DTYPES)}. Quantized "
-                        "checkpoints are not read: take the one that this was made from"
+                        "checkpoints are not supported: take the one that this was made from"
                     )
                 headers[new] = TensorHeader(name, tuple(tensor.get_shape()), FILE_DTYPES[tensor.get_dtype()])
+    if EMBEDDING not in headers and HEAD in headers:
+        headers[EMBEDDING] = headers.pop(HEAD)
     return headers
 
 
+def check_not_wrapped(name: str, path: Path):
+    """Raise a ValueError if the tensor's name has the prefix of a wrapper, such as that of a compiled model."""
+    for prefix, reason in WRAPPERS.items():
+        if name.startswith(prefix):
+            raise ValueError(f"{path}: the names begin with {prefix!r}: {reason}")
+
+
 def open_weights(path: Path, device: torch.device | str = "cpu"):
-    """The open file, for a `with` block."""
+    """Open a file of weights, for a `with` block."""
     try:
         return safe_open(path, framework="pt", device=str(device))
     except SafetensorError as error:
-        raise ValueError(f"{path} is not a whole safetensors file ({error}): copy or download it again") from None
+        raise ValueError(
+            f"{path} is not a whole safetensors file ({str(error)!r}): copy or download it again"
+        ) from None
 
 
 def describe(headers: dict[str, TensorHeader], paths: list[Path]) -> str:
-    """One table of what a checkpoint holds, part by part, and lines on its layout, dtype and head."""
+    """A table of the parts of a checkpoint, with its layout and its head."""
     letter = find_layout(header.name for header in headers.values())
     layout = f"{letter} ({LAYOUTS[letter].written_by})" if letter else "mixed"
     lines = [f"{len(paths)} file{'s' * (len(paths) > 1)}, layout {layout}", ""]
@@ -122,7 +136,7 @@ def describe(headers: dict[str, TensorHeader], paths: list[Path]) -> str:
 
 
 def part_of(name: str) -> str:
-    """Which row of the table a tensor belongs to, by its name in this package."""
+    """The row of the table to which a tensor belongs, by its name in this package."""
     if name == HEAD:
         return "head"
     part = name.partition(".")[0]

@@ -19,7 +19,13 @@ TOKENIZER_AND_SETTINGS = (  # besides weights and config, what a checkpoint has 
     "*processor_config.json",
     "generation_config.json",
 )
-FILES = ("config.json", "*.safetensors", "model.safetensors.index.json", *TOKENIZER_AND_SETTINGS)
+FILES = (
+    "config.json",
+    "*.safetensors",
+    "model.safetensors.index.json",
+    "adapter_config.json",  # of a repository with an adapter and no model, so that the error can say so
+    *TOKENIZER_AND_SETTINGS,
+)
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 SHA256_NAME = re.compile(r"[0-9a-f]{64}")  # a large file's name in the cache is its checksum
 

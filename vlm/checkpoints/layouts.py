@@ -1,7 +1,8 @@
-"""Under which names the tensors of a PaliGemma stand in a checkpoint.
+"""The names of a PaliGemma's tensors in a checkpoint.
 
 The names in this package are those of the checkpoints that Google published, layout A. transformers has written four
-others since. A name is a prefix, which tells the part of the model and differs, and a rest, which is the same in all.
+others since. A name is a prefix, which depends on the part of the model and on the layout, and a rest, which is the
+same in all layouts.
 """
 
 from collections.abc import Iterable
@@ -13,7 +14,7 @@ EMBEDDING = "language_model.model.embed_tokens.weight"
 
 @dataclass(frozen=True)
 class Layout:
-    """What the names of each part begin with, the head's whole name, and whether a tied head is written too."""
+    """The prefix of each part, the full name of the head, and whether a tied head is written too."""
 
     written_by: str
     language_model: str
@@ -48,6 +49,14 @@ LAYOUTS = {
 }
 
 
+# Wrappers of a model in training, by the prefix that each puts before all names.
+WRAPPERS = {
+    "base_model.model.": "adapters of peft are in it: call `merge_and_unload()` in peft and save the result",
+    "_orig_mod.": "the model was compiled: save `model._orig_mod` instead",
+    "module.": "the model was data-parallel: save `model.module` instead",
+}
+
+
 def canonical_name(name: str) -> str | None:
     """A tensor's name in this package, whichever release wrote the file; None for what PaliGemma does not use.
 
@@ -55,7 +64,7 @@ def canonical_name(name: str) -> str | None:
     """
     name = name.removeprefix("model.")
     if name.endswith(".position_ids") or (name.startswith("vision_tower.") and ".head." in name):
-        return None  # a buffer that counts 0, 1, 2 …, and SigLIP's pooling head
+        return None  # a buffer with the values 0, 1, 2 …, and SigLIP's pooling head
     if name in ("lm_head.weight", HEAD):
         return HEAD
     if name.startswith("language_model."):
@@ -66,7 +75,7 @@ def canonical_name(name: str) -> str | None:
 
 
 def name_in_layout(name: str, layout: str) -> str:
-    """The way back, from a tensor's name in this package to its name in a layout. A name of no part stays as it is."""
+    """The inverse of `canonical_name`: a tensor's name in a layout. A name of no known part is not changed."""
     ours, theirs = LAYOUTS["A"], LAYOUTS[layout]
     if name == HEAD:
         return theirs.head
@@ -78,11 +87,11 @@ def name_in_layout(name: str, layout: str) -> str:
 
 
 def find_layout(names: Iterable[str]) -> str | None:
-    """The letter of the layout in which all of these names are, or None. What PaliGemma does not use is passed over."""
+    """The letter of the layout that all of these names follow, or None. What PaliGemma does not use is ignored."""
     renamed = {name: new for name in names if (new := canonical_name(name)) is not None}
     fitting = [
         letter for letter in LAYOUTS if all(name_in_layout(new, letter) == name for name, new in renamed.items())
     ]
-    # A and E differ in nothing but the head.
+    # A and E differ only in the head.
     fitting.sort(key=lambda letter: LAYOUTS[letter].writes_tied_head != (HEAD in renamed.values()))
     return fitting[0] if fitting else None

@@ -11,16 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Replicate
 from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 
-from vlm.checkpoints.headers import find_weight_files, open_weights, read_headers
-from vlm.checkpoints.layouts import EMBEDDING, HEAD, canonical_name
-from vlm.checkpoints.skeleton import check_tensors, empty_model
+from vlm.checkpoints.skeleton import empty_model
 from vlm.config import PaliGemmaConfig
+from vlm.loader import fill_model
 from vlm.paligemma import PaliGemmaForConditionalGeneration
 
 
@@ -84,7 +82,7 @@ def check_divisible(config: PaliGemmaConfig, num_processes: int):
 def load_split_model(
     directory: Path, mesh: DeviceMesh, dtype: torch.dtype | None = None
 ) -> PaliGemmaForConditionalGeneration:
-    """Load a checkpoint so that each process reads its own slices, and no other byte of a large matrix.
+    """Load a checkpoint so that each process reads only its own slices of the large matrices.
 
     Args:
         directory: a checkpoint, which every machine must be able to read.
@@ -94,32 +92,22 @@ def load_split_model(
         FileNotFoundError, ValueError: as `load_model` does.
     """
     model = empty_model(directory)
-    paths = find_weight_files(directory)
-    headers = read_headers(paths)
-    check_tensors(model, headers)
     split_model(model, mesh)
-    targets, dtype = model.state_dict(), dtype or headers[EMBEDDING].dtype
-    tensors = {}
-    for path in paths:
-        with open_weights(path) as file:
-            names = file.keys()
-            for name in names:
-                if new := canonical_name(name):
-                    tensors[new] = read_part(file.get_slice(name), targets[new], mesh.device_type, dtype)
-    head = tensors.pop(HEAD, None)
-    model.load_state_dict(tensors, strict=False, assign=True)
-    model.tie_weights()
-    if head is not None and not torch.equal(head.to_local(), tensors[EMBEDDING].to_local()):  # some have their own
-        model.language_model.lm_head.weight = nn.Parameter(head)
-    return model.eval()
+    targets = model.state_dict()
+
+    def read(file, name: str, new: str) -> torch.Tensor:
+        return read_slice(file.get_slice(name), targets[new], mesh.device_type)
+
+    return fill_model(model, directory, "cpu", dtype, read)
 
 
-def read_part(file_slice, target: torch.Tensor, device: str, dtype: torch.dtype) -> torch.Tensor:
-    """What this process holds of a tensor in a file: all of it, or the slice that `target`'s placements say."""
+def read_slice(file_slice, target: torch.Tensor, device: str) -> torch.Tensor:
+    """What this process holds of a tensor: all of it, or the slice that `target`'s placements assign to it."""
     if not isinstance(target, DTensor):
-        return file_slice[:].to(device, dtype)
+        return file_slice[:].to(device)
     mesh, placements = target.device_mesh, target.placements
     shape, offset = compute_local_shape_and_global_offset(target.shape, mesh, placements)
     part = file_slice[tuple(slice(start, start + size) for start, size in zip(offset, shape, strict=True))]
-    part = part.to(device, dtype)
-    return DTensor.from_local(part, mesh, placements, run_check=False, shape=target.shape, stride=target.stride())
+    return DTensor.from_local(
+        part.to(device), mesh, placements, run_check=False, shape=target.shape, stride=target.stride()
+    )
