@@ -72,7 +72,7 @@ def test_an_odd_prompt_is_answered(ask, ask_on_the_command_line, prompt):
 @pytest.mark.parametrize("text", ["\ud800", "a cat \udcff", "\ud83d\ude00"])
 def test_half_of_a_character_is_named(model_and_processor, ask_on_the_command_line, text):
     place = next(i for i, character in enumerate(text) if "\ud800" <= character <= "\udfff")
-    message = f"holds {text[place]!r} at character {place}, which is no Unicode text"
+    message = f"contains {text[place]!r} at character {place}, which is not valid Unicode"
     for prompt, suffix, what in ((text, "a", "prompt"), ("a", text, "suffix")):
         with pytest.raises(ValueError) as error:
             model_and_processor[1]([prompt], [PICTURE], [suffix])
@@ -84,7 +84,7 @@ def test_half_of_a_character_is_named(model_and_processor, ask_on_the_command_li
 def test_bytes_that_are_no_utf_8_are_named_by_the_program(checkpoint):
     words = ["run", "--model", str(checkpoint), "--image", str(example_path(0)), "--prompt", b"caf\xe9"]
     ended = subprocess.run([sys.executable, "-m", "vlm", *words], capture_output=True, timeout=60, check=False)
-    assert ended.returncode == 1 and b"which is no Unicode text: write it in UTF-8" in ended.stderr
+    assert ended.returncode == 1 and b"which is not valid Unicode: encode it in UTF-8" in ended.stderr
     assert b"Traceback" not in ended.stderr
 
 
@@ -107,7 +107,7 @@ def test_a_forged_token_in_a_long_prompt_is_named_without_all_of_it(ask):
 
 @pytest.mark.parametrize("prompt", ["a" * 100_000, "cat " * 25_000, "\U0001f431" * 100_000, "<loc0001>" * 11_111])
 def test_a_prompt_of_100_000_characters_is_refused_with_its_length(ask, ask_on_the_command_line, prompt):
-    with pytest.raises(ValueError, match=r"the prompt has \d+ tokens with its picture, .* expected 512 at most"):
+    with pytest.raises(ValueError, match=r"the prompt has \d+ tokens with its image, .* expected 512 together at most"):
         ask(prompt)
     code, _, err = ask_on_the_command_line(prompt)
     assert code == 1 and err.count("\n") == 1 and len(err) < 300 and "shorten the prompt" in err
@@ -135,12 +135,12 @@ def test_the_longest_answer_that_fits_is_given(model_and_processor):
     [
         (["a", "b"], [PICTURE], ValueError, "2 texts and 1 images: each text needs one image"),
         ("a", [PICTURE, PICTURE], ValueError, "1 texts and 2 images"),
-        (["a"], [], ValueError, "an empty batch"),
-        ([], [PICTURE], ValueError, "an empty batch"),
-        ("a", "cat.png", TypeError, r"images must be PIL pictures, from PIL\.Image\.open: got str"),
-        ("a", Path("cat.png"), TypeError, "images must be PIL pictures"),
-        ("a", None, TypeError, "images must be PIL pictures, .*: got NoneType"),
-        (["a", "b"], [PICTURE, None], TypeError, "images must be PIL pictures"),
+        (["a"], [], ValueError, "the batch is empty"),
+        ([], [PICTURE], ValueError, "the batch is empty"),
+        ("a", "cat.png", TypeError, r"images must be PIL images, from PIL\.Image\.open: got str"),
+        ("a", Path("cat.png"), TypeError, "images must be PIL images"),
+        ("a", None, TypeError, "images must be PIL images, .*: got NoneType"),
+        (["a", "b"], [PICTURE, None], TypeError, "images must be PIL images"),
         (None, PICTURE, TypeError, "texts must be strings: got NoneType"),
         (["a", 3], [PICTURE] * 2, TypeError, "texts must be strings: got int"),
         (b"a", PICTURE, TypeError, "texts must be strings: got int"),

@@ -35,6 +35,12 @@ def test_sampling_follows_the_probabilities():
     torch.testing.assert_close(counts, THREE[0], atol=0.015, rtol=0)
 
 
+def test_probabilities_are_computed_in_float32():
+    logits = torch.tensor([[1.09375, 0.0]], dtype=torch.bfloat16).expand(1000, 2)  # 0.7491, in bfloat16 0.75
+    generator = torch.Generator().manual_seed(0)
+    assert choose_token(logits, temperature=1.0, top_p=0.75, generator=generator).unique().tolist() == [0, 1]
+
+
 def test_the_same_seed_gives_the_same_tokens(model):
     inputs = make_inputs([5, 5])
     runs = [torch.stack(list(generate_tokens(model, inputs, 12, 1.0, 0.9, seed))) for seed in (3, 3, 4)]
@@ -59,6 +65,21 @@ def test_a_row_that_has_ended_gives_padding_and_the_loop_stops_with_the_last(mod
     first = int(next(generate_tokens(model, alone, 1))[0])
     model.config = dataclasses.replace(model.config, eos_token_id=first)
     assert len(list(generate_tokens(model, alone, 12))) == 1
+
+
+def test_a_row_ends_at_any_of_several_tokens():
+    inputs = make_inputs([9, 4, 7])
+    model = make_twin(make_reference())
+    model.config = dataclasses.replace(model.config, eos_token_id=10**6)
+    free = torch.stack(list(generate_tokens(model, inputs, 12)), dim=1)  # [B, 12]
+    ends = tuple(dict.fromkeys(free[:, 3].tolist()))  # a token of each row
+    assert len(ends) > 1
+    model.config = dataclasses.replace(model.config, eos_token_id=ends)
+    stopped = torch.stack(list(generate_tokens(model, inputs, 12)), dim=1)
+    for row, row_free in zip(stopped.tolist(), free.tolist(), strict=True):
+        end = min(row_free.index(token) for token in ends if token in row_free) + 1
+        assert row[:end] == row_free[:end] and set(row[end:]) <= {0}
+    assert stopped.shape[1] <= 4
 
 
 def test_the_tower_runs_once_and_the_head_on_one_place_at_a_time(model):
@@ -90,8 +111,22 @@ def test_stream_holds_back_half_a_character():
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [((0, 0.0, 1.0), "max_new_tokens is 0"), ((1, -1.0, 1.0), "temperature is -1"), ((1, 0.0, 0.0), "top_p is 0.0")],
+    [
+        ((0, 0.0, 1.0), "max_new_tokens is 0"),
+        ((1, -1.0, 1.0), "temperature is -1"),
+        ((1, float("inf"), 1.0), "temperature is inf"),
+        ((1, float("nan"), 1.0), "temperature is nan"),
+        ((1, 0.0, 0.0), "top_p is 0.0"),
+        ((1, 0.0, float("nan")), "top_p is nan"),
+        ((1, 1.0, 1.0, 2**64), "seed is 18446744073709551616"),
+        ((1, 1.0, 1.0, -1), "seed is -1"),
+    ],
 )
 def test_impossible_settings_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         check_sampling(*arguments)
+
+
+def test_the_largest_seed_can_be_used(model):
+    check_sampling(2, 1.0, 1.0, 2**64 - 1)
+    assert len(list(generate_tokens(model, make_inputs([5]), 2, 1.0, seed=2**64 - 1))) == 2

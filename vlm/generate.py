@@ -1,8 +1,9 @@
 """Turns logits into text, one token after another.
 
-Knows nothing of what the text means. Shapes: B batch, S prompt length, V vocabulary.
+Shapes: B batch, S prompt length, V vocabulary.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -15,10 +16,10 @@ from vlm.processor import PaliGemmaProcessor
 
 
 def filter_top_p(probabilities: Tensor, top_p: float) -> Tensor:
-    """Keep the likeliest tokens that together reach top_p, and share the probability among them.
+    """Keep the most likely tokens that together reach top_p, and renormalize their probabilities.
 
-    A token stays when those likelier than it do not yet reach top_p; so the likeliest always stays. With
-    [0.5, 0.3, 0.2] and top_p 0.5 the first stays alone; with 0.6 the first two do.
+    A token is kept if the tokens more likely than it do not yet reach top_p, so the most likely token is always
+    kept. With [0.5, 0.3, 0.2] and top_p 0.5 only the first is kept; with 0.6 the first two are.
 
     Args:
         probabilities: [B, V], rows sum to 1.
@@ -35,7 +36,7 @@ def filter_top_p(probabilities: Tensor, top_p: float) -> Tensor:
 def choose_token(
     logits: Tensor, temperature: float = 0.0, top_p: float = 1.0, generator: torch.Generator | None = None
 ) -> Tensor:
-    """Logits [B, V] -> token ids [B]: the likeliest at temperature 0, else drawn at random."""
+    """Logits [B, V] -> token ids [B]: the most likely at temperature 0, else sampled."""
     if temperature == 0:
         return logits.argmax(-1)
     probabilities = torch.softmax(logits.float() / temperature, dim=-1)
@@ -51,36 +52,37 @@ def generate_tokens(
     top_p: float = 1.0,
     seed: int | None = None,
 ) -> Iterator[Tensor]:
-    """Yield the next token of every row, [B], until each row has said `<eos>` or the limit is reached.
+    """Yield the next token of every row, [B], until each row has ended with `<eos>` or the limit is reached.
 
-    The picture and the prompt are read once, in one pass that fills the cache; then each step reads one
-    token. A row that has ended yields the pad token from then on.
+    Image and prompt are read once, in one pass that fills the cache; then each step reads one token. A row
+    that has ended yields the pad token from then on.
 
     Args:
         inputs: what the processor returns for a batch without a suffix.
         seed: makes sampling repeatable; greedy decoding needs none.
 
     Raises:
-        ValueError: a score of the first token is NaN or infinite.
+        ValueError: a logit of the first token is NaN or infinite.
     """
     device, config = model.device, model.config
     input_ids, attention_mask = inputs["input_ids"].to(device), inputs["attention_mask"].to(device)
     batch_size, prompt_length = input_ids.shape
     kv_cache = KVCache(config.text_config, batch_size, prompt_length + max_new_tokens, model.dtype, device)
     generator = None if seed is None else torch.Generator(device).manual_seed(seed)
+    eos_token_ids = torch.tensor(config.eos_token_id, device=device)  # one or several
     ended = torch.zeros(batch_size, dtype=torch.bool, device=device)
     pixel_values = inputs["pixel_values"].to(device)
     for _ in range(max_new_tokens):
         outputs = model(input_ids, pixel_values, attention_mask, kv_cache=kv_cache, logits_to_keep=1)
-        if pixel_values is not None:  # a weight that is NaN shows in the first scores
+        if pixel_values is not None:  # a weight that is NaN shows in the first logits
             check_scores(outputs.logits, model)
         token = choose_token(outputs.logits[:, -1], temperature, top_p, generator)  # [B]
         token = token.masked_fill(ended, config.pad_token_id)
-        ended |= token == config.eos_token_id
+        ended |= torch.isin(token, eos_token_ids)
         yield token
         if ended.all():
             return
-        input_ids, pixel_values = token[:, None], None  # the cache knows the picture from now on
+        input_ids, pixel_values = token[:, None], None  # the image is in the cache from now on
         attention_mask = torch.nn.functional.pad(attention_mask, (0, 1), value=1)  # [B, T + 1]
 
 
@@ -94,13 +96,13 @@ def generate(
     top_p: float = 1.0,
     seed: int | None = None,
 ) -> list[str]:
-    """Answer one prompt for each picture, as a batch.
+    """Answer one prompt for each image, as a batch.
 
     Raises:
-        ValueError: temperature below 0, top_p outside (0, 1], max_new_tokens below 1, or more with the prompt than
-            the model was made for; or a score of the first token is NaN or infinite.
+        ValueError: an option of `check_sampling` out of its range, more tokens in prompt and answer than the model
+            was made for, or a logit of the first token that is NaN or infinite.
     """
-    check_sampling(max_new_tokens, temperature, top_p)
+    check_sampling(max_new_tokens, temperature, top_p, seed)
     inputs = processor(text, images)
     check_length(inputs["input_ids"], max_new_tokens, model)
     steps = list(generate_tokens(model, inputs, max_new_tokens, temperature, top_p, seed))
@@ -117,51 +119,56 @@ def stream(
     top_p: float = 1.0,
     seed: int | None = None,
 ) -> Iterator[str]:
-    """Answer one prompt piece by piece, as its tokens arrive. The pieces joined are what `generate` returns."""
-    check_sampling(max_new_tokens, temperature, top_p)
+    """Answer one prompt piece by piece, as its tokens arrive. Joined, the pieces are what `generate` returns."""
+    check_sampling(max_new_tokens, temperature, top_p, seed)
     inputs = processor(text, image)
     check_length(inputs["input_ids"], max_new_tokens, model)
     ids, shown = [], ""
     for token in generate_tokens(model, inputs, max_new_tokens, temperature, top_p, seed):
         ids.append(int(token))
         decoded = processor.decode(ids)
-        if not decoded.endswith("\ufffd"):  # half of a character: its other bytes are still to come
+        if not decoded.endswith("\ufffd"):  # part of a character: its other bytes are still to come
             yield decoded[len(shown) :]
             shown = decoded
     yield processor.decode(ids)[len(shown) :]
 
 
-def check_sampling(max_new_tokens: int, temperature: float, top_p: float):
+def check_sampling(max_new_tokens: int, temperature: float, top_p: float, seed: int | None = None):
+    """Raise a ValueError for an option out of its range; NaN is out of every range."""
     if max_new_tokens < 1:
         raise ValueError(f"max_new_tokens is {max_new_tokens}: expected at least 1")
-    if not temperature >= 0:
-        raise ValueError(f"temperature is {temperature}: expected 0 (greedy) or more")
+    if not 0 <= temperature < math.inf:
+        raise ValueError(f"temperature is {temperature}: expected 0 (greedy) or more, and less than infinity")
     if not 0 < top_p <= 1:
         raise ValueError(f"top_p is {top_p}: expected more than 0, and 1 at most")
+    if seed is not None and not 0 <= seed < 2**64:
+        raise ValueError(f"seed is {seed}: expected 0 to 2**64 - 1")
 
 
 def check_length(input_ids: Tensor, max_new_tokens: int, model: PaliGemmaForConditionalGeneration):
-    """Nothing breaks beyond the longest sequence: the model has never seen such positions, and memory runs out."""
+    """Raise a ValueError for more tokens than the model was made for: without it, answers get worse silently."""
     prompt_length, longest = input_ids.shape[1], model.config.text_config.max_position_embeddings
     if prompt_length + max_new_tokens > longest:
         raise ValueError(
-            f"the prompt has {prompt_length} tokens with its picture, and max_new_tokens is {max_new_tokens}: together "
-            f"expected {longest} at most (max_position_embeddings of the model): shorten the prompt or ask for less"
+            f"the prompt has {prompt_length} tokens with its image, and max_new_tokens is {max_new_tokens}: expected "
+            f"{longest} together at most (max_position_embeddings of the model): shorten the prompt or ask for less"
         )
 
 
 def check_scores(logits: Tensor, model: PaliGemmaForConditionalGeneration):
-    """Of scores that are NaN none is the likeliest, and yet `argmax` names one. Looking at all weights before would
-    read a checkpoint from end to end that is otherwise only mapped, so they are looked at when it is too late."""
+    """Raise a ValueError for NaN or infinite logits: `argmax` silently returns an index for NaN.
+
+    Checking all weights in advance would read a whole checkpoint that is otherwise only mapped into memory, so the
+    broken weight is searched only now."""
     if logits.isfinite().all():
         return
     broken = next((name for name, weight in model.named_parameters() if not weight.isfinite().all()), None)
     if broken is not None:
         raise ValueError(
-            f"{broken} holds NaN or infinity in {model.dtype}: copy or download the checkpoint again; if it was cast "
-            "to float16, whose largest number is 65504, take bfloat16"
+            f"{broken} contains NaN or infinity in {model.dtype}: copy or download the checkpoint again; if it was "
+            "cast to float16, whose largest number is 65504, take bfloat16"
         )
     raise ValueError(
-        f"the next token has scores that are NaN or infinite in {model.dtype}: in float16 take bfloat16 or float32; "
-        "with packed or int8 weights ask the plain model, which names a broken weight"
+        f"the next token has logits that are NaN or infinite in {model.dtype}: in float16 take bfloat16 or float32; "
+        "with packed or int8 weights run the plain model, which names a broken weight"
     )
