@@ -46,8 +46,9 @@ def test_scores_depend_on_the_distance_of_positions_alone():
 
 
 def test_angles_stay_float32_in_a_bfloat16_model():
-    cos, _ = rotary_cos_sin(torch.tensor([[300]]), 8, 10000.0, torch.bfloat16)
-    exact, _ = rotary_cos_sin(torch.tensor([[300]]), 8, 10000.0, torch.float32)
+    position = torch.tensor([[301]])  # bfloat16 has 300 and 302, and nothing between them
+    cos, _ = rotary_cos_sin(position, 8, 10000.0, torch.bfloat16)
+    exact, _ = rotary_cos_sin(position, 8, 10000.0, torch.float32)
     assert cos.dtype == torch.bfloat16
     torch.testing.assert_close(cos.float(), exact, atol=4e-3, rtol=0)  # rounded once, at the end
 

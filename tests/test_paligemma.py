@@ -4,6 +4,7 @@ import pytest
 import torch
 from reference import NUM_IMAGE_TOKENS, make_inputs, make_reference, make_twin
 
+from vlm.kv_cache import KVCache
 from vlm.paligemma import merge_image_features, next_token_loss
 
 
@@ -31,6 +32,14 @@ def test_a_forgotten_picture_is_said(model):
     del inputs["pixel_values"]
     with pytest.raises(ValueError, match="has image tokens and there is no picture"):
         model(**inputs)
+
+
+def test_a_picture_that_comes_again_with_a_later_token_is_refused(model):
+    inputs = make_inputs([3])
+    kv_cache = KVCache(model.config.text_config, 1, 20)
+    model(**inputs, kv_cache=kv_cache)
+    with pytest.raises(ValueError, match=r"among the 1 input_ids of each row: pixel_values belong to the first pass"):
+        model(torch.tensor([[5]]), inputs["pixel_values"], kv_cache=kv_cache)
 
 
 def test_loss_is_the_mean_over_labelled_tokens_one_place_on():

@@ -1,5 +1,6 @@
 """The model against transformers' PaliGemma, float32, on small random weights. The bar: 1e-5 in every logit."""
 
+import copy
 import dataclasses
 
 import pytest
@@ -43,6 +44,17 @@ def test_prefix_and_suffix_equal_the_reference(pair):
     reference, model = pair
     inputs = make_inputs([9, 9], num_suffix=4)
     assert largest_difference(model(**inputs).logits, reference(**inputs).logits) <= BAR
+
+
+@pytest.mark.parametrize(("dtype", "bar"), [(torch.float32, BAR), (torch.bfloat16, 0.2), (torch.float16, 0.025)])
+@torch.inference_mode()
+def test_a_long_row_equals_the_reference_up_to_the_rounding_of_each_dtype(pair, dtype, bar):
+    """600 tokens: positions above 256 are not all numbers that bfloat16 has. The bars are twice what was measured."""
+    reference, model = (copy.deepcopy(one).to(dtype) for one in pair)
+    inputs = make_inputs([596], num_suffix=300)
+    ours, theirs = model(**inputs).logits, reference(**inputs).logits
+    assert ours.dtype == dtype and ours.shape[1] == 600
+    assert largest_difference(ours.float(), theirs.float()) <= bar
 
 
 @torch.inference_mode()
