@@ -299,7 +299,7 @@ ax.text(recipe.look_steps - 1300, 0.0019, "looks")
 ax.set(xlabel="step", ylabel="learning rate", ylim=(0, 0.0022))
 plt.show()
 assert (
-    abs(rates[recipe.look_steps // 20 // 2] - 0.5 * 2e-3 * 1.02) < 2e-5
+    abs(rates[(recipe.warmup_steps + recipe.look_steps) // 2 // 20] - 0.5 * 2e-3 * 1.02) < 2e-5
 )  # halfway down the first cosine
 
 # %% [markdown]

@@ -133,12 +133,12 @@ def test_only_matrices_decay_and_each_parameter_is_in_one_group(tmp_path):
     ("step", "rate"),
     [
         (0, 0.2),  # a tenth of the peak, 2: warming up over ten steps
-        (4, 0.99614),  # half the peak, times 0.02 + 0.98 * (1 + cos(0.04 pi)) / 2
-        (50, 1.02),  # half way down a cosine from 1 to 0.02
-        (99, 0.040484),  # the end of the first stage
-        (100, 0.1),  # the second stage warms up anew, to its own peak, 1
-        (200, 0.51),
-        (299, 0.02006),
+        (4, 1.0),
+        (55, 1.02),  # halfway between the warm-up and the end, and between the peak and 0.02 of it
+        (99, 0.040597),  # the end of the first stage
+        (100, 0.1),  # the second stage has a warm-up of its own, to its own peak, 1
+        (205, 0.51),
+        (299, 0.020067),
     ],
 )
 def test_the_learning_rate_warms_up_and_falls_in_each_stage(tmp_path, step, rate):
@@ -156,6 +156,14 @@ def test_the_learning_rate_warms_up_and_falls_in_each_stage(tmp_path, step, rate
     assert progress == pytest.approx(step / 100 if step < 100 else (step - 100) / 200)
     for group in trainer.optimizer.param_groups:
         assert group["lr"] == pytest.approx(rate, rel=1e-4)
+
+
+def test_a_long_gradient_is_clipped(tmp_path):
+    # So short a gradient is lost in AdamW's epsilon; without clipping its length would not matter.
+    trainer = Trainer(dataclasses.replace(RECIPE, max_gradient_norm=1e-13, weight_decay=0.0), tmp_path, "cpu")
+    before = weights(trainer)
+    run(trainer, 3)
+    assert all(torch.allclose(tensor, before[name], rtol=0, atol=1e-6) for name, tensor in weights(trainer).items())
 
 
 def test_a_resumed_run_equals_the_unbroken_one_bit_for_bit(saved):

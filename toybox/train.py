@@ -10,7 +10,6 @@ On several processes, each of which gets a part of every batch, and begins again
 
 import argparse
 import json
-import math
 import platform
 import subprocess
 import sys
@@ -38,6 +37,7 @@ from vlm.parallel.processes import ALONE, Place, join, leave
 from vlm.processor import PaliGemmaProcessor
 from vlm.regions.boxes import location_token
 from vlm.regions.mask_vqvae import load_mask_decoder, load_mask_encoder
+from vlm.training.schedule import schedule
 
 SECONDS_BETWEEN_SAVES = 90
 STEPS_BETWEEN_LOG_LINES = 50
@@ -116,16 +116,14 @@ class Trainer:
         return suffix_loss(logits, labels[:, num_image_tokens:], self.first_location_id, targets)
 
     def set_learning_rate(self) -> float:
-        """Each stage warms up, then follows a half cosine down. Returns how far its stage is, 0..1."""
+        """Each stage has a schedule of its own. Returns the progress of the stage, 0..1."""
         recipe, looking = self.recipe, self.step < self.recipe.look_steps
         done = self.step if looking else self.step - recipe.look_steps
-        progress = done / (recipe.look_steps if looking else recipe.speak_steps)
+        num_steps = recipe.look_steps if looking else recipe.speak_steps
         peak = recipe.look_learning_rate if looking else recipe.speak_learning_rate
-        low = recipe.final_learning_rate_fraction
-        decay = low + (1 - low) * 0.5 * (1 + math.cos(math.pi * progress))
         for group in self.optimizer.param_groups:
-            group["lr"] = peak * min(1.0, (done + 1) / recipe.warmup_steps) * decay
-        return progress
+            group["lr"] = peak * schedule(done, num_steps, recipe.warmup_steps, recipe.final_learning_rate_fraction)
+        return done / num_steps
 
     def parameters(self) -> list[nn.Parameter]:
         return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]

@@ -6,7 +6,6 @@ mask, D width of a code.
 
 import argparse
 import json
-import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +23,7 @@ from vlm.commands.program import run_as_program
 from vlm.regions.boxes import NUM_MASK_CODES
 from vlm.regions.mask_vqvae import MaskDecoder, MaskEncoder, nearest_codes, to_file_names
 from vlm.regions.segmentation import crop_mask
+from vlm.training.schedule import schedule
 
 STEPS = 2000
 MASKS_PER_STEP = 64
@@ -97,11 +97,6 @@ def revive_codes(masks: Tensor, encoder: MaskEncoder, decoder: MaskDecoder, uses
     return len(unused)
 
 
-def learning_rate(step: int, steps: int) -> float:
-    """A short warm-up, then half a cosine down."""
-    return LEARNING_RATE * min(1, (step + 1) / WARMUP_STEPS) * 0.5 * (1 + math.cos(math.pi * step / steps))
-
-
 def train_mask_vqvae(steps: int, path: Path):
     """Train, and write encoder, codebook and decoder into one file, as float16: half the size, the same masks."""
     torch.manual_seed(0)
@@ -117,7 +112,7 @@ def train_mask_vqvae(steps: int, path: Path):
             revive_codes(masks, encoder, decoder, uses)  # the first time, all of them
             uses.zero_()
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, steps)
+            group["lr"] = LEARNING_RATE * schedule(step, steps, WARMUP_STEPS)
         with torch.autocast("cpu", torch.bfloat16):
             if since_free < 0:
                 losses = autoencoder_loss(masks, encoder, decoder)
