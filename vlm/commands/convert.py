@@ -25,10 +25,13 @@ def add_options(parser: argparse.ArgumentParser):
     parser.add_argument("--revision", help="branch, tag or commit, on the hub")
     parser.add_argument("--token", help="for the hub (default: the one that you logged in with)")
     parser.add_argument("target", type=Path, help="a directory that does not exist yet, or is empty")
-    parser.add_argument("--dtype", choices=DTYPES, help="of the new weights (default: each as it is)")
-    parser.add_argument("--layout", choices=LAYOUTS, default="A", help="names of the new tensors (default: A)")
+    parser.add_argument("--dtype", choices=DTYPES, help="of the new weights (default: unchanged)")
+    parser.add_argument("--layout", choices=LAYOUTS, default="A", help="how the new tensors are named (default: A)")
     parser.add_argument(
-        "--max-shard-gigabytes", type=float, default=MAX_SHARD_BYTES / 1e9, help="of one file (default: %(default)g)"
+        "--max-shard-gigabytes",
+        type=float,
+        default=MAX_SHARD_BYTES / 1e9,
+        help="size limit of one file (default: %(default)g)",
     )
 
 
@@ -38,5 +41,5 @@ def run(options: argparse.Namespace) -> int:
     max_shard_bytes = int(options.max_shard_gigabytes * 1e9)
     source = find_checkpoint(options.source, options.revision, options.token)
     convert(source, options.target, DTYPES.get(options.dtype), options.layout, max_shard_bytes)
-    print(f"written to {options.target}; `vlm inspect {options.target}` shows what is in it")
+    print(f"written to {options.target}; `vlm inspect {options.target}` shows its contents")
     return 0

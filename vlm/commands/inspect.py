@@ -1,6 +1,6 @@
-"""Say what a checkpoint holds, and whether it fits its config. Reads no weight.
+"""Show what a checkpoint contains, and check that it fits its config. Reads no weights.
 
-Exit code 1 when something is missing, surplus or mis-shaped; each is named.
+Exit code 1 if keys are missing, unexpected or of the wrong shape; an error lists them.
 """
 
 import argparse
@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def describe_config(config: PaliGemmaConfig) -> str:
-    """The shapes, a line for each side."""
+    """The sizes of the model, in three lines."""
     vision, text = config.vision_config, config.text_config
     name = "PaliGemma 2" if text.model_type == "gemma2" else "PaliGemma"
     heads = f"{text.num_attention_heads} heads of {text.head_dim}, {text.num_key_value_heads} key/value heads"

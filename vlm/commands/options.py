@@ -1,7 +1,9 @@
-"""Options that several commands have: which model, where, in which dtype."""
+"""Options that several commands have: which model, on which device, in which dtype."""
 
 import argparse
+import os
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from vlm.checkpoints.devices import DTYPES, default_device
 from vlm.fast.linear import LINEARS
@@ -9,8 +11,9 @@ from vlm.fast.paligemma import FastPaliGemma
 from vlm.loader import load_hf_model
 from vlm.paligemma import PaliGemmaForConditionalGeneration
 from vlm.processor import PaliGemmaProcessor
+from vlm.training.lora import CONFIG_FILE, load_lora, merge_lora
 
-# The model that ships with the course lies beside this package, with the data set that it was trained on.
+# The model that ships with the course is in the package `toybox`, beside this one.
 SHIPPED = Path(__file__).resolve().parents[2] / "toybox"
 SHIPPED_MODEL, SHIPPED_MASK_DECODER = SHIPPED / "checkpoint", SHIPPED / "mask_vqvae" / "mask_vqvae.safetensors"
 
@@ -24,20 +27,40 @@ def add_model_options(parser: argparse.ArgumentParser):
     )
     parser.add_argument("--revision", help="branch, tag or commit, on the hub")
     parser.add_argument("--token", help="for the hub (default: the one that you logged in with)")
-    parser.add_argument("--device", help="such as cpu, cuda, mps (default: the best that this machine has)")
+    parser.add_argument("--adapter", type=Path, help="directory with a LoRA adapter for this model")
+    parser.add_argument("--device", help="such as cpu, cuda, mps (default: the fastest that this machine has)")
     parser.add_argument("--dtype", choices=DTYPES, help="of the weights in memory (default: as in the file)")
     parser.add_argument(
         "--fast",
         choices=LINEARS,
-        help="the fast model: its weights as they are, in the order that the CPU reads them in, or as 8-bit integers",
+        help="the fast model: weights as in the file (plain), in the CPU's order (packed) or as 8-bit integers (int8)",
     )
 
 
 def load_model(
     options: argparse.Namespace,
 ) -> tuple[PaliGemmaForConditionalGeneration | FastPaliGemma, PaliGemmaProcessor]:
-    """The model that the options ask for, and the processor that goes with it."""
+    """The model that the options ask for, and its processor."""
+    if options.adapter and not (options.adapter / CONFIG_FILE).is_file():  # before the model is loaded or downloaded
+        raise FileNotFoundError(f"--adapter {options.adapter} is not an adapter's directory: it has no {CONFIG_FILE}")
     device, dtype = options.device or default_device(), DTYPES.get(options.dtype)
     model, tokenizer = load_hf_model(options.model, device, dtype, options.revision, options.token)
     processor = PaliGemmaProcessor.for_model(model, tokenizer)
+    if options.adapter:
+        load_lora(model, options.adapter)
+        if options.fast:
+            merge_lora(model)
     return FastPaliGemma(model, options.fast) if options.fast else model, processor
+
+
+def check_output(file: Path):
+    """Raise an OSError if this file cannot be written, before the work that it is for begins."""
+    if not file.parent.is_dir():
+        raise FileNotFoundError(f"--output {file} cannot be written: {file.parent} is not a directory")
+    if file.exists() and not (file.is_file() and os.access(file, os.W_OK)):
+        raise OSError(f"--output {file} cannot be written: it is not a file, or read-only")
+    try:
+        with TemporaryFile(dir=file.parent) as probe:
+            probe.write(b"0")
+    except OSError as error:  # a read-only directory, a full disk
+        raise OSError(f"--output {file} cannot be written: {error.strerror}") from None

@@ -11,7 +11,7 @@ from vlm.commands.ctrl_c import INTERRUPTED, end_now_on_ctrl_c, raise_on_ctrl_c
 
 def run_as_program(name: str, main: Callable[[], int | None]):
     """Run `main` as the whole of this process."""
-    open_output()
+    open_streams()
     try:
         code = finish(name, main)
     finally:
@@ -28,7 +28,7 @@ def finish(name: str, work: Callable[[], int | None]) -> int:
         sys.stdout.flush()  # here, where an error can still be handled
         return code
     except BrokenPipeError:  # the reader has enough, as `head` does
-        discard_output()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (OSError, ValueError, RuntimeError, MemoryError) as error:
         print(f"{name}: {str(error) or type(error).__name__}", file=sys.stderr)
@@ -38,17 +38,12 @@ def finish(name: str, work: Callable[[], int | None]) -> int:
         return INTERRUPTED
 
 
-def open_output():
-    """Make stdout and stderr usable: one that is closed discards what is printed, and a character that the terminal's
-    encoding does not have is replaced."""
-    for name in ("stdout", "stderr"):
+def open_streams():
+    """Replace a closed stream (`>&-`) by an empty one, and print ? for a character that stdout's encoding lacks."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 (open as long as the process)
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 (open as long as the process)
     sys.stdout.reconfigure(errors="replace")
-
-
-def discard_output():
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def leave(code: int):

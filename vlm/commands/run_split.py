@@ -1,8 +1,8 @@
-"""Ask a model that is split among several processes:
+"""Ask a model that is split across several processes:
 
     torchrun --nproc-per-node 2 -m vlm.commands.run_split --image my.png --prompt "caption en"
 
-With `--logits FILE` the logits of the prompt's last place are written, by the first process.
+With `--logits FILE` the first process writes the logits of the prompt's last position.
 """
 
 import argparse
