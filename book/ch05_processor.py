@@ -488,35 +488,37 @@ for name in ("input_ids", "attention_mask", "token_type_ids", "labels"):
 from collections.abc import Sequence
 
 from vlm.paligemma import IGNORE_INDEX, PaliGemmaForConditionalGeneration
-from vlm.processor import IMAGE_TOKEN, as_list, check_unicode
+from vlm.processor import IMAGE_TOKEN, as_list, check_unicode, keep_regions_whole
 
 
 # %% tags=["from:vlm.processor.PaliGemmaProcessor", "hide-input"]
 class PaliGemmaProcessor:
-    """Writes the one sequence that PaliGemma was trained on.
+    """Builds the sequence that PaliGemma was trained on.
 
     For each row: the image token N times, `<bos>`, the prompt, a newline; for training also the suffix
-    and `<eos>`. The newline says "now answer"; it does not merge with the suffix, which is tokenised
-    apart.
+    and `<eos>`. The newline ends the prompt. It never merges with the suffix, which is tokenized
+    separately.
 
     Source: PaliGemma (arXiv 2407.07726), section 3.1.
 
     Args:
-        tokenizer: a tokenizer of transformers that has `<image>`, `<bos>`, `<eos>` and `<pad>`.
+        tokenizer: a tokenizer of transformers that has `<image>`, `<bos>`, `<eos>`, `<pad>`, and the location and
+            segmentation tokens.
         num_image_tokens: N, from the model's vision config.
-        image_size: side of the square that pictures are resized to.
+        image_size: side of the square to which images are resized.
     """
 
     def __init__(self, tokenizer, num_image_tokens: int, image_size: int):
         self.tokenizer = tokenizer
         self.num_image_tokens = num_image_tokens
         self.image_size = image_size
-        # Ask the tokenizer for the id, never assume it: another model's tokenizer has it elsewhere.
+        # Ask the tokenizer for the id, never assume it: it differs between tokenizers.
         self.image_token_id = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
         if self.image_token_id in (None, tokenizer.unk_token_id):
             raise ValueError(
                 f"the tokenizer does not know {IMAGE_TOKEN}: is it a PaliGemma tokenizer?"
             )
+        keep_regions_whole(tokenizer)
 
     @classmethod
     def for_model(
@@ -532,12 +534,12 @@ class PaliGemmaProcessor:
         images: Image.Image | Sequence[Image.Image],
         suffix: str | Sequence[str] | None = None,
     ) -> dict[str, Tensor]:
-        """Prepare a batch: one picture for each text, padded on the left.
+        """Prepare a batch: one image for each text, padded on the left.
 
         Args:
             text: the prompts, such as "caption en" or "detect cat ; dog". `<loc0000>` and `<seg000>` in them
                 are read as those tokens.
-            images: PIL pictures of any size and mode.
+            images: PIL images of any size and mode.
             suffix: the answers, for training.
 
         Returns:
@@ -545,9 +547,9 @@ class PaliGemmaProcessor:
             [B, S] (0 prefix and padding, 1 suffix) and labels [B, S] (-100 everywhere but in the suffix).
 
         Raises:
-            ValueError: the numbers of texts, pictures and suffixes differ, or a text contains `<image>`, `<bos>`,
-                `<eos>` or `<pad>`, which only the processor may write, or is not Unicode.
-            TypeError: a text is not a string, or a picture not one of PIL's.
+            ValueError: the numbers of texts, images and suffixes differ, or a text contains `<image>`, `<bos>`,
+                `<eos>` or `<pad>`, which only the processor may insert, or is not valid Unicode.
+            TypeError: a text is not a string, or an image is not a PIL image.
         """
         prompts, pictures = as_list(text, str), as_list(images, Image.Image)
         suffixes = None if suffix is None else as_list(suffix, str)
@@ -603,7 +605,7 @@ class PaliGemmaProcessor:
     def pad(
         self, prefix_ids: list[list[int]], suffix_ids: list[list[int]]
     ) -> dict[str, Tensor]:
-        """Line rows up at their right ends, so that the next token of every row comes at the same place."""
+        """Pad on the left, so that the next token of every row comes at the same index."""
         length = max(
             len(prefix) + len(suffix) for prefix, suffix in zip(prefix_ids, suffix_ids)
         )
@@ -617,7 +619,7 @@ class PaliGemmaProcessor:
         return {name: torch.tensor(values) for name, values in rows.items()}
 
     def decode(self, ids: Sequence[int] | Tensor) -> str:
-        """Token ids -> text. `<loc>` and `<seg>` tokens stay in it; `<eos>`, `<pad>` and the like do not."""
+        """Token ids -> text. `<loc>` and `<seg>` tokens are kept, control tokens such as `<eos>` are not."""
         return self.tokenizer.decode(ids, skip_special_tokens=True)
 
 

@@ -384,9 +384,13 @@ class PaliGemmaForConditionalGeneration(nn.Module):
         inputs_embeds = self.language_model.model.embed(input_ids)
         if image_features is None:
             return inputs_embeds
-        return merge_image_features(
-            inputs_embeds, image_features, input_ids == self.config.image_token_index
-        )
+        image_mask = input_ids == self.config.image_token_index
+        if not image_mask.any():
+            raise ValueError(
+                f"images were given, and no image token is among the {input_ids.shape[1]} input_ids of each row: "
+                "pixel_values belong to the first pass, which reads the prompt; give None in later passes"
+            )
+        return merge_image_features(inputs_embeds, image_features, image_mask)
 
     def forward(
         self,

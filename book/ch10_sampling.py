@@ -359,13 +359,20 @@ print("not allowed:    ", talk("caption en", 20, without_eos=True))
 
 
 # %% tags=["from:vlm.generate.check_sampling"]
-def check_sampling(max_new_tokens: int, temperature: float, top_p: float):
+def check_sampling(
+    max_new_tokens: int, temperature: float, top_p: float, seed: int | None = None
+):
+    """Raise a ValueError for an option out of its range; NaN is out of every range."""
     if max_new_tokens < 1:
         raise ValueError(f"max_new_tokens is {max_new_tokens}: expected at least 1")
-    if not temperature >= 0:
-        raise ValueError(f"temperature is {temperature}: expected 0 (greedy) or more")
+    if not 0 <= temperature < float("inf"):
+        raise ValueError(
+            f"temperature is {temperature}: expected 0 (greedy) or more, and less than infinity"
+        )
     if not 0 < top_p <= 1:
         raise ValueError(f"top_p is {top_p}: expected more than 0, and 1 at most")
+    if seed is not None and not 0 <= seed < 2**64:
+        raise ValueError(f"seed is {seed}: expected 0 to 2**64 - 1")
 
 
 # %%

@@ -213,7 +213,7 @@ def generate_tokens(
     top_p: float = 1.0,
     seed: int | None = None,
 ) -> Iterator[Tensor]:
-    """Yield the next token of every row, [B], until each row has said `<eos>` or the limit is reached."""
+    """Yield the next token of every row, [B], until each row has ended with `<eos>` or the limit is reached."""
     device, config = model.device, model.config
     input_ids, attention_mask = (
         inputs["input_ids"].to(device),
@@ -224,24 +224,22 @@ def generate_tokens(
         config.text_config, batch_size, prompt_length + max_new_tokens, model.dtype, device
     )
     generator = None if seed is None else torch.Generator(device).manual_seed(seed)
+    eos_token_ids = torch.tensor(config.eos_token_id, device=device)  # one or several
     ended = torch.zeros(batch_size, dtype=torch.bool, device=device)
     pixel_values = inputs["pixel_values"].to(device)
     for _ in range(max_new_tokens):
         outputs = model(
             input_ids, pixel_values, attention_mask, kv_cache=kv_cache, logits_to_keep=1
         )
-        if pixel_values is not None:  # a weight that is NaN shows in the first scores
+        if pixel_values is not None:  # a weight that is NaN shows in the first logits
             check_scores(outputs.logits, model)
         token = choose_token(outputs.logits[:, -1], temperature, top_p, generator)  # [B]
         token = token.masked_fill(ended, config.pad_token_id)
-        ended |= token == config.eos_token_id
+        ended |= torch.isin(token, eos_token_ids)
         yield token
         if ended.all():
             return
-        input_ids, pixel_values = (
-            token[:, None],
-            None,
-        )  # the cache knows the picture from now on
+        input_ids, pixel_values = token[:, None], None  # the image is in the cache from now on
         attention_mask = torch.nn.functional.pad(attention_mask, (0, 1), value=1)  # [B, T + 1]
 
 
@@ -260,8 +258,8 @@ def generate(
     top_p: float = 1.0,
     seed: int | None = None,
 ) -> list[str]:
-    """Answer one prompt for each picture, as a batch."""
-    check_sampling(max_new_tokens, temperature, top_p)
+    """Answer one prompt for each image, as a batch."""
+    check_sampling(max_new_tokens, temperature, top_p, seed)
     inputs = processor(text, images)
     check_length(inputs["input_ids"], max_new_tokens, model)
     steps = list(generate_tokens(model, inputs, max_new_tokens, temperature, top_p, seed))

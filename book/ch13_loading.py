@@ -32,6 +32,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,7 +49,7 @@ from toybox.train import initialize
 from vlm.checkpoints.devices import check_device
 from vlm.checkpoints.headers import TensorHeader, describe, find_weight_files, read_headers
 from vlm.checkpoints.layouts import EMBEDDING, HEAD
-from vlm.checkpoints.skeleton import empty_model
+from vlm.checkpoints.skeleton import empty_model, list_first
 from vlm.config import GemmaConfig, PaliGemmaConfig, SiglipVisionConfig
 from vlm.generate import generate
 from vlm.loader import load_hf_model, logger, read_tensors, save_hf_model
@@ -271,7 +272,7 @@ for layout in "ABCDE":
 # One function brings them together. Two kinds of tensors are let go, by name: SigLIP's pooling head, which PaliGemma does not use and some files carry, and `position_ids`, a buffer that counts 0, 1, 2. To let go of something known is not the same as to forgive everything.
 
 
-# %% tags=["from:vlm.loader.canonical_name"]
+# %% tags=["from:vlm.checkpoints.layouts.canonical_name"]
 def canonical_name(name: str) -> str | None:
     """A tensor's name in this package, whichever release wrote the file; None for what PaliGemma does not use."""
     name = name.removeprefix("model.")
@@ -322,30 +323,35 @@ assert all(a + b >= len(tensors) for a, b in zip(fits, fits_renamed))
 # file sees at a glance that it *is* the wrong file, and which parts do not fit.
 
 
-# %% tags=["from:vlm.loader.check_tensors"]
+# %% tags=["from:vlm.checkpoints.skeleton.check_tensors"]
 def check_tensors(
     model: PaliGemmaForConditionalGeneration, tensors: dict[str, Tensor | TensorHeader]
 ):
-    """Raise one ValueError that names everything missing, surplus or mis-shaped."""
+    """Raise one ValueError with all missing keys, unexpected keys and wrong shapes. Only the head may be missing."""
     expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    problems = [
-        f"missing: {name} {list(expected[name])}"
+    found = {name: tensor.shape for name, tensor in tensors.items()}
+    missing = [
+        f"{name} {list(expected[name])}"
         for name in expected
-        if name not in tensors and name != HEAD
+        if name not in found and name != HEAD
     ]
-    for name, tensor in tensors.items():
-        if name not in expected:
-            problems.append(f"unexpected: {name} {list(tensor.shape)}")
-        elif tensor.shape != expected[name]:
-            problems.append(
-                f"wrong shape: {name} is {list(tensor.shape)}, the config says {list(expected[name])}"
-            )
-    if problems:
-        raise ValueError("the weights do not fit the config:\n  " + "\n  ".join(problems))
+    unexpected = [f"{name} {list(found[name])}" for name in found if name not in expected]
+    misshapen = [
+        f"{name} is {list(found[name])}, the config says {list(expected[name])}"
+        for name in found
+        if name in expected and found[name] != expected[name]
+    ]
+    if missing or unexpected or misshapen:
+        raise ValueError(
+            "the weights do not fit the config:"
+            + list_first("missing keys", missing)
+            + list_first("unexpected keys", unexpected)
+            + list_first("wrong shapes", misshapen)
+        )
 
 
 # %% [markdown]
-# Try it on a file with two faults, which make three lines. One is sly: a tensor that is called by an old name of another library is at the same time a surplus one and a missing one.
+# Try it on a file with two faults, which make three entries. One is sly: a tensor that is called by an old name of another library is at the same time a surplus one and a missing one.
 
 # %%
 faulty = dict(tensors)
@@ -500,23 +506,23 @@ plt.show()
 # in memory too, therefore the middle curve peaks above its end.
 
 
-# %% tags=["from:vlm.loader.load_model"]
-def load_model(
-    directory: Path, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+# %% tags=["from:vlm.loader.fill_model"]
+def fill_model(
+    model: PaliGemmaForConditionalGeneration,
+    directory: Path,
+    device: torch.device | str,
+    dtype: torch.dtype | None,
+    read: Callable[[object, str, str], Tensor],
 ) -> PaliGemmaForConditionalGeneration:
-    """The model alone: built without memory, then each tensor put in its place as it is read."""
-    check_device(device, dtype)
-    model = empty_model(directory)
+    """Give an empty model the weights of a checkpoint, and tie its head to the embedding unless the file has another."""
     paths = find_weight_files(directory)
     headers = read_headers(paths)
     check_tensors(model, headers)  # before a single weight is read
-    tensors = {}
-    for path in paths:
-        tensors |= read_tensors(path, device, dtype or headers[EMBEDDING].dtype)
+    tensors = read_tensors(paths, headers, device, dtype or headers[EMBEDDING].dtype, read)
     head = tensors.pop(HEAD, None)
     model.load_state_dict(
         tensors, strict=False, assign=True
-    )  # strictly checked above; the head is not in the file
+    )  # checked above; only the head is missing
     model.tie_weights()
     if head is not None and not torch.equal(
         head, tensors[EMBEDDING]
@@ -524,6 +530,21 @@ def load_model(
         model.language_model.lm_head.weight = torch.nn.Parameter(head)
     logger.info("%s: %s", directory, describe(headers, paths))
     return model.eval()
+
+
+# %% tags=["from:vlm.loader.load_model"]
+def load_model(
+    directory: Path, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+) -> PaliGemmaForConditionalGeneration:
+    """The model alone: built on the meta device, then filled tensor by tensor."""
+    check_device(device, dtype)
+    return fill_model(
+        empty_model(directory),
+        directory,
+        device,
+        dtype,
+        lambda file, name, new: file.get_tensor(name),
+    )
 
 
 # %% [markdown]

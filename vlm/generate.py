@@ -3,7 +3,6 @@
 Shapes: B batch, S prompt length, V vocabulary.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -137,7 +136,7 @@ def check_sampling(max_new_tokens: int, temperature: float, top_p: float, seed: 
     """Raise a ValueError for an option out of its range; NaN is out of every range."""
     if max_new_tokens < 1:
         raise ValueError(f"max_new_tokens is {max_new_tokens}: expected at least 1")
-    if not 0 <= temperature < math.inf:
+    if not 0 <= temperature < float("inf"):
         raise ValueError(f"temperature is {temperature}: expected 0 (greedy) or more, and less than infinity")
     if not 0 < top_p <= 1:
         raise ValueError(f"top_p is {top_p}: expected more than 0, and 1 at most")
