@@ -352,24 +352,29 @@ plt.show()
 # "At most one" is the clause that people forget. What are precision and recall of a model that draws three perfect boxes around the same cat, when there are two cats? Without the clause all three boxes are right, and if you count right boxes for the recall too, it is 3/2.
 
 
+# %% tags=["from:vlm.metrics.matching.match_greedily"]
+def match_greedily(overlaps: np.ndarray) -> list[tuple[int, int]]:
+    """Pair predictions with objects, the largest overlap first; each is in one pair at most."""
+    left, pairs = overlaps.copy(), []
+    while left.size and left.max() > 0:
+        i, j = divmod(int(left.argmax()), left.shape[1])  # argmax takes the first of several
+        pairs.append((i, j))
+        left[i, :] = left[:, j] = 0
+    return pairs
+
+
 # %% tags=["from:vlm.metrics.detection.match_detections"]
 def match_detections(
     predicted: Sequence[Detection], actual: Sequence[Detection], min_iou: float = 0.5
 ) -> DetectionCounts:
-    """Pair boxes with objects of the same label, the best overlap first; each is used once."""
-    pairs = [
-        (box_iou(guess.box, truth.box), i, j)
-        for i, guess in enumerate(predicted)
-        for j, truth in enumerate(actual)
-        if guess.label == truth.label
-    ]
-    ious, used_guesses, used_truths = [], set(), set()
-    for iou, i, j in sorted(pairs, reverse=True):
-        if iou >= min_iou and i not in used_guesses and j not in used_truths:
-            ious.append(iou)
-            used_guesses.add(i)
-            used_truths.add(j)
-    return DetectionCounts(len(predicted), len(actual), tuple(ious))
+    """Pair boxes with objects of the same label, the largest IoU first."""
+    ious = np.zeros((len(predicted), len(actual)))  # [M, J]; 0: cannot be a pair
+    for i, guess in enumerate(predicted):
+        for j, truth in enumerate(actual):
+            iou = box_iou(guess.box, truth.box) if guess.label == truth.label else 0.0
+            ious[i, j] = iou if iou >= min_iou else 0.0
+    found = tuple(ious[pair].item() for pair in match_greedily(ious))
+    return DetectionCounts(len(predicted), len(actual), found)
 
 
 # %%
@@ -478,7 +483,7 @@ def find_right_boxes(
     """Say which boxes are right, when the surest may choose first: bool [M]."""
     right, free = np.zeros(len(predicted), dtype=bool), list(actual)
     for index, guess in enumerate(predicted):
-        best = max(free, key=lambda truth: box_iou(guess, truth), default=None)
+        best = max(reversed(free), key=lambda truth: box_iou(guess, truth), default=None)
         if best is not None and box_iou(guess, best) >= min_iou:
             right[index] = True
             free.remove(best)

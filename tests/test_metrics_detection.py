@@ -172,6 +172,28 @@ def test_mean_average_precision_is_that_of_coco(seed):
     assert ours == pytest.approx(coco_mean_average_precision(*pictures), abs=1e-9)
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_boxes_of_equal_confidence_count_in_their_order_as_in_coco(seed):
+    predicted, scores, actual = random_pictures(seed)
+    scores = [[round(3 * score) / 3 for score in picture] for picture in scores]
+    ours = mean_average_precision(predicted, scores, actual)
+    assert ours == pytest.approx(coco_mean_average_precision(predicted, scores, actual), abs=1e-9)
+    other_way = [[*zip(picture, sure)][::-1] for picture, sure in zip(predicted, scores)]
+    predicted, scores = ([[pair[k] for pair in picture] for picture in other_way] for k in (0, 1))
+    assert ours != mean_average_precision(predicted, scores, actual)  # the order does matter here
+
+
+@pytest.mark.parametrize("swap", [False, True])
+def test_of_objects_that_a_box_overlaps_equally_the_last_is_taken_as_in_coco(swap):
+    predicted, actual = [cat(0, 0, 10, 10), cat(0, 0, 10, 5)], [cat(0, 0, 10, 8), cat(0, 2, 10, 10)]
+    actual = actual[::-1] if swap else actual
+    # The second box fits the left object alone.
+    right = find_right_boxes([guess.box for guess in predicted], [truth.box for truth in actual], 0.5)
+    assert right.tolist() == [True, not swap]
+    pictures = [predicted], [[0.9, 0.8]], [actual]
+    assert mean_average_precision(*pictures) == pytest.approx(coco_mean_average_precision(*pictures), abs=1e-9)
+
+
 def test_at_one_iou_too_it_is_that_of_coco():
     pictures = random_pictures(6)
     ours = mean_average_precision(*pictures, min_ious=[0.5])

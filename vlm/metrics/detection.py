@@ -1,6 +1,6 @@
-"""How right boxes are: precision and recall, and the mean average precision of a list with the surest box first.
+"""Metrics of boxes: precision, recall, and the mean average precision of boxes with confidences.
 
-Shapes: M boxes that were drawn, J objects that are there.
+Shapes: M predicted boxes, J objects.
 """
 
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vlm.metrics.matching import match_greedily
 from vlm.regions.boxes import Box, Detection, box_iou
 
 COCO_MIN_IOUS = tuple(0.5 + 0.05 * step for step in range(10))  # 0.5 to 0.95
@@ -16,11 +17,11 @@ _RECALLS = np.linspace(0, 1, 101)
 
 @dataclass
 class DetectionCounts:
-    """What a run of detections adds up to.
+    """Counts of one image, or of several when they are added.
 
     Attributes:
-        predicted, actual: how many boxes the model drew, and how many it should have drawn.
-        ious: of each predicted box that found its object.
+        predicted, actual: the number of boxes that the model drew, and of those that it should have drawn.
+        ious: the IoU of each predicted box that found its object.
     """
 
     predicted: int = 0
@@ -32,51 +33,46 @@ class DetectionCounts:
 
     @property
     def precision(self) -> float:
-        """Of the boxes drawn, the part that is right. Nothing drawn: 1, nothing is wrong."""
+        """The fraction of the predicted boxes that is right. Without any box it is 1: nothing is wrong."""
         return len(self.ious) / self.predicted if self.predicted else 1.0
 
     @property
     def recall(self) -> float:
-        """Of the objects there, the part that was found. Nothing there: 1, nothing was missed."""
+        """The fraction of the objects that was found. Without any object it is 1: nothing was missed."""
         return len(self.ious) / self.actual if self.actual else 1.0
 
     @property
     def mean_iou(self) -> float:
-        """How well the boxes that found their object fit it; 0 when none did."""
+        """The mean IoU of the boxes that found their object; 0 if none did."""
         return sum(self.ious) / len(self.ious) if self.ious else 0.0
 
 
 def match_detections(
     predicted: Sequence[Detection], actual: Sequence[Detection], min_iou: float = 0.5
 ) -> DetectionCounts:
-    """Pair boxes with objects of the same label, the best overlap first; each is used once.
+    """Pair boxes with objects of the same label, the largest IoU first; each is in one pair at most.
 
-    A pair counts from `min_iou` on. A second box on the same object finds nothing and lowers the precision.
+    A pair counts from `min_iou` on. A second box on the same object has no pair, which lowers the precision.
     """
-    pairs = [
-        (box_iou(guess.box, truth.box), i, j)
-        for i, guess in enumerate(predicted)
-        for j, truth in enumerate(actual)
-        if guess.label == truth.label
-    ]
-    ious, used_guesses, used_truths = [], set(), set()
-    for iou, i, j in sorted(pairs, reverse=True):
-        if iou >= min_iou and i not in used_guesses and j not in used_truths:
-            ious.append(iou)
-            used_guesses.add(i)
-            used_truths.add(j)
-    return DetectionCounts(len(predicted), len(actual), tuple(ious))
+    ious = np.zeros((len(predicted), len(actual)))  # [M, J]; 0: cannot be a pair
+    for i, guess in enumerate(predicted):
+        for j, truth in enumerate(actual):
+            iou = box_iou(guess.box, truth.box) if guess.label == truth.label else 0.0
+            ious[i, j] = iou if iou >= min_iou else 0.0
+    found = tuple(ious[pair].item() for pair in match_greedily(ious))
+    return DetectionCounts(len(predicted), len(actual), found)
 
 
 def find_right_boxes(predicted: Sequence[Box], actual: Sequence[Box], min_iou: float) -> np.ndarray:
-    """Say which boxes are right, when the surest may choose first.
+    """Match predicted boxes to objects greedily, in order of confidence, and return which boxes are right.
 
-    Each box takes the object that it overlaps most of those which are still free, if that is `min_iou` or more. A
-    second box on an object that is taken is wrong, however well it fits.
+    Each box takes the object that it overlaps most among those that are still free, if the IoU is at least `min_iou`.
+    Of several equal ones it takes the last, as in COCO's program. A second box on an object that is taken is wrong,
+    however well it fits.
 
     Args:
-        predicted: [M], of one picture and one label, the surest first.
-        actual: [J], of the same picture and label.
+        predicted: [M], of one image and one label, the most confident first.
+        actual: [J], of the same image and label.
 
     Returns:
         bool [M].
@@ -86,7 +82,7 @@ def find_right_boxes(predicted: Sequence[Box], actual: Sequence[Box], min_iou: f
     """
     right, free = np.zeros(len(predicted), dtype=bool), list(actual)
     for index, guess in enumerate(predicted):
-        best = max(free, key=lambda truth: box_iou(guess, truth), default=None)
+        best = max(reversed(free), key=lambda truth: box_iou(guess, truth), default=None)
         if best is not None and box_iou(guess, best) >= min_iou:
             right[index] = True
             free.remove(best)
@@ -94,24 +90,25 @@ def find_right_boxes(predicted: Sequence[Box], actual: Sequence[Box], min_iou: f
 
 
 def average_precision(scores: np.ndarray, is_right: np.ndarray, num_actual: int) -> float:
-    """The mean height of the curve of precision over recall, as boxes are taken in from the surest to the least sure.
+    """The mean precision over 101 recalls: 0, 0.01, ... 1.
 
-    Each precision counts as the best that can be had at that recall or at a higher one, which takes the teeth off the
-    curve. Its height is read at 101 recalls, 0, 0.01, ... 1, and is 0 where no box gets so far.
+    Boxes are added one by one, the most confident first; boxes of equal confidence in the order in which they come.
+    The precision at a recall is the largest one at that recall or at a higher one, which smooths the curve. It is 0 at
+    recalls that are never reached.
 
     Args:
-        scores: [M], how sure each box is. Only their order matters.
+        scores: [M], the confidence of each box. Only their order matters.
         is_right: bool [M].
-        num_actual: how many objects there are, at least 1.
+        num_actual: the number of objects, at least 1.
 
     Source: COCO (arXiv 1405.0312) and its evaluation code.
     """
     order = np.argsort(-scores, kind="stable")  # [M]
-    num_right = np.cumsum(is_right[order])  # [M], among the surest 1, 2, ...
+    num_right = np.cumsum(is_right[order])  # [M], among the first 1, 2, ...
     recall = num_right / num_actual
     precision = num_right / np.arange(1, len(order) + 1)
     best_from_here = np.maximum.accumulate(precision[::-1])[::-1]  # [M]
-    first_with = np.searchsorted(recall, _RECALLS, side="left")  # [101], the first place with that recall
+    first_with = np.searchsorted(recall, _RECALLS, side="left")  # [101], the first index with that recall
     return float(np.append(best_from_here, 0.0)[first_with].mean())
 
 
@@ -121,18 +118,19 @@ def mean_average_precision(
     actual: Sequence[Sequence[Detection]],
     min_ious: Sequence[float] = COCO_MIN_IOUS,
 ) -> float:
-    """COCO's number: the mean of the average precisions over all labels and all `min_ious`.
+    """COCO's metric: the mean of the average precisions over all labels and all `min_ious`.
 
-    Labels that are nowhere in `actual` do not count. Unlike COCO it has no limit of 100 boxes for each picture.
+    Labels that are nowhere in `actual` do not count. Unlike COCO's program this has no limit of 100 boxes per image.
+    Boxes of equal confidence count in their order: that of the images, then that of the boxes in an image.
 
     Args:
-        predicted, scores: for each picture the boxes, and how sure each of them is.
-        actual: for each picture what is there.
+        predicted, scores: for each image the boxes, and the confidence of each of them.
+        actual: for each image its objects.
     """
     results = []
     for label in sorted({truth.label for truths in actual for truth in truths}):
         boxes_there = [[truth.box for truth in truths if truth.label == label] for truths in actual]
-        ranked = [_surest_first(*picture, label) for picture in zip(predicted, scores, strict=True)]
+        ranked = [_most_confident_first(*picture, label) for picture in zip(predicted, scores, strict=True)]
         label_scores = np.array([score for picture in ranked for score, _ in picture])  # [M]
         for min_iou in min_ious:
             rights = [
@@ -144,7 +142,9 @@ def mean_average_precision(
     return float(np.mean(results))
 
 
-def _surest_first(detections: Sequence[Detection], scores: Sequence[float], label: str) -> list[tuple[float, Box]]:
+def _most_confident_first(
+    detections: Sequence[Detection], scores: Sequence[float], label: str
+) -> list[tuple[float, Box]]:
     pairs = zip(scores, detections, strict=True)
     of_label = [(score, detection.box) for score, detection in pairs if detection.label == label]
     return sorted(of_label, key=lambda pair: pair[0], reverse=True)

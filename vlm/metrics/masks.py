@@ -1,12 +1,14 @@
-"""How right masks are. Shapes: H W height and width of the picture."""
+"""Metrics of masks. Shapes: H W height and width of the image."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
+from vlm.metrics.matching import match_greedily
+
 
 def mask_iou(a: np.ndarray, b: np.ndarray) -> float:
-    """The pixels that two masks share, divided by those that they cover together: bool [H, W] each.
+    """The number of pixels that both masks cover, divided by that of the pixels that either covers: bool [H, W] each.
 
     0 if both are empty.
     """
@@ -15,18 +17,14 @@ def mask_iou(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def match_masks(predicted: Sequence[np.ndarray], actual: Sequence[np.ndarray]) -> tuple[float, ...]:
-    """Pair masks with objects, the best overlap first; each is used once.
+    """Pair masks with objects, the largest IoU first; each is in one pair at most.
 
     Returns:
-        One number for each pair, its IoU, then a 0 for each object that was missed and for each mask too many. So a
-        model cannot gain by drawing more, or by drawing nothing.
+        The IoU of each pair, then a 0 for each object without a pair and for each mask without a pair. So a model gains
+        nothing by drawing more masks, or none.
     """
-    pairs = [(mask_iou(guess, truth), i, j) for i, guess in enumerate(predicted) for j, truth in enumerate(actual)]
-    ious, used_guesses, used_truths = [], set(), set()
-    for iou, i, j in sorted(pairs, reverse=True):
-        if iou > 0 and i not in used_guesses and j not in used_truths:
-            ious.append(iou)
-            used_guesses.add(i)
-            used_truths.add(j)
-    unpaired = len(predicted) + len(actual) - 2 * len(ious)
-    return (*ious, *[0.0] * unpaired)
+    ious = np.array([[mask_iou(guess, truth) for truth in actual] for guess in predicted])
+    ious = ious.reshape(len(predicted), len(actual))
+    pairs = match_greedily(ious)
+    num_unpaired = len(predicted) + len(actual) - 2 * len(pairs)
+    return (*(ious[pair].item() for pair in pairs), *[0.0] * num_unpaired)
