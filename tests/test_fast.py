@@ -20,6 +20,7 @@ from vlm.kv_cache import KVCache
 from vlm.loader import load_hf_model
 from vlm.paligemma import PaliGemmaForConditionalGeneration
 from vlm.processor import PaliGemmaProcessor
+from vlm.training.lora import LoraConfig, add_lora, find_lora, merge_lora
 
 KINDS = [(1, 1), (2, 1), (2, 2)]  # key/value heads, generation
 
@@ -55,6 +56,18 @@ def test_the_logits_are_those_of_the_readable_model(num_key_value_heads, generat
     expected = written(make_model(num_key_value_heads, generation), lengths)
     fast = FastPaliGemma(make_model(num_key_value_heads, generation), weights, batch_size=len(lengths))
     assert (written(fast, lengths) - expected).abs().max() < 1e-5
+
+
+def test_adapters_are_to_be_merged_first():
+    model = make_model(2, 1)
+    add_lora(model, LoraConfig(rank=2))
+    for adapter in find_lora(model).values():
+        nn.init.normal_(adapter.lora_B, std=0.3)
+    expected = written(model, [5])
+    with pytest.raises(ValueError, match="the model has adapters: merge_lora first"):
+        FastPaliGemma(model)
+    merge_lora(model)
+    assert (written(FastPaliGemma(model), [5]) - expected).abs().max() < 1e-4
 
 
 @pytest.mark.parametrize("weights", ["plain", "packed"])

@@ -50,6 +50,14 @@ def test_loss_is_the_mean_over_labelled_tokens_one_place_on():
     torch.testing.assert_close(loss, (at_zero + at_one) / 2)
 
 
+def test_the_loss_of_bfloat16_logits_is_computed_in_float32():
+    logits = torch.randn(2, 40, 5000, generator=torch.Generator().manual_seed(0)).bfloat16()
+    labels = torch.arange(80).view(2, 40)
+    loss = next_token_loss(logits, labels)
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss, next_token_loss(logits.double(), labels).float(), atol=1e-5, rtol=0)
+
+
 @torch.inference_mode()
 def test_a_suffix_token_changes_nothing_before_it(model):
     inputs = make_inputs([9], num_suffix=3)

@@ -17,6 +17,7 @@ from vlm.fast.linear import LINEARS
 from vlm.fast.siglip import fuse_attention
 from vlm.kv_cache import KVCache
 from vlm.paligemma import PaliGemmaForConditionalGeneration, PaliGemmaOutput
+from vlm.training.lora import find_lora
 
 
 class FastPaliGemma(nn.Module):
@@ -29,7 +30,8 @@ class FastPaliGemma(nn.Module):
             C++ compiler; without one it warns, and runs uncompiled. It pays where a step is short, in small models.
 
     Raises:
-        ValueError: weights of no such kind, or packed ones that are to be compiled, or are not on a CPU.
+        ValueError: the model has adapters, there is no such kind of weights, or packed weights are to be compiled or
+            are not on a CPU.
     """
 
     def __init__(
@@ -40,6 +42,8 @@ class FastPaliGemma(nn.Module):
         compile: bool = False,
     ):
         super().__init__()
+        if find_lora(model):
+            raise ValueError("the model has adapters: merge_lora first, then make the fast model")
         if weights not in LINEARS:
             raise ValueError(f"weights are {weights!r}: expected one of {', '.join(LINEARS)}")
         if weights != "plain" and model.device.type != "cpu":
