@@ -1,9 +1,9 @@
-"""Learning from pairs: two towers, one for pictures and one for texts, whose vectors should meet.
+"""Contrastive training: an image tower and a text tower, whose vectors should be similar for matching pairs.
 
-This is how a SigLIP tower is trained before it becomes part of a PaliGemma, which keeps the picture's tower and drops
-everything that is in this file.
+A SigLIP tower is trained in this way before it becomes part of a PaliGemma, which keeps the image tower and needs
+nothing of this file.
 
-Shapes: B pairs of a picture and a text, T text length, D hidden size.
+Shapes: B pairs of an image and a text, T text length, D hidden size.
 
 Source: "Sigmoid Loss for Language Image Pre-Training" (arXiv 2303.15343); CLIP is arXiv 2103.00020.
 """
@@ -18,16 +18,16 @@ from vlm.siglip import SiglipEncoder
 
 
 def pair_logits(image_embeds: Tensor, text_embeds: Tensor, logit_scale: Tensor, logit_bias: Tensor) -> Tensor:
-    """How well each picture of a batch matches each of its texts: cosine similarity, stretched and shifted.
+    """Logits of each image with each text of a batch: cosine similarity times a scale, plus a bias.
 
     Args:
-        image_embeds: [B, D], of any length: they are divided by it.
-        text_embeds: [B, D], likewise.
-        logit_scale: the logarithm of the stretch, so that no training step can make the stretch negative.
-        logit_bias: the shift; negative, since most pairs of a batch do not match.
+        image_embeds: [B, D], normalized here.
+        text_embeds: [B, D], normalized here.
+        logit_scale: the logarithm of the scale, so that the scale stays positive whatever the optimizer does.
+        logit_bias: negative, since most pairs of a batch do not match.
 
     Returns:
-        [B, B], a row for each picture, a column for each text.
+        [B, B], a row for each image, a column for each text.
 
     Source: SigLIP (arXiv 2303.15343), Algorithm 1.
     """
@@ -37,10 +37,10 @@ def pair_logits(image_embeds: Tensor, text_embeds: Tensor, logit_scale: Tensor, 
 
 
 def softmax_loss(logits: Tensor) -> Tensor:
-    """CLIP's loss: each picture should pick its own text out of the batch's texts, and each text its picture.
+    """CLIP's loss: cross-entropy of each image over the texts of the batch, and of each text over the images.
 
     Args:
-        logits: [B, B]; pair i stands at row i, column i.
+        logits: [B, B]; pair i is at row i, column i.
 
     Source: CLIP (arXiv 2103.00020), Figure 3.
     """
@@ -49,21 +49,21 @@ def softmax_loss(logits: Tensor) -> Tensor:
 
 
 def sigmoid_loss(logits: Tensor) -> Tensor:
-    """SigLIP's loss: each of the B * B pairs by itself, yes or no. The sum over all pairs, divided by B.
+    """SigLIP's loss: a binary decision for each of the B * B pairs, summed over all pairs and divided by B.
 
     Args:
-        logits: [B, B]; pair i stands at row i, column i.
+        logits: [B, B]; pair i is at row i, column i.
 
-    Source: SigLIP (arXiv 2303.15343), section 3.2 and Algorithm 1 (whose sign of the bias this is).
+    Source: SigLIP (arXiv 2303.15343), section 3.2 and Algorithm 1 (from which the sign of the bias is taken).
     """
-    labels = 2 * torch.eye(len(logits), device=logits.device) - 1  # [B, B], 1 where they belong together, else -1
+    labels = 2 * torch.eye(len(logits), device=logits.device) - 1  # [B, B], 1 for matching pairs, else -1
     return -nn.functional.logsigmoid(labels * logits).sum() / len(logits)
 
 
 class SiglipTextModel(nn.Module):
-    """The tower for texts: embeddings, the same blocks as for pictures, and the last place speaks for the text.
+    """The text tower: embeddings, the same blocks as for images, and a projection of the last position.
 
-    Every text has the same length, filled up at its end. There is no mask: the filling is read like words.
+    Every text is padded at its end to the same length. There is no mask: padding is attended to like any token.
     """
 
     def __init__(self, config: SiglipVisionConfig, vocab_size: int, max_length: int):
@@ -79,12 +79,12 @@ class SiglipTextModel(nn.Module):
         self.head = nn.Linear(config.hidden_size, config.hidden_size)
 
     def forward(self, input_ids: Tensor) -> Tensor:
-        """[B, T], T as long as the model was made for -> [B, D]."""
+        """[B, T] -> [B, D]; T is `max_length`."""
         words = self.embeddings["token_embedding"](input_ids)  # [B, T, D]
         hidden_states = self.encoder(words + self.embeddings["position_embedding"].weight)  # [B, T, D]
         return self.head(self.final_layer_norm(hidden_states)[:, -1])
 
 
 def initial_logit_scale_and_bias() -> tuple[nn.Parameter, nn.Parameter]:
-    """SigLIP's: a stretch of 10, and -10, so that at the start nearly every pair counts as no match, which is true."""
+    """SigLIP's: a scale of 10 and a bias of -10. So at first nearly no pair counts as a match, which is nearly right."""
     return nn.Parameter(torch.tensor(math.log(10.0))), nn.Parameter(torch.tensor(-10.0))
