@@ -86,5 +86,5 @@ class SiglipTextModel(nn.Module):
 
 
 def initial_logit_scale_and_bias() -> tuple[nn.Parameter, nn.Parameter]:
-    """SigLIP's: a scale of 10 and a bias of -10. So at first nearly no pair counts as a match, which is nearly right."""
+    """SigLIP's: a scale of 10 and a bias of -10. At first nearly no pair counts as a match, as is right."""
     return nn.Parameter(torch.tensor(math.log(10.0))), nn.Parameter(torch.tensor(-10.0))
