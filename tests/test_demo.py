@@ -35,7 +35,7 @@ def test_one_picture_is_drawn_and_its_place_is_said(run):
     _, output, printed = run
     with Image.open(output) as picture:
         assert (picture.format, picture.size) == ("PNG", (1092, 1170))
-    assert printed.endswith(f"The pictures with their boxes and masks: {output}\n")
+    assert printed.endswith(f"The images with their boxes and masks: {output}\n")
 
 
 def test_each_prompt_is_printed_once_in_order_with_its_time(run):

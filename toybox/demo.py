@@ -1,4 +1,4 @@
-"""Shows what the shipped model can do: `python -m toybox.demo` answers about two pictures and draws demo.png."""
+"""Shows what the shipped model can do: `python -m toybox.demo` asks it about two images and draws demo.png."""
 
 import time
 from pathlib import Path
@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from toybox import CHECKPOINT_DIRECTORY, MASK_VQVAE_FILE
 from toybox.examples import example_image, example_path
+from vlm.commands.options import check_output
 from vlm.commands.program import run_as_program
 from vlm.generate import stream
 from vlm.loader import load_hf_model
@@ -17,7 +18,7 @@ from vlm.regions.mask_vqvae import load_mask_decoder
 from vlm.regions.segmentation import decode_masks
 
 OUTPUT = Path("demo.png")
-# Two pictures of the test split, each with a caption, two answers, and last a detection and a segmentation.
+# Two images of the test split, each with a caption, two questions, a detection and a segmentation.
 PROMPTS = {
     0: [
         "caption en",
@@ -37,6 +38,7 @@ PROMPTS = {
 
 
 def main():
+    check_output(OUTPUT)
     started = time.perf_counter()
     model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
     processor = PaliGemmaProcessor.for_model(model, tokenizer)
@@ -53,7 +55,7 @@ def main():
             masks = decode_masks(detections, mask_decoder, image.height, image.width)
             draw_detections(image, detections, ax, title, masks)
     panels[0, 0].figure.savefig(OUTPUT, dpi=130)
-    print(f"\nThe pictures with their boxes and masks: {OUTPUT.resolve()}")
+    print(f"\nThe images with their boxes and masks: {OUTPUT.resolve()}")
 
 
 def answer(model, processor, prompt: str, image) -> str:

@@ -1,4 +1,4 @@
-"""Measure a model on scenes of the Toybox that training cannot reach: captions, answers, boxes, masks."""
+"""Evaluate a model on Toybox scenes that are never used for training: captions, answers, boxes, masks."""
 
 import argparse
 import json
@@ -13,7 +13,7 @@ from toybox import MASK_VQVAE_FILE
 from toybox.prompts import TASKS, all_examples, sample_segment_label
 from toybox.scenes import IMAGE_SIZE, SPLITS, Scene, draw_scene
 from vlm.checkpoints.atomic_write import write_text
-from vlm.commands.options import add_model_options, load_model
+from vlm.commands.options import add_model_options, check_output, load_model
 from vlm.commands.program import finish, run_as_program
 from vlm.generate import generate
 from vlm.metrics.detection import DetectionCounts, match_detections
@@ -29,7 +29,7 @@ examples:
   python -m toybox.evaluate                    # 1,000 test scenes, about a minute
   python -m toybox.evaluate --scenes 200 --split hard --output hard.json
   python -m toybox.evaluate --model my-fine-tune --dtype bfloat16
-  python -m toybox.evaluate --fast int8        # what do eight bits cost?
+  python -m toybox.evaluate --adapter my-lora --fast int8
 """
 MAX_NEW_TOKENS = 100  # four masks have 91
 
@@ -44,7 +44,7 @@ MEASURES = {
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of a scene; `answer` is the right one where there is only one way to say it."""
+    """A prompt about a scene; `answer` is the right one if only one wording is right."""
 
     scene: Scene
     prompt: str
@@ -63,9 +63,9 @@ def evaluate(
 
     Returns:
         For each task its measures: `exact_match` of captions and answers; `precision`, `recall` (at IoU 0.5)
-        and `mean_box_iou` (of the boxes that matched) of detections; `mean_mask_iou`, where a thing missed and a
-        mask too many count 0; `questions`, how many were asked. Scenes that do not allow a question (no single
-        object to ask "where" of) are not asked it.
+        and `mean_box_iou` (of the boxes that matched) of detections; `mean_mask_iou`, in which a missed object and
+        an extra mask count 0; `questions`, how many were asked. A question that a scene does not allow ("where" needs
+        a single object) is left out.
     """
     questions = make_questions([draw_scene(seed, split) for seed in range(num_scenes)])
     report = {}
@@ -82,7 +82,7 @@ def evaluate(
 
 
 def make_questions(scenes: list[Scene]) -> dict[str, list[Question]]:
-    """One question of each task about each scene that allows it, the same ones each time."""
+    """One question of each task about each scene that allows it; always the same ones."""
     rng = np.random.default_rng(0)
     questions: dict[str, list[Question]] = {task: [] for task in TASKS}
     for scene in scenes:
@@ -128,11 +128,11 @@ def score_masks(asked: list[Question], answers: list[str], mask_decoder: MaskDec
         scene, label = question.scene, question.prompt.removeprefix("segment ")
         actual = [scene.mask(index) for index, thing in enumerate(scene.objects) if thing.label == label]
         detections = parse_detections(answer, IMAGE_SIZE, IMAGE_SIZE)
-        # A box without a mask, or with another label, is a mask of nothing.
+        # A box without a mask, or with another label, counts as an empty mask.
         drawn = [replace(found, mask_codes=None) if found.label != label else found for found in detections]
-        nothing = np.zeros((IMAGE_SIZE, IMAGE_SIZE), dtype=bool)  # [H, W]
+        empty = np.zeros((IMAGE_SIZE, IMAGE_SIZE), dtype=bool)  # [H, W]
         masks = decode_masks(drawn, mask_decoder, IMAGE_SIZE, IMAGE_SIZE)
-        ious += match_masks([nothing if mask is None else mask for mask in masks], actual)
+        ious += match_masks([empty if mask is None else mask for mask in masks], actual)
     return {"mean_mask_iou": round(float(np.mean(ious)), 4) if ious else 0.0}
 
 
@@ -148,11 +148,11 @@ def format_table(tasks: dict[str, dict[str, float]]) -> str:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Evaluate the model that the options ask for, print the table, write the file."""
+    """Evaluate the model that the options name, print the table, write the file."""
     if options.scenes < 1:
         raise ValueError(f"--scenes is {options.scenes}: expected at least 1")
-    if options.output and (options.output.is_dir() or not options.output.parent.is_dir()):
-        raise FileNotFoundError(f"--output {options.output} cannot be written: expected a file in a directory there is")
+    if options.output:
+        check_output(options.output)
     model, processor = load_model(options)
     started = time.monotonic()
     tasks = evaluate(model, processor, load_mask_decoder(MASK_VQVAE_FILE), options.scenes, options.split)
@@ -172,9 +172,9 @@ def main(arguments: list[str] | None = None) -> int:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--scenes", type=int, default=1000, help="how many (default: %(default)s)")
-    parser.add_argument("--split", choices=SPLITS, default="test", help="which (default: %(default)s)")
-    parser.add_argument("--output", type=Path, help="write the figures to this JSON file too")
+    parser.add_argument("--scenes", type=int, default=1000, help="number of scenes (default: %(default)s)")
+    parser.add_argument("--split", choices=SPLITS, default="test", help="which scenes (default: %(default)s)")
+    parser.add_argument("--output", type=Path, help="also write the results to this JSON file")
     add_model_options(parser)
     options = parser.parse_args(arguments)
     return finish("toybox.evaluate", lambda: run(options))

@@ -42,7 +42,7 @@ def check_device(device: torch.device | str, dtype: torch.dtype | None = None):
             raise RuntimeError("it holds no numbers")
         if str(device).startswith("cpu:"):
             raise RuntimeError("a CPU has no number")
-    except (RuntimeError, AssertionError) as error:  # NotImplementedError, for some, is a RuntimeError
+    except (RuntimeError, AssertionError, ImportError) as error:  # whatever a device's part of torch raises
         reason = str(error).splitlines()[0].partition(". ")[0]  # of torch's paragraph the first sentence
         raise ValueError(
             f"device {str(device)!r} cannot be used here, try {str(default_device())!r}: {reason}"

@@ -56,11 +56,11 @@ def load_model(
 def check_output(file: Path):
     """Raise an OSError if this file cannot be written, before the work that it is for begins."""
     if not file.parent.is_dir():
-        raise FileNotFoundError(f"--output {file} cannot be written: {file.parent} is not a directory")
+        raise FileNotFoundError(f"{file} cannot be written: {file.parent} is not a directory")
     if file.exists() and not (file.is_file() and os.access(file, os.W_OK)):
-        raise OSError(f"--output {file} cannot be written: it is not a file, or read-only")
+        raise OSError(f"{file} cannot be written: it is not a file, or read-only")
     try:
         with TemporaryFile(dir=file.parent) as probe:
             probe.write(b"0")
     except OSError as error:  # a read-only directory, a full disk
-        raise OSError(f"--output {file} cannot be written: {error.strerror}") from None
+        raise OSError(f"{file} cannot be written: {error.strerror}") from None
