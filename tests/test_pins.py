@@ -34,6 +34,7 @@ def test_every_dependency_of_the_project_is_locked_within_its_range():
         assert version in requirement.specifier, f"{requirement} but the lock has {version}"
 
 
+@pytest.mark.lock
 def test_lock_matches_what_is_installed():
     """Else the tests would speak of other packages than a new machine gets."""
     from importlib.metadata import version
