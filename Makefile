@@ -1,6 +1,6 @@
 # Every target sets up its own environment in .venv; you need Python 3.11 or newer, pip and make.
 .DEFAULT_GOAL := help
-.PHONY: help setup book browser test demo lab train bench parity abuse release lint format notebooks clean
+.PHONY: help setup check book browser test newest demo lab train bench parity abuse release lint format notebooks clean
 
 PYTHON ?= python3
 PY := .venv/bin/python
@@ -9,12 +9,18 @@ READY := .venv/ready
 # cost more than they bring. The chapters that take longest come first, so that none is left to run alone.
 PARALLEL := --numprocesses auto --dist loadscope --no-loadscope-reorder --durations 10
 ONE_THREAD := OMP_NUM_THREADS=1
+# The tests of the files at the top of vlm/, the comparison with transformers, and the grader of one chapter.
+CORE := $(patsubst %,tests/test_%.py,parity imports config siglip attention_mask gemma gemma2 kv_cache paligemma \
+	image_processing processor generate layouts loader)
+CORE_EXERCISES := exercises/test_ch08_gqa.py
 LONGEST := $(patsubst %,book/%.ipynb,ch22_pretraining ch21_finetuning ch18_masks ch20_evaluation)
 
 help:
 	@echo "make book       build the web pages (chapters that changed are executed), print where they are"
 	@echo "make browser    the built pages in a real browser: links, errors, accessibility, small screens (needs chromium)"
 	@echo "make test       unit tests, every chapter as a regression test, the solutions of all exercises"
+	@echo "make check      the model's core alone, in less than a minute: its unit tests, and the grader of one chapter"
+	@echo "make newest     unit tests with the newest versions of all packages, in an environment of its own"
 	@echo "make demo       the shipped model captions, answers and draws boxes (demo.png)"
 	@echo "make lab        open the chapters in JupyterLab"
 	@echo "make train      train the Toybox model from nothing (into runs/)"
@@ -37,7 +43,11 @@ book: $(READY)
 	@$(PY) tools/build_book.py
 
 browser: $(READY)
-	@$(ONE_THREAD) $(PY) -m pytest tests/test_pages.py tests/test_browser.py --durations 5
+	@$(ONE_THREAD) $(PY) -m pytest tests/test_pages.py tests/test_browser.py tests/test_pages_in_browser.py $(PARALLEL)
+
+check: $(READY)
+	@$(ONE_THREAD) $(PY) -m pytest $(CORE) $(PARALLEL)
+	@$(ONE_THREAD) $(PY) -m pytest $(CORE_EXERCISES) --impl solutions
 
 test: $(READY)
 	@if [ -d tests ]; then \
@@ -50,6 +60,13 @@ test: $(READY)
 		echo "== 3 of 3: the graders pass the solutions" && \
 		$(ONE_THREAD) $(PY) -m pytest exercises --impl solutions; \
 	fi
+
+# In its own environment, without the lock; PIP_CONSTRAINT and other variables of pip hold there too.
+newest:
+	@"$(PYTHON)" -m venv .venv-newest
+	@.venv-newest/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable ".[book,test]"
+	@.venv-newest/bin/python -m pip list | grep -iE "^(torch|transformers|numpy|pillow|peft) "
+	@$(ONE_THREAD) .venv-newest/bin/python -m pytest tests -m "not browser and not abuse and not lock" $(PARALLEL)
 
 demo: $(READY)
 	@$(PY) -m toybox.demo
@@ -86,4 +103,4 @@ notebooks: $(READY)
 	@$(PY) tools/notebooks.py
 
 clean:
-	rm -rf .venv _build runs release demo.png bench.json bench.png
+	rm -rf .venv .venv-newest _build runs release demo.png bench.json bench.png
