@@ -5,10 +5,11 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Event, Lock, Timer
 from types import ModuleType
@@ -17,6 +18,7 @@ from typing import Any
 from grader import sandbox
 from grader.encoding import MAX_MESSAGE_BYTES, decode
 from grader.exercise import Exercise
+from grader.gate import Gate
 from grader.places import EXPECTED, ROOT
 
 MAX_SOURCE_BYTES = 1_000_000
@@ -69,13 +71,14 @@ class Runner:
 
     def __init__(self, hidden: Sequence[Path] = ()):
         self.hidden = list(hidden)
+        self.gate = Gate()
         can_fork = sys.platform == "linux"
         self.context = multiprocessing.get_context("forkserver" if can_fork else "spawn")
         if can_fork:
             self.context.set_forkserver_preload(_PRELOADED)
 
     def run(self, exercise: Exercise, submission: Path, checks: Path, seed: int, solutions: Path) -> Outcome:
-        """Run one exercise.
+        """Run one exercise; again, and alone, if a signal ended it, since that may have come from elsewhere.
 
         Args:
             submission: the file that the student wrote.
@@ -87,16 +90,31 @@ class Runner:
             return Outcome("not written", f"there is no file {submission.name}")
         if submission.stat().st_size > MAX_SOURCE_BYTES:
             return Outcome("too large")
-        receiver, sender = self.context.Pipe(duplex=False)
         home = Path(os.path.expanduser("~"))
         private = [path.resolve() for path in (ROOT, EXPECTED, solutions, *self.hidden, *({home} - {Path("/")}))]
-        arguments = (sender, submission.resolve(), checks.resolve(), exercise.name, seed, private)
-        process = self.context.Process(target=sandbox.work, args=arguments, daemon=True)
+        arguments = (submission.resolve(), checks.resolve(), exercise.name, seed, private)
+        with self.gate.together(), self.start(sandbox.work, *arguments) as (process, receiver):
+            outcome = self.read(process, receiver, exercise.seconds)
+        if outcome.problem == "crash" and outcome.what.startswith("SIG"):
+            with self.gate.alone(), self.start(sandbox.work, *arguments) as (process, receiver):
+                outcome = self.read(process, receiver, exercise.seconds)
+        return outcome
+
+    def missing_confinement(self) -> list[str]:
+        """What this machine lacks to confine a submission, in words."""
+        with self.start(sandbox.report_confinement) as (_, receiver):
+            return decode(receiver.recv_bytes(MAX_MESSAGE_BYTES))
+
+    @contextmanager
+    def start(self, target: Callable, *arguments: Any) -> Iterator[tuple[multiprocessing.Process, Connection]]:
+        """A process that runs `target` with a connection and the arguments, and what it sends by that connection."""
+        receiver, sender = self.context.Pipe(duplex=False)
+        process = self.context.Process(target=target, args=(sender, *arguments), daemon=True)
         with _without_main(), _without_ctrl_c():
             process.start()
         sender.close()
         try:
-            return self.read(process, receiver, exercise.seconds)
+            yield process, receiver
         finally:
             end(process)
             receiver.close()

@@ -6,6 +6,7 @@ which cannot be talked round (`grader/confine.py`). To grade code of strangers, 
 """
 
 import contextlib
+import ctypes
 import importlib.util
 import io
 import linecache
@@ -28,6 +29,7 @@ from grader.encoding import encodable_part, encode
 from grader.exercise import Case, Exercise
 
 MEMORY_BYTES = 4 * 1024**3  # more than the process has when it starts
+OPEN_FILES = 256
 PRINTED_CHARACTERS = 2000
 PACKAGES = [Path(package.__file__).parent for package in (vlm, toybox)]
 # What a submission runs on: it may be read, wherever it lies.
@@ -39,11 +41,12 @@ RUNTIME = [
         sys.base_prefix,
         site.getusersitepackages(),
     )
-]
+] + confine.SYSTEM_FILES
 # What Python reports before it does it, and a submission has no reason to do.
 _REFUSED_EVENTS = (
     "ctypes.dlopen",
     "ctypes.dlsym",
+    "fcntl.",
     "os.chmod",
     "os.chown",
     "os.exec",
@@ -54,6 +57,7 @@ _REFUSED_EVENTS = (
     "os.mkdir",
     "os.posix_spawn",
     "os.remove",
+    "os.removexattr",
     "os.rename",
     "os.rmdir",
     "os.setxattr",
@@ -122,11 +126,11 @@ def work(connection: Connection, submission: Path, checks: Path, name: str, seed
         exercise = load_exercise(checks, name)
         private = {*private, checks}
         opened = {submission.parents[1 if submission.parent.name == "capstone" else 0], *RUNTIME}
-        if sys.platform == "linux":
-            confine.confine(confine.readable(private, opened), connection.fileno())
+        set_limits()
+        forget_environment()
+        confine_process(private, opened, connection)
         cases = exercise.cases(seed)
         forbid(exercise.forbidden)
-        set_limits()
         refused = guard(private, opened)
         connection.send_bytes(b"ready")
         message = run(exercise, submission, cases)
@@ -138,6 +142,29 @@ def work(connection: Connection, submission: Path, checks: Path, name: str, seed
     connection.send_bytes(message)
     connection.close()
     os._exit(0)  # nothing that the submission registered to run at the end runs
+
+
+def report_confinement(connection: Connection):
+    """A life that is spent on telling what this machine lacks to confine a process."""
+    connection.send_bytes(encode(confine_process(set(), set(), connection)))
+
+
+def confine_process(private: set[Path], opened: set[Path], connection: Connection) -> list[str]:
+    """Confine it where the system can, and say what is lacking."""
+    if sys.platform != "linux":
+        return [f"Linux kernel (it is {sys.platform})"]
+    opened = opened | {Path(f"/proc/{os.getpid()}")}
+    return confine.confine(confine.readable(private, opened), opened, connection.fileno())
+
+
+def forget_environment():
+    """A variable can be a password. What Python removes still lies where the process has it from, in its memory."""
+    home = os.path.expanduser("~")
+    os.environ.clear()
+    os.environ.update(HOME=home, LOGNAME="student")  # which Python would ask the system for
+    if sys.platform == "linux":
+        start, end = map(int, Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[47:49])
+        ctypes.memset(start, 0, end - start)
 
 
 def run(exercise: Exercise, submission: Path, cases: list[Case]) -> dict[str, Any]:
@@ -272,6 +299,11 @@ def set_limits():
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))  # all processes share a number of them
+    with contextlib.suppress(OSError):  # other systems have no such file
+        Path("/proc/self/oom_score_adj").write_text(
+            "1000"
+        )  # if the machine runs out of memory, this process ends first
 
 
 def guard(private: set[Path], opened: set[Path]) -> list[str]:

@@ -95,6 +95,10 @@ SAYS = {
     "forges_report": "tried to write to the file",
     "edits_another_student": "tried to write to the file",
     "deletes_another_student": "tried to os.remove",
+    "outlives_others_when_memory_ends": "tried to write to the file",
+    "removes_attributes": "tried to os.removexattr",
+    "signals_by_pipe": "tried to fcntl.fcntl",
+    "tells_the_environment": f"ValueError: secrets: ['{Path.home()}', 'student', '']",
     "links_to_another_place": "tried to os.symlink",
     "writes_a_database": "tried to sqlite3.connect",
     "forks": "tried to os.fork",
@@ -134,9 +138,34 @@ KERNEL_SAYS = {
     "native_lifts_its_limit": "not allowed to raise maximum limit",
     "native_opens_a_socket": "Operation not permitted",
     "native_writes_a_file": "Permission denied",
-    "native_deletes_another_student": "Permission denied",
+    "native_deletes_another_student": "Operation not permitted",
     "native_locks_another_student_out": "Operation not permitted",
     "native_fills_memory_elsewhere": "Operation not permitted",
+    "native_signals_by_pipe": "Operation not permitted",
+    "native_owns_the_signals_of_a_file": "through the wall: []",
+    "native_slows_the_grader": "through the wall: []",
+    "native_hides_a_key": "through the wall: []",
+    "native_leaves_memory_behind": "through the wall: []",
+    "native_reaches_into_the_kernel": "through the wall: []",
+    "native_removes_attributes": "through the wall: []",
+    "native_watches_other_students": "through the wall: []",
+    "native_opens_devices": "opened []",
+    "native_survives_the_grader": "through the wall: []",
+    "native_takes_a_lease": "Operation not permitted",
+    "native_locks_a_file": "Operation not permitted",
+    "native_takes_every_thread": "can't start new thread",
+    "native_takes_every_open_file": "Too many open files",
+    "native_calls_as_32_bit_program": "brought the Python process down (SIG",
+    "native_calls_by_foreign_numbers": "through the wall: []",
+    "native_calls_by_io_uring": "through the wall: []",
+    "native_kills_its_group": "Operation not permitted",
+    "native_reads_command_lines": "Permission denied",
+    "native_lists_other_students": "Permission denied",
+    "native_reads_the_rest_of_the_machine": "Permission denied",
+    "native_types_at_the_terminal": "through the wall: []",
+    "native_takes_what_a_user_may_have": "through the wall: []",
+    "native_becomes_root_elsewhere": "through the wall: []",
+    "native_moves_memory_of_others": "through the wall: []",
 }
 CONFINED = (
     sys.platform == "linux"
@@ -437,7 +466,18 @@ def patch_of_pixel(y, x, width, patch_size):
     raise ValueError(int(line.split()[1], 16))
 """
     message = alone(text).verdict.message
-    assert "ValueError: 2\n" in message or "ValueError: 0\n" in message
+    assert any(f"ValueError: {left}\n" in message for left in (0, 1 << 1, 1 << 2))
+
+
+@pytest.mark.skipif(not hasattr(os, "setsid"), reason="Windows has no sessions")
+def test_a_submission_has_a_session_of_its_own(alone):
+    text = """
+import os
+
+def patch_of_pixel(y, x, width, patch_size):
+    raise ValueError(os.getsid(0) == os.getpgrp() == os.getpid())
+"""
+    assert "ValueError: True" in alone(text).verdict.message
 
 
 @needs_the_kernel

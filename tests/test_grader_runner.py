@@ -1,5 +1,9 @@
 """Whatever a submission does costs one exercise, and the report says what it was."""
 
+import multiprocessing
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -230,3 +234,67 @@ def test_a_graded_chapter_survives_one_bad_exercise(runner, tmp_path):
     verdicts = {e.name: grade_exercise(e, checks, tmp_path, 0, runner).verdict for e in exercises}
     assert "SIGABRT" in verdicts["patchify"].message
     assert verdicts["unpatchify"].passed and verdicts["patch_of_pixel"].passed
+
+
+def test_what_honest_code_does_goes_through(run, tmp_path):
+    (tmp_path / "beside.txt").write_text("2")
+    outcome = run("""
+import concurrent.futures, decimal, io, json, os, random, tempfile, threading, time, warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from torch.utils.data import DataLoader
+from torch.utils.checkpoint import checkpoint
+
+import toybox
+from toybox import tokenizer
+
+
+def double(x):
+    here = Path(__file__).parent
+    assert "beside.txt" in os.listdir(here) and list(here.glob("*.txt"))
+    assert os.path.expanduser("~") and os.cpu_count() and os.urandom(4) and os.getcwd()
+    with open("/dev/urandom", "rb") as noise, open(os.devnull) as nothing:
+        assert len(noise.read(4)) == 4 and nothing.read() == ""
+    load_file(Path(toybox.__file__).parent / "checkpoint" / "model.safetensors")
+    buffer = io.BytesIO()
+    Image.new("RGB", (40, 30)).resize((20, 15), Image.BICUBIC).save(buffer, "PNG")
+    np.asarray(Image.open(buffer)) @ np.ones((3, 2))
+    torch.set_num_threads(4)
+    layer = torch.nn.Linear(256, 256)
+    checkpoint(layer, torch.randn(512, 256), use_reentrant=False).sum().backward()
+    torch.optim.AdamW(layer.parameters()).step()
+    torch.nn.functional.scaled_dot_product_attention(*torch.randn(3, 1, 4, 64, 32).bfloat16())
+    torch.ao.quantization.default_dynamic_qconfig
+    for batch in DataLoader(torch.arange(10), batch_size=2, shuffle=True):
+        time.sleep(0.001)
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(abs, range(10))) == 45
+    with warnings.catch_warnings(record=True):
+        warnings.warn("said")
+    time.localtime(), time.process_time(), threading.Event().wait(0.001)
+    return int((here / "beside.txt").read_text()) * x
+""")
+    assert (outcome.problem, outcome.what, outcome.refused) == ("", "", "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_submission_that_a_signal_ended_is_run_again(run):
+    """And it is the first to be ended when the machine runs out of memory."""
+    text = "import time\ndef double(x):\n    time.sleep(2)\n    return 2 * x\n"
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(run, text)
+        confined = []
+        while not confined and not future.done():
+            time.sleep(0.02)
+            for process in multiprocessing.active_children():
+                if "Seccomp:\t2" in Path(f"/proc/{process.pid}/status").read_text():
+                    confined.append(process)
+        assert Path(f"/proc/{confined[0].pid}/oom_score_adj").read_text() == "1000\n"
+        confined[0].kill()
+        assert future.result().problem == ""
+    always = "import os, signal\ndef double(x):\n    signal.raise_signal(signal.SIGKILL)\n"
+    assert (run(always).problem, run(always).what) == ("crash", "SIGKILL")
