@@ -74,6 +74,11 @@ def columns() -> list[str]:
     return ["student", "points", *names]
 
 
+def cell(text: str) -> str:
+    """A text for the CSV that spreadsheets don't take for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
 def already_graded(output: Path) -> set[str]:
     """The students that are in the CSV. Half a last line, of a run that was killed or had a full disk, is taken out.
 
@@ -96,7 +101,7 @@ def grade_class(submissions: Path, output: Path, seed: int, jobs: int, reports: 
     if not output.exists():
         write_text(output, ",".join(columns()) + "\r\n")
     done = already_graded(output)
-    students = [path for path in sorted(submissions.iterdir()) if path.is_dir() and path.name not in done]
+    students = [path for path in sorted(submissions.iterdir()) if path.is_dir() and cell(path.name) not in done]
     with (
         TemporaryDirectory() as copies,
         open(output, "a", newline="", encoding="utf-8") as file,
@@ -117,7 +122,7 @@ def grade_class(submissions: Path, output: Path, seed: int, jobs: int, reports: 
                         raise
                     tqdm.write(f"{futures[future]} could not be graded: {error!r}", file=sys.stderr)
                     continue
-                writer.writerow([futures[future], sum(points), *points])
+                writer.writerow([cell(futures[future]), sum(points), *points])
                 file.flush()
         except BaseException:  # Ctrl-C above all: do not wait until the whole class is graded
             stopping.set()
@@ -129,6 +134,20 @@ def grade_class(submissions: Path, output: Path, seed: int, jobs: int, reports: 
             raise
 
 
+def check_confinement(required: bool):
+    """Tell in one line what this machine lacks to confine submissions.
+
+    Raises:
+        SystemExit: something is missing, and it is required.
+    """
+    missing = Runner().missing_confinement()
+    if missing:
+        says = f"this machine confines submissions in part only: it has no {', no '.join(missing)}"
+        if required:
+            raise SystemExit(f"{says}: grade in a container, or on another machine")
+        print(says, file=sys.stderr)
+
+
 def main(arguments: Sequence[str] | None = None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("submissions", type=Path, help="folder with a folder for each student")
@@ -136,9 +155,13 @@ def main(arguments: Sequence[str] | None = None):
     parser.add_argument("--reports", type=Path, help="folder for what is wrong, one JSON file for each student")
     parser.add_argument("--grader-seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2, help="students graded at the same time")
+    parser.add_argument(
+        "--require-confinement", action="store_true", help="refuse to grade where the kernel cannot confine submissions"
+    )
     options = parser.parse_args(arguments)
     if not options.submissions.is_dir():
         raise SystemExit(f"{options.submissions} is not a folder")
+    check_confinement(options.require_confinement)
     try:
         grade_class(options.submissions, options.output, options.grader_seed, options.jobs, options.reports)
     except ValueError as error:

@@ -117,7 +117,8 @@ def explain(
     """Name the known mistake that gives the same answers, if there is one.
 
     Who makes one mistake often makes a second. So a mistake is also named, with less certainty, when it gives the same
-    wrong answer to the case that is reported; of several, the one that agrees on the most cases.
+    wrong answer to the case that is reported; of several, the one that agrees on the most cases, and of
+    equals the first in the file.
 
     Args:
         number: of the case that is reported.

@@ -92,3 +92,27 @@ def test_a_table_of_another_course_is_left_alone(tmp_path):
 def test_a_folder_that_is_not_there_is_said(tmp_path):
     with pytest.raises(SystemExit, match="is not a folder"):
         main([str(tmp_path / "nowhere")])
+
+
+@pytest.mark.parametrize("name", ["=HYPERLINK(1)", "+1", "-1", "@SUM(1)", "\t=1", "\r=1"])
+def test_a_student_is_no_formula_and_is_graded_once(tmp_path, monkeypatch, name):
+    (tmp_path / "submissions" / name).mkdir(parents=True)
+    monkeypatch.setattr(classroom, "grade_student", lambda *_: [])
+    for _ in range(2):
+        grade_class(tmp_path / "submissions", tmp_path / "grades.csv", seed=5, jobs=1)
+    with open(tmp_path / "grades.csv", newline="", encoding="utf-8") as file:
+        assert [row[0] for row in csv.reader(file)] == ["student", f"'{name}"]
+
+
+def test_what_the_machine_lacks_is_one_line_and_no_class_is_graded_if_it_is_required(tmp_path, monkeypatch, capsys):
+    (tmp_path / "submissions").mkdir()
+    command = [str(tmp_path / "submissions"), "--output", str(tmp_path / "grades.csv")]
+    monkeypatch.setattr(classroom.Runner, "missing_confinement", lambda _: ["Landlock", "seccomp filter"])
+    main(command)
+    says = "this machine confines submissions in part only: it has no Landlock, no seccomp filter"
+    assert [line for line in capsys.readouterr().err.splitlines() if "this machine" in line] == [says]
+    with pytest.raises(SystemExit, match=f"^{says}: grade in a container"):
+        main([*command, "--require-confinement"])
+    monkeypatch.setattr(classroom.Runner, "missing_confinement", lambda _: [])
+    main([*command, "--require-confinement"])
+    assert "this machine" not in capsys.readouterr().err

@@ -40,6 +40,14 @@ def test_a_known_mistake_beside_another_one_is_named_as_probable():
     assert verdict.message.startswith("Probably this, and perhaps more: You tripled.")
 
 
+def test_of_several_known_mistakes_the_one_that_agrees_most_is_named_and_of_equals_the_first():
+    half = KnownMistake("first case tripled", "Half.", [TRIPLE.answers[0], *RIGHT[1:]])
+    twin = KnownMistake("tripled again", "Twin.", TRIPLE.answers)
+    outcome = Outcome(answers=TRIPLE.answers, arguments=[dict(case) for case in CASES])
+    for known, name in (([half, TRIPLE], "tripled"), ([TRIPLE, twin], "tripled"), ([twin, TRIPLE], "tripled again")):
+        assert judge(DOUBLE, CASES, outcome, Truth(RIGHT, known)).mistake == name
+
+
 def test_a_mistake_that_agrees_only_where_the_answer_is_right_is_not_named():
     verdict = verdict_on([RIGHT[0] + 5, RIGHT[1], RIGHT[2]])
     assert not verdict.passed
