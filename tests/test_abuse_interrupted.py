@@ -1,5 +1,6 @@
-"""Ctrl-C, kill -9 and a full disk in the middle of the work: nothing half-written is taken for whole; it goes on."""
+"""Ctrl-C, kill -9 and a full disk at any moment: nothing half-written is taken for whole, and the work goes on."""
 
+import contextlib
 import errno
 import os
 import shutil
@@ -45,10 +46,26 @@ def checkpoint(tmp_path_factory) -> Path:
     return save_random_checkpoint(tmp_path_factory.mktemp("checkpoint"))
 
 
-def start(*words: str | Path, **environment: str) -> subprocess.Popen:
-    command = [sys.executable, "tests/interrupted_worker.py", *map(str, words)]
-    return subprocess.Popen(
-        command,
+STARTED: list[subprocess.Popen] = []
+
+
+@pytest.fixture(autouse=True)
+def signals_and_processes():
+    """Programs that a test starts get Ctrl-C even if the tests run with SIGINT ignored, as in a background job of a
+    script; and none of them outlives its test."""
+    before = signal.signal(CTRL_C, signal.default_int_handler)
+    yield
+    signal.signal(CTRL_C, before)
+    while STARTED:
+        process = STARTED.pop()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, KILL)
+        process.communicate()
+
+
+def start_program(*words: str | Path, **environment: str) -> subprocess.Popen:
+    process = subprocess.Popen(
+        [sys.executable, *map(str, words)],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | environment,
         stdout=subprocess.PIPE,
@@ -56,6 +73,12 @@ def start(*words: str | Path, **environment: str) -> subprocess.Popen:
         text=True,
         start_new_session=True,  # a group of its own, to which a signal goes as from a terminal
     )
+    STARTED.append(process)
+    return process
+
+
+def start(*words: str | Path, **environment: str) -> subprocess.Popen:
+    return start_program("tests/interrupted_worker.py", *words, **environment)
 
 
 def finish(process: subprocess.Popen) -> tuple[int, str]:
@@ -84,6 +107,64 @@ def assert_stopped(result: tuple[int, str], by: signal.Signals, words: str):
     else:
         assert code == 130, err
         assert "Traceback" not in err and err.splitlines()[-1].startswith(words)
+
+
+PROGRAMS = "vlm toybox.train toybox.train_masks toybox.evaluate toybox.demo benchmark"
+PROGRAMS += " grader.classroom grader.project grader.release"
+
+
+def imports_torch(process: subprocess.Popen) -> bool:
+    """Whether it has begun to: its Python code goes on importing for half a second or more."""
+    return "libtorch" in Path(f"/proc/{process.pid}/maps").read_text()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows which libraries a process has loaded")
+@pytest.mark.parametrize("program", [*PROGRAMS.split(), "command"])
+def test_ctrl_c_during_the_imports_ends_a_program_without_a_word(tmp_path, program):
+    if program == "command":
+        script = tmp_path / "vlm"  # as pip installs it
+        script.write_text("import sys\nfrom vlm.__main__ import program\nsys.exit(program())\n", encoding="utf-8")
+        process = start_program(script, "--help")
+    else:
+        process = start_program("-m", program, "--help")
+    assert stop(process, lambda: imports_torch(process), CTRL_C) == (130, "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows which libraries a process has loaded")
+def test_a_program_that_is_started_with_ctrl_c_ignored_goes_on_ignoring_it(checkpoint):
+    signal.signal(CTRL_C, signal.SIG_IGN)  # as nohup and background jobs of scripts do
+    process = start_program("-m", "vlm", "inspect", checkpoint)
+    assert stop(process, lambda: imports_torch(process), CTRL_C) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("work", "code"), [("threading.Thread(target=press).start()", 130), ("atexit.register(press)", 0)]
+)
+def test_ctrl_c_after_the_work_leaves_no_traceback(work, code):
+    """While Python waits for threads it ends the program; while Python shuts down it comes too late."""
+    script = f"""
+import atexit, os, signal, threading, time
+from vlm.commands.program import run_as_program
+
+def press():
+    time.sleep(0.3)
+    os.kill(os.getpid(), signal.SIGINT)
+
+def main():
+    {work}
+
+run_as_program("test", main)
+"""
+    assert finish(start_program("-c", script)) == (code, "")
+
+
+def test_in_other_programs_ctrl_c_keeps_its_meaning(tmp_path):
+    """The package changes nothing for a program that imports it, even if that is started with `python -m` too."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/__init__.py").write_text("import vlm, toybox, grader, benchmark\n", encoding="utf-8")
+    body = "import signal\nassert signal.getsignal(signal.SIGINT) is signal.default_int_handler\n"
+    (tmp_path / "other/__main__.py").write_text(body, encoding="utf-8")
+    assert finish(start_program("-m", "other", PYTHONPATH=f"{ROOT}:{tmp_path}")) == (0, "")
 
 
 def files(directory: Path) -> dict[str, bytes]:
