@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -37,13 +38,19 @@ def torchrun(task: str, directory: Path, *options: str) -> str:
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory) -> Path:
-    """Three small checkpoints, and a padded batch of two prompts."""
+    """Small checkpoints, one with an own head and one with a copy of the embedding, and a batch of two prompts."""
     directory = tmp_path_factory.mktemp("parallel")
     for name, (num_key_value_heads, generation) in MODELS.items():
         twin = make_twin(make_reference(num_key_value_heads, generation), num_key_value_heads, generation)
         vision = dataclasses.replace(twin.config.vision_config, num_attention_heads=2)  # 3 cannot be halved
         twin.config = dataclasses.replace(twin.config, vision_config=vision)
         save_hf_model(twin, directory / name)
+    for name, head in (("model_own_head", torch.randn(128, 32)), ("model_tied_head", None)):
+        shutil.copytree(directory / "model_1_2", directory / name)
+        tensors = load_file(directory / name / "model.safetensors")
+        embedding = tensors["language_model.model.embed_tokens.weight"]
+        tensors["language_model.lm_head.weight"] = embedding.clone() if head is None else head
+        save_file(tensors, directory / name / "model.safetensors")
     save_file(make_inputs([4, 6]), directory / "inputs.safetensors")
     return directory
 
@@ -54,7 +61,7 @@ def answered(directory) -> Path:
     return directory
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [*MODELS, "model_own_head", "model_tied_head"])
 def test_the_logits_of_two_processes_are_those_of_one(answered, name):
     model, inputs = load_model(answered / name), load_file(answered / "inputs.safetensors")
     with torch.inference_mode():
@@ -84,6 +91,14 @@ def test_each_process_holds_half_of_the_large_matrices_and_of_the_cache(answered
     text = model.config.text_config
     held = max(1, num_key_value_heads // 2)
     assert found["cache"].item() == text.num_hidden_layers * 2 * held * 20 * text.head_dim * 4
+
+
+def test_a_head_that_equals_the_embedding_is_not_held_twice(answered):
+    plain, tied, own = (
+        load_file(answered / f"{name}.rank1.safetensors")["held"].item()
+        for name in ("model_1_2", "model_tied_head", "model_own_head")
+    )
+    assert plain == tied == own - 128 * 32 * 4 / 2
 
 
 @pytest.mark.parametrize("name", MODELS)
