@@ -107,10 +107,10 @@ def test_a_hub_that_goes_down_is_said_and_what_has_come_is_kept(find, hub, tmp_p
     assert (find() / "model.safetensors").read_bytes() == content
 
 
-def test_a_gated_model_says_to_accept_the_licence_and_to_log_in(find, hub, checkpoint):
+def test_a_gated_model_says_to_accept_the_license_and_to_log_in(find, hub, checkpoint):
     hub.gated = True
     error = find()
-    assert "PermissionError: owner/name is open only to those who accept its licence" in error
+    assert "PermissionError: owner/name is open only to those who accept its license" in error
     assert f"{hub.endpoint}/owner/name" in error and "hf auth login" in error
     assert same_weights(find(token="let-me-in"), checkpoint)
 

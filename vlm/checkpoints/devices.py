@@ -1,7 +1,7 @@
-"""Where a model runs and in which dtype: what is there, and what to do when it is not.
+"""The device on which a model runs, and its dtype: which are available, and clear errors for those that are not.
 
-Rules for the dtype of a PaliGemma. bfloat16 has float32's range, and is right nearly everywhere. float16 is for devices
-without bfloat16: its largest number is 65504, which the activations of the large models can pass. float32 is right for
+Which dtype to take for a PaliGemma: bfloat16 has the range of float32 and is right nearly everywhere. float16 is for
+devices without bfloat16; its largest number is 65504, which activations of the large models can exceed. float32 is for
 small models, and for comparing numbers.
 """
 
@@ -13,7 +13,7 @@ DTYPES = {
     "float32": torch.float32,
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
-}  # by their names in config.json
+}  # the names in config.json
 
 
 def dtype_name(dtype: torch.dtype) -> str:
@@ -22,7 +22,7 @@ def dtype_name(dtype: torch.dtype) -> str:
 
 
 def default_device() -> torch.device:
-    """The best that this machine has: cuda, else mps, else cpu."""
+    """The fastest device of this machine: cuda, else mps, else cpu."""
     if torch.cuda.is_available():
         return torch.device("cuda")
     if torch.backends.mps.is_available():
@@ -31,10 +31,10 @@ def default_device() -> torch.device:
 
 
 def check_device(device: torch.device | str, dtype: torch.dtype | None = None):
-    """Say what is wrong with a device, or with a dtype on it, before a file is read.
+    """Check that a device can be used, and a dtype on it, before a file is read.
 
     Raises:
-        ValueError: this machine has no such device, or the device cannot multiply numbers of this dtype.
+        ValueError: the device is not available, or cannot multiply numbers of this dtype.
     """
     try:
         one = torch.ones(1, 1, device=device)
@@ -55,9 +55,9 @@ def check_device(device: torch.device | str, dtype: torch.dtype | None = None):
 
 
 def has_compiler(device: torch.device | str) -> bool:
-    """Whether torch.compile can work here: on a CPU it writes C++, and needs someone to translate it.
+    """Whether torch.compile can work on this device: for a CPU it generates C++ and needs a C++ compiler.
 
-    Its commands break at a space in the path of torch itself.
+    Its commands fail if the path of torch contains a space.
     """
     if torch.device(device).type != "cpu":
         return True

@@ -1,7 +1,7 @@
-"""Finds a checkpoint: a directory as it is, or a name on the Hugging Face Hub, downloaded into the hub's own cache.
+"""Finds a checkpoint: a directory, or a name on the Hugging Face Hub, which is downloaded into the hub's own cache.
 
-huggingface_hub does the work: progress bars, resuming, the cache, and what HF_HOME, HF_TOKEN, HF_ENDPOINT and
-HF_HUB_OFFLINE ask for. Added here are the choice of files, a checksum of what came, and errors that say what to do.
+huggingface_hub does the work: progress bars, resuming, the cache, and the settings HF_HOME, HF_TOKEN, HF_ENDPOINT and
+HF_HUB_OFFLINE. This file adds the choice of files, a checksum of each download, and errors that say what to do.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from vlm.checkpoints.atomic_write import DISK_IS_FULL
 
-TOKENIZER_AND_SETTINGS = (  # besides weights and config, what a checkpoint has for those who open it with transformers
+TOKENIZER_AND_SETTINGS = (  # what a checkpoint contains besides weights and config.json
     "tokenizer*",
     "special_tokens_map.json",
     "added_tokens.json",
@@ -31,15 +31,15 @@ SHA256_NAME = re.compile(r"[0-9a-f]{64}")  # a large file's name in the cache is
 
 
 def find_checkpoint(model_path: str | Path, revision: str | None = None, token: str | None = None) -> Path:
-    """The directory itself, or the one in the cache that holds what the hub has under this name.
+    """The directory itself, or the directory in the cache with the files of this name on the hub.
 
     Raises:
         FileNotFoundError: neither a directory nor a name on the hub, no such revision, or no network and not in the
             cache.
-        PermissionError: the hub wants a licence accepted, or a login.
-        ConnectionError: the download broke off.
+        PermissionError: the hub requires you to accept a license, or to log in.
+        ConnectionError: the download was interrupted.
         OSError: the disk is full.
-        ValueError: a file came damaged.
+        ValueError: a downloaded file is damaged.
     """
     directory = Path(model_path)
     if directory.is_dir():
@@ -52,19 +52,19 @@ def find_checkpoint(model_path: str | Path, revision: str | None = None, token: 
 
 
 def download(name: str, revision: str | None, token: str | None) -> Path:
-    """The cache's directory for a name on the hub, with every file that is needed in it."""
+    """The directory in the cache for a name on the hub, with all files that are needed."""
     from huggingface_hub import constants, errors, snapshot_download  # not needed for a directory
 
     folder = Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}"
     before = set(folder.glob("blobs/*"))
     page = f"{constants.ENDPOINT}/{name}"
-    pool = ThreadPoolExecutor(1)  # so that Ctrl-C comes through at once: the hub's client waits for its threads first
+    pool = ThreadPoolExecutor(1)  # so that Ctrl-C works at once: the hub's client waits for its threads first
     try:
         future = pool.submit(snapshot_download, name, revision=revision, token=token, allow_patterns=FILES)
         return Path(future.result())
     except errors.GatedRepoError:
         raise PermissionError(
-            f"{name} is open only to those who accept its licence: do that at {page}, then log in with "
+            f"{name} is open only to those who accept its license: do that at {page}, then log in with "
             "`hf auth login`, or give a token"
         ) from None
     except errors.RevisionNotFoundError:
@@ -89,15 +89,15 @@ def download(name: str, revision: str | None, token: str | None) -> Path:
         ) from None
     finally:
         pool.shutdown(wait=False)
-        # Whatever else went wrong: what has come must be right, since nobody looks at it again.
+        # After an error too: the files that did arrive must be right, because they are not checked again.
         check_sums(folder, set(folder.glob("blobs/*")) - before)
 
 
 def check_sums(folder: Path, blobs: set[Path]):
-    """Compare each large file that came with its checksum. What is damaged is removed, and the next try brings it."""
+    """Compare each large file with its checksum. A damaged file is removed, so that the next try downloads it again."""
     for blob in blobs:
         if not SHA256_NAME.fullmatch(blob.name):
-            continue  # a small file, which has another kind of name, or the beginning of one that is still to come
+            continue  # a small file, which has another kind of name, or an incomplete download
         with open(blob, "rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != blob.name:

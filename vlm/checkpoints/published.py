@@ -40,10 +40,10 @@ NAMES = [f"{model}-{size}" for model in LANGUAGE_MODELS for size in IMAGE_SIZES]
 
 
 def published_config(name: str) -> PaliGemmaConfig:
-    """The config of a published model, from its name without "pt", "mix" or "ft", which have the same shape.
+    """The config of a published model, from its name without "pt", "mix" or "ft": these have the same shape.
 
     Raises:
-        ValueError: no such model.
+        ValueError: there is no such model.
     """
     if name not in NAMES:
         raise ValueError(f"no published model is called {name!r}: expected one of {', '.join(NAMES)}")

@@ -2,7 +2,7 @@
 
     python -m vlm.checkpoints.random_checkpoint paligemma-3b-224 DIR
 
-It knows nothing. It is as large and as fast as the real one, and can be had without a licence.
+Its answers are nonsense, but it has the size and the speed of the real model, and needs no license.
 """
 
 import argparse
@@ -23,7 +23,7 @@ MAX_SHARD_BYTES = 2_200_000_000  # three shards for the 3B in bfloat16
 
 
 def write_random_checkpoint(name: str, directory: Path, dtype: torch.dtype = torch.bfloat16, seed: int = 0):
-    """Write config.json and shards in the published layout. Matrices are scaled so that activations keep their size."""
+    """Write config.json and shards in the published layout. Matrices are scaled to preserve the size of activations."""
     config = published_config(name)
     with torch.device("meta"):
         parameters = dict(PaliGemmaForConditionalGeneration(config).state_dict())

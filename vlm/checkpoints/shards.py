@@ -19,20 +19,20 @@ def write_shards(
     read: Callable[[str], Tensor],
     max_shard_bytes: int = MAX_SHARD_BYTES,
 ):
-    """Write tensors one shard after another; no more than one shard is ever in memory.
+    """Write tensors one shard after another, with only one shard in memory at a time.
 
-    All files are written aside and renamed when the last one is whole, so an interrupted call leaves what was there
-    before. The weights that were there are removed then: whoever reads the directory must not mix them. Only if there
-    was one file and will be one is there no moment in between, in which weights are missing.
+    All files are written under temporary names and renamed when the last one is complete, so an interrupted call leaves
+    the old files. Then the old weights are removed, because the directory must not contain two sets. If there is one
+    file before and after, it is replaced atomically; otherwise there is a moment in which weights are missing.
 
     Args:
-        directory: exists.
-        headers: what is written, by its name in the file, in this order.
-        read: gives the tensor of a name.
-        max_shard_bytes: a single tensor may be larger, and then has a shard of its own.
+        directory: must exist.
+        headers: of the tensors to write, by their names in the file, in this order.
+        read: returns the tensor of a name.
+        max_shard_bytes: a larger tensor gets a shard of its own.
 
     Raises:
-        OSError: a file cannot be written, as on a full disk. What was written aside is removed.
+        OSError: a file cannot be written, as on a full disk. The temporary files are removed.
     """
     shards = split_into_shards(headers, max_shard_bytes)
     names = ["model.safetensors"]
@@ -41,7 +41,7 @@ def write_shards(
     with ExitStack() as stack:
         for file_name, shard in zip(names, shards, strict=True):
             partial = stack.enter_context(write_aside(directory / file_name))
-            # The tensors get no name: it would hold this shard while the next one is read.
+            # Not assigned to a variable, which would keep this shard in memory while the next one is read.
             save_tensors({name: read(name).contiguous() for name in shard}, partial, {"format": "pt"})
         if len(shards) > 1:
             total_size = sum(header.num_bytes for header in headers.values())
@@ -55,7 +55,7 @@ def write_shards(
 
 
 def split_into_shards(headers: dict[str, TensorHeader], max_shard_bytes: int) -> list[list[str]]:
-    """Names in their order, cut where a shard would become too large."""
+    """The names in their order, split where a shard would become too large."""
     shards, filled = [[]], 0
     for name, header in headers.items():
         if shards[-1] and filled + header.num_bytes > max_shard_bytes:

@@ -1,7 +1,8 @@
 """Data-parallel training: every process has the whole model and a part of the batch.
 
-Each finds the gradient of the mean loss over its own part. Their mean is the gradient over the whole batch, if all
-parts are of the same size. Every process then takes the same step, so the models stay equal and are never sent.
+Each process computes the gradient of the mean loss over its own part. If all parts have the same size, the mean of
+these gradients is the gradient over the whole batch. Then every process takes the same step, so the models stay equal
+without being sent.
 """
 
 from collections.abc import Sequence
@@ -16,9 +17,9 @@ from vlm.parallel.processes import Place
 def average_gradients(parameters: Sequence[nn.Parameter], place: Place):
     """Replace each gradient by its mean over all processes. Call it once a step, after `backward`.
 
-    All gradients travel as one long vector: two hundred short messages would take longer than one long one. A
-    parameter that one process had no use for counts as 0 there. One that no process used keeps no gradient, so that
-    the optimizer leaves it alone.
+    All gradients are sent as one long vector, which is faster than two hundred short messages. A parameter that a
+    process did not use counts as 0 there. A parameter that no process used keeps no gradient, so the optimizer does not
+    change it.
     """
     if place.world_size == 1:
         return

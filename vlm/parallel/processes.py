@@ -1,4 +1,4 @@
-"""Which of the processes that `torchrun` started is this one?
+"""The place of this process among those that `torchrun` started.
 
 torchrun --nproc-per-node 2 -m vlm.commands.run_split ...                                    one machine
 torchrun --nnodes 4 --nproc-per-node 8 --rdzv-endpoint HOST:29500 -m vlm.commands.run_split  the same on each of four
@@ -14,14 +14,14 @@ import torch.distributed as dist
 
 @dataclass(frozen=True)
 class Place:
-    """This process among all: `rank` counts from 0 to `world_size` - 1."""
+    """The place of this process among all: `rank` is 0 to `world_size` - 1."""
 
     rank: int = 0
     world_size: int = 1
 
     @property
     def is_first(self) -> bool:
-        """The one that prints and writes files."""
+        """The first process prints and writes files."""
         return self.rank == 0
 
 
@@ -30,10 +30,10 @@ PATIENCE = timedelta(minutes=2)
 
 
 def join() -> Place:
-    """Join the others. A program that was started without `torchrun` is alone, and nothing is set up.
+    """Join the process group. A program that was started without `torchrun` is alone, and nothing is set up.
 
-    GPUs talk through NCCL, and each process takes the one of its number on its machine; CPUs talk through gloo. Who
-    waits longer than PATIENCE for another gives up, and `torchrun --max-restarts` begins again.
+    GPUs communicate through NCCL, and each process takes the GPU of its local rank; CPUs communicate through gloo. A
+    process that waits longer than PATIENCE for another raises an error, and `torchrun --max-restarts` starts all again.
     """
     if "WORLD_SIZE" not in os.environ:
         return ALONE
@@ -45,10 +45,10 @@ def join() -> Place:
 
 
 def check_restarts():
-    """A run that begins again must not find the addresses of the processes that are gone.
+    """A restarted run must not reuse the addresses of processes that have ended.
 
     Raises:
-        RuntimeError: `torchrun` may begin again, and would keep them (pytorch issue 135712).
+        RuntimeError: `torchrun` may restart, and would reuse them (pytorch issue 135712).
     """
     may_restart = os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") != "0"
     if may_restart and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
@@ -59,6 +59,6 @@ def check_restarts():
 
 
 def leave(place: Place):
-    """Say goodbye, so that no process waits for one that is gone."""
+    """Destroy the process group."""
     if place.world_size > 1 or dist.is_initialized():
         dist.destroy_process_group()

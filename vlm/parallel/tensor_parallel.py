@@ -1,8 +1,9 @@
 """Tensor parallelism: every process holds a slice of every large matrix, and all work on the same token.
 
-A pair of linear layers is cut once along and once across. The first gives each process some of the hidden units (or
-heads), with nothing to exchange; the second turns them into a part of the sum, and one all-reduce adds the parts. So
-each block costs two all-reduces of one vector for each token. Source: Megatron-LM (arXiv 1909.08053), section 3.
+In a pair of linear layers, the first is column-parallel and the second row-parallel. The first computes some of the
+hidden units (or heads) in each process, without communication; the second makes a partial sum of them, and one
+all-reduce adds the partial sums. So a block costs two all-reduces of one vector for each token. Source: Megatron-LM
+(arXiv 1909.08053), section 3.
 
 Shapes: A heads, K key/value heads, W processes.
 """
@@ -23,11 +24,11 @@ from vlm.paligemma import PaliGemmaForConditionalGeneration
 
 
 def split_model(model: PaliGemmaForConditionalGeneration, mesh: DeviceMesh):
-    """Cut the model's matrices, in place; afterwards this process holds its slices alone.
+    """Split the model's matrices in place; afterwards this process holds only its slices.
 
-    It is called as before, by all processes alike, and gives all of them the same logits. Its config tells what this
-    process holds: A / W heads, and K / W key/value heads (all of them if there is but one, as in the 3B), so a KVCache
-    made for it is as small as it can be.
+    All processes call the model as before, and all get the same logits. The model's config becomes that of this
+    process: A / W heads, and K / W key/value heads (or the only one, as in the 3B), so that a KVCache made from it has
+    room for these heads alone.
 
     Raises:
         ValueError: W does not divide the heads.
@@ -53,7 +54,7 @@ def split_model(model: PaliGemmaForConditionalGeneration, mesh: DeviceMesh):
         parallelize_module(layer, mesh, plan)
         layer.self_attn.num_groups = num_heads // num_key_value_heads
     plan = {
-        "model.embed_tokens": RowwiseParallel(input_layouts=Replicate()),  # each process knows some of the words
+        "model.embed_tokens": RowwiseParallel(input_layouts=Replicate()),  # each process holds some of the tokens
         "lm_head": ColwiseParallel(output_layouts=Replicate()),
     }
     parallelize_module(language_model, mesh, plan)

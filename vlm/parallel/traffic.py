@@ -1,4 +1,4 @@
-"""Counts what a process sends: each collective call, and the bytes that go into it."""
+"""Counts what a process sends: the collective calls, and the bytes in them."""
 
 from collections import Counter
 
@@ -11,7 +11,7 @@ COLLECTIVES = ("all_reduce", "all_gather_into_tensor", "reduce_scatter_tensor")
 class TrafficCounter(TorchDispatchMode):
     """Within a `with` block, counts collective operations by name: `calls`, and `bytes` of this process's part.
 
-    What a collective costs on the wire depends on its algorithm. A ring all-reduce of n bytes among W processes sends
+    How much is sent over the network depends on the algorithm. A ring all-reduce of n bytes among W processes sends
     2 n (W - 1) / W bytes from each.
     """
 
