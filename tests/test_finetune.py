@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+import vlm.paligemma
 from toybox import CHECKPOINT_DIRECTORY
 from toybox.prompts import caption
 from toybox.scenes import draw_scene
@@ -113,6 +114,13 @@ def test_a_loss_that_is_not_finite_ends_the_training_before_the_step():
             after_step=lambda step, loss: weights.extend(parameter.clone() for parameter in model.parameters()),
         )
     assert all(torch.equal(old, new) for old, new in zip(weights, model.parameters(), strict=True))
+
+
+def test_an_infinite_loss_ends_the_training_though_its_gradient_is_finite(monkeypatch):
+    model, processor = toybox()
+    monkeypatch.setattr(vlm.paligemma, "next_token_loss", lambda logits, labels: logits.float().mean() + torch.inf)
+    with pytest.raises(RuntimeError, match=r"step 0: the loss is inf and the norm of its gradient \d"):
+        fine_tune(model, processor, EXAMPLES, 1, batch_size=2)
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("nan")])

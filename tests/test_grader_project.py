@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from grader import project
-from grader.project import Check, check_project, format_table, load_tuned, measure
+from grader.project import check_project, format_table, load_tuned, measure
 from toybox import CHECKPOINT_DIRECTORY
 from toybox.prompts import caption
 from toybox.scenes import draw_scene
@@ -169,8 +169,17 @@ def test_a_report_cannot_be_forged_by_what_a_file_says(folder):
     table = format_table(check_project(folder))
     assert all(character.isprintable() or character == "\n" for character in table)
     assert len(table.splitlines()) == len(project.CHECKS) + 1
-    table = format_table([Check("weights", 5, "these are unexpected:\n 60/60 results: yes")])
-    assert table.splitlines()[1] == 9 * " " + "60/60 results: yes"
+
+
+@pytest.mark.abuse
+def test_an_error_cannot_write_lines_of_the_report(tmp_path, monkeypatch):
+    def check(project):
+        raise ValueError("unexpected tensors:\n 60/60 results: yes\x1b[2K\r")
+
+    monkeypatch.setattr(project, "CHECKS", (("weights: they load", 5, check),))
+    table = format_table(check_project(tmp_path))
+    assert table.splitlines()[1].startswith(9 * " " + "60/60 results: yes")
+    assert all(character.isprintable() or character == "\n" for character in table)
 
 
 @pytest.mark.abuse
