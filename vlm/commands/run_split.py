@@ -12,12 +12,12 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from torch.distributed.device_mesh import init_device_mesh
-from transformers import AutoTokenizer
 
 from vlm.checkpoints.devices import DTYPES
 from vlm.commands.options import SHIPPED_MODEL
 from vlm.commands.run import open_image
 from vlm.generate import generate_tokens
+from vlm.loader import load_tokenizer
 from vlm.parallel.processes import join, leave
 from vlm.parallel.tensor_parallel import load_split_model
 from vlm.parallel.traffic import TrafficCounter
@@ -36,7 +36,7 @@ def main():
     place = join()
     mesh = init_device_mesh("cuda" if torch.cuda.is_available() else "cpu", (place.world_size,))
     model = load_split_model(options.model, mesh, DTYPES.get(options.dtype))
-    tokenizer = AutoTokenizer.from_pretrained(options.model)
+    tokenizer = load_tokenizer(options.model)
     processor = PaliGemmaProcessor.for_model(model, tokenizer)
     inputs = processor(options.prompt, open_image(options.image))
     inputs = {name: tensor.to(model.device) for name, tensor in inputs.items()}
