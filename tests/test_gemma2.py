@@ -1,5 +1,7 @@
 """What is Gemma 2's alone, part by part. The whole model is held to transformers in test_parity.py."""
 
+from dataclasses import replace
+from itertools import pairwise
 from unittest.mock import patch
 
 import pytest
@@ -10,6 +12,7 @@ from torch import nn
 from vlm.attention import attention, soft_cap
 from vlm.config import PaliGemmaConfig
 from vlm.gemma2 import Gemma2DecoderLayer, Gemma2ForCausalLM, LayerMasks
+from vlm.kv_cache import KVCache
 
 
 @pytest.fixture
@@ -73,3 +76,24 @@ def test_no_layer_is_built_twice(config):
     with patch.object(nn, "Linear", wraps=nn.Linear) as make_linear:
         model = Gemma2ForCausalLM(config)
     assert make_linear.call_count == sum(isinstance(module, nn.Linear) for module in model.modules())
+
+
+def test_without_window_and_caps_a_gemma_2_has_one_mask_and_plain_logits(config):
+    model = Gemma2ForCausalLM(replace(config, sliding_window=None, final_logit_softcapping=None))
+    randomize(model)
+    with torch.no_grad():
+        model.lm_head.weight.mul_(100)
+    mask, token_type_ids = torch.zeros(1, 1, 5, 5), torch.zeros(1, 5).long()
+    masks = model.make_layer_masks(mask, token_type_ids)
+    assert masks.full is masks.sliding is mask
+    assert model(torch.randn(1, 5, 32), torch.arange(1, 6)[None], masks).abs().max() > config.final_logit_softcapping
+
+
+@torch.inference_mode()
+def test_each_layer_fills_its_own_place_in_the_cache(config):
+    model, kv_cache = Gemma2ForCausalLM(config), KVCache(config, 1, 5)
+    randomize(model)
+    masks = LayerMasks(*torch.zeros(2, 1, 1, 5, 5))
+    model(torch.randn(1, 5, 32), torch.arange(1, 6)[None], masks, kv_cache)
+    assert all(keys.abs().min() > 0 for keys in kv_cache.keys)
+    assert not any(torch.equal(a, b) for a, b in pairwise(kv_cache.keys))

@@ -73,3 +73,14 @@ def test_a_camera_turn_is_applied():
 def test_what_is_not_a_picture_is_named():
     with pytest.raises(TypeError, match=r"got ndarray: open a file with PIL\.Image\.open"):
         to_rgb(np.zeros((2, 2, 3)))
+
+
+def test_values_beyond_sixteen_bits_are_clipped_to_black_and_white():
+    image = Image.fromarray(np.array([[-5, 0, 257, 65535, 70000]], dtype=np.int32))
+    assert image.mode == "I"
+    assert [pixel[0] for pixel in to_rgb(image).get_flattened_data()] == [0, 0, 1, 255, 255]
+
+
+def test_an_image_without_pixels_is_refused_with_its_size():
+    with pytest.raises(ValueError, match=r"image is 3x0 pixels: .* at least 1x1"):
+        to_rgb(Image.new("RGB", (3, 0)))

@@ -34,6 +34,18 @@ def test_a_forgotten_picture_is_said(model):
         model(**inputs)
 
 
+@torch.inference_mode()
+def test_a_text_without_image_tokens_needs_no_image(model):
+    assert model(torch.tensor([[2, 11, 12]])).logits.shape == (1, 3, 128)
+
+
+def test_a_mask_of_another_length_is_refused_with_both_shapes(model):
+    kv_cache = KVCache(model.config.text_config, 1, 20)
+    model(torch.tensor([[2, 11, 12]]), kv_cache=kv_cache)
+    with pytest.raises(ValueError, match=r"has shape \[1, 1\]: expected \[1, 4\], for 3 cached and 1 new tokens"):
+        model(torch.tensor([[13]]), attention_mask=torch.ones(1, 1), kv_cache=kv_cache)
+
+
 def test_a_picture_that_comes_again_with_a_later_token_is_refused(model):
     inputs = make_inputs([3])
     kv_cache = KVCache(model.config.text_config, 1, 20)
