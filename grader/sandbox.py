@@ -161,7 +161,8 @@ def forget_environment():
     """A variable can be a password. What Python removes still lies where the process has it from, in its memory."""
     home = os.path.expanduser("~")
     os.environ.clear()
-    os.environ.update(HOME=home, LOGNAME="student")  # which Python would ask the system for
+    # Python would ask the system for the first two, and matplotlib does not start without a folder that looks writable.
+    os.environ.update(HOME=home, LOGNAME="student", MPLCONFIGDIR="/tmp")
     if sys.platform == "linux":
         start, end = map(int, Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[47:49])
         ctypes.memset(start, 0, end - start)
@@ -301,9 +302,8 @@ def set_limits():
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))  # all processes share a number of them
     with contextlib.suppress(OSError):  # other systems have no such file
-        Path("/proc/self/oom_score_adj").write_text(
-            "1000"
-        )  # if the machine runs out of memory, this process ends first
+        # If the machine runs out of memory, this process ends first, and not the grader.
+        Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def guard(private: set[Path], opened: set[Path]) -> list[str]:

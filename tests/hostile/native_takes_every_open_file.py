@@ -4,5 +4,9 @@ import os
 
 
 def patch_of_pixel(y, x, width, patch_size):
-    while True:
-        os.open("/dev/null", os.O_RDONLY)
+    opened = []
+    try:
+        while True:
+            opened.append(os.open("/dev/null", os.O_RDONLY))
+    except OSError:
+        raise ValueError(f"opened {len(opened) // 300 * 300} and more") from None
