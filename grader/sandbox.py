@@ -57,7 +57,6 @@ _REFUSED_EVENTS = (
     "os.mkdir",
     "os.posix_spawn",
     "os.remove",
-    "os.removexattr",
     "os.rename",
     "os.rmdir",
     "os.setxattr",
@@ -146,7 +145,8 @@ def work(connection: Connection, submission: Path, checks: Path, name: str, seed
 
 def report_confinement(connection: Connection):
     """A life that is spent on telling what this machine lacks to confine a process."""
-    connection.send_bytes(encode(confine_process(set(), set(), connection)))
+    with contextlib.suppress(BrokenPipeError):  # Ctrl-C ended the program that asked
+        connection.send_bytes(encode(confine_process(set(), set(), connection)))
 
 
 def confine_process(private: set[Path], opened: set[Path], connection: Connection) -> list[str]:
