@@ -159,11 +159,12 @@ def confine_process(private: set[Path], opened: set[Path], connection: Connectio
 
 def forget_environment():
     """A variable can be a password. What Python removes still lies where the process has it from, in its memory."""
-    home = os.path.expanduser("~")
+    kept = {name: os.environ[name] for name in ("SYSTEMROOT", "USERPROFILE") if name in os.environ}  # of Windows
+    kept |= {"HOME": os.path.expanduser("~"), "LOGNAME": "student"}  # which Python would ask the system for
     os.environ.clear()
-    # Python would ask the system for the first two, and matplotlib does not start without a folder that looks writable.
-    os.environ.update(HOME=home, LOGNAME="student", MPLCONFIGDIR="/tmp")
+    os.environ.update(kept)
     if sys.platform == "linux":
+        os.environ["MPLCONFIGDIR"] = "/tmp"  # matplotlib wants a folder that looks writable, also to another user
         start, end = map(int, Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[47:49])
         ctypes.memset(start, 0, end - start)
 

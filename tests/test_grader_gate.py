@@ -30,6 +30,23 @@ def test_one_that_asks_to_be_alone_is_alone_and_those_who_share_are_not_kept_apa
     assert max(most) > 1
 
 
+def test_one_that_waits_to_be_alone_comes_before_those_who_ask_to_share_later():
+    gate, order = Gate(), []
+
+    def enter(way, name):
+        with way():
+            order.append(name)
+
+    with ThreadPoolExecutor(2) as pool, gate.together():
+        pool.submit(enter, gate.alone, "alone")
+        while not gate.waiting:
+            time.sleep(0.001)
+        pool.submit(enter, gate.together, "later")
+        time.sleep(0.1)
+        assert order == []
+    assert order == ["alone", "later"]
+
+
 def test_it_opens_again_after_an_error():
     gate = Gate()
     for way in (gate.together, gate.alone):

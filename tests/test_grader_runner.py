@@ -5,6 +5,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -286,8 +287,17 @@ def double(x):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-def test_a_submission_that_a_signal_ended_is_run_again(run):
+def test_a_submission_that_a_signal_ended_is_run_again_alone(run, runner, monkeypatch):
     """And it is the first to be ended when the machine runs out of memory."""
+    entered, gate = [], runner.gate
+    monkeypatch.setattr(
+        runner,
+        "gate",
+        SimpleNamespace(
+            together=lambda: entered.append("together") or gate.together(),
+            alone=lambda: entered.append("alone") or gate.alone(),
+        ),
+    )
     text = "import time\ndef double(x):\n    time.sleep(2)\n    return 2 * x\n"
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(run, text)
@@ -300,5 +310,6 @@ def test_a_submission_that_a_signal_ended_is_run_again(run):
         assert Path(f"/proc/{confined[0].pid}/oom_score_adj").read_text() == "1000\n"
         confined[0].kill()
         assert future.result().problem == ""
+    assert entered == ["together", "alone"]
     always = "import os, signal\ndef double(x):\n    signal.raise_signal(signal.SIGKILL)\n"
     assert (run(always).problem, run(always).what) == ("crash", "SIGKILL")
