@@ -8,7 +8,6 @@ program is started with SIGINT ignored, as `nohup` and background jobs of script
 import os
 import signal
 import sys
-from pathlib import Path
 
 PACKAGES = ("vlm", "toybox", "benchmark", "grader")
 INTERRUPTED = 130
@@ -19,7 +18,7 @@ def is_starting() -> bool:
     if sys.argv[0] == "-m":  # Python replaces it by a path once the packages before the module are imported
         words = sys.orig_argv
         return "-m" in words and words[words.index("-m") + 1].partition(".")[0] in PACKAGES
-    return Path(sys.argv[0]).stem == "vlm"
+    return os.path.basename(sys.argv[0]) in ("vlm", "vlm.exe")
 
 
 def end_now(*_):
