@@ -13,7 +13,7 @@ ONE_THREAD := OMP_NUM_THREADS=1
 CORE := $(patsubst %,tests/test_%.py,parity imports config siglip attention_mask gemma gemma2 kv_cache paligemma \
 	image_processing processor generate layouts loader)
 CORE_EXERCISES := exercises/test_ch08_gqa.py
-LONGEST := $(patsubst %,book/%.ipynb,ch22_pretraining ch21_finetuning ch18_masks ch20_evaluation)
+LONGEST := $(patsubst %,book/%.ipynb,ch21_finetuning ch22_pretraining ch20_evaluation ch18_masks ch19_inside)
 
 help:
 	@echo "make book       build the web pages (chapters that changed are executed), print where they are"

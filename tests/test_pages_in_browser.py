@@ -23,37 +23,40 @@ TOO_WIDE = """width => {
     return [...document.querySelectorAll("body *")].filter(e => e.getBoundingClientRect().right > width + 1)
         .filter(e => !scrolls(e.parentElement)).map(e => e.outerHTML.slice(0, 100)).slice(0, 8);
 }"""
-# Contrast takes axe longer than all else, and a page has thousands of elements that look alike. So it sees the first of
-# each look. Of the other rules, one more is about colors.
-VIOLATIONS = """async colors_alone => {
-    const found = await axe.run({preload: false, rules: {"color-contrast": {enabled: false}},
-        ...(colors_alone ? {runOnly: ["link-in-text-block"]} : {})});
+# The rules about colors take axe longer than all others, and a page has thousands of elements that look alike. So these
+# rules see the first element of each look.
+COLORS = """async () => {
     const looks = new Map();
     for (const element of document.body.querySelectorAll("*")) {
         const has_text = [...element.childNodes].some(child => child.nodeType === 3 && child.textContent.trim());
         if (!has_text || !element.checkVisibility()) continue;
-        const {color, fontSize, fontWeight, opacity} = getComputedStyle(element);
-        const look = [color, fontSize, fontWeight, opacity];
+        const {color, fontSize, fontWeight, opacity, textDecorationLine} = getComputedStyle(element);
+        const look = [color, fontSize, fontWeight, opacity, textDecorationLine];
+        look.push(getComputedStyle(element.parentElement).color);
         for (let behind = element; behind; behind = behind.parentElement) {
             const {backgroundColor, backgroundImage} = getComputedStyle(behind);
             look.push(backgroundColor, backgroundImage);
         }
         if (!looks.has(look.join())) looks.set(look.join(), element);
     }
-    const contrast = await axe.run({include: [...looks.values()]}, {preload: false, runOnly: ["color-contrast"]});
-    if (!contrast.passes.length) throw new Error("axe looked at nothing");
-    return [...found.violations, ...contrast.violations]
-        .filter(violation => ["serious", "critical"].includes(violation.impact))
-        .flatMap(({id, nodes}) => nodes.slice(0, 3).map(node =>
-            `${id}: ${node.html.slice(0, 150)} ${node.failureSummary.slice(0, 200)}`));
+    const rules = ["color-contrast", "link-in-text-block"];
+    return axe.run({include: [...looks.values()]}, {preload: false, runOnly: rules});
 }"""
+ALL_BUT_COLORS = """axe.run({preload: false,
+    rules: {"color-contrast": {enabled: false}, "link-in-text-block": {enabled: false}}})"""
 
 pytestmark = pytest.mark.browser
 
 
-def set_color_scheme(tab, color_scheme: str):
-    tab.emulate_media(color_scheme=color_scheme)
-    tab.wait_for_function("theme => document.documentElement.dataset.theme === theme", arg=color_scheme)
+def find_violations(tab, script: str) -> list[str]:
+    results = tab.evaluate(script)
+    assert results["passes"]
+    return [
+        f"{violation['id']}: {node['html'][:150]} {node['failureSummary'][:200]}"
+        for violation in results["violations"]
+        if violation["impact"] in ("serious", "critical")
+        for node in violation["nodes"][:3]
+    ]
 
 
 def unset_formulas(tab) -> list[str]:
@@ -68,10 +71,11 @@ def test_a_page_is_whole_small_and_accessible_and_fits_a_narrow_screen(visit: Vi
     problems = {"formulas": unset_formulas(tab), "broken images": tab.evaluate(BROKEN_IMAGES)}
     tab.add_style_tag(content="* { transition: none !important }")  # colors halfway to others are nobody's
     tab.evaluate(AXE)
-    set_color_scheme(tab, "light")
-    problems["axe, light"] = tab.evaluate(VIOLATIONS, False)
-    set_color_scheme(tab, "dark")
-    problems["axe, dark"] = tab.evaluate(VIOLATIONS, True)
+    problems["axe"] = find_violations(tab, ALL_BUT_COLORS)
+    for color_scheme in ("light", "dark"):
+        tab.emulate_media(color_scheme=color_scheme)
+        tab.wait_for_function("theme => document.documentElement.dataset.theme === theme", arg=color_scheme)
+        problems[f"axe, {color_scheme} colors"] = find_violations(tab, COLORS)
     tab.set_viewport_size(NARROW)
     problems["wider than the screen"] = tab.evaluate(TOO_WIDE, NARROW["width"])
     problems["complaints"] = visit.problems
