@@ -6,7 +6,11 @@ import pytest
 import torch
 from reference import make_inputs, make_reference, make_twin
 
-from vlm.generate import check_sampling, choose_token, filter_top_p, generate_tokens, stream
+from toybox import CHECKPOINT_DIRECTORY
+from toybox.examples import example_image
+from vlm.generate import check_sampling, choose_token, filter_top_p, generate, generate_tokens, stream
+from vlm.loader import load_hf_model
+from vlm.processor import PaliGemmaProcessor
 
 THREE = torch.tensor([[0.2, 0.5, 0.3]])
 
@@ -14,6 +18,12 @@ THREE = torch.tensor([[0.2, 0.5, 0.3]])
 @pytest.fixture(scope="module")
 def model():
     return make_twin(make_reference())
+
+
+@pytest.fixture(scope="module")
+def toybox():
+    model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
+    return model, PaliGemmaProcessor.for_model(model, tokenizer)
 
 
 @pytest.mark.parametrize(
@@ -130,3 +140,31 @@ def test_impossible_settings_are_named(arguments, message):
 def test_the_largest_seed_can_be_used(model):
     check_sampling(2, 1.0, 1.0, 2**64 - 1)
     assert len(list(generate_tokens(model, make_inputs([5]), 2, 1.0, seed=2**64 - 1))) == 2
+
+
+def test_the_likeliest_tokens_are_found_in_each_row_alone():
+    probabilities = torch.tensor([[0.2, 0.5, 0.3], [0.9, 0.06, 0.04]])
+    kept = filter_top_p(probabilities, 0.6)
+    torch.testing.assert_close(kept, torch.tensor([[0, 0.625, 0.375], [1.0, 0, 0]]))
+
+
+def test_generate_is_greedy_unless_told_otherwise_and_passes_every_option_on(toybox):
+    model, processor = toybox
+    prompt, image = "detect cat ; bird", example_image(0)  # the edges of boxes are uncertain, so chance shows
+    greedy = generate(model, processor, prompt, image)
+    assert greedy == [processor.decode(torch.cat(list(generate_tokens(model, processor(prompt, image), 100))))]
+    assert generate(model, processor, prompt, image, temperature=1.0, top_p=1e-9) == greedy
+    hot = [generate(model, processor, prompt, image, temperature=1.0, seed=seed) for seed in (1, 1, 2)]
+    assert hot[0] == hot[1] != hot[2] and hot[0] != greedy
+    assert "".join(stream(model, processor, prompt, image)) == greedy[0]
+    with pytest.raises(ValueError, match="seed is -1"):
+        generate(model, processor, prompt, image, temperature=1.0, seed=-1)
+
+
+def test_prompt_and_answer_together_must_fit_the_model(toybox):
+    model, processor = toybox
+    prompt_length = processor("caption en", example_image(0))["input_ids"].shape[1]
+    longest = model.config.text_config.max_position_embeddings
+    assert generate(model, processor, "caption en", example_image(0), longest - prompt_length)
+    with pytest.raises(ValueError, match=f"{prompt_length} tokens with its image, and max_new_tokens is"):
+        generate(model, processor, "caption en", example_image(0), longest - prompt_length + 1)

@@ -280,3 +280,10 @@ def test_an_index_that_is_none_is_named(checkpoint, index):
     (checkpoint / "model.safetensors.index.json").write_text(index)
     with pytest.raises(ValueError, match=r"model\.safetensors\.index\.json"):
         load_model(checkpoint)
+
+
+def test_load_hf_model_passes_the_dtype_on_and_save_makes_the_folders_above(model, tmp_path):
+    checkpoint = save_random_checkpoint(tmp_path / "checkpoint")
+    assert load_hf_model(checkpoint, dtype=torch.float16)[0].dtype == torch.float16
+    save_hf_model(model, tmp_path / "a" / "b")
+    assert json.loads((tmp_path / "a" / "b" / "config.json").read_text())["tie_word_embeddings"] is True
