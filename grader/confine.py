@@ -13,6 +13,8 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
+from grader.system_calls import ALLOWED, ALLOWED_WITH
+
 MAX_THREADS = 1000
 # Beside Python and the course, torch reads these: shared libraries, and what the machine is like.
 SYSTEM_FILES = [
@@ -34,123 +36,6 @@ _NEW_USER_NAMESPACE = 0x10000000
 _FIRST_USER = 1 << 30  # larger than the numbers that systems give out
 _OVERRIDE_MODE, _IGNORE_MODE_TO_READ, _SET_GROUP, _SET_USER = 1 << 1, 1 << 2, 1 << 6, 1 << 7  # see capabilities(7)
 
-# What a process with torch needs, as system calls of x86-64. Recorded with strace while all exercises were graded, it
-# was 28 of them. The others are older or newer ways to do the same, for other versions of torch and of the C library,
-# and calls that only ask something. Elsewhere than on x86-64 the numbers are others, and there is no filter.
-_ALLOWED = {
-    # Files: Landlock decides which ones. Nothing here creates, changes, renames or deletes one.
-    "read": 0,
-    "write": 1,
-    "open": 2,
-    "close": 3,
-    "stat": 4,
-    "fstat": 5,
-    "lstat": 6,
-    "poll": 7,
-    "lseek": 8,
-    "pread64": 17,
-    "readv": 19,
-    "writev": 20,
-    "access": 21,
-    "pipe": 22,  # without which Python's `subprocess` stops before the audit hook can say what is refused
-    "select": 23,
-    "dup": 32,
-    "dup2": 33,
-    "getdents": 78,
-    "getcwd": 79,
-    "chdir": 80,
-    "fchdir": 81,
-    "readlink": 89,
-    "statfs": 137,
-    "fstatfs": 138,
-    "getdents64": 217,
-    "fadvise64": 221,
-    "openat": 257,
-    "newfstatat": 262,
-    "readlinkat": 267,
-    "faccessat": 269,
-    "pselect6": 270,
-    "ppoll": 271,
-    "dup3": 292,
-    "pipe2": 293,
-    "statx": 332,
-    "close_range": 436,
-    "openat2": 437,
-    "faccessat2": 439,
-    # Memory of its own.
-    "mmap": 9,
-    "mprotect": 10,
-    "munmap": 11,
-    "brk": 12,
-    "mremap": 25,
-    "madvise": 28,
-    # Threads.
-    "sched_yield": 24,
-    "exit": 60,
-    "arch_prctl": 158,
-    "gettid": 186,
-    "futex": 202,
-    "set_tid_address": 218,
-    "exit_group": 231,
-    "set_robust_list": 273,
-    "rseq": 334,
-    "futex_waitv": 449,
-    "futex_wake": 454,
-    "futex_wait": 455,
-    # Signals to itself.
-    "rt_sigaction": 13,
-    "rt_sigprocmask": 14,
-    "rt_sigreturn": 15,
-    "pause": 34,
-    "getitimer": 36,
-    "alarm": 37,
-    "setitimer": 38,
-    "rt_sigpending": 127,
-    "rt_sigtimedwait": 128,
-    "rt_sigsuspend": 130,
-    "sigaltstack": 131,
-    "restart_syscall": 219,
-    # Time.
-    "nanosleep": 35,
-    "gettimeofday": 96,
-    "times": 100,
-    "time": 201,
-    "clock_gettime": 228,
-    "clock_getres": 229,
-    "clock_nanosleep": 230,
-    # Questions.
-    "getpid": 39,
-    "uname": 63,
-    "getrlimit": 97,
-    "getrusage": 98,
-    "sysinfo": 99,
-    "getuid": 102,
-    "getgid": 104,
-    "geteuid": 107,
-    "getegid": 108,
-    "getppid": 110,
-    "getpgrp": 111,
-    "getgroups": 115,
-    "getresuid": 118,
-    "getresgid": 120,
-    "getpgid": 121,
-    "getsid": 124,
-    "sched_getparam": 143,
-    "sched_getscheduler": 145,
-    "sched_get_priority_max": 146,
-    "sched_get_priority_min": 147,
-    "sched_getaffinity": 204,
-    "get_mempolicy": 239,
-    "getcpu": 309,
-    "getrandom": 318,
-}
-# Calls that do very different things: F_SETOWN of fcntl sends signals to others, TIOCSTI of ioctl types at a terminal.
-# The values are a number, which argument decides, and what it may be.
-_ALLOWED_WITH = {
-    "fcntl": (72, 1, (0, 1, 2, 3, 4, 1030)),  # F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC
-    "ioctl": (16, 1, (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)),  # TCGETS to FIOCLEX: questions, and its own
-    "prctl": (157, 0, (15, 16, 0x53564D41)),  # PR_SET_NAME, PR_GET_NAME, PR_SET_VMA: names of threads and of memory
-}
 _KILL_PROCESS, _KILL_THREAD, _LIMIT = 62, 234, 302  # kill, tgkill, prlimit64
 _CLONE, _CLONE3, _THREAD = 56, 435, 0x10000
 _X86_64, _FOREIGN_NUMBERS, _NEWER_NUMBERS = 0xC000003E, 0x40000000, 471
@@ -276,11 +161,11 @@ def _filter() -> list[tuple[int, int, int, int]]:
     # A program for other processors, or with numbers of the kind x32, would do other calls than these.
     steps = [machine, (_IS_EQUAL, 1, 0, _X86_64), (_RETURN, 0, 0, _KILL)]
     steps += [number, (_IS_AT_LEAST, 0, 1, _FOREIGN_NUMBERS), refuse]
-    for call in _ALLOWED.values():
+    for call in ALLOWED.values():
         steps += [(_IS_EQUAL, 0, 1, call), allow]
     own = os.getpid()
     this_process = [(_KILL_PROCESS, 0, (own,)), (_KILL_THREAD, 0, (own,)), (_LIMIT, 0, (0, own))]
-    for call, argument, values in [*_ALLOWED_WITH.values(), *this_process]:
+    for call, argument, values in [*ALLOWED_WITH.values(), *this_process]:
         checks = [step for value in values for step in ((_IS_EQUAL, 0, 1, value), allow)]
         steps += [(_IS_EQUAL, 0, len(checks) + 2, call), arguments[argument], *checks, refuse]
     steps += [(_IS_EQUAL, 0, 4, _CLONE), arguments[0], (_HAS_BIT, 0, 1, _THREAD), allow, refuse]
