@@ -10,8 +10,8 @@ READY := .venv/ready
 PARALLEL := --numprocesses auto --dist loadscope --no-loadscope-reorder --durations 10
 ONE_THREAD := OMP_NUM_THREADS=1
 # The tests of the files at the top of vlm/, the comparison with transformers, and the grader of one chapter.
-CORE := $(patsubst %,tests/test_%.py,parity imports config siglip attention_mask gemma gemma2 kv_cache paligemma \
-	image_processing processor generate layouts loader)
+CORE := $(patsubst %,tests/test_%.py,parity imports config siglip attention attention_mask gemma gemma2 kv_cache paligemma \
+	image_processing processor generate layouts loader dtypes_and_devices)
 CORE_EXERCISES := exercises/test_ch08_gqa.py
 LONGEST := $(patsubst %,book/%.ipynb,ch21_finetuning ch22_pretraining ch20_evaluation ch18_masks ch19_inside)
 
