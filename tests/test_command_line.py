@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -408,7 +409,7 @@ def test_a_reader_who_has_enough_is_no_error(checkpoint):
 
 
 def run_in_shell(words: str, **environment: str) -> subprocess.CompletedProcess:
-    command = ["sh", "-c", f"exec {sys.executable} -m vlm {words}"]
+    command = ["sh", "-c", f"exec {shlex.quote(sys.executable)} -m vlm {words}"]
     return subprocess.run(command, capture_output=True, env=os.environ | environment, timeout=120, check=False)
 
 
