@@ -20,8 +20,11 @@ def copy(tmp_path_factory) -> Path:
     return folder
 
 
-def grade(copy: Path, *options: str) -> tuple[int, str]:
-    command = [sys.executable, "-m", "pytest", "exercises", "-q", *options]
+ONE_CHAPTER = "exercises/test_ch02_patches.py"
+
+
+def grade(copy: Path, checks: str, *options: str) -> tuple[int, str]:
+    command = [sys.executable, "-m", "pytest", checks, "-q", *options]
     environment = os.environ | {"PYTHONPATH": str(copy)}
     result = subprocess.run(command, cwd=copy, capture_output=True, text=True, env=environment)
     return result.returncode, result.stdout + result.stderr
@@ -43,23 +46,26 @@ def test_it_has_chapters_stubs_and_checks_and_no_solutions(copy):
 
 
 def test_stubs_fail_and_solutions_pass_without_the_solutions_there(copy, tmp_path):
-    code, out = grade(copy)
+    code, out = grade(copy, ONE_CHAPTER)
     assert code == 1 and "not written yet" in out
     handed_in = tmp_path / "mine"
     shutil.copytree(SOLUTIONS, handed_in, ignore=shutil.ignore_patterns("__pycache__", "mistakes"))
-    for seed in ("0", "1"):
-        code, out = grade(copy, "--impl", str(handed_in), "--grader-seed", seed)
+    for checks, seed in (("exercises", "0"), (ONE_CHAPTER, "1")):
+        code, out = grade(copy, checks, "--impl", str(handed_in), "--grader-seed", seed)
         assert code == 0, out
 
 
 def test_mistakes_are_named_there_too(copy, tmp_path):
     text = (SOLUTIONS / "ch02_patches.py").read_text(encoding="utf-8").replace("+ bias", "")
     (tmp_path / "ch02_patches.py").write_text(text, encoding="utf-8")
-    assert "The bias is missing." in grade(copy, "--impl", str(tmp_path))[1]
+    assert "The bias is missing." in grade(copy, ONE_CHAPTER, "--impl", str(tmp_path))[1]
 
 
 def test_a_seed_that_was_not_recorded_is_said(copy):
-    assert "recorded for --grader-seed [0, 1], not for 7" in grade(copy, "--grader-seed", "7", "--tb=short")[1]
+    assert (
+        "recorded for --grader-seed [0, 1], not for 7"
+        in grade(copy, ONE_CHAPTER, "--grader-seed", "7", "--tb=short")[1]
+    )
 
 
 def test_a_solution_that_is_left_is_found(copy, tmp_path):
