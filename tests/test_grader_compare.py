@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from grader.compare import difference, same
-from grader.encoding import Meta, decode, encode
+from grader.encoding import Meta, Raised, decode, encode
 
 RIGHT = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
 
@@ -142,3 +142,43 @@ def test_other_things_cannot_be_sent(value):
 def test_bytes_that_are_nothing_are_refused(data):
     with pytest.raises(ValueError, match="not encoded values"):
         decode(data)
+
+
+@pytest.mark.parametrize(
+    ("expected", "off"),
+    [(1000.0, 0.005), (0.0, 5e-6)],  # a tolerance of 1e-5 is of the number itself, and of 1 where the number is small
+)
+def test_the_tolerance_is_relative_and_absolute(expected, off):
+    for make in (float, torch.tensor):
+        right, close, far = make(expected), make(expected + off), make(expected + 4 * off)
+        assert same(close, right, 1e-5) and same([close], [right], 1e-5) and same({"a": close}, {"a": right}, 1e-5)
+        assert (
+            not same(far, right, 1e-5) and not same([far], [right], 1e-5) and not same({"a": far}, {"a": right}, 1e-5)
+        )
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected", "says"),
+    [
+        (1, "a", "expected a str, got an int"),
+        ([1, "b"], [1, [2]], "[1]: expected a list, got a str"),
+        ({"a": [1]}, {"a": {}}, "['a']: expected a dict, got a list"),
+        ({"a": "x"}, {"a": 2}, "['a']: expected a number, got a str"),
+        (dict.fromkeys("abcdef"), {}, "the keys differ: not expected 'a', 'b', 'c', 'd', and 2 more"),
+        (dict.fromkeys("abcd"), {}, "the keys differ: not expected 'a', 'b', 'c', 'd'"),
+    ],
+)
+def test_another_form_is_described_with_its_place(answer, expected, says):
+    assert difference(answer, expected, 1e-5) == says
+
+
+def test_values_of_every_kind_come_through_an_encoding_as_they_were():
+    values = [
+        Raised("ValueError", "no"),
+        Meta((2, 3), torch.int64),
+        (RIGHT, [np.float32(1.5)]),
+        {(1, RIGHT.dtype.itemsize): RIGHT},
+    ]
+    raised, meta, (tensor, [number]), mapping = decode(encode(values))
+    assert raised == values[0] and meta == values[1] and number == 1.5
+    assert torch.equal(tensor, RIGHT) and list(mapping) == [(1, 4)] and torch.equal(mapping[1, 4], RIGHT)

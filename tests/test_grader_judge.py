@@ -1,5 +1,6 @@
 """What a verdict says: the mistake by its name, or the difference, and always the case."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 
 from grader.encoding import Meta, Raised, decode, encode
 from grader.exercise import Exercise
-from grader.judge import KnownMistake, Truth, judge
+from grader.judge import MAX_MESSAGE_CHARACTERS, KnownMistake, Truth, judge
 from grader.runner import Outcome
 
 CASES = [{"x": torch.tensor([1.0, 2.0])}, {"x": torch.tensor([0.0, 0.0])}, {"x": torch.tensor([3.0])}]
@@ -125,3 +126,55 @@ def test_weights_and_configs_of_a_case_are_said_in_short():
 def test_an_exercise_says_what_of_a_case_is_shown():
     exercise = Exercise("double", "", lambda random: iter(CASES), show=lambda case: {"numbers": len(case["x"])})
     assert verdict_on(TRIPLE.answers, exercise).message.endswith("(for numbers 2)")
+
+
+@pytest.mark.parametrize("answers", [[], RIGHT[:2], [*RIGHT, RIGHT[0]], [None] * 3 + ["x"]])
+def test_a_message_with_too_few_or_too_many_answers_gives_no_point(answers):
+    verdict = verdict_on(answers)
+    assert verdict.passed is False and verdict.message.startswith("its answer could not be read (")
+
+
+def test_missing_arguments_give_no_point():
+    verdict = judge(DOUBLE, CASES, Outcome(answers=RIGHT, arguments=[]), Truth(RIGHT, []))
+    assert verdict.passed is False and "answers are missing" in verdict.message
+
+
+@pytest.mark.parametrize("change", [1e-6, 0.5, 100.0])
+def test_an_argument_that_changed_by_however_little_gives_no_point(change):
+    arguments = [{"x": case["x"] + change} for case in CASES]
+    verdict = judge(DOUBLE, CASES, Outcome(answers=RIGHT, arguments=arguments), Truth(RIGHT, []))
+    assert verdict.passed is False and "the argument `x` was changed on the way" in verdict.message
+
+
+def test_an_error_is_reported_with_its_case_and_what_was_refused_before_it():
+    outcome = Outcome(problem="error", what="ValueError: no", case=0, refused="open a socket")
+    verdict = judge(DOUBLE, CASES, outcome, Truth(RIGHT, []))
+    assert verdict.passed is False
+    assert verdict.message.splitlines() == [
+        "it stopped with an error. ValueError: no",
+        "for x of shape [2]",
+        "before that it tried to open a socket, which the grader does not let a submission do",
+    ]
+
+
+def test_a_message_is_cut_and_cannot_rewrite_the_terminal():
+    outcome = Outcome(problem="error", what="\x1b[2J" + "a" * MAX_MESSAGE_CHARACTERS, case=-1)
+    message = judge(DOUBLE, CASES, outcome, Truth(RIGHT, [])).message
+    assert "\x1b" not in message and message.endswith("...")
+    assert len(message) == MAX_MESSAGE_CHARACTERS + 3
+
+
+def test_where_several_answers_are_right_the_exercise_decides():
+    either_sign = dataclasses.replace(DOUBLE, equal=lambda answer, expected: torch.equal(answer.abs(), expected.abs()))
+    assert verdict_on([-right for right in RIGHT], either_sign).passed
+    assert not verdict_on([-right for right in RIGHT]).passed
+    assert not verdict_on([right + 1 for right in RIGHT], either_sign).passed
+
+
+def test_a_table_shows_each_step_of_a_wrong_answer_after_the_first_difference():
+    steps = dataclasses.replace(DOUBLE, table=True)
+    expected = [{"first": right, "second": 4 * right} for right in RIGHT]
+    answers = [{"first": right, "second": 5 * right} for right in RIGHT]
+    message = verdict_on(answers, steps, expected).message
+    assert message.startswith("['second']: 2 of 2 values differ")
+    assert message.endswith("(for x of shape [2])\nstep by step: first ok, second 2e-01")
