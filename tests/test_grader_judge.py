@@ -178,3 +178,9 @@ def test_a_table_shows_each_step_of_a_wrong_answer_after_the_first_difference():
     message = verdict_on(answers, steps, expected).message
     assert message.startswith("['second']: 2 of 2 values differ")
     assert message.endswith("(for x of shape [2])\nstep by step: first ok, second 2e-01")
+
+
+def test_what_cannot_be_compared_gives_no_point():
+    broken = dataclasses.replace(DOUBLE, equal=lambda answer, expected: answer.nothing)
+    verdict = verdict_on(RIGHT, broken)
+    assert verdict.passed is False and "could not be read (AttributeError: " in verdict.message
