@@ -45,7 +45,7 @@ def directory(tmp_path_factory) -> Path:
         vision = dataclasses.replace(twin.config.vision_config, num_attention_heads=2)  # 3 cannot be halved
         twin.config = dataclasses.replace(twin.config, vision_config=vision)
         save_hf_model(twin, directory / name)
-    for name, head in (("model_own_head", torch.randn(128, 32)), ("model_tied_head", None)):
+    for name, head in (("model_own_head", torch.randn(128, 32) * 32**-0.5), ("model_tied_head", None)):
         shutil.copytree(directory / "model_1_2", directory / name)
         tensors = load_file(directory / name / "model.safetensors")
         embedding = tensors["language_model.model.embed_tokens.weight"]
