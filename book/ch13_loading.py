@@ -548,7 +548,7 @@ def load_model(
 
 
 # %% [markdown]
-# There is a `strict=False` in it after all. It stands behind a check that is stricter than PyTorch's, and is made on the headers of the files alone, which takes milliseconds: who has the wrong 6 GB learns it before they are read. `empty_model` is the three lines with `meta`,
+# `fill_model` is the loader; `load_model` gives it an empty model and a way to read one tensor. (`read` is an argument because chapter 24 uses the same function to read slices.) There is a `strict=False` in it after all. It comes after a check that is stricter than PyTorch's and needs only the headers of the files, which takes milliseconds: so you find out that you have the wrong file before 6 GB are read. `empty_model` is the three lines with `meta`,
 # `logger.info` says what was loaded in one table (`vlm inspect` prints it too).
 #
 # All five layouts must give one and the same model, to the last bit. So must a model in pieces: large checkpoints are cut into {term}`shards <shard>`, several files with an index that says which tensor is in which.
