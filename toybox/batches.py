@@ -3,7 +3,6 @@
 Shapes: B scenes, R rows of text, H W picture, N patches, T text length.
 """
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -13,12 +12,14 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from toybox.prompts import (
-    ABSENT_CHANCE_SEGMENT,
+    ADJECTIVES,
     Example,
     caption,
+    detect,
     draw_absent_label,
+    find_referred,
     sample_example,
-    sample_segment_label,
+    sample_segment_phrase,
     segment,
 )
 from toybox.recipe import Recipe
@@ -34,11 +35,37 @@ from vlm.regions.segmentation import encode_masks
 PATCH_SIZE = 14
 GRID = IMAGE_SIZE // PATCH_SIZE
 BACKGROUND_CLASS = len(LABELS)
-ANSWER_TASKS = ("count", "presence", "where", "left")
-# Rows of like length go together, so that little is spent on padding; the lengths are fixed, so that a
-# compiled model sees few shapes.
-WORDS_LENGTH, BOXES_LENGTH, MASK_LENGTH, MASKS_LENGTH = 20, 36, 28, 96
-LONG_SEGMENTATIONS = 0.25  # of all: there we ask for a kind of which there may be several
+LEAST_COVERAGE = 0.12  # of a patch, from which on it belongs to a toy
+ANSWER_TASKS = {"count": 0.25, "presence": 0.15, "where": 0.2, "left": 0.2, "color": 0.2}  # how often each is asked
+OCR_CHANCE = 0.7  # where there is a sign
+REFER_CHANCE = 0.3  # of the questions for boxes
+MOST_MASKS = 4  # in one answer
+TRIES = 20
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows of like length go together, so that little is spent on padding. All is fixed: compiled, few shapes come.
+
+    Attributes:
+        rows: for each scene of a step.
+        text_length: prompt and answer, in tokens.
+        weight: of the group's loss.
+    """
+
+    rows: float
+    text_length: int
+    weight: float
+
+
+GROUPS: dict[str, Group] = {
+    "captions": Group(1, 24, 1.0),
+    "answers": Group(1, 20, 1.0),
+    "boxes": Group(1.25, 36, 1.5),
+    "many_boxes": Group(0.25, 52, 0.4),
+    "mask": Group(0.375, 30, 0.5),
+    "masks": Group(0.125, 98, 0.25),
+}
 
 
 @dataclass
@@ -94,33 +121,70 @@ class TrainingBatches(IterableDataset):
         return Batch(pixel_values, torch.from_numpy(np.stack(labels)), torch.from_numpy(np.stack(boxes)), text)
 
     def make_text(self, scenes: list[Scene], step: int) -> dict[str, TextRows]:
-        """For each scene a caption, one answer, and one detection; and about one segmentation."""
+        """Questions about the scenes and their answers, by group."""
         rng = np.random.default_rng((self.recipe.seed, step, *[self.place.rank] * (not self.place.is_first)))
-        everyone = list(range(len(scenes)))
-        answers = [sample_example(scene, rng, str(rng.choice(ANSWER_TASKS))) for scene in scenes]
-        words = [caption(scene) for scene in scenes] + answers
-        detections = [sample_example(spread_edges(scene, rng), rng, "detect") for scene in scenes]
-        short, long = choose_segmentations(scenes, rng)
-        segmentations = self.segment_all(scenes, short + long, rng)
+        captions = [(index, caption(scene)) for index, scene in enumerate(scenes)]
+        answers = [(index, sample_answer(scene, rng)) for index, scene in enumerate(scenes)]
         return {
-            "words": self.pad(words, everyone + everyone, WORDS_LENGTH),
-            "boxes": self.pad(detections, everyone, BOXES_LENGTH),
-            "mask": self.pad(segmentations[: len(short)], [index for index, _ in short], MASK_LENGTH),
-            "masks": self.pad(segmentations[len(short) :], [index for index, _ in long], MASKS_LENGTH),
+            "captions": self.pad(captions, "captions"),
+            "answers": self.pad(answers, "answers"),
+            "boxes": self.pad([(i, self.sample_boxes(scenes[i], rng)) for i in self.draw(scenes, "boxes", rng)], "boxes"),
+            "many_boxes": self.pad(
+                [(i, detect_all(spread_edges(scenes[i], rng), rng)) for i in self.draw(scenes, "many_boxes", rng)],
+                "many_boxes",
+            ),
+            "mask": self.pad([(i, self.sample_masks(scenes[i], rng, 1)) for i in self.draw(scenes, "mask", rng)], "mask"),
+            "masks": self.pad(
+                [(i, self.sample_masks(scenes[i], rng, MOST_MASKS)) for i in self.draw(scenes, "masks", rng)], "masks"
+            ),
         }
 
-    def segment_all(self, scenes: list[Scene], asked: list[tuple[int, str]], rng: np.random.Generator) -> list[Example]:
-        """Each example's shapes are those inside the true boxes; the boxes as written are spread."""
-        places = [(i, j) for i, label in asked for j, thing in enumerate(scenes[i].objects) if thing.label == label]
-        masks, boxes = [scenes[i].mask(j) for i, j in places], [scenes[i].objects[j].box for i, j in places]
-        codes = dict(zip(places, encode_masks(masks, boxes, self.mask_encoder, self.mask_decoder), strict=True))
-        return [
-            segment(spread_edges(scenes[i], rng), label, {j: codes[k, j] for k, j in codes if k == i})
-            for i, label in asked
-        ]
+    def draw(self, scenes: list[Scene], group: str, rng: np.random.Generator) -> list[int]:
+        """The scenes that a group asks about: the fullest for many boxes, else any, each as often as another."""
+        number = round(GROUPS[group].rows * len(scenes))
+        if group == "many_boxes":
+            return sorted(range(len(scenes)), key=lambda index: -len(scenes[index].objects))[:number]
+        order = rng.permutation(len(scenes)).tolist()
+        return [order[turn % len(scenes)] for turn in range(number)]
 
-    def pad(self, examples: list[Example], scene_index: list[int], text_length: int) -> TextRows:
-        length = self.processor.num_image_tokens + text_length
+    def sample_boxes(self, scene: Scene, rng: np.random.Generator) -> Example:
+        """A question for boxes whose answer is short."""
+        for _ in range(TRIES):
+            if rng.random() < REFER_CHANCE:
+                example = sample_example(scene, rng, "refer")
+            else:
+                example = sample_example(spread_edges(scene, rng), rng, "detect")
+            if example.task in ("detect", "refer") and self.count_tokens(example) <= GROUPS["boxes"].text_length:
+                return example
+        return detect(scene, [draw_absent_label(scene, rng)])
+
+    def sample_masks(self, scene: Scene, rng: np.random.Generator, most: int) -> Example:
+        """A question for at most so many masks: the codes are those inside the true boxes, written boxes are spread."""
+        for _ in range(TRIES):
+            adjective, label = sample_segment_phrase(scene, rng)
+            if adjective:
+                indices = find_referred(scene, adjective, label)
+            else:
+                indices = [index for index, thing in enumerate(scene.objects) if thing.label == label]
+            if len(indices) <= most:
+                break
+        else:
+            adjective, label, indices = "", draw_absent_label(scene, rng), []
+        masks, boxes = [scene.mask(i) for i in indices], [scene.objects[i].box for i in indices]
+        codes = dict(zip(indices, encode_masks(masks, boxes, self.mask_encoder, self.mask_decoder), strict=True))
+        if adjective in ADJECTIVES:  # spread edges might change what "left" or "largest" means
+            return segment(scene, label, codes, adjective)
+        return segment(spread_edges(scene, rng), label, codes, adjective)
+
+    def count_tokens(self, example: Example) -> int:
+        """Of the text alone, without the image tokens."""
+        prefix, suffix = self.processor.encode_prefix(example.prompt), self.processor.encode_suffix(example.suffix)
+        return len(prefix) + len(suffix) - self.processor.num_image_tokens
+
+    def pad(self, asked: list[tuple[int, Example]], group: str) -> TextRows:
+        """Rows of a group from examples, each with the index of its scene."""
+        scene_index, examples = [index for index, _ in asked], [example for _, example in asked]
+        length = self.processor.num_image_tokens + GROUPS[group].text_length
         input_ids = torch.full((len(examples), length), self.processor.tokenizer.pad_token_id)
         attention_mask, token_type_ids = torch.zeros_like(input_ids), torch.zeros_like(input_ids)
         labels = torch.full_like(input_ids, IGNORE_INDEX)
@@ -135,28 +199,16 @@ class TrainingBatches(IterableDataset):
         return TextRows(torch.tensor(scene_index), input_ids, attention_mask, token_type_ids, labels)
 
 
-def choose_segmentations(
-    scenes: list[Scene], rng: np.random.Generator
-) -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
-    """As many questions as there are scenes, each the index of its scene and the kind to ask for.
+def sample_answer(scene: Scene, rng: np.random.Generator) -> Example:
+    if scene.sign and rng.random() < OCR_CHANCE:
+        return sample_example(scene, rng, "ocr")
+    return sample_example(scene, rng, str(rng.choice(list(ANSWER_TASKS), p=list(ANSWER_TASKS.values()))))
 
-    Returns:
-        Those whose answer is short, since that kind is there once or not at all; and a quarter whose kind is drawn
-        from all that are there or, one time in ten, from those that are not.
-    """
-    num_long = max(1, round(LONG_SEGMENTATIONS * len(scenes)))
-    counts = [Counter(thing.label for thing in scene.objects) for scene in scenes]
-    singles = [(index, label) for index, count in enumerate(counts) for label in count if count[label] == 1]
-    short = []
-    for _ in range(len(scenes) - num_long):
-        if singles and rng.random() >= ABSENT_CHANCE_SEGMENT:
-            short.append(singles[rng.integers(len(singles))])
-        else:
-            index = int(rng.integers(len(scenes)))
-            short.append((index, draw_absent_label(scenes[index], rng)))
-    long_index = rng.permutation(len(scenes))[:num_long].tolist()
-    long = [(index, sample_segment_label(scenes[index], rng)) for index in long_index]
-    return short, long
+
+def detect_all(scene: Scene, rng: np.random.Generator) -> Example:
+    """The boxes of up to three kinds that are there."""
+    labels = sorted({thing.label for thing in scene.objects})
+    return detect(scene, rng.permutation(labels)[:3].tolist() or [draw_absent_label(scene, rng)])
 
 
 def spread_edges(scene: Scene, rng: np.random.Generator) -> Scene:
@@ -176,14 +228,16 @@ def patch_targets(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     """What the probe should say of each patch.
 
     Returns:
-        The class [N] of the object that covers most of the patch (at least a quarter of it, else background),
+        The class [N] of the object that covers most of the patch (at least an eighth of it, else background),
         and that object's box [N, 4]: its edges' distances from the patch's middle, as fractions of the picture.
     """
     owner = scene.owner.reshape(GRID, PATCH_SIZE, GRID, PATCH_SIZE).swapaxes(1, 2).reshape(GRID * GRID, -1)
+    if not scene.objects:
+        return np.full(GRID * GRID, BACKGROUND_CLASS), np.zeros((GRID * GRID, 4), np.float32)
     coverage = np.stack([(owner == i).mean(-1) for i in range(len(scene.objects))])  # [objects, N]
     best = coverage.argmax(0)
     classes = np.array([LABELS.index(thing.label) for thing in scene.objects])[best]  # [N]
-    classes = np.where(coverage.max(0) >= 0.25, classes, BACKGROUND_CLASS)
+    classes = np.where(coverage.max(0) >= LEAST_COVERAGE, classes, BACKGROUND_CLASS)
     boxes = np.array([thing.box for thing in scene.objects], dtype=np.float32)[best] / IMAGE_SIZE  # [N, 4]
     y, x = np.divmod(np.arange(GRID * GRID), GRID)
     middle = (np.stack([y, x, y, x], axis=-1) + 0.5) / GRID  # [N, 4]

@@ -6,8 +6,11 @@
     presence    answer en is there an apple?                          no
     where       answer en where is the cat?                           top left
     left        answer en which is further left, the cat or the dog?  cat
+    color       answer en what color is the car?                      blue
     detect      detect cat ; dog                                      <loc0100><loc0020><loc0400><loc0300> cat
+    refer       detect left cat                                       <loc0100><loc0020><loc0400><loc0300> left cat
     segment     segment cat                   <loc0100><loc0020><loc0400><loc0300><seg012>...<seg101> cat
+    ocr         ocr                                                   STOP
 
 The words of the answers are English, and so say the prompts: "en".
 """
@@ -19,13 +22,18 @@ from itertools import permutations
 
 import numpy as np
 
-from toybox.scenes import BACKGROUNDS, MAX_OBJECTS, Scene, SceneObject
+from toybox.colors import COLORS, NATURAL_COLORS
+from toybox.grounds import BACKGROUNDS
+from toybox.scenes import MAX_OBJECTS_HARD, Scene, SceneObject
+from toybox.signs import WORDS
 from toybox.sprites import LABELS, plural
+from toybox.strangers import HEARD
 from vlm.regions.boxes import Detection, format_detections
 
-TASKS = ("caption", "count", "presence", "where", "left", "detect", "segment")
+TASKS = ("caption", "count", "presence", "where", "left", "color", "detect", "refer", "segment", "ocr")
+ADJECTIVES = ("left", "right", "largest", "smallest")  # "detect left cat"; besides these, colors
 
-_NUMBER_WORDS = {2: "two", 3: "three", 4: "four"}
+_NUMBER_WORDS = {2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight"}
 _POSITIONS = (
     ("top left", "top", "top right"),
     ("left", "center", "right"),
@@ -34,10 +42,12 @@ _POSITIONS = (
 # Closer than this, in pixels, the true answer is a matter of taste, and we do not ask.
 _MIN_FROM_THIRD_LINE = 3
 _MIN_APART = 6
-# How often a question is about a toy that is not there.
-_ABSENT_CHANCE = 0.5
-_ABSENT_CHANCE_DETECT = 0.2
-ABSENT_CHANCE_SEGMENT = 0.1
+_MIN_TIMES_LARGER = 1.3
+# How often a question is about a toy that is not there, and how often of these about something that is no toy.
+_ABSENT_CHANCE = 0.4
+_ABSENT_CHANCE_DETECT = 0.15
+ABSENT_CHANCE_SEGMENT = 0.08
+_STRANGER_CHANCE = 0.3
 _MAX_DETECT_LABELS = 3
 
 
@@ -51,10 +61,16 @@ class Example:
 
 
 def caption(scene: Scene) -> Example:
-    """Name everything in the scene: kinds in alphabetical order, then the background."""
+    """Name everything in the scene: kinds in alphabetical order, then the ground if it has a name.
+
+    "nothing" if there is no toy: "nothing on grass".
+    """
     counts = Counter(thing.label for thing in scene.objects)
-    phrases = [_number_phrase(counts[label], label) for label in sorted(counts)]
-    return Example("caption", "caption en", f"{_join_phrases(phrases)} {BACKGROUNDS[scene.background]}")
+    phrases = [number_phrase(counts[label], label) for label in sorted(counts)]
+    words = [_join_phrases(phrases) if phrases else "nothing"]
+    if scene.background is not None:
+        words.append(BACKGROUNDS[scene.background])
+    return Example("caption", "caption en", " ".join(words))
 
 
 def count(scene: Scene, label: str) -> Example:
@@ -65,7 +81,7 @@ def count(scene: Scene, label: str) -> Example:
 def presence(scene: Scene, label: str) -> Example:
     """Whether there is at least one of a kind: "yes" or "no"."""
     answer = "yes" if _find(scene, label) else "no"
-    return Example("presence", f"answer en is there {_number_phrase(1, label)}?", answer)
+    return Example("presence", f"answer en is there {number_phrase(1, label)}?", answer)
 
 
 def where(scene: Scene, label: str) -> Example | None:
@@ -97,6 +113,19 @@ def left(scene: Scene, label_a: str, label_b: str) -> Example | None:
     return Example("left", prompt, label_a if x_a < x_b else label_b)
 
 
+def color(scene: Scene, label: str) -> Example | None:
+    """The color of the only toy of a kind; None unless there is exactly one, of a kind that comes in colors."""
+    found = _find(scene, label)
+    if len(found) != 1 or found[0].color is None:
+        return None
+    return Example("color", f"answer en what color is the {label}?", found[0].color)
+
+
+def ocr(scene: Scene) -> Example:
+    """The word on the sign; "" if there is no sign."""
+    return Example("ocr", "ocr", scene.sign or "")
+
+
 def detect(scene: Scene, labels: Sequence[str]) -> Example:
     """The boxes of all toys of some kinds, from top to bottom, whatever their kind.
 
@@ -115,27 +144,65 @@ def detect(scene: Scene, labels: Sequence[str]) -> Example:
     return Example("detect", f"detect {' ; '.join(labels)}", format_detections(detections, height, width))
 
 
-def segment(scene: Scene, label: str, mask_codes: Mapping[int, tuple[int, ...]]) -> Example:
+def find_referred(scene: Scene, adjective: str, label: str) -> list[int] | None:
+    """Which toys, by their index in `scene.objects`, a phrase such as "left cat" or "blue car" means.
+
+    Of "left", "right", "largest" and "smallest" there is one at most, and none if that kind is not there. Of a color
+    there may be several. None if the true answer is a matter of taste: two centers are nearly equally far left, or
+    two boxes nearly equally large.
+
+    Args:
+        adjective: one of ADJECTIVES, or of COLORS for a kind that comes in colors.
+
+    Raises:
+        ValueError: if there is no such adjective.
+    """
+    found = [index for index, thing in enumerate(scene.objects) if thing.label == label]
+    if adjective in COLORS:
+        return [index for index in found if scene.objects[index].color == adjective]
+    if adjective not in ADJECTIVES:
+        raise ValueError(f"there is no {adjective!r}: choose one of {', '.join((*ADJECTIVES, *COLORS))}")
+    if len(found) < 2:
+        return found
+    by_place = adjective in ("left", "right")
+    sizes = {index: scene.objects[index].center[1] if by_place else scene.objects[index].area for index in found}
+    ordered = sorted(found, key=sizes.get, reverse=adjective in ("right", "largest"))
+    first, second = sizes[ordered[0]], sizes[ordered[1]]
+    is_clear = abs(first - second) >= _MIN_APART if by_place else max(first, second) >= _MIN_TIMES_LARGER * min(first, second)
+    return ordered[:1] if is_clear else None
+
+
+def refer(scene: Scene, adjective: str, label: str) -> Example | None:
+    """The box of what a phrase means, from top to bottom if there are several; None where `find_referred` is."""
+    found = find_referred(scene, adjective, label)
+    if found is None:
+        return None
+    phrase, (height, width) = f"{adjective} {label}", scene.owner.shape
+    boxes = sorted(scene.objects[index].box for index in found)
+    detections = [Detection(phrase, box) for box in boxes]
+    return Example("refer", f"detect {phrase}", format_detections(detections, height, width))
+
+
+def segment(scene: Scene, label: str, mask_codes: Mapping[int, tuple[int, ...]], adjective: str = "") -> Example:
     """Box and mask of each toy of a kind, from top to bottom; "" if there is none.
 
     Args:
-        mask_codes: the codes of the toys' masks, by their index in `scene.objects`; those of other kinds are not read.
+        mask_codes: the codes of the toys' masks, by their index in `scene.objects`; those of other toys are not read.
+        adjective: only what "left cat", "blue car" and so on mean; `find_referred` must know which.
     """
-    found = [
-        Detection(label, thing.box, mask_codes[index])
-        for index, thing in enumerate(scene.objects)
-        if thing.label == label
-    ]
+    phrase = f"{adjective} {label}" if adjective else label
+    indices = find_referred(scene, adjective, label) if adjective else _find_indices(scene, label)
+    found = [Detection(phrase, scene.objects[index].box, mask_codes[index]) for index in indices]
     height, width = scene.owner.shape
     suffix = format_detections(sorted(found, key=lambda detection: detection.box), height, width)
-    return Example("segment", f"segment {label}", suffix)
+    return Example("segment", f"segment {phrase}", suffix)
 
 
 def sample_example(scene: Scene, rng: np.random.Generator, task: str) -> Example:
     """Draw an example of a task, with labels that suit the scene.
 
-    Where the scene has no clear answer to a "where" or "left", it is a "count" or "presence" instead, and its
-    `task` says so. For "segment", whose answer needs codes, draw a label (`sample_segment_label`).
+    Where the scene has no clear answer ("where" needs a single toy, "ocr" a sign), it is a "count" or "presence"
+    instead, and its `task` says so. For "segment", whose answer needs codes, draw a phrase (`sample_segment_phrase`).
 
     Raises:
         ValueError: if there is no such task.
@@ -146,15 +213,21 @@ def sample_example(scene: Scene, rng: np.random.Generator, task: str) -> Example
     return sample_example(scene, rng, "count" if rng.integers(2) else "presence")
 
 
-def sample_segment_label(scene: Scene, rng: np.random.Generator) -> str:
-    """The label of a random kind that is there, or, one time in ten, of one that is not."""
-    if rng.random() < ABSENT_CHANCE_SEGMENT:
-        return draw_absent_label(scene, rng)
-    return str(rng.choice(_present_labels(scene)))
+def sample_segment_phrase(scene: Scene, rng: np.random.Generator) -> tuple[str, str]:
+    """An adjective ("" most of the time) and a label, of what is there or, now and then, of what is not."""
+    if not scene.objects or rng.random() < ABSENT_CHANCE_SEGMENT:
+        return "", draw_absent_label(scene, rng)
+    if rng.random() < 0.2:
+        phrases = _referring_phrases(scene)
+        if phrases:
+            return phrases[rng.integers(len(phrases))]
+    return "", str(rng.choice(_present_labels(scene)))
 
 
 def draw_absent_label(scene: Scene, rng: np.random.Generator) -> str:
-    """The label of a random kind that is not there."""
+    """The label of a random kind that is not there, or the name of something that is no toy."""
+    if rng.random() < _STRANGER_CHANCE:
+        return str(rng.choice(HEARD))
     return str(rng.choice(_absent_labels(scene)))
 
 
@@ -171,20 +244,23 @@ def all_prompt_texts() -> Iterator[str]:
     of the same words again and again.
     """
     yield "caption en"
-    yield from ("yes", "no")
-    yield from (str(number) for number in range(MAX_OBJECTS + 1))
+    yield from ("yes", "no", "ocr", "nothing", *WORDS, *COLORS)
+    yield from (str(number) for number in range(MAX_OBJECTS_HARD + 1))
     yield from (position for row in _POSITIONS for position in row)
     for label in LABELS:
         yield label  # the answer to "which is further left"
         yield f"answer en how many {plural(label)} are there?"
-        yield f"answer en is there {_number_phrase(1, label)}?"
+        yield f"answer en is there {number_phrase(1, label)}?"
         yield f"answer en where is the {label}?"
+        yield f"answer en what color is the {label}?"
         yield f"segment {label}"
         yield f"detect {label} ; {label}"  # also what remains of a suffix when its <loc....> are taken out
-        for number in range(1, MAX_OBJECTS + 1):
-            phrase = _number_phrase(number, label)
+        yield from (f"detect {adjective} {label}" for adjective in (*ADJECTIVES, *COLORS))
+        for number in range(1, MAX_OBJECTS_HARD + 1):
+            phrase = number_phrase(number, label)
             for background in BACKGROUNDS.values():
                 yield f"{_join_phrases([phrase] * 3)} {background}"
+    yield from (f"nothing {background}" for background in BACKGROUNDS.values())
     for label_a, label_b in permutations(LABELS, 2):
         yield f"answer en which is further left, the {label_a} or the {label_b}?"
 
@@ -200,14 +276,40 @@ def _sample_if_possible(scene: Scene, rng: np.random.Generator, task: str) -> Ex
         return _draw_example([where(scene, label) for label in _present_labels(scene)], rng)
     if task == "left":
         return _draw_example([left(scene, a, b) for a, b in permutations(_present_labels(scene), 2)], rng)
+    if task == "color":
+        return _draw_example([color(scene, label) for label in _present_labels(scene)], rng)
     if task == "detect":
         return detect(scene, _draw_detect_labels(scene, rng))
+    if task == "refer":
+        phrases = _referring_phrases(scene)
+        return refer(scene, *phrases[rng.integers(len(phrases))]) if phrases else None
+    if task == "ocr":
+        return ocr(scene) if scene.sign else None
     raise ValueError(f"there is no task {task!r}: choose one of {', '.join(TASKS)}")
 
 
+def _referring_phrases(scene: Scene) -> list[tuple[str, str]]:
+    """Adjective and label of each phrase with a clear answer: of several of a kind, and of colors that are there.
+
+    A kind that is there in one color is asked for in another one time, too: the answer is nothing.
+    """
+    phrases = []
+    for label in _present_labels(scene):
+        found = _find(scene, label)
+        if len(found) > 1:
+            phrases += [(word, label) for word in ADJECTIVES if find_referred(scene, word, label) is not None]
+        if label in NATURAL_COLORS:
+            there = {thing.color for thing in found}
+            phrases += [(name, label) for name in sorted(there)]
+            absent = sorted(set(COLORS) - there)
+            if absent:
+                phrases.append((absent[len(scene.objects) % len(absent)], label))
+    return phrases
+
+
 def _draw_label(scene: Scene, rng: np.random.Generator) -> str:
-    """Half of the time an absent label, else that of a random toy: so twins are asked for more often."""
-    if rng.random() < _ABSENT_CHANCE:
+    """Now and then an absent label, else that of a random toy: so twins are asked for more often."""
+    if not scene.objects or rng.random() < _ABSENT_CHANCE:
         return draw_absent_label(scene, rng)
     return scene.objects[rng.integers(len(scene.objects))].label
 
@@ -221,8 +323,14 @@ def _draw_detect_labels(scene: Scene, rng: np.random.Generator) -> list[str]:
     """One to three labels in random order, most of them present."""
     number = int(rng.integers(1, _MAX_DETECT_LABELS + 1))
     num_absent = int(rng.binomial(number, _ABSENT_CHANCE_DETECT))
-    absent = rng.permutation(_absent_labels(scene))[:num_absent]
-    present = rng.permutation(_present_labels(scene))[: number - num_absent]
+    present = rng.permutation(_present_labels(scene))[: number - num_absent].tolist()
+    if not present:
+        num_absent = max(num_absent, 1)
+    absent: list[str] = []
+    while len(absent) < num_absent:
+        label = draw_absent_label(scene, rng)
+        if label not in absent:
+            absent.append(label)
     return [str(label) for label in rng.permutation([*present, *absent])]
 
 
@@ -238,6 +346,10 @@ def _find(scene: Scene, label: str) -> list[SceneObject]:
     return [thing for thing in scene.objects if thing.label == label]
 
 
+def _find_indices(scene: Scene, label: str) -> list[int]:
+    return [index for index, thing in enumerate(scene.objects) if thing.label == label]
+
+
 def _third(at: float, size: int) -> int | None:
     """Which third of `size` pixels the place `at` is in: 0, 1 or 2, or None if it is too close to a line."""
     if min(abs(at - size / 3), abs(at - size * 2 / 3)) < _MIN_FROM_THIRD_LINE:
@@ -245,7 +357,7 @@ def _third(at: float, size: int) -> int | None:
     return int(3 * at / size)
 
 
-def _number_phrase(number: int, label: str) -> str:
+def number_phrase(number: int, label: str) -> str:
     """ "an apple", "a cat", "two cats"."""
     if number == 1:
         return f"{'an' if label[0] in 'aeiou' else 'a'} {label}"
