@@ -62,9 +62,9 @@ GROUPS: dict[str, Group] = {
     "captions": Group(1, 26, 1.0),
     "answers": Group(1, 20, 1.0),
     "boxes": Group(1.25, 36, 1.5),
-    "many_boxes": Group(0.25, 46, 0.4),
+    "many_boxes": Group(0.25, 49, 0.4),
     "mask": Group(0.375, 30, 0.5),
-    "masks": Group(0.125, 98, 0.25),
+    "masks": Group(0.125, 100, 0.25),
 }
 
 
