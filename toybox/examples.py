@@ -1,14 +1,26 @@
-"""A few scenes of the test split as PNG files; `python -m toybox.examples` draws them."""
+"""The pictures that ship, each with the truth about it: they stay as they are when the world of the Toybox changes.
 
+    scene_0.png    the picture
+    owner_0.png    gray, 0 where there is no toy, i + 1 where toy i of the picture is seen
+    truths.json    a line for each picture: its toys, its ground, its sign
+
+The first six are of a smaller Toybox than today's: one to four toys of 26 to 56 pixels on the six grounds with a name.
+`python -m toybox.examples 12` keeps scene 12 of the test split, which training cannot reach, as one more.
+"""
+
+import argparse
+import json
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
-from toybox.scenes import Scene, draw_scene
+from toybox.scenes import Scene, SceneObject, draw_scene
+from vlm.checkpoints.atomic_write import write_text
 
 DIRECTORY = Path(__file__).parent / "example_pictures"
-SEEDS = (29, 37, 7, 18, 30, 25)  # of the test split, which training cannot reach
 
 
 def example_path(index: int) -> Path:
@@ -24,14 +36,39 @@ def example_image(index: int) -> Image.Image:
 @cache
 def example_scene(index: int) -> Scene:
     """The same picture with the truth about it."""
-    return draw_scene(SEEDS[index], "test")
+    truth = read_truths()[index]
+    objects = [SceneObject(**{**thing, "box": tuple(thing["box"])}) for thing in truth["objects"]]
+    with Image.open(DIRECTORY / f"owner_{index}.png") as picture:
+        owner = np.array(picture).astype(np.int8) - 1  # [H, W]
+    return Scene(np.array(example_image(index)), tuple(objects), owner, truth["background"], truth["sign"])
 
 
-def write_examples():
+def read_truths() -> list[dict]:
+    """What truths.json says, by picture; an empty list if there is no such file."""
+    file = DIRECTORY / "truths.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
+
+
+def add_example(scene: Scene) -> int:
+    """Keep a scene as one more example. Returns its index."""
     DIRECTORY.mkdir(exist_ok=True)
-    for index in range(len(SEEDS)):
-        example_scene(index).image.save(example_path(index), optimize=True)
+    truths = read_truths()
+    index = len(truths)
+    scene.image.save(example_path(index), optimize=True)
+    Image.fromarray((scene.owner + 1).astype(np.uint8)).save(DIRECTORY / f"owner_{index}.png", optimize=True)
+    things = [asdict(thing) for thing in scene.objects]
+    truths.append({"background": scene.background, "sign": scene.sign, "objects": things})
+    write_text(DIRECTORY / "truths.json", "[\n" + ",\n".join(map(json.dumps, truths)) + "\n]\n")
+    return index
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description="Keep a scene of the test split, and the truth about it, as an example."
+    )
+    parser.add_argument("seed", type=int, help="number of the scene")
+    print(example_path(add_example(draw_scene(parser.parse_args().seed, "test"))))
 
 
 if __name__ == "__main__":
-    write_examples()
+    main()
