@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from toybox import CHECKPOINT_DIRECTORY, MASK_VQVAE_FILE
 from toybox.batches import TextRows, TrainingBatches, spread_edges
@@ -77,10 +77,7 @@ def learn(trainer: Trainer, rows: TextRows, tower: Tensor) -> float:
         image_features = trainer.model.multi_modal_projector(tower.float())
         loss = trainer.text_loss(rows, image_features, targets)
     loss.backward()
-    nn.utils.clip_grad_norm_(trainer.parameters(), trainer.recipe.max_gradient_norm)
-    trainer.optimizer.step()
-    trainer.optimizer.zero_grad(set_to_none=True)
-    trainer.step += 1
+    trainer.update()
     return loss.item()
 
 
@@ -113,7 +110,7 @@ def run(recipe: Recipe, scenes: list[Scene], tower: Tensor, tested: list[Scene],
     for step in range(recipe.speak_steps):
         rng = np.random.default_rng((recipe.seed, step))
         chosen = rng.integers(len(scenes), size=recipe.scenes_per_step)
-        rows = batches.pad([lesson(scenes[i], rng) for i in chosen], list(range(len(chosen))), TEXT_LENGTH)
+        rows = batches.pad([(row, lesson(scenes[i], rng)) for row, i in enumerate(chosen)], TEXT_LENGTH)
         loss = learn(trainer, rows, tower[chosen])
         if (step + 1) % STEPS_BETWEEN_TESTS == 0:
             lines.append({"step": step + 1, "loss": round(loss, 4), **test(trainer, tested)})

@@ -35,7 +35,7 @@ from vlm.regions.segmentation import encode_masks
 PATCH_SIZE = 14
 GRID = IMAGE_SIZE // PATCH_SIZE
 BACKGROUND_CLASS = len(LABELS)
-LEAST_COVERAGE = 0.12  # of a patch, from which on it belongs to a toy
+LEAST_COVERAGE = 0.12  # of a patch: with less it belongs to the ground
 ANSWER_TASKS = {"count": 0.25, "presence": 0.15, "where": 0.2, "left": 0.2, "color": 0.2}  # how often each is asked
 OCR_CHANCE = 0.7  # where there is a sign
 REFER_CHANCE = 0.3  # of the questions for boxes
@@ -48,8 +48,8 @@ class Group:
     """Rows of like length go together, so that little is spent on padding. All is fixed: compiled, few shapes come.
 
     Attributes:
-        rows: for each scene of a step.
-        text_length: prompt and answer, in tokens.
+        rows: how many for each scene of a step.
+        text_length: the most tokens that a prompt and its answer have together.
         weight: of the group's loss.
     """
 
@@ -123,29 +123,23 @@ class TrainingBatches(IterableDataset):
     def make_text(self, scenes: list[Scene], step: int) -> dict[str, TextRows]:
         """Questions about the scenes and their answers, by group."""
         rng = np.random.default_rng((self.recipe.seed, step, *[self.place.rank] * (not self.place.is_first)))
-        captions = [(index, caption(scene)) for index, scene in enumerate(scenes)]
-        answers = [(index, sample_answer(scene, rng)) for index, scene in enumerate(scenes)]
-        return {
-            "captions": self.pad(captions, "captions"),
-            "answers": self.pad(answers, "answers"),
-            "boxes": self.pad([(i, self.sample_boxes(scenes[i], rng)) for i in self.draw(scenes, "boxes", rng)], "boxes"),
-            "many_boxes": self.pad(
-                [(i, detect_all(spread_edges(scenes[i], rng), rng)) for i in self.draw(scenes, "many_boxes", rng)],
-                "many_boxes",
-            ),
-            "mask": self.pad([(i, self.sample_masks(scenes[i], rng, 1)) for i in self.draw(scenes, "mask", rng)], "mask"),
-            "masks": self.pad(
-                [(i, self.sample_masks(scenes[i], rng, MOST_MASKS)) for i in self.draw(scenes, "masks", rng)], "masks"
-            ),
-        }
+        text = {}
+        for name, group in GROUPS.items():
+            asked = [(index, self.ask(name, scenes[index], rng)) for index in choose_scenes(scenes, name, rng)]
+            text[name] = self.pad(asked, group.text_length)
+        return text
 
-    def draw(self, scenes: list[Scene], group: str, rng: np.random.Generator) -> list[int]:
-        """The scenes that a group asks about: the fullest for many boxes, else any, each as often as another."""
-        number = round(GROUPS[group].rows * len(scenes))
+    def ask(self, group: str, scene: Scene, rng: np.random.Generator) -> Example:
+        """A question about the scene, with its answer, for a row of that group."""
+        if group == "captions":
+            return caption(scene)
+        if group == "answers":
+            return sample_answer(scene, rng)
+        if group == "boxes":
+            return self.sample_boxes(scene, rng)
         if group == "many_boxes":
-            return sorted(range(len(scenes)), key=lambda index: -len(scenes[index].objects))[:number]
-        order = rng.permutation(len(scenes)).tolist()
-        return [order[turn % len(scenes)] for turn in range(number)]
+            return detect_all(spread_edges(scene, rng), rng)
+        return self.sample_masks(scene, rng, 1 if group == "mask" else MOST_MASKS)
 
     def sample_boxes(self, scene: Scene, rng: np.random.Generator) -> Example:
         """A question for boxes whose answer is short."""
@@ -162,10 +156,7 @@ class TrainingBatches(IterableDataset):
         """A question for at most so many masks: the codes are those inside the true boxes, written boxes are spread."""
         for _ in range(TRIES):
             adjective, label = sample_segment_phrase(scene, rng)
-            if adjective:
-                indices = find_referred(scene, adjective, label)
-            else:
-                indices = [index for index, thing in enumerate(scene.objects) if thing.label == label]
+            indices = find_referred(scene, adjective, label)
             if len(indices) <= most:
                 break
         else:
@@ -181,10 +172,14 @@ class TrainingBatches(IterableDataset):
         prefix, suffix = self.processor.encode_prefix(example.prompt), self.processor.encode_suffix(example.suffix)
         return len(prefix) + len(suffix) - self.processor.num_image_tokens
 
-    def pad(self, asked: list[tuple[int, Example]], group: str) -> TextRows:
-        """Rows of a group from examples, each with the index of its scene."""
-        scene_index, examples = [index for index, _ in asked], [example for _, example in asked]
-        length = self.processor.num_image_tokens + GROUPS[group].text_length
+    def pad(self, asked: list[tuple[int, Example]], text_length: int) -> TextRows:
+        """Rows of one length from examples, each with the index of its scene.
+
+        Raises:
+            RuntimeError: if an example is longer than that.
+        """
+        scene_index, examples = zip(*asked)
+        length = self.processor.num_image_tokens + text_length
         input_ids = torch.full((len(examples), length), self.processor.tokenizer.pad_token_id)
         attention_mask, token_type_ids = torch.zeros_like(input_ids), torch.zeros_like(input_ids)
         labels = torch.full_like(input_ids, IGNORE_INDEX)
@@ -199,14 +194,26 @@ class TrainingBatches(IterableDataset):
         return TextRows(torch.tensor(scene_index), input_ids, attention_mask, token_type_ids, labels)
 
 
+def choose_scenes(scenes: list[Scene], group: str, rng: np.random.Generator) -> list[int]:
+    """The scenes that a group asks about, by their index: the fullest for many boxes, else each as often as another."""
+    number = max(1, round(GROUPS[group].rows * len(scenes)))
+    if group in ("captions", "answers"):
+        return list(range(number))
+    if group == "many_boxes":
+        return sorted(range(len(scenes)), key=lambda index: -len(scenes[index].objects))[:number]
+    order = rng.permutation(len(scenes)).tolist()
+    return [order[turn % len(scenes)] for turn in range(number)]
+
+
 def sample_answer(scene: Scene, rng: np.random.Generator) -> Example:
+    """A question that a word or two answer."""
     if scene.sign and rng.random() < OCR_CHANCE:
         return sample_example(scene, rng, "ocr")
     return sample_example(scene, rng, str(rng.choice(list(ANSWER_TASKS), p=list(ANSWER_TASKS.values()))))
 
 
 def detect_all(scene: Scene, rng: np.random.Generator) -> Example:
-    """The boxes of up to three kinds that are there."""
+    """A question for the boxes of up to three kinds that are there, however many."""
     labels = sorted({thing.label for thing in scene.objects})
     return detect(scene, rng.permutation(labels)[:3].tolist() or [draw_absent_label(scene, rng)])
 
@@ -228,7 +235,7 @@ def patch_targets(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     """What the probe should say of each patch.
 
     Returns:
-        The class [N] of the object that covers most of the patch (at least an eighth of it, else background),
+        The class [N] of the object that covers most of the patch (at least LEAST_COVERAGE of it, else background),
         and that object's box [N, 4]: its edges' distances from the patch's middle, as fractions of the picture.
     """
     owner = scene.owner.reshape(GRID, PATCH_SIZE, GRID, PATCH_SIZE).swapaxes(1, 2).reshape(GRID * GRID, -1)

@@ -14,7 +14,11 @@ _QUALITY = (45, 90)
 
 
 def photograph(pixels: np.ndarray, rng: np.random.Generator, always: bool = False) -> np.ndarray:
-    """float32 [H, W, 3] in 0..255 -> uint8 of the same shape. Most pictures are only rounded."""
+    """float32 [H, W, 3] in 0..255 -> uint8 of the same shape.
+
+    Args:
+        always: give each picture its chance to be changed; else most are only rounded.
+    """
     if not always and rng.random() >= _CHANCE:
         return _to_bytes(pixels)
     light, contrast, blur, noise, jpeg = rng.random(5) < _EACH

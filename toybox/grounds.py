@@ -48,10 +48,10 @@ def paint_named(name: str, rng: np.random.Generator) -> np.ndarray:
 
 
 def paint_photograph(rng: np.random.Generator) -> np.ndarray:
-    """float32 [S, S, 3]: blurred shapes of three colors, as strong at each scale as it is large, like most photographs."""
+    """float32 [S, S, 3]: blurred shapes of three colors. The larger, the stronger, as in most photographs."""
     colors = rng.uniform(0, 255, (3, 3)).astype(np.float32)
-    first, second = _crop(_hills(rng.integers(_NUM_PHOTOGRAPHS)), rng), _crop(_hills(rng.integers(_NUM_PHOTOGRAPHS)), rng)
-    first, second = (np.clip(3 * hills - 1, 0, 1)[..., None] for hills in (first, second))  # [S, S, 1]
+    crops = [_crop(_hills(rng.integers(_NUM_PHOTOGRAPHS)), rng) for _ in range(2)]
+    first, second = (np.clip(3 * hills - 1, 0, 1)[..., None] for hills in crops)  # each [S, S, 1]
     return (colors[0] * (1 - first) + colors[1] * first) * (1 - second) + colors[2] * second
 
 

@@ -42,7 +42,7 @@ def draw_layout(rng: np.random.Generator, num_toys: int) -> Layout:
         return Layout((60, LARGEST), (0.0, 0.3) if rng.random() < 0.2 else None)
     if rng.random() < 0.1:
         return Layout((SMALLEST, 24))
-    largest = (72, 64, 56, 48, 40, 36)[num_toys - 1] if num_toys else LARGEST
+    largest = (72, 72, 64, 56, 48, 40, 36)[num_toys]
     sizes = (26 if num_toys < 4 else 21, largest)
     chance = rng.random()
     if chance < 0.15:
@@ -126,11 +126,9 @@ class Table:
             return False
         for index, before in enumerate(self.areas):
             share = np.count_nonzero(after == index) / before
-            least, most = MIN_VISIBLE, 1.0
-            if layout.visible and index == 0:  # the first toy is the one that is hidden, by the second
-                least, most = layout.visible
-                if len(self.areas) > 1:
-                    most = 1.0
+            # The first toy is the one that is hidden; the second, which is special, hides it.
+            least = layout.visible[0] if layout.visible and index == 0 else MIN_VISIBLE
+            most = layout.visible[1] if layout.visible and is_special else 1.0
             if not least <= share <= most:
                 return False
         return True

@@ -145,19 +145,21 @@ def detect(scene: Scene, labels: Sequence[str]) -> Example:
 
 
 def find_referred(scene: Scene, adjective: str, label: str) -> list[int] | None:
-    """Which toys, by their index in `scene.objects`, a phrase such as "left cat" or "blue car" means.
+    """Which toys, by their index in `scene.objects`, a phrase such as "cat", "left cat" or "blue car" means.
 
     Of "left", "right", "largest" and "smallest" there is one at most, and none if that kind is not there. Of a color
     there may be several. None if the true answer is a matter of taste: two centers are nearly equally far left, or
     two boxes nearly equally large.
 
     Args:
-        adjective: one of ADJECTIVES, or of COLORS for a kind that comes in colors.
+        adjective: one of ADJECTIVES, or of COLORS for a kind that comes in colors; "" means all of the kind.
 
     Raises:
         ValueError: if there is no such adjective.
     """
     found = [index for index, thing in enumerate(scene.objects) if thing.label == label]
+    if not adjective:
+        return found
     if adjective in COLORS:
         return [index for index in found if scene.objects[index].color == adjective]
     if adjective not in ADJECTIVES:
@@ -165,10 +167,10 @@ def find_referred(scene: Scene, adjective: str, label: str) -> list[int] | None:
     if len(found) < 2:
         return found
     by_place = adjective in ("left", "right")
-    sizes = {index: scene.objects[index].center[1] if by_place else scene.objects[index].area for index in found}
-    ordered = sorted(found, key=sizes.get, reverse=adjective in ("right", "largest"))
-    first, second = sizes[ordered[0]], sizes[ordered[1]]
-    is_clear = abs(first - second) >= _MIN_APART if by_place else max(first, second) >= _MIN_TIMES_LARGER * min(first, second)
+    measures = {index: scene.objects[index].center[1] if by_place else scene.objects[index].area for index in found}
+    ordered = sorted(found, key=measures.get, reverse=adjective in ("right", "largest"))
+    smaller, larger = sorted(measures[index] for index in ordered[:2])
+    is_clear = larger - smaller >= _MIN_APART if by_place else larger >= _MIN_TIMES_LARGER * smaller
     return ordered[:1] if is_clear else None
 
 
@@ -191,7 +193,7 @@ def segment(scene: Scene, label: str, mask_codes: Mapping[int, tuple[int, ...]],
         adjective: only what "left cat", "blue car" and so on mean; `find_referred` must know which.
     """
     phrase = f"{adjective} {label}" if adjective else label
-    indices = find_referred(scene, adjective, label) if adjective else _find_indices(scene, label)
+    indices = find_referred(scene, adjective, label)
     found = [Detection(phrase, scene.objects[index].box, mask_codes[index]) for index in indices]
     height, width = scene.owner.shape
     suffix = format_detections(sorted(found, key=lambda detection: detection.box), height, width)
@@ -218,7 +220,7 @@ def sample_segment_phrase(scene: Scene, rng: np.random.Generator) -> tuple[str, 
     if not scene.objects or rng.random() < ABSENT_CHANCE_SEGMENT:
         return "", draw_absent_label(scene, rng)
     if rng.random() < 0.2:
-        phrases = _referring_phrases(scene)
+        phrases = _referring_phrases(scene, rng)
         if phrases:
             return phrases[rng.integers(len(phrases))]
     return "", str(rng.choice(_present_labels(scene)))
@@ -281,17 +283,17 @@ def _sample_if_possible(scene: Scene, rng: np.random.Generator, task: str) -> Ex
     if task == "detect":
         return detect(scene, _draw_detect_labels(scene, rng))
     if task == "refer":
-        phrases = _referring_phrases(scene)
+        phrases = _referring_phrases(scene, rng)
         return refer(scene, *phrases[rng.integers(len(phrases))]) if phrases else None
     if task == "ocr":
         return ocr(scene) if scene.sign else None
     raise ValueError(f"there is no task {task!r}: choose one of {', '.join(TASKS)}")
 
 
-def _referring_phrases(scene: Scene) -> list[tuple[str, str]]:
+def _referring_phrases(scene: Scene, rng: np.random.Generator) -> list[tuple[str, str]]:
     """Adjective and label of each phrase with a clear answer: of several of a kind, and of colors that are there.
 
-    A kind that is there in one color is asked for in another one time, too: the answer is nothing.
+    For each kind that comes in colors there is one more phrase, with a color that is not there: its answer is "".
     """
     phrases = []
     for label in _present_labels(scene):
@@ -303,7 +305,7 @@ def _referring_phrases(scene: Scene) -> list[tuple[str, str]]:
             phrases += [(name, label) for name in sorted(there)]
             absent = sorted(set(COLORS) - there)
             if absent:
-                phrases.append((absent[len(scene.objects) % len(absent)], label))
+                phrases.append((str(rng.choice(absent)), label))
     return phrases
 
 
@@ -344,10 +346,6 @@ def _absent_labels(scene: Scene) -> list[str]:
 
 def _find(scene: Scene, label: str) -> list[SceneObject]:
     return [thing for thing in scene.objects if thing.label == label]
-
-
-def _find_indices(scene: Scene, label: str) -> list[int]:
-    return [index for index, thing in enumerate(scene.objects) if thing.label == label]
 
 
 def _third(at: float, size: int) -> int | None:

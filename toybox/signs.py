@@ -24,7 +24,11 @@ _OVERSIZE = 3  # drawn three times as large, then made smaller, for smooth edges
 
 
 def draw_sign(word: str, height: int, paint: int, tilt: float) -> np.ndarray:
-    """uint8 [h, w, 4]: a board of that height in pixels, as wide as the word asks for, turned by `tilt` degrees."""
+    """uint8 [h, w, 4]: a board of that height in pixels, as wide as the word asks for, turned by `tilt` degrees.
+
+    Args:
+        paint: which pair of colors, by its index in _PAINTS.
+    """
     board, letters = _PAINTS[paint]
     font = _font(round(0.74 * height * _OVERSIZE))
     left, top, right, bottom = font.getbbox(word)

@@ -34,14 +34,14 @@ NEW_TOYS: tuple[str, ...] = ("penguin",)
 
 _ADDED: dict[str, Image.Image] = {}
 _PICTURES = Path(__file__).parent / "sprite_pictures"
-_IRREGULAR_PLURALS = {"bus": "buses", "fish": "fish"}
+_IRREGULAR_PLURALS = {"fish": "fish"}
 
 
 def plural(label: str) -> str:
     """The word for several: "cat" -> "cats", "bus" -> "buses", "fish" -> "fish"."""
     if label in _IRREGULAR_PLURALS:
         return _IRREGULAR_PLURALS[label]
-    if label.endswith(("ch", "sh", "x", "ss")):
+    if label.endswith(("ch", "sh", "s", "x")):
         return f"{label}es"
     if label.endswith("y") and label[-2] not in "aeiou":
         return f"{label[:-1]}ies"

@@ -45,7 +45,7 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 
 
 class Trainer:
-    """The model, its probe, their optimizer, and the step they have reached."""
+    """The model, its probe, their optimizers, and the step they have reached."""
 
     def __init__(self, recipe: Recipe, directory: Path, device: str, place: Place = ALONE):
         from transformers import AutoTokenizer
@@ -78,13 +78,17 @@ class Trainer:
         with torch.autocast(torch.device(self.device).type, torch.bfloat16):
             losses = self.compute_losses(batch, progress)
         sum(losses.values()).backward()
+        self.update()
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def update(self):
+        """Move the weights by their gradients, and forget these."""
         average_gradients(self.parameters(), self.place)
         nn.utils.clip_grad_norm_(self.parameters(), self.recipe.max_gradient_norm)
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         self.step += 1
-        return {name: loss.detach() for name, loss in losses.items()}
 
     def compute_losses(self, batch: Batch, progress: float) -> dict[str, Tensor]:
         hidden_states = self.model.vision_tower(batch.pixel_values.to(self.device))  # [B, N, D]
@@ -130,17 +134,21 @@ class Trainer:
     def parameters(self) -> list[nn.Parameter]:
         return [parameter for group in self.groups() for parameter in group["params"]]
 
-    def optimizer_state(self, parameter: nn.Parameter) -> dict[str, Tensor]:
-        """What the optimizer that moves this parameter remembers of its gradients; empty before the first step."""
-        [state] = [o.state[parameter] for o in self.optimizers if any(parameter is p for g in o.param_groups for p in g["params"])]
-        return state
+    def optimizer_states(self) -> list[dict[str, Tensor]]:
+        """What the optimizers remember of each parameter, in the order of `parameters`; empty before its first step."""
+        return [
+            optimizer.state[parameter]
+            for optimizer in self.optimizers
+            for group in optimizer.param_groups
+            for parameter in group["params"]
+        ]
 
     def save(self):
         """Everything needed to go on, in one file; the metadata say how far it is and by which recipe."""
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items() if "lm_head" not in name}
         tensors |= {f"probe.{name}": tensor for name, tensor in self.probe.state_dict().items()}
-        for index, parameter in enumerate(self.parameters()):
-            for key, value in self.optimizer_state(parameter).items():
+        for index, state in enumerate(self.optimizer_states()):
+            for key, value in state.items():
                 tensors[f"optimizer.{index}.{key}"] = value
         metadata = {"step": str(self.step), "seconds": str(self.seconds), "recipe": repr(self.recipe)}
         metadata["commit"] = self.commit
@@ -166,11 +174,11 @@ class Trainer:
         if lacking or surplus:
             raise SystemExit(f"{path} is of another model: it lacks {lacking} and has {surplus} too many")
         self.probe.load_state_dict({n.removeprefix("probe."): t for n, t in tensors.items() if n.startswith("probe.")})
-        parameters = self.parameters()
+        states = self.optimizer_states()
         for name, tensor in tensors.items():
             if name.startswith("optimizer."):
                 _, index, key = name.split(".")
-                self.optimizer_state(parameters[int(index)])[key] = tensor
+                states[int(index)][key] = tensor
         self.step, self.seconds = int(metadata["step"]), float(metadata["seconds"])
         self.commit = metadata["commit"]  # of the code that the run began with
         if self.place.is_first:
