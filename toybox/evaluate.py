@@ -3,52 +3,63 @@
 import argparse
 import json
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-from tqdm import tqdm
-
 from toybox import MASK_VQVAE_FILE
-from toybox.prompts import TASKS, all_examples, sample_segment_label
-from toybox.scenes import IMAGE_SIZE, SPLITS, Scene, draw_scene
+from toybox.questions import STRANGERS, Question, ask, make_questions
+from toybox.scenes import SPLITS, draw_scene
+from toybox.scoring import (
+    Measures,
+    score_detections,
+    score_exact_match,
+    score_masks,
+    score_referring,
+    score_strangers,
+)
 from vlm.checkpoints.atomic_write import write_text
 from vlm.commands.options import add_model_options, check_output, load_model
 from vlm.commands.program import finish, run_as_program
-from vlm.generate import generate
-from vlm.metrics.detection import DetectionCounts, match_detections
-from vlm.metrics.masks import match_masks
 from vlm.paligemma import PaliGemmaForConditionalGeneration
 from vlm.processor import PaliGemmaProcessor
-from vlm.regions.boxes import Detection, parse_detections
 from vlm.regions.mask_vqvae import MaskDecoder, load_mask_decoder
-from vlm.regions.segmentation import decode_masks
 
 EXAMPLES = """\
 examples:
-  python -m toybox.evaluate                    # 1,000 test scenes, about a minute
+  python -m toybox.evaluate                    # 1,000 test scenes, a few minutes
+  python -m toybox.evaluate --bars             # with what each value should be at least
   python -m toybox.evaluate --scenes 200 --split hard --output hard.json
   python -m toybox.evaluate --model my-fine-tune --dtype bfloat16
   python -m toybox.evaluate --adapter my-lora --fast int8
 """
-MAX_NEW_TOKENS = 100  # four masks have 91
+ALL_ANSWERS = "all answers"
 
 MEASURES = {
     "exact_match": "exact match",
     "precision": "precision at IoU 0.5",
     "recall": "recall at IoU 0.5",
     "mean_box_iou": "mean IoU of the boxes that matched",
+    "right": "all boxes right at IoU 0.5",
     "mean_mask_iou": "mean IoU of the masks",
+    "says_no": 'says "no"',
+    "draws_nothing": "draws no box",
+    "degenerate": "run in circles or do not end",
 }
-
-
-@dataclass(frozen=True)
-class Question:
-    """A prompt about a scene; `answer` is the right one if only one wording is right."""
-
-    scene: Scene
-    prompt: str
-    answer: str | None = None
+# What the shipped model must reach on 1,000 scenes of the test split.
+BARS = {
+    "caption": {"exact_match": 0.90},
+    "count": {"exact_match": 0.95},
+    "presence": {"exact_match": 0.95},
+    "where": {"exact_match": 0.95},
+    "left": {"exact_match": 0.95},
+    "color": {"exact_match": 0.95},
+    "detect": {"precision": 0.95, "recall": 0.95, "mean_box_iou": 0.82},
+    "refer": {"right": 0.90},
+    "segment": {"mean_mask_iou": 0.75},
+    "ocr": {"exact_match": 0.85},
+    STRANGERS: {"says_no": 0.95, "draws_nothing": 0.95},
+    ALL_ANSWERS: {"degenerate": 0},
+}
 
 
 def evaluate(
@@ -58,93 +69,67 @@ def evaluate(
     num_scenes: int,
     split: str = "test",
     batch_size: int = 64,
-) -> dict[str, dict[str, float]]:
+) -> dict[str, Measures]:
     """Ask one question of each task about each scene, greedily, and score the answers.
 
     Returns:
         For each task its measures: `exact_match` of captions and answers; `precision`, `recall` (at IoU 0.5)
-        and `mean_box_iou` (of the boxes that matched) of detections; `mean_mask_iou`, in which a missed object and
-        an extra mask count 0; `questions`, how many were asked. A question that a scene does not allow ("where" needs
-        a single object) is left out.
+        and `mean_box_iou` (of the boxes that matched) of detections; `right`, the share of the phrases such as
+        "left cat" that got all their boxes and no other; `mean_mask_iou`, in which a missed object and an extra mask
+        count 0; `questions`, how many were asked. A question that a scene does not allow ("where" needs a single
+        object) is left out. Under "strangers", about things that are not in the Toybox: how often it `says_no` and
+        `draws_nothing`. Under "all answers": how many are `degenerate`.
     """
     questions = make_questions([draw_scene(seed, split) for seed in range(num_scenes)])
-    report = {}
+    report, is_degenerate = {}, []
     for task, asked in questions.items():
         answers = ask(model, processor, asked, batch_size, task)
-        if task == "detect":
-            measures = score_detections(asked, answers)
-        elif task == "segment":
-            measures = score_masks(asked, answers, mask_decoder)
-        else:
-            measures = score_exact_match(asked, answers)
+        is_degenerate += [answer.is_degenerate for answer in answers]
+        measures = score(task, asked, [answer.text for answer in answers], mask_decoder)
         report[task] = {"questions": len(asked), **measures}
+    report[ALL_ANSWERS] = {"questions": len(is_degenerate), "degenerate": sum(is_degenerate)}
     return report
 
 
-def make_questions(scenes: list[Scene]) -> dict[str, list[Question]]:
-    """One question of each task about each scene that allows it; always the same ones."""
-    rng = np.random.default_rng(0)
-    questions: dict[str, list[Question]] = {task: [] for task in TASKS}
-    for scene in scenes:
-        for example in all_examples(scene, rng):
-            questions[example.task].append(Question(scene, example.prompt, example.suffix))
-        questions["segment"].append(Question(scene, f"segment {sample_segment_label(scene, rng)}"))
-    return questions
+def score(task: str, asked: list[Question], answers: list[str], mask_decoder: MaskDecoder) -> Measures:
+    if task == "detect":
+        return score_detections(asked, answers)
+    if task == "refer":
+        return score_referring(asked, answers)
+    if task == "segment":
+        return score_masks(asked, answers, mask_decoder)
+    if task == STRANGERS:
+        return score_strangers(asked, answers)
+    return score_exact_match(asked, answers)
 
 
-def ask(
-    model: PaliGemmaForConditionalGeneration,
-    processor: PaliGemmaProcessor,
-    asked: list[Question],
-    batch_size: int,
-    task: str,
-) -> list[str]:
-    answers = []
-    for start in tqdm(range(0, len(asked), batch_size), desc=task):
-        batch = asked[start : start + batch_size]
-        prompts, images = [question.prompt for question in batch], [question.scene.image for question in batch]
-        answers += generate(model, processor, prompts, images, MAX_NEW_TOKENS)
-    return answers
-
-
-def score_exact_match(asked: list[Question], answers: list[str]) -> dict[str, float | None]:
-    right = sum(answer == question.answer for question, answer in zip(asked, answers, strict=True))
-    return {"exact_match": round(right / len(asked), 4) if asked else None}
-
-
-def score_detections(asked: list[Question], answers: list[str]) -> dict[str, float]:
-    counts = DetectionCounts()
-    for question, answer in zip(asked, answers, strict=True):
-        scene, labels = question.scene, question.prompt.removeprefix("detect ").split(" ; ")
-        actual = [Detection(thing.label, thing.box) for thing in scene.objects if thing.label in labels]
-        counts += match_detections(parse_detections(answer, IMAGE_SIZE, IMAGE_SIZE), actual)
-    measures = {"precision": counts.precision, "recall": counts.recall, "mean_box_iou": counts.mean_iou}
-    return {name: round(value, 4) for name, value in measures.items()}
-
-
-def score_masks(asked: list[Question], answers: list[str], mask_decoder: MaskDecoder) -> dict[str, float]:
-    ious: list[float] = []
-    for question, answer in zip(asked, answers, strict=True):
-        scene, label = question.scene, question.prompt.removeprefix("segment ")
-        actual = [scene.mask(index) for index, thing in enumerate(scene.objects) if thing.label == label]
-        detections = parse_detections(answer, IMAGE_SIZE, IMAGE_SIZE)
-        # A box without a mask, or with another label, counts as an empty mask.
-        drawn = [replace(found, mask_codes=None) if found.label != label else found for found in detections]
-        empty = np.zeros((IMAGE_SIZE, IMAGE_SIZE), dtype=bool)  # [H, W]
-        masks = decode_masks(drawn, mask_decoder, IMAGE_SIZE, IMAGE_SIZE)
-        ious += match_masks([empty if mask is None else mask for mask in masks], actual)
-    return {"mean_mask_iou": round(float(np.mean(ious)), 4) if ious else 0.0}
-
-
-def format_table(tasks: dict[str, dict[str, float]]) -> str:
-    """The measures as a table in Markdown."""
+def format_table(tasks: Mapping[str, Measures], bars: Mapping[str, Measures] | None = None) -> str:
+    """The measures as a table in Markdown; with `bars`, what each should be at least (of degenerate answers: at most)."""
     lines = ["| task | questions | measure | value |", "| --- | ---: | --- | ---: |"]
+    if bars is not None:
+        lines = [f"{lines[0]} bar |", f"{lines[1]} ---: |"]
     for task, measures in tasks.items():
         for name, value in measures.items():
-            if name != "questions":
-                shown = "" if value is None else f"{value:.3f}"
-                lines.append(f"| {task} | {measures['questions']:,} | {MEASURES[name]} | {shown} |")
+            if name == "questions":
+                continue
+            line = f"| {task} | {measures['questions']:,} | {MEASURES[name]} | {_format(value)} |"
+            if bars is not None:
+                line += f" {_format_bar(name, value, bars.get(task, {}).get(name))} |"
+            lines.append(line)
     return "\n".join(lines)
+
+
+def _format(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
+
+
+def _format_bar(name: str, value: float | None, bar: float | None) -> str:
+    if value is None or bar is None:
+        return ""
+    is_missed = value > bar if name == "degenerate" else value < bar
+    return f"{_format(bar)} missed" if is_missed else _format(bar)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -159,7 +144,7 @@ def run(options: argparse.Namespace) -> int:
     seconds = round(time.monotonic() - started)
     report = {"split": options.split, "scenes": options.scenes, "tasks": tasks, "seconds": seconds}
     print(f"{options.scenes} scenes of the {options.split} split in {seconds} s\n")
-    print(format_table(tasks))
+    print(format_table(tasks, BARS if options.bars else None))
     if options.output:
         write_text(options.output, json.dumps(report, indent=2) + "\n")
     return 0
@@ -175,6 +160,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--scenes", type=int, default=1000, help="number of scenes (default: %(default)s)")
     parser.add_argument("--split", choices=SPLITS, default="test", help="which scenes (default: %(default)s)")
     parser.add_argument("--output", type=Path, help="also write the results to this JSON file")
+    parser.add_argument("--bars", action="store_true", help="say what the shipped model must reach")
     add_model_options(parser)
     options = parser.parse_args(arguments)
     return finish("toybox.evaluate", lambda: run(options))

@@ -1,0 +1,106 @@
+"""What a model is asked about scenes whose truth is known, and its answers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from toybox.prompts import (
+    TASKS,
+    all_examples,
+    find_referred,
+    number_phrase,
+    sample_segment_phrase,
+)
+from toybox.scenes import Scene
+from toybox.strangers import UNHEARD
+from vlm.generate import check_length, generate_tokens
+from vlm.metrics.degenerate import is_degenerate
+from vlm.paligemma import PaliGemmaForConditionalGeneration
+from vlm.processor import PaliGemmaProcessor
+
+STRANGERS = "strangers"  # no task of its own: questions about things that are not in the Toybox
+MAX_NEW_TOKENS = 60  # eight boxes of blue cars have 56
+MAX_NEW_TOKENS_OF_MASKS = 140  # six masks of blue cars have 138
+
+
+@dataclass(frozen=True)
+class Question:
+    """A prompt about a scene; `answer` is the right one if only one wording is right."""
+
+    scene: Scene
+    prompt: str
+    answer: str | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model said; `is_degenerate` where it ran in circles or came to no end."""
+
+    text: str
+    is_degenerate: bool = False
+
+
+def make_questions(scenes: Sequence[Scene]) -> dict[str, list[Question]]:
+    """Questions by task; always the same ones.
+
+    Each scene is asked one question of each task that it allows ("where" needs a single toy), and two about something
+    that is not in the Toybox, with words that training never uses.
+    """
+    rng = np.random.default_rng(0)
+    questions: dict[str, list[Question]] = {task: [] for task in (*TASKS, STRANGERS)}
+    for index, scene in enumerate(scenes):
+        for example in all_examples(scene, rng):
+            questions[example.task].append(Question(scene, example.prompt, example.suffix))
+        phrase = " ".join(sample_segment_phrase(scene, rng)).strip()
+        questions["segment"].append(Question(scene, f"segment {phrase}"))
+        word = UNHEARD[index % len(UNHEARD)]
+        questions[STRANGERS].append(Question(scene, f"answer en is there {number_phrase(1, word)}?", "no"))
+        questions[STRANGERS].append(Question(scene, f"detect {word}", ""))
+    return questions
+
+
+def find_targets(question: Question) -> list[tuple[int, str]]:
+    """What a prompt such as "detect cat ; dog" or "segment left cat" asks for.
+
+    Returns:
+        The index of each toy in `scene.objects`, with the phrase that its box should bear: (2, "left cat").
+    """
+    _, _, phrases = question.prompt.partition(" ")
+    targets = []
+    for phrase in phrases.split(" ; "):
+        adjective, _, label = phrase.rpartition(" ")
+        targets += [(index, phrase) for index in find_referred(question.scene, adjective, label)]
+    return targets
+
+
+def ask(
+    model: PaliGemmaForConditionalGeneration,
+    processor: PaliGemmaProcessor,
+    asked: Sequence[Question],
+    batch_size: int,
+    task: str,
+) -> list[Answer]:
+    """Greedy answers, in the order of the questions, which are all of one task.
+
+    A batch takes as long as its longest answer: so questions whose true answers are of like length go together.
+    """
+    limit = MAX_NEW_TOKENS_OF_MASKS if task == "segment" else MAX_NEW_TOKENS
+    eos_token, answers = processor.tokenizer.eos_token, {}
+    order = sorted(range(len(asked)), key=lambda index: expected_length(asked[index]))
+    for start in tqdm(range(0, len(asked), batch_size), desc=task):
+        batch = order[start : start + batch_size]
+        inputs = processor([asked[index].prompt for index in batch], [asked[index].scene.image for index in batch])
+        check_length(inputs["input_ids"], limit, model)
+        rows = torch.stack(list(generate_tokens(model, inputs, limit)), dim=1).tolist()  # [B, new]
+        for index, row in zip(batch, rows, strict=True):
+            tokens = processor.tokenizer.convert_ids_to_tokens(row)
+            answers[index] = Answer(processor.decode(row), is_degenerate(tokens, eos_token))
+    return [answers[index] for index in range(len(asked))]
+
+
+def expected_length(question: Question) -> int:
+    """Of the true answer, for comparison with others of the same task: its letters, or the number of its masks."""
+    return len(find_targets(question)) if question.answer is None else len(question.answer)
