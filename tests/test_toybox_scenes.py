@@ -4,11 +4,13 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from toybox import scenes, sprites
-from toybox.scenes import BACKGROUNDS, IMAGE_SIZE, MIN_VISIBLE, SPLITS, Scene, SceneObject, draw_scene
-from toybox.sprites import LABELS, load_sprite, plural
+from toybox import grounds, placement, scenes
+from toybox.colors import COLORS, NATURAL_COLORS, colored_sprite
+from toybox.grounds import BACKGROUNDS
+from toybox.scenes import IMAGE_SIZE, MAX_OBJECTS, MAX_OBJECTS_HARD, SPLITS, Scene, SceneObject, draw_scene
+from toybox.signs import WORDS
+from toybox.sprites import LABELS, load_sprite
 
 
 @pytest.fixture(scope="module")
@@ -16,60 +18,20 @@ def many() -> list[Scene]:
     return [draw_scene(seed) for seed in range(600)]
 
 
+@pytest.fixture(scope="module")
+def hard() -> list[Scene]:
+    return [draw_scene(seed, "hard") for seed in range(300)]
+
+
 def clear_caches():
-    load_sprite.cache_clear()
-    scenes._resized_sprite.cache_clear()
-    scenes._texture.cache_clear()
-
-
-def test_a_picture_of_ones_own_becomes_a_toy(tmp_path, monkeypatch):
-    monkeypatch.setattr(sprites, "_ADDED", {})
-    picture = Image.new("RGBA", (40, 40), (0, 0, 0, 0))
-    picture.paste((255, 0, 255, 255), (5, 5, 35, 35))
-    picture.save(tmp_path / "mine.png")
-    sprites.add_toy("testling", tmp_path / "mine.png")
-    scene = draw_scene(3, labels=["testling"])
-    assert {thing.label for thing in scene.objects} == {"testling"}
-    inside = scene.pixels[scene.mask(0)].astype(int)
-    assert np.median(inside[:, 0]) > 200 > 60 > np.median(inside[:, 1])
-    with pytest.raises(ValueError, match="'testling' already"):
-        sprites.add_toy("testling", tmp_path / "mine.png")
-    Image.new("RGB", (4, 4)).save(tmp_path / "solid.png")
-    with pytest.raises(ValueError, match="transparent"):
-        sprites.add_toy("block", tmp_path / "solid.png")
+    for cached in (load_sprite, colored_sprite, placement._resized, grounds._texture, grounds._hills):
+        cached.cache_clear()
 
 
 def test_scenes_of_the_twenty_are_what_they_were_and_new_toys_come_when_named():
     assert draw_scene(5, "test").pixels.tobytes() == draw_scene(5, "test", LABELS).pixels.tobytes()
     labels = {thing.label for seed in range(20) for thing in draw_scene(seed, "test", ("penguin", "cat")).objects}
     assert labels == {"penguin", "cat"}
-
-
-def test_there_are_twenty_labels_in_alphabetical_order():
-    assert len(set(LABELS)) == 20
-    assert list(LABELS) == sorted(LABELS)
-
-
-def test_each_sprite_is_256_pixels_wide_and_high_and_transparent_around_the_toy():
-    loaded = {label: load_sprite(label) for label in LABELS}
-    assert {(sprite.mode, sprite.size) for sprite in loaded.values()} == {("RGBA", (256, 256))}
-    alphas = {label: np.asarray(sprite)[..., 3] for label, sprite in loaded.items()}
-    assert [label for label, alpha in alphas.items() if alpha[0, 0] or alpha[-1, -1]] == []
-    assert [label for label, alpha in alphas.items() if (alpha == 255).mean() <= 0.2] == []
-
-
-def test_no_two_sprites_are_the_same_picture():
-    assert len({load_sprite(label).tobytes() for label in LABELS}) == len(LABELS)
-
-
-def test_an_unknown_sprite_is_named_in_the_error():
-    with pytest.raises(ValueError, match="unicorn"):
-        load_sprite("unicorn")
-
-
-def test_plurals_are_those_of_english():
-    plurals = {"cat": "cats", "bus": "buses", "butterfly": "butterflies", "fish": "fish"}
-    assert {label: plural(label) for label in plurals} == plurals
 
 
 def test_a_scene_is_a_picture_of_112_by_112_with_an_owner_map():
@@ -82,13 +44,13 @@ def test_a_scene_is_a_picture_of_112_by_112_with_an_owner_map():
 @pytest.mark.parametrize("split", SPLITS)
 def test_same_seed_same_bytes_in_whatever_order_scenes_are_drawn(split):
     clear_caches()
-    forward = [draw_scene(seed, split) for seed in range(12)]
+    forward = [draw_scene(seed, split) for seed in range(30)]
     clear_caches()
-    backward = [draw_scene(seed, split) for seed in reversed(range(12))][::-1]
+    backward = [draw_scene(seed, split) for seed in reversed(range(30))][::-1]
     for first, second in zip(forward, backward, strict=True):
         assert first.pixels.tobytes() == second.pixels.tobytes()
         assert first.owner.tobytes() == second.owner.tobytes()
-        assert (first.objects, first.background) == (second.objects, second.background)
+        assert (first.objects, first.background, first.sign) == (second.objects, second.background, second.sign)
 
 
 def test_no_picture_comes_twice_in_a_split_or_across_splits():
@@ -101,15 +63,20 @@ def test_an_unknown_split_is_named_in_the_error():
         draw_scene(0, "training")
 
 
-def test_boxes_are_the_extent_of_the_owner_map(many):
-    for scene in many:
+def test_a_negative_seed_is_an_error():
+    with pytest.raises(ValueError):
+        draw_scene(-1)
+
+
+def test_boxes_are_the_extent_of_the_owner_map(many, hard):
+    for scene in many + hard:
         for index, thing in enumerate(scene.objects):
             ys, xs = np.nonzero(scene.mask(index))
             assert thing.box == (ys.min(), xs.min(), ys.max() + 1, xs.max() + 1)
 
 
-def test_the_owner_map_knows_the_objects_and_the_background_and_nothing_else(many):
-    for scene in many:
+def test_the_owner_map_knows_the_objects_and_the_background_and_nothing_else(many, hard):
+    for scene in many + hard:
         assert set(np.unique(scene.owner)) == {-1, *range(len(scene.objects))}
 
 
@@ -120,35 +87,19 @@ def test_the_mask_of_an_object_that_is_not_there_is_an_error():
             scene.mask(index)
 
 
-def test_every_object_is_at_least_80_percent_visible(monkeypatch):
-    whole_areas = []
-    find_place = scenes._find_place
-
-    def spy(label, owner, areas, rng, turn):
-        placed = find_place(label, owner, areas, rng, turn)
-        whole_areas.append(np.count_nonzero(placed[0][..., 3] >= 128))
-        return placed
-
-    monkeypatch.setattr(scenes, "_find_place", spy)
-    shares = []
-    for seed in range(600):
-        whole_areas.clear()
-        scene = draw_scene(seed)
-        shares += [scene.mask(index).sum() / area for index, area in enumerate(whole_areas)]
-    assert min(shares) >= MIN_VISIBLE
-    assert sum(share < 1 for share in shares) > 50  # there are overlaps, so the line above says something
-
-
-def test_an_object_that_fits_nowhere_is_given_up():
-    owner = np.zeros((IMAGE_SIZE, IMAGE_SIZE), np.int8)
-    just_visible_enough = owner.size / MIN_VISIBLE
-    assert scenes._find_place("cat", owner, [just_visible_enough], np.random.default_rng(0), 0.0) is None
-
-
-def test_one_to_four_objects_are_equally_common(many):
+def test_there_are_none_to_six_toys_two_most_often(many):
     numbers = Counter(len(scene.objects) for scene in many)
-    assert set(numbers) == {1, 2, 3, 4}
-    assert all(abs(number / len(many) - 1 / 4) < 0.07 for number in numbers.values())
+    assert set(numbers) == set(range(MAX_OBJECTS + 1))
+    for number, share in enumerate(scenes._NUMBERS):
+        assert numbers[number] / len(many) == pytest.approx(share, abs=0.06)
+    assert sum(scenes._NUMBERS) == pytest.approx(1)
+
+
+def test_an_empty_scene_is_ground_alone(many):
+    empty = [scene for scene in many if not scene.objects]
+    assert len(empty) > 10
+    assert all((scene.owner == -1).all() for scene in empty)
+    assert {scene.background is None for scene in empty} == {True, False}
 
 
 def test_a_third_to_a_half_of_pairs_are_twins(many):
@@ -157,65 +108,131 @@ def test_a_third_to_a_half_of_pairs_are_twins(many):
     assert 0.25 < twins < 0.5
 
 
-def test_all_labels_and_backgrounds_are_about_equally_common(many):
-    labels = Counter(thing.label for scene in many for thing in scene.objects)
-    assert set(labels) == set(LABELS)
-    assert max(labels.values()) < 3 * min(labels.values())
+def test_all_labels_are_about_equally_common(many, hard):
+    for drawn in (many, hard):
+        labels = Counter(thing.label for scene in drawn for thing in scene.objects)
+        assert set(labels) == set(LABELS)
+        assert max(labels.values()) < 3 * min(labels.values())
+
+
+def test_half_of_the_grounds_are_named_and_of_these_each_as_often_as_another(many):
     backgrounds = Counter(scene.background for scene in many)
-    assert set(backgrounds) == set(BACKGROUNDS)
+    assert set(backgrounds) == {None, *BACKGROUNDS}
+    assert 0.42 < backgrounds.pop(None) / len(many) < 0.58
     assert max(backgrounds.values()) < 2 * min(backgrounds.values())
 
 
-def test_every_object_stands_out_from_its_background(many):
-    """Two fifths of its pixels or more differ clearly from the mean colour of the background."""
+def test_a_label_comes_six_times_at_most_though_it_is_named_alone_or_twice():
+    for seed in range(60):
+        assert len(draw_scene(seed, labels=["penguin"]).objects) <= MAX_OBJECTS
+    labels = Counter(
+        thing.label for seed in range(60) for thing in draw_scene(seed, labels=["cat", "cat", "dog"]).objects
+    )
+    assert labels["cat"] > 1.3 * labels["dog"]
+
+
+def test_kinds_that_come_in_colors_have_one_and_others_none(many):
+    natural, drawn = [], Counter()
+    for scene in many:
+        for thing in scene.objects:
+            assert (thing.color is not None) == (thing.label in NATURAL_COLORS)
+            if thing.color is not None:
+                natural.append(thing.color == NATURAL_COLORS[thing.label])
+                drawn[thing.color] += 1
+    assert 0.5 < np.mean(natural) < 0.7  # half of them by choice, and a fifth of the others by chance
+    assert set(drawn) == set(COLORS)
+
+
+def test_the_color_that_a_scene_names_is_seen():
+    """Of all the colors that a kind comes in, the named one is nearest to its pixels."""
+    right = []
+    for seed in range(200):
+        scene = draw_scene(seed)
+        for index, thing in enumerate(scene.objects):
+            mask = scene.mask(index)
+            y_min, x_min, y_max, x_max = thing.box
+            if thing.color is None or mask.sum() < 200:
+                continue
+            means = {}
+            for color in COLORS:
+                sprite = np.array(colored_sprite(thing.label, color), float)
+                means[color] = sprite[sprite[..., 3] > 128][:, :3].mean(0)
+            seen = scene.pixels[mask].mean(0)
+            hue = {color: np.abs((mean - mean.mean()) - (seen - seen.mean())).sum() for color, mean in means.items()}
+            right.append(min(hue, key=hue.get) == thing.color)
+    assert len(right) > 100
+    assert np.mean(right) > 0.85  # parts that are hidden or cut off change the mean
+
+
+def test_signs_stand_in_scenes_of_up_to_three_toys_and_nothing_lies_on_them(many):
+    with_sign = [scene for scene in many if scene.sign is not None]
+    assert 0.08 < len(with_sign) / len(many) < 0.18
+    assert {scene.sign for scene in with_sign} <= set(WORDS)
+    assert {len(scene.objects) for scene in with_sign} == {0, 1, 2, 3}
+
+
+def test_the_sign_is_seen_whole(monkeypatch):
+    """Each pixel of the board that was painted belongs to no toy, and is inside of the picture."""
+    put_up, places = scenes._put_up_sign, []
+
+    def spy(pixels, table, rng):
+        before = pixels.copy()
+        word = put_up(pixels, table, rng)
+        places.append((before != pixels).any(-1))
+        return word
+
+    monkeypatch.setattr(scenes, "_put_up_sign", spy)
+    number = 0
+    for seed in range(200):
+        places.clear()
+        scene = draw_scene(seed)
+        if places:
+            number += 1
+            assert scene.sign is not None and places[0].sum() > 250
+            assert (scene.owner[places[0]] == -1).all()
+    assert number > 15
+
+
+def test_nearly_every_object_stands_out_from_its_ground(many):
+    """Grounds have any color, so now and then a toy is hard to see; two fifths of its pixels differ clearly, mostly."""
+    shares = []
     for scene in many:
         ground = scene.pixels[scene.owner == -1].mean(axis=0)
         for index in range(len(scene.objects)):
             difference = np.abs(scene.pixels[scene.mask(index)] - ground).max(axis=1)
-            assert (difference > 40).mean() > 0.4
+            shares.append((difference > 40).mean())
+    assert np.mean(np.array(shares) > 0.4) > 0.98
+    assert min(shares) > 0.1
 
 
 def test_an_object_is_seen_where_the_owner_map_says(monkeypatch):
     """The same scene with no toy pasted shows which pixels the toys changed."""
-    scene = draw_scene(7)
-    monkeypatch.setattr(scenes, "_paste", lambda sprite, window, rng: rng.uniform())
-    bare = draw_scene(7)
-    changed = (scene.pixels != bare.pixels).any(axis=-1)
-    assert changed[scene.owner >= 0].mean() > 0.98
-    assert changed[scene.owner == -1].mean() < 0.05  # the soft rims
+    monkeypatch.setattr(scenes, "photograph", lambda pixels, rng, always: pixels)
+    paste = scenes._paste
+    for seed in range(30):
+        scene = draw_scene(seed)
+        with monkeypatch.context() as patch:
+            patch.setattr(scenes, "_paste", lambda sprite, y, x, pixels, rng: rng.uniform())
+            bare = draw_scene(seed)
+        assert scenes._paste is paste
+        if scene.sign is None and scene.objects:
+            changed = (np.abs(scene.pixels - bare.pixels) > 0.5).any(axis=-1)
+            assert changed[scene.owner >= 0].mean() > 0.95
+            assert changed[scene.owner == -1].mean() < 0.05  # the soft rims
 
 
-def test_the_center_of_an_object_is_the_middle_of_its_box():
-    assert SceneObject("cat", (10, 20, 41, 40)).center == (25.5, 30.0)
+def test_center_and_area_of_an_object_are_those_of_its_box():
+    thing = SceneObject("cat", (10, 20, 41, 40))
+    assert (thing.center, thing.area) == ((25.5, 30.0), 31 * 20)
 
 
-def test_the_hard_split_is_darker_and_brighter_and_turned_but_as_true():
-    hard, plain = ([draw_scene(seed, split) for seed in range(300)] for split in ("hard", "test"))
-
-    def brightness(scenes: list[Scene], background: str) -> list[float]:
-        return [scene.pixels.mean() for scene in scenes if scene.background == background]
-
-    for background in BACKGROUNDS:
-        assert np.std(brightness(hard, background)) > 1.5 * np.std(brightness(plain, background))
-    assert {scene.background for scene in hard} == set(BACKGROUNDS)
-    for scene in hard:
-        for index, thing in enumerate(scene.objects):
-            y, x = np.nonzero(scene.mask(index))
-            assert thing.box == (y.min(), x.min(), y.max() + 1, x.max() + 1)
-
-
-def test_toys_of_the_hard_split_are_turned_by_at_most_fifteen_degrees(monkeypatch):
-    turns = []
-    find_place = scenes._find_place
-
-    def spy(label, owner, areas, rng, turn):
-        turns.append(turn)
-        return find_place(label, owner, areas, rng, turn)
-
-    monkeypatch.setattr(scenes, "_find_place", spy)
-    for seed in range(60):
-        draw_scene(seed, "hard")
-    assert -15 <= min(turns) < -12 and 12 < max(turns) <= 15
-    turns.clear()
-    draw_scene(0, "test")
-    assert set(turns) == {0.0}
+def test_the_hard_split_is_fuller_and_smaller_and_has_no_named_ground_and_no_sign(many, hard):
+    numbers = Counter(len(scene.objects) for scene in hard)
+    assert set(numbers) == set(range(1, MAX_OBJECTS_HARD + 1))
+    assert all(scene.background is None and scene.sign is None for scene in hard)
+    sides = [
+        np.array([max(y1 - y0, x1 - x0) for scene in drawn for y0, x0, y1, x1 in (t.box for t in scene.objects)])
+        for drawn in (many, hard)
+    ]
+    assert (sides[1] <= 16).mean() > 3 * (sides[0] <= 16).mean()
+    assert sides[1].max() < 50 < 80 < sides[0].max()

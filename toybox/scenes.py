@@ -13,7 +13,7 @@ from PIL import Image
 
 from toybox.camera import photograph
 from toybox.colors import COLORS, NATURAL_COLORS
-from toybox.grounds import BACKGROUNDS, SIDE, add_clutter, paint_ground, paint_photograph  # noqa: F401 (the names are part of a Scene)
+from toybox.grounds import BACKGROUNDS, SIDE, add_clutter, paint_ground, paint_photograph  # noqa: F401
 from toybox.placement import Layout, Table, draw_layout, overlap
 from toybox.signs import random_sign
 from toybox.sprites import LABELS
