@@ -18,21 +18,19 @@ from vlm.regions.mask_vqvae import load_mask_decoder
 from vlm.regions.segmentation import decode_masks
 
 OUTPUT = Path("demo.png")
-# Two images of the test split, each with a caption, two questions, a detection and a segmentation.
+# Two images of the test split, and what each panel of a row asks about them. No toy is a zebra.
 PROMPTS = {
-    0: [
+    6: [
         "caption en",
-        "answer en how many birds are there?",
-        "answer en is there a dog?",
-        "detect cat ; bird",
-        "segment cat",
+        "answer en how many fish are there?",
+        "detect red fish",
+        "segment fish",
     ],
-    1: [
-        "caption en",
-        "answer en where is the car?",
-        "answer en how many dogs are there?",
-        "detect dog ; car",
-        "segment dog",
+    7: [
+        "answer en what color is the rocket?",
+        "detect rocket ; tree",
+        "ocr",
+        "answer en is there a zebra?",
     ],
 }
 
@@ -45,17 +43,18 @@ def main():
     num_parameters = sum(parameter.numel() for parameter in model.parameters())
     print(f"The Toybox model: {num_parameters / 1e6:.1f} M parameters, loaded in {time.perf_counter() - started:.1f} s")
     mask_decoder = load_mask_decoder(MASK_VQVAE_FILE)
-    panels = Figure(figsize=(8.4, 9), layout="constrained").subplots(len(PROMPTS), 2)
+    panels = Figure(figsize=(12, 7), layout="constrained").subplots(2, 4)
     for row, (index, prompts) in zip(panels, PROMPTS.items(), strict=True):
         image = example_image(index)
         print(f"\n{example_path(index).name}")
-        answers = [answer(model, processor, prompt, image) for prompt in prompts]
-        for ax, text, title in zip(row, answers[-2:], (answers[0], prompts[-1]), strict=True):
+        for ax, prompt in zip(row, prompts, strict=True):
+            text = answer(model, processor, prompt, image)
             detections = parse_detections(text, image.height, image.width)
             masks = decode_masks(detections, mask_decoder, image.height, image.width)
-            draw_detections(image, detections, ax, title, masks)
+            draw_detections(image, detections, ax, masks=masks)
+            ax.set_title(prompt if detections else f"{prompt}\n{text}", fontsize=10, wrap=True)
     panels[0, 0].figure.savefig(OUTPUT, dpi=130)
-    print(f"\nThe images with their boxes and masks: {OUTPUT.resolve()}")
+    print(f"\nThe images with the answers: {OUTPUT.resolve()}")
 
 
 def answer(model, processor, prompt: str, image) -> str:

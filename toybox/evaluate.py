@@ -104,7 +104,7 @@ def score(task: str, asked: list[Question], answers: list[str], mask_decoder: Ma
 
 
 def format_table(tasks: Mapping[str, Measures], bars: Mapping[str, Measures] | None = None) -> str:
-    """The measures as a table in Markdown; with `bars`, what each should be at least (of degenerate answers: at most)."""
+    """The measures as a table in Markdown; `bars` gives the least of each measure, and the most degenerate answers."""
     lines = ["| task | questions | measure | value |", "| --- | ---: | --- | ---: |"]
     if bars is not None:
         lines = [f"{lines[0]} bar |", f"{lines[1]} ---: |"]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from PIL import Image
 from tqdm import tqdm
 
 from toybox.prompts import (
@@ -87,18 +88,31 @@ def ask(
 
     A batch takes as long as its longest answer: so questions whose true answers are of like length go together.
     """
-    limit = MAX_NEW_TOKENS_OF_MASKS if task == "segment" else MAX_NEW_TOKENS
-    eos_token, answers = processor.tokenizer.eos_token, {}
+    limit, answers = MAX_NEW_TOKENS_OF_MASKS if task == "segment" else MAX_NEW_TOKENS, {}
     order = sorted(range(len(asked)), key=lambda index: expected_length(asked[index]))
     for start in tqdm(range(0, len(asked), batch_size), desc=task):
         batch = order[start : start + batch_size]
-        inputs = processor([asked[index].prompt for index in batch], [asked[index].scene.image for index in batch])
-        check_length(inputs["input_ids"], limit, model)
-        rows = torch.stack(list(generate_tokens(model, inputs, limit)), dim=1).tolist()  # [B, new]
-        for index, row in zip(batch, rows, strict=True):
-            tokens = processor.tokenizer.convert_ids_to_tokens(row)
-            answers[index] = Answer(processor.decode(row), is_degenerate(tokens, eos_token))
+        prompts, images = [asked[index].prompt for index in batch], [asked[index].scene.image for index in batch]
+        answers.update(zip(batch, answer_batch(model, processor, prompts, images, limit), strict=True))
     return [answers[index] for index in range(len(asked))]
+
+
+def answer_batch(
+    model: PaliGemmaForConditionalGeneration,
+    processor: PaliGemmaProcessor,
+    prompts: Sequence[str],
+    images: Sequence[Image.Image],
+    max_new_tokens: int,
+) -> list[Answer]:
+    """Greedy answers to one prompt for each image, as from `vlm.generate.generate`; an answer needs its `<eos>`."""
+    inputs, tokenizer = processor(prompts, images), processor.tokenizer
+    check_length(inputs["input_ids"], max_new_tokens, model)
+    rows = torch.stack(list(generate_tokens(model, inputs, max_new_tokens)), dim=1)  # [B, new]
+    answers = []
+    for row in rows.tolist():
+        tokens = tokenizer.convert_ids_to_tokens(row)
+        answers.append(Answer(processor.decode(row), is_degenerate(tokens, tokenizer.eos_token)))
+    return answers
 
 
 def expected_length(question: Question) -> int:
