@@ -46,7 +46,7 @@ def test_the_picture_it_gets_is_left_alone(picture):
 
 
 def test_what_comes_out_is_still_that_picture(picture):
-    """Its parts are brighter and darker where they were; the worst is a quarter of the light, and the contrast, away."""
+    """It is bright and dark where it was, and its light changes by a quarter at most."""
     rng = np.random.default_rng(1)
     for _ in range(200):
         taken = photograph(picture, rng, always=True).astype(float)

@@ -6,32 +6,45 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from toybox.colors import COLORS, NATURAL_COLORS
 from toybox.prompts import (
+    ADJECTIVES,
     TASKS,
     Example,
     all_examples,
     all_prompt_texts,
     caption,
+    color,
     count,
     detect,
+    find_referred,
     left,
+    ocr,
     presence,
+    refer,
     sample_example,
-    sample_segment_label,
+    sample_segment_phrase,
     segment,
     where,
 )
 from toybox.scenes import IMAGE_SIZE, Scene, SceneObject, draw_scene
+from toybox.signs import WORDS
+from toybox.sprites import plural
+from toybox.strangers import HEARD
 from vlm.regions.boxes import parse_detections
 
+QUESTIONS = [task for task in TASKS if task != "segment"]  # whose answers need codes
+CARS = ("car", (56, 28, 84, 56), "red"), ("car", (0, 0, 28, 28), "blue"), ("car", (28, 84, 56, 112), "red")
 
-def make_scene(*objects: tuple[str, tuple[int, int, int, int]], background: str = "grass") -> Scene:
+
+def make_scene(*objects: tuple, background: str | None = "grass", sign: str | None = None) -> Scene:
+    """Each object is a label, a box and, if it is to have one, a color."""
     pixels = np.zeros((IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
     owner = np.full((IMAGE_SIZE, IMAGE_SIZE), -1, np.int8)
-    return Scene(pixels, tuple(SceneObject(label, box) for label, box in objects), owner, background)
+    return Scene(pixels, tuple(SceneObject(*thing) for thing in objects), owner, background, sign)
 
 
-def make_scene_of(*labels: str, background: str = "grass") -> Scene:
+def make_scene_of(*labels: str, background: str | None = "grass") -> Scene:
     return make_scene(*((label, (0, 0, 10, 10)) for label in labels), background=background)
 
 
@@ -49,6 +62,13 @@ def cat_at(y: int, x: int) -> tuple[str, tuple[int, int, int, int]]:
         (["tree", "cat", "apple"], "sky", "an apple, a cat and a tree in the sky"),
         (["dog", "cat", "bird", "car"], "night", "a bird, a car, a cat and a dog at night"),
         (["butterfly"] * 4, "night", "four butterflies at night"),
+        (["bus"] * 5, "sky", "five buses in the sky"),
+        (["cat"] * 6, None, "six cats"),
+        (["cat"] * 7 + ["apple"], None, "an apple and seven cats"),
+        (["dog", "car"], None, "a car and a dog"),
+        ([], "grass", "nothing on grass"),
+        ([], "night", "nothing at night"),
+        ([], None, "nothing"),
     ],
 )
 def test_captions_name_kinds_in_alphabetical_order_with_numbers_as_words(labels, background, sentence):
@@ -150,12 +170,12 @@ def test_detect_refuses_no_labels_and_doubled_labels():
 def test_detections_read_back_are_the_boxes_of_the_scene():
     for seed in range(50):
         scene = draw_scene(seed)
-        labels = sorted({thing.label for thing in scene.objects})
+        labels = sorted({thing.label for thing in scene.objects}) or ["cat"]
         found = parse_detections(detect(scene, labels).suffix, IMAGE_SIZE, IMAGE_SIZE)
         truth = sorted(scene.objects, key=lambda thing: thing.box)
         assert [detection.label for detection in found] == [thing.label for thing in truth]
-        errors = np.subtract([detection.box for detection in found], [thing.box for thing in truth])
-        assert np.abs(errors).max() <= 0.5 * IMAGE_SIZE / 1023 + 1e-9
+        for detection, thing in zip(found, truth, strict=True):
+            assert np.abs(np.subtract(detection.box, thing.box)).max() <= 0.5 * IMAGE_SIZE / 1023 + 1e-9
 
 
 def test_segment_is_box_and_shape_of_each_of_a_kind_from_top_to_bottom():
@@ -167,22 +187,150 @@ def test_segment_is_box_and_shape_of_each_of_a_kind_from_top_to_bottom():
     assert segment(scene, "bird", codes) == Example("segment", "segment bird", "")
 
 
-def test_one_segmentation_in_ten_asks_for_what_is_not_there():
-    scene, rng = make_scene_of("cat", "dog"), np.random.default_rng(0)
-    labels = [sample_segment_label(scene, rng) for _ in range(1000)]
-    assert 60 < sum(label not in ("cat", "dog") for label in labels) < 140
-    assert 350 < labels.count("cat") < 550
+def test_segment_with_an_adjective_is_of_what_it_means_alone():
+    scene = make_scene(*CARS)
+    codes = {index: (index,) * 16 for index in range(3)}
+    upper, lower = ("<loc0256><loc0767><loc0512><loc1023>", 2), ("<loc0512><loc0256><loc0767><loc0512>", 0)
+    red = " ; ".join(f"{box}{f'<seg{code:03d}>' * 16} red car" for box, code in (upper, lower))
+    assert segment(scene, "car", codes, "red") == Example("segment", "segment red car", red)
+    left_car = f"<loc0000><loc0000><loc0256><loc0256>{'<seg001>' * 16} left car"
+    assert segment(scene, "car", {1: codes[1]}, "left") == Example("segment", "segment left car", left_car)
+    assert segment(scene, "car", {}, "green") == Example("segment", "segment green car", "")
+
+
+def test_color_is_asked_of_the_only_one_of_a_kind_that_comes_in_colors():
+    scene = make_scene(("car", (0, 0, 9, 9), "blue"), ("cat", (20, 0, 29, 9)), *[("bus", (40, 0, 49, 9), "red")] * 2)
+    assert color(scene, "car") == Example("color", "answer en what color is the car?", "blue")
+    for label in ("cat", "bus", "fish"):  # without a color, two of them, not there
+        assert color(scene, label) is None
+
+
+def test_ocr_is_the_word_on_the_sign_or_nothing():
+    assert ocr(make_scene(sign="STOP")) == Example("ocr", "ocr", "STOP")
+    assert ocr(make_scene()) == Example("ocr", "ocr", "")
+
+
+def test_refer_finds_the_leftmost_rightmost_largest_and_smallest():
+    cats = ("cat", (0, 50, 30, 80)), ("cat", (60, 10, 80, 30)), ("cat", (60, 60, 100, 100))
+    scene = make_scene(*cats, ("dog", (0, 0, 112, 112)))
+    found = {adjective: find_referred(scene, adjective, "cat") for adjective in ADJECTIVES}
+    assert found == {"left": [1], "right": [2], "largest": [2], "smallest": [1]}
+    box = "<loc0548><loc0091><loc0731><loc0274>"
+    assert refer(scene, "left", "cat") == Example("refer", "detect left cat", f"{box} left cat")
+    assert refer(scene, "smallest", "cat") == Example("refer", "detect smallest cat", f"{box} smallest cat")
+
+
+def test_refer_goes_by_the_middles_not_by_the_edges():
+    wide, narrow = ("cat", (0, 10, 20, 90)), ("cat", (50, 20, 70, 40))
+    assert find_referred(make_scene(wide, narrow), "left", "cat") == [1]
+
+
+@pytest.mark.parametrize(("apart", "is_clear"), [(5.5, False), (6, True)])
+def test_left_and_right_need_middles_six_pixels_apart(apart, is_clear):
+    scene = make_scene(("cat", (0, 10, 20, 30)), ("cat", (50, 10 + apart, 70, 30 + apart)))
+    for adjective, index in (("left", 0), ("right", 1)):
+        assert find_referred(scene, adjective, "cat") == ([index] if is_clear else None)
+        assert (refer(scene, adjective, "cat") is not None) == is_clear
+
+
+@pytest.mark.parametrize(("side", "is_clear"), [(25, False), (26, True)])
+def test_largest_and_smallest_need_areas_a_third_apart(side, is_clear):
+    scene = make_scene(("cat", (0, 0, 20, 20)), ("cat", (50, 50, 70, 50 + side)))  # 26 / 20 = 1.3
+    for adjective, index in (("smallest", 0), ("largest", 1)):
+        assert find_referred(scene, adjective, "cat") == ([index] if is_clear else None)
+
+
+def test_only_the_first_two_must_be_far_apart():
+    scene = make_scene(("cat", (0, 10, 20, 30)), ("cat", (30, 60, 50, 80)), ("cat", (60, 62, 80, 82)))
+    assert find_referred(scene, "left", "cat") == [0]
+    assert find_referred(scene, "right", "cat") is None
+
+
+def test_one_of_a_kind_is_the_leftmost_and_the_largest_and_none_is_nothing():
+    scene = make_scene(cat_at(50, 50))
+    for adjective in ADJECTIVES:
+        assert find_referred(scene, adjective, "cat") == [0]
+        assert refer(scene, adjective, "dog") == Example("refer", f"detect {adjective} dog", "")
+
+
+def test_a_color_means_all_of_that_color_from_top_to_bottom_and_may_mean_none():
+    scene = make_scene(*CARS)
+    assert find_referred(scene, "red", "car") == [0, 2]
+    upper, lower = "<loc0256><loc0767><loc0512><loc1023>", "<loc0512><loc0256><loc0767><loc0512>"
+    assert refer(scene, "red", "car") == Example("refer", "detect red car", f"{upper} red car ; {lower} red car")
+    assert refer(scene, "green", "car") == Example("refer", "detect green car", "")
+
+
+def test_without_an_adjective_all_of_a_kind_are_meant():
+    assert find_referred(make_scene_of("cat", "dog", "cat"), "", "cat") == [0, 2]
+
+
+def test_an_unknown_adjective_is_named_in_the_error():
+    with pytest.raises(ValueError, match="'top'"):
+        find_referred(make_scene_of("cat"), "top", "cat")
+
+
+def test_phrases_of_samples_are_clear_and_colors_are_there_or_not():
+    rng, phrases = np.random.default_rng(0), Counter()
+    absent = {name: Counter() for name in COLORS}
+    for seed in range(300):
+        scene = draw_scene(seed)
+        example = sample_example(scene, rng, "refer")
+        if example.task != "refer":
+            continue
+        adjective, label = example.prompt.removeprefix("detect ").split(" ")
+        assert example == refer(scene, adjective, label)
+        phrases[adjective] += 1
+        if adjective in COLORS:
+            assert label in NATURAL_COLORS
+            absent[adjective][example.suffix == ""] += 1
+        else:  # there is something to choose from
+            assert sum(thing.label == label for thing in scene.objects) > 1
+    assert set(phrases) == {*ADJECTIVES, *COLORS}
+    assert all(min(counts[True], counts[False]) >= 5 for counts in absent.values())
+
+
+def test_a_color_that_is_not_there_may_be_any_other():
+    """Were it always the same beside a red car, the answer could be told without the picture."""
+    scene, rng = make_scene(("car", (0, 0, 28, 28), "red")), np.random.default_rng(0)
+    asked = Counter(sample_example(scene, rng, "refer").prompt for _ in range(400))
+    assert set(asked) == {f"detect {name} car" for name in COLORS}
+    assert 150 < asked["detect red car"] < 250
+    assert min(asked.values()) > 30
+
+
+def test_segmentations_ask_for_what_is_there_but_for_eight_in_a_hundred_and_a_fifth_has_an_adjective():
+    scene, rng = make_scene(cat_at(20, 20), cat_at(80, 80), ("dog", (0, 60, 20, 80))), np.random.default_rng(0)
+    drawn = [sample_segment_phrase(scene, rng) for _ in range(2000)]
+    labels = [label for _, label in drawn]
+    assert 0.05 < np.mean([label not in ("cat", "dog") for label in labels]) < 0.11
+    assert 0.3 < labels.count("dog") / len(labels) < 0.45
+    adjectives = Counter(adjective for adjective, label in drawn)
+    assert set(adjectives) == {"", "left", "right"}  # both are as large, and cats have no colors
+    assert 0.15 < 1 - adjectives[""] / len(drawn) < 0.22
+    assert all(find_referred(scene, adjective, label) for adjective, label in drawn if adjective)
+
+
+def test_of_an_empty_scene_only_what_is_not_there_can_be_asked():
+    scene, rng = make_scene(), np.random.default_rng(0)
+    assert all(sample_segment_phrase(scene, rng)[0] == "" for _ in range(50))
+    answers = {task: {sample_example(scene, rng, task).suffix for _ in range(50)} for task in QUESTIONS}
+    assert answers.pop("caption") == {"nothing on grass"}
+    assert answers.pop("detect") == {""}
+    assert answers.pop("count") == {"0"}
+    assert answers.pop("presence") == {"no"}
+    assert all(answer == {"0", "no"} for answer in answers.values())
 
 
 def test_samples_are_the_task_asked_for_and_repeat_with_their_seed():
-    scene = make_scene(("cat", (10, 10, 30, 30)), ("dog", (80, 80, 100, 100)))
-    for task in TASKS[:-1]:  # all but "segment", whose answers need codes
+    scene = make_scene(cat_at(20, 20), ("dog", (80, 80, 100, 100)), ("car", (0, 80, 20, 100), "red"), sign="ZOO")
+    for task in QUESTIONS:
         first, second = (sample_example(scene, np.random.default_rng(3), task) for _ in range(2))
         assert first == second
         assert first.task == task
 
 
-@pytest.mark.parametrize("task", ["where", "left"])
+@pytest.mark.parametrize("task", ["where", "left", "color", "refer", "ocr"])
 def test_an_impossible_sample_becomes_another_question_under_its_own_name(task):
     scene = make_scene_of("cat", "cat")
     examples = [sample_example(scene, np.random.default_rng(seed), task) for seed in range(30)]
@@ -195,10 +343,10 @@ def test_an_unknown_task_is_named_in_the_error():
         sample_example(make_scene_of("cat"), np.random.default_rng(0), "segment")
 
 
-def test_half_of_the_presence_questions_are_about_what_is_there():
+def test_three_presence_questions_in_five_are_about_what_is_there():
     rng = np.random.default_rng(0)
     answers = Counter(sample_example(make_scene_of("cat", "dog"), rng, "presence").suffix for _ in range(500))
-    assert 200 < answers["yes"] < 300
+    assert 270 < answers["yes"] < 330
     assert answers["yes"] + answers["no"] == 500
 
 
@@ -216,10 +364,10 @@ def test_detect_samples_ask_for_one_to_three_labels_most_of_them_there_in_any_or
 
 def test_all_examples_has_each_task_that_the_scene_allows():
     rng = np.random.default_rng(0)
-    rich = make_scene(("cat", (10, 10, 30, 30)), ("dog", (80, 80, 100, 100)))
-    assert tuple(example.task for example in all_examples(rich, rng)) == TASKS[:-1]
-    twins = make_scene_of("cat", "cat")
-    assert [example.task for example in all_examples(twins, rng)] == [*TASKS[:3], "detect"]
+    rich = make_scene(cat_at(20, 20), ("dog", (80, 80, 100, 100)), ("car", (0, 80, 20, 100), "red"), sign="ZOO")
+    assert [example.task for example in all_examples(rich, rng)] == QUESTIONS
+    twins = make_scene_of("cat", "cat")  # one on the other: neither is further left, or larger
+    assert [example.task for example in all_examples(twins, rng)] == ["caption", "count", "presence", "detect"]
 
 
 def test_all_prompt_texts_hold_each_word_of_each_sample_with_its_space():
@@ -228,10 +376,13 @@ def test_all_prompt_texts_hold_each_word_of_each_sample_with_its_space():
         return set(re.findall(r" ?\w+| ?[^\w\s]", re.sub(r"<loc\d{4}>", "", text)))
 
     known = set().union(*map(words, all_prompt_texts()))
+    strangers = set().union(*(words(f" {word} {plural(word)}") for word in HEARD))  # they come in pieces
     rng = np.random.default_rng(0)
-    for seed in range(300):
-        for example in all_examples(draw_scene(seed), rng):
-            assert words(example.prompt) | words(example.suffix) <= known
+    scenes = [draw_scene(seed, split) for seed in range(150) for split in ("train", "hard")]
+    for scene in scenes:
+        for example in all_examples(scene, rng):
+            assert words(example.prompt) - strangers | words(example.suffix) <= known
+    assert {example for word in WORDS for example in words(word)} <= known
 
 
 def test_all_prompt_texts_are_a_few_thousand_at_most_and_each_comes_once():

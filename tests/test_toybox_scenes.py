@@ -122,13 +122,16 @@ def test_half_of_the_grounds_are_named_and_of_these_each_as_often_as_another(man
     assert max(backgrounds.values()) < 2 * min(backgrounds.values())
 
 
-def test_a_label_comes_six_times_at_most_though_it_is_named_alone_or_twice():
-    for seed in range(60):
-        assert len(draw_scene(seed, labels=["penguin"]).objects) <= MAX_OBJECTS
-    labels = Counter(
-        thing.label for seed in range(60) for thing in draw_scene(seed, labels=["cat", "cat", "dog"]).objects
-    )
+def test_a_label_that_is_named_twice_comes_more_often():
+    drawn = [draw_scene(seed, labels=["cat", "cat", "dog"]) for seed in range(60)]
+    labels = Counter(thing.label for scene in drawn for thing in scene.objects)
     assert labels["cat"] > 1.3 * labels["dog"]
+
+
+def test_the_hard_split_has_six_of_a_kind_at_most_and_eight_where_there_is_one_kind_alone():
+    counts = [max(Counter(t.label for t in draw_scene(seed, "hard").objects).values()) for seed in range(200)]
+    assert 4 <= max(counts) <= MAX_OBJECTS
+    assert max(len(draw_scene(seed, "hard", ["cat"]).objects) for seed in range(40)) == MAX_OBJECTS_HARD
 
 
 def test_kinds_that_come_in_colors_have_one_and_others_none(many):
@@ -150,7 +153,6 @@ def test_the_color_that_a_scene_names_is_seen():
         scene = draw_scene(seed)
         for index, thing in enumerate(scene.objects):
             mask = scene.mask(index)
-            y_min, x_min, y_max, x_max = thing.box
             if thing.color is None or mask.sum() < 200:
                 continue
             means = {}
@@ -158,8 +160,9 @@ def test_the_color_that_a_scene_names_is_seen():
                 sprite = np.array(colored_sprite(thing.label, color), float)
                 means[color] = sprite[sprite[..., 3] > 128][:, :3].mean(0)
             seen = scene.pixels[mask].mean(0)
-            hue = {color: np.abs((mean - mean.mean()) - (seen - seen.mean())).sum() for color, mean in means.items()}
-            right.append(min(hue, key=hue.get) == thing.color)
+            # Without what is brightness alone, which the scene and the camera change.
+            apart = {color: np.abs((mean - mean.mean()) - (seen - seen.mean())).sum() for color, mean in means.items()}
+            right.append(min(apart, key=apart.get) == thing.color)
     assert len(right) > 100
     assert np.mean(right) > 0.85  # parts that are hidden or cut off change the mean
 
