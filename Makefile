@@ -1,6 +1,6 @@
 # Every target sets up its own environment in .venv; you need Python 3.11 or newer, pip and make.
 .DEFAULT_GOAL := help
-.PHONY: help setup check book browser test newest demo lab train bench parity abuse release lint format notebooks clean
+.PHONY: help setup check book browser test newest demo table lab train bench parity abuse release lint format notebooks clean
 
 PYTHON ?= python3
 PY := .venv/bin/python
@@ -21,7 +21,8 @@ help:
 	@echo "make test       unit tests, every chapter as a regression test, the solutions of all exercises"
 	@echo "make check      the model's core alone, in less than a minute: its unit tests, and the grader of one chapter"
 	@echo "make newest     unit tests with the newest versions of all packages, in an environment of its own"
-	@echo "make demo       the shipped model captions, answers and draws boxes (demo.png)"
+	@echo "make demo       the shipped model captions, counts, reads, draws boxes and masks, and says no (demo.png)"
+	@echo "make table      how good the shipped model is, on test scenes and on those of another generator (minutes)"
 	@echo "make lab        open the chapters in JupyterLab"
 	@echo "make train      train the Toybox model from nothing (into runs/)"
 	@echo "make bench      this package beside transformers: seconds, tokens per second, and the machine's limit (minutes)"
@@ -70,6 +71,10 @@ newest:
 
 demo: $(READY)
 	@$(PY) -m toybox.demo
+
+table: $(READY)
+	@$(PY) -m toybox.evaluate --bars
+	@$(PY) tests/outside.py
 
 lab: $(READY)
 	@$(PY) -m jupyterlab --LabApp.default_url=/lab/tree/book
