@@ -12,12 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from outside import MAX_NEW_TOKENS, Answer, ask
+from outside import ask
 from outside_scenes import ROWS, draw_outside_scene
 from PIL import Image, ImageDraw, ImageFilter, ImageFont, ImageOps
 
 from toybox.colors import COLORS
 from toybox.prompts import ADJECTIVES, number_phrase
+from toybox.questions import MAX_NEW_TOKENS, Answer
 from toybox.sprites import LABELS, load_sprite, plural
 from toybox.strangers import HEARD, UNHEARD
 from vlm.commands.options import add_model_options, load_model

@@ -8,28 +8,25 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-import torch
 from outside_scenes import ROWS, draw_outside_scene
 from PIL import Image
 
 from toybox.grounds import BACKGROUNDS
 from toybox.prompts import caption, count, detect
+from toybox.questions import MAX_NEW_TOKENS, Answer, answer_batch
 from toybox.scenes import Scene
 from vlm.checkpoints.atomic_write import write_text
 from vlm.commands.options import add_model_options, check_output, load_model
 from vlm.commands.program import finish, run_as_program
-from vlm.generate import generate_tokens
-from vlm.metrics.degenerate import is_degenerate
 from vlm.metrics.detection import DetectionCounts, match_detections
 from vlm.paligemma import PaliGemmaForConditionalGeneration
 from vlm.processor import PaliGemmaProcessor
 from vlm.regions.boxes import Detection, parse_detections
 
 BATCH_SIZE = 64
-MAX_NEW_TOKENS = 60  # four boxes have 24
 BARS = {"caption": 0.85, "precision": 0.90, "recall": 0.90}
 WITHOUT_BARS = ("smallest",)
 # Measured with a third generator, when the model was trained on six grounds, toys of 26 to 56 px, all of them inside.
@@ -41,14 +38,6 @@ BEFORE = {
     "small": (0.350, 0.541, 0.305),  # of 14 to 22 px
     "large": (0.050, 0.263, 0.600),
 }
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the model said; `is_degenerate` if it ran in circles or did not end."""
-
-    text: str
-    is_degenerate: bool
 
 
 def evaluate_outside(
@@ -94,11 +83,7 @@ def ask(
     answers = []
     for start in range(0, len(prompts), BATCH_SIZE):
         batch = slice(start, start + BATCH_SIZE)
-        inputs = processor(prompts[batch], images[batch])
-        rows = torch.stack(list(generate_tokens(model, inputs, max_new_tokens)), dim=1)  # [B, new]
-        for row in rows.tolist():
-            tokens = processor.tokenizer.convert_ids_to_tokens(row)
-            answers.append(Answer(processor.decode(row), is_degenerate(tokens, processor.tokenizer.eos_token)))
+        answers += answer_batch(model, processor, prompts[batch], images[batch], max_new_tokens)
     return answers
 
 

@@ -21,7 +21,7 @@ _SOLID = 128  # from this alpha on (of 255), a pixel belongs to the toy
 _SPRITE_SIDE = 256
 _OVERSIZE = 3  # named grounds are drawn three times as large, then made smaller
 _TRIES = 100
-_REPEAT_CHANCE, _TILT_CHANCE, _MAX_TILT = 0.35, 0.3, 15
+_REPEAT_CHANCE, _TILT_CHANCE, _MAX_TILT = 0.35, 0.3, 15  # so tilted, a toy of 105 px still fits into the picture
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def _place_all(
             solid = _solid(sprite, corner)
             lost = 1 - solid.sum() / (np.array(sprite)[..., 3] >= _SOLID).sum()
             still_seen = 1 - (taken & solid).sum() / max(taken.sum(), 1)
-            fits = row.outside[0] <= lost <= row.outside[1] if leaves else lost == 0
+            fits = not leaves or row.outside[0] <= lost <= row.outside[1]
             allowed = row.visible[0] <= still_seen <= row.visible[1] if hides else still_seen == 1
             if fits and allowed:
                 break

@@ -13,11 +13,12 @@ import outside_scenes
 import pytest
 from checkpoints import save_random_checkpoint
 from foreign_images import PICTURES, QUESTIONS, find_degenerate, make_pairs
-from outside import BARS, BEFORE, Answer, ask, evaluate_outside, format_table, names_toys
+from outside import BARS, BEFORE, ask, evaluate_outside, format_table, names_toys
 from outside_scenes import MOST_KINDS, NAMED, ROWS, SIDE, draw_outside_scene
 
 from toybox import CHECKPOINT_DIRECTORY
 from toybox.prompts import caption, detect
+from toybox.questions import Answer
 from toybox.scenes import Scene
 from toybox.sprites import load_sprite
 from vlm.generate import generate

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
+from toybox.colors import COLORS, NATURAL_COLORS
 from toybox.prompts import (
     ADJECTIVES,
     Example,
@@ -24,6 +25,7 @@ from toybox.prompts import (
 )
 from toybox.recipe import Recipe
 from toybox.scenes import IMAGE_SIZE, Scene, draw_scene
+from toybox.signs import WORDS
 from toybox.sprites import LABELS
 from vlm.image_processing import normalize
 from vlm.paligemma import IGNORE_INDEX
@@ -34,10 +36,16 @@ from vlm.regions.segmentation import encode_masks
 
 PATCH_SIZE = 14
 GRID = IMAGE_SIZE // PATCH_SIZE
-BACKGROUND_CLASS = len(LABELS)
+# What the probe tells apart: kinds, with their colors if they come in colors, and the words on signs.
+CLASSES: tuple[str, ...] = (
+    *(label for label in LABELS if label not in NATURAL_COLORS),
+    *(f"{color} {label}" for label in NATURAL_COLORS for color in COLORS),
+    *WORDS,
+)
+BACKGROUND_CLASS = len(CLASSES)
 LEAST_COVERAGE = 0.12  # of a patch: with less it belongs to the ground
 ANSWER_TASKS = {"count": 0.25, "presence": 0.15, "where": 0.2, "left": 0.2, "color": 0.2}  # how often each is asked
-OCR_CHANCE = 0.7  # where there is a sign
+OCR_CHANCE = 0.9  # where there is a sign
 REFER_CHANCE = 0.3  # of the questions for boxes
 MOST_MASKS = 4  # in one answer
 TRIES = 20
@@ -235,17 +243,27 @@ def patch_targets(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     """What the probe should say of each patch.
 
     Returns:
-        The class [N] of the object that covers most of the patch (at least LEAST_COVERAGE of it, else background),
-        and that object's box [N, 4]: its edges' distances from the patch's middle, as fractions of the picture.
+        The class [N], an index of CLASSES, of the toy or sign that covers most of the patch (at least LEAST_COVERAGE
+        of it, else BACKGROUND_CLASS), and its box [N, 4]: its edges' distances from the patch's middle, as fractions
+        of the picture.
     """
-    owner = scene.owner.reshape(GRID, PATCH_SIZE, GRID, PATCH_SIZE).swapaxes(1, 2).reshape(GRID * GRID, -1)
-    if not scene.objects:
+    names = [f"{thing.color} {thing.label}" if thing.color else thing.label for thing in scene.objects]
+    boxes = [thing.box for thing in scene.objects]
+    owner = scene.owner
+    if scene.sign is not None:
+        y_min, x_min, y_max, x_max = scene.sign_box
+        owner = owner.copy()
+        owner[y_min:y_max, x_min:x_max] = len(names)
+        names.append(scene.sign)
+        boxes.append(scene.sign_box)
+    if not names:
         return np.full(GRID * GRID, BACKGROUND_CLASS), np.zeros((GRID * GRID, 4), np.float32)
-    coverage = np.stack([(owner == i).mean(-1) for i in range(len(scene.objects))])  # [objects, N]
+    owner = owner.reshape(GRID, PATCH_SIZE, GRID, PATCH_SIZE).swapaxes(1, 2).reshape(GRID * GRID, -1)
+    coverage = np.stack([(owner == i).mean(-1) for i in range(len(names))])  # [things, N]
     best = coverage.argmax(0)
-    classes = np.array([LABELS.index(thing.label) for thing in scene.objects])[best]  # [N]
+    classes = np.array([CLASSES.index(name) for name in names])[best]  # [N]
     classes = np.where(coverage.max(0) >= LEAST_COVERAGE, classes, BACKGROUND_CLASS)
-    boxes = np.array([thing.box for thing in scene.objects], dtype=np.float32)[best] / IMAGE_SIZE  # [N, 4]
+    edges = np.array(boxes, dtype=np.float32)[best] / IMAGE_SIZE  # [N, 4]
     y, x = np.divmod(np.arange(GRID * GRID), GRID)
     middle = (np.stack([y, x, y, x], axis=-1) + 0.5) / GRID  # [N, 4]
-    return classes.astype(np.int64), (boxes - middle).astype(np.float32)
+    return classes.astype(np.int64), (edges - middle).astype(np.float32)

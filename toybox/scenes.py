@@ -67,6 +67,7 @@ class Scene:
         owner: int8 [H, W], the index in `objects` of the toy seen at each pixel, -1 where there is none.
         background: a key of BACKGROUNDS, or None if the ground has no name.
         sign: the word on the sign, or None if there is no sign.
+        sign_box: where the sign stands, (y_min, x_min, y_max, x_max) in pixels; no toy lies there.
     """
 
     pixels: np.ndarray
@@ -74,6 +75,7 @@ class Scene:
     owner: np.ndarray
     background: str | None
     sign: str | None = None
+    sign_box: tuple[int, int, int, int] | None = None
 
     def mask(self, index: int) -> np.ndarray:
         """Where the toy `objects[index]` is visible: bool [H, W]."""
@@ -115,9 +117,9 @@ def draw_scene(seed: int, split: str = "train", labels: Sequence[str] = LABELS) 
         number = int(rng.choice(len(_NUMBERS), p=_NUMBERS))
         layout = draw_layout(rng, number)
 
-    table, word = Table(), None
+    table, word, sign_box = Table(), None, None
     if not is_hard and number < 4 and layout.sizes[0] < _LARGEST_WITH_SIGN and rng.random() < _SIGN_CHANCE:
-        word = _put_up_sign(pixels, table, rng)
+        word, sign_box = _put_up_sign(pixels, table, rng)
     placed: list[tuple[str, str | None]] = []
     for label in _choose_labels(rng, labels, number):
         color = _choose_color(rng, label)
@@ -131,7 +133,7 @@ def draw_scene(seed: int, split: str = "train", labels: Sequence[str] = LABELS) 
     objects = []
     for index, (label, color) in enumerate(placed):
         objects.append(SceneObject(label, _visible_box(table.owner == index), color))
-    return Scene(photograph(pixels, rng, always=is_hard), tuple(objects), table.owner, background, word)
+    return Scene(photograph(pixels, rng, always=is_hard), tuple(objects), table.owner, background, word, sign_box)
 
 
 def _draw_hard_layout(rng: np.random.Generator) -> Layout:
@@ -155,15 +157,17 @@ def _choose_color(rng: np.random.Generator, label: str) -> str | None:
     return NATURAL_COLORS[label] if rng.random() < _NATURAL_CHANCE else tuple(COLORS)[rng.integers(len(COLORS))]
 
 
-def _put_up_sign(pixels: np.ndarray, table: Table, rng: np.random.Generator) -> str:
-    """Paint a sign somewhere, and keep its place free. Returns the word on it."""
+def _put_up_sign(
+    pixels: np.ndarray, table: Table, rng: np.random.Generator
+) -> tuple[str, tuple[int, int, int, int]]:
+    """Paint a sign somewhere, and keep its place free. Returns the word on it and its box."""
     word, sign = random_sign(rng)
     y = int(rng.integers(0, IMAGE_SIZE - sign.shape[0] + 1))
     x = int(rng.integers(0, IMAGE_SIZE - sign.shape[1] + 1))
     window, _ = overlap(sign.shape, y, x)
     table.reserved[window] = True
     _paste(sign, y, x, pixels, rng)
-    return word
+    return word, (y, x, y + sign.shape[0], x + sign.shape[1])
 
 
 def _paste(sprite: np.ndarray, y: int, x: int, pixels: np.ndarray, rng: np.random.Generator) -> None:
