@@ -62,7 +62,7 @@ def gradients(directory: Path, place: Place):
 
     trainer = make_trainer(directory, place)
     trainer.step = RECIPE.look_steps
-    trainer.optimizer.step = lambda: save_file(
+    trainer.optimizers[0].step = lambda: save_file(
         {str(i): p.grad for i, p in enumerate(trainer.parameters())},
         directory / f"gradients.rank{place.rank}.safetensors",
     )

@@ -11,10 +11,10 @@ from safetensors.torch import load_file, save_file
 import vlm.checkpoints.atomic_write
 from toybox import MASK_VQVAE_FILE
 from toybox import train as training
-from toybox.batches import TrainingBatches
+from toybox.batches import GROUPS, TrainingBatches
 from toybox.recipe import Recipe, toybox_config
 from toybox.scenes import draw_scene
-from toybox.train import Trainer, export, make_optimizer, train
+from toybox.train import Trainer, export, make_optimizers, train
 from vlm.loader import load_hf_model
 from vlm.parallel.processes import ALONE
 from vlm.regions.mask_vqvae import load_mask_decoder, load_mask_encoder
@@ -78,13 +78,13 @@ def saved(tmp_path) -> Trainer:
 
 
 def test_a_few_steps_lower_the_loss_and_nothing_is_nan(tmp_path):
-    recipe = Recipe(scenes_per_step=2, look_steps=0, speak_steps=100, warmup_steps=1, speak_learning_rate=1e-2)
+    recipe = Recipe(scenes_per_step=2, look_steps=0, speak_steps=100, warmup_steps=1, speak_learning_rate=2e-2)
     trainer = Trainer(recipe, tmp_path, "cpu")
     batch = make_batches(recipe, trainer.processor, 0).make_batch(0)
     losses = [trainer.train_step(batch) for _ in range(12)]  # one batch again and again, to be learned by heart
     assert all(loss.isfinite() for step in losses for loss in step.values())
     assert all(tensor.isfinite().all() for tensor in weights(trainer).values())
-    assert losses[-1]["words"] < 0.7 * losses[0]["words"]
+    assert losses[-1]["captions"] < 0.7 * losses[0]["captions"]
     assert losses[-1]["boxes"] < 0.9 * losses[0]["boxes"]
     assert losses[-1]["dense"] < losses[0]["dense"]
 
@@ -92,8 +92,8 @@ def test_a_few_steps_lower_the_loss_and_nothing_is_nan(tmp_path):
 def test_the_first_loss_is_that_of_a_model_that_knows_nothing(tmp_path):
     trainer = Trainer(dataclasses.replace(RECIPE, look_steps=0), tmp_path, "cpu")
     losses = run(trainer, 1)[0]
-    for name in ("words", "boxes"):
-        assert losses[name].item() == pytest.approx(math.log(len(trainer.processor.tokenizer)), abs=1.5)
+    for name, group in GROUPS.items():
+        assert losses[name].item() / group.weight == pytest.approx(math.log(len(trainer.processor.tokenizer)), abs=1.5)
 
 
 def test_the_language_model_stays_as_it_is_while_the_tower_learns_to_look(tmp_path):
@@ -108,7 +108,7 @@ def test_every_weight_learns_once_there_are_words(tmp_path):
     trainer = Trainer(RECIPE, tmp_path, "cpu")
     run(trainer, 2)
     before = weights(trainer)
-    assert list(run(trainer, 1)[0]) == ["dense", "words", "boxes", "mask", "masks"]
+    assert list(run(trainer, 1)[0]) == ["dense", "captions", "answers", "boxes", "many_boxes", "mask", "masks"]
     assert [name for name, tensor in weights(trainer).items() if torch.equal(tensor, before[name])] == []
 
 
@@ -118,15 +118,31 @@ def test_the_head_stays_tied_to_the_embedding(tmp_path):
     assert trainer.model.language_model.lm_head.weight is trainer.model.language_model.model.embed_tokens.weight
 
 
-def test_only_matrices_decay_and_each_parameter_is_in_one_group(tmp_path):
+def test_each_parameter_is_moved_by_exactly_one_optimizer(tmp_path):
     trainer = Trainer(RECIPE, tmp_path, "cpu")
-    decaying, others = make_optimizer([trainer.model, trainer.probe], RECIPE).param_groups
-    assert (decaying["weight_decay"], others["weight_decay"]) == (RECIPE.weight_decay, 0.0)
-    named = [*trainer.model.named_parameters(), *trainer.probe.named_parameters()]
-    names = {parameter: name for name, parameter in named}
-    decaying_names = {names[parameter] for parameter in decaying["params"]}
-    assert decaying_names == {name for name, p in named if p.dim() > 1 and "embed_tokens" not in name}
-    assert len(decaying["params"]) + len(others["params"]) == len(named)
+    moved = [id(parameter) for parameter in trainer.parameters()]
+    there = {id(parameter) for module in (trainer.model, trainer.probe) for parameter in module.parameters()}
+    assert len(moved) == len(set(moved))
+    assert set(moved) == there
+
+
+def test_muon_moves_the_matrices_between_vectors_which_alone_decay_and_adamw_all_else(tmp_path):
+    trainer = Trainer(RECIPE, tmp_path, "cpu")
+    adamw, muon = make_optimizers([trainer.model, trainer.probe], RECIPE)
+    assert (type(adamw), type(muon)) == (torch.optim.AdamW, torch.optim.Muon)
+    assert [group["weight_decay"] for group in adamw.param_groups + muon.param_groups] == [0.0, RECIPE.weight_decay]
+    names = {id(p): name for module in (trainer.model, trainer.probe) for name, p in module.named_parameters()}
+    matrices = {names[id(parameter)] for parameter in muon.param_groups[0]["params"]}
+    layer = "language_model.model.layers.0."
+    assert matrices >= {f"{layer}self_attn.q_proj.weight", f"{layer}mlp.down_proj.weight", "linear.weight"}
+    assert matrices >= {"multi_modal_projector.linear.weight"}
+    others = set(names.values()) - matrices
+    assert others >= {"language_model.model.embed_tokens.weight", f"{layer}input_layernorm.weight", "linear.bias"}
+    assert {name for name in others if name.endswith("weight") and "norm" not in name} == {
+        "language_model.model.embed_tokens.weight",
+        "vision_tower.vision_model.embeddings.patch_embedding.weight",
+        "vision_tower.vision_model.embeddings.position_embedding.weight",
+    }
 
 
 @pytest.mark.parametrize(
@@ -154,16 +170,27 @@ def test_the_learning_rate_warms_up_and_falls_in_each_stage(tmp_path, step, rate
     trainer.step = step
     progress = trainer.set_learning_rate()
     assert progress == pytest.approx(step / 100 if step < 100 else (step - 100) / 200)
-    for group in trainer.optimizer.param_groups:
+    assert len(trainer.groups()) == 2
+    for group in trainer.groups():
         assert group["lr"] == pytest.approx(rate, rel=1e-4)
 
 
-def test_a_long_gradient_is_clipped(tmp_path):
-    # So short a gradient is lost in AdamW's epsilon; without clipping its length would not matter.
-    trainer = Trainer(dataclasses.replace(RECIPE, max_gradient_norm=1e-13, weight_decay=0.0), tmp_path, "cpu")
-    before = weights(trainer)
+@pytest.mark.parametrize(("longest", "is_clipped"), [(1e-3, True), (1e6, False)])
+def test_a_long_gradient_is_clipped_as_a_whole(tmp_path, monkeypatch, longest, is_clipped):
+    trainer, gradients = Trainer(dataclasses.replace(RECIPE, max_gradient_norm=longest), tmp_path, "cpu"), []
+    for optimizer in trainer.optimizers:
+        parameters = optimizer.param_groups[0]["params"]
+        monkeypatch.setattr(optimizer, "step", lambda ps=parameters: gradients.extend(p.grad for p in ps))
+    trainer.step = RECIPE.look_steps
+    run(trainer, 1)
+    length = torch.nn.utils.get_total_norm(gradients).item()
+    assert length == pytest.approx(1e-3, rel=1e-3) if is_clipped else length > 0.1
+
+
+def test_after_a_step_the_gradients_are_forgotten(tmp_path):
+    trainer = Trainer(RECIPE, tmp_path, "cpu")
     run(trainer, 3)
-    assert all(torch.allclose(tensor, before[name], rtol=0, atol=1e-6) for name, tensor in weights(trainer).items())
+    assert all(parameter.grad is None for parameter in trainer.parameters())
 
 
 def test_a_resumed_run_equals_the_unbroken_one_bit_for_bit(saved):
@@ -186,6 +213,39 @@ def test_a_run_interrupted_while_it_looks_equals_the_unbroken_one_too(tmp_path):
     resumed.resume()
     run(resumed, 3)
     assert_same(weights(resumed), weights(unbroken))
+
+
+def test_the_state_has_what_both_optimizers_remember(saved):
+    """While the tower learns to look, the language model is not moved: what is not remembered is not written."""
+    states = saved.optimizer_states()
+    keys = {tuple(sorted(state)) for state in states}
+    assert keys == {("exp_avg", "exp_avg_sq", "step"), ("momentum_buffer",)}
+    resumed = Trainer(RECIPE, saved.directory, "cpu")
+    resumed.resume()
+    for state, again in zip(states, resumed.optimizer_states(), strict=True):
+        assert_same(state, again)
+    looking = Trainer(RECIPE, saved.directory / "looking", "cpu")
+    run(looking, 1)
+    looking.directory.mkdir()
+    looking.save()
+    resumed = Trainer(RECIPE, looking.directory, "cpu")
+    resumed.resume()
+    remembered = [bool(state) for state in resumed.optimizer_states()]
+    assert remembered == [bool(state) for state in looking.optimizer_states()]
+    assert {True, False} == set(remembered)
+
+
+@pytest.mark.parametrize("key", ["momentum_buffer", "exp_avg", "exp_avg_sq", "step"])
+def test_a_run_that_forgets_a_part_of_the_state_is_another_run(saved, key):
+    """So the tests of resumed runs say something of each part."""
+    resumed = Trainer(RECIPE, saved.directory, "cpu")
+    resumed.resume()
+    for state in resumed.optimizer_states():
+        if key in state:
+            state[key].zero_()
+    run(resumed, 2)
+    run(saved, 2)
+    assert any(not torch.equal(a, b) for a, b in zip(weights(resumed).values(), weights(saved).values(), strict=True))
 
 
 def test_saving_changes_nothing_in_the_run(tmp_path):
@@ -318,9 +378,7 @@ def test_the_same_command_again_finishes_an_interrupted_run_with_the_same_weight
     assert_same(*map(load_file, files))
     log = [json.loads(line) for line in (tmp_path / "broken" / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in log] == [2, 4, 6]
-    assert [set(line) - {"step", "seconds"} for line in log] == [{"dense"}] + 2 * [
-        {"dense", "words", "boxes", "mask", "masks"}
-    ]
+    assert [set(line) - {"step", "seconds"} for line in log] == [{"dense"}] + 2 * [{"dense", *GROUPS}]
 
 
 def test_steps_that_are_made_again_are_logged_once(tmp_path):
