@@ -165,6 +165,8 @@ def test_masks_of_a_phrase():
     assert score_masks([left], [true_answer(left)], MASK_DECODER)["mean_mask_iou"] > 0.95
     right = true_answer(Question(scene, "segment right dog")).replace("right", "left")
     assert score_masks([left], [right], MASK_DECODER)["mean_mask_iou"] == 0
+    without_adjective = true_answer(left).replace(" left dog", " dog")
+    assert score_masks([left], [without_adjective], MASK_DECODER)["mean_mask_iou"] == 0
     renamed = all_dogs.replace(" dog", " left dog")
     assert 0.45 < score_masks([left], [renamed], MASK_DECODER)["mean_mask_iou"] < 0.5
 
