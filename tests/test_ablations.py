@@ -1,7 +1,9 @@
 """The runs that chapter 22 draws: what they change, and that the file in the book is of this recipe."""
 
 import json
+import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +11,14 @@ import pytest
 import torch
 from reference import make_inputs, make_reference, make_twin
 
-from toybox import CHECKPOINT_DIRECTORY
+from toybox import CHECKPOINT_DIRECTORY, MASK_VQVAE_FILE
+from toybox.batches import TrainingBatches
 from toybox.recipe import Recipe
+from toybox.scenes import draw_scene
 from toybox.train import Trainer
 from vlm.loader import load_model
 from vlm.regions.boxes import parse_detections
+from vlm.regions.mask_vqvae import load_mask_decoder, load_mask_encoder
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
@@ -75,14 +80,22 @@ def test_the_record_of_a_whole_training_is_of_the_recipe_and_says_what_the_chapt
             assert abs(last[task][name] - value) <= 0.005, (task, name)
 
 
-def test_a_state_is_measured(tmp_path, monkeypatch):
-    monkeypatch.setattr(training_record, "TEST_SCENES", 2)
+def test_a_state_is_measured_as_the_model_in_it_is(tmp_path, monkeypatch):
     trainer = Trainer(Recipe(), tmp_path, "cpu")
     trainer.model.load_state_dict(load_model(CHECKPOINT_DIRECTORY).state_dict())
     trainer.step = 7
     trainer.save()
-    read = training_record.load_state(tmp_path)
-    assert read.step == 7 and training_record.measure(read)["caption"] == {"questions": 2, "exact_match": 1.0}
+    read, asked = training_record.load_state(tmp_path), []
+
+    def answer(model, processor, mask_decoder, num_scenes, split) -> dict:
+        asked.append((num_scenes, split, model.training))
+        with torch.inference_mode():
+            scores = model(**processor(["caption en"], [draw_scene(0, split).image])).logits
+        return {"caption": {"exact_match": float(scores.sum())}}
+
+    monkeypatch.setattr(training_record, "evaluate", answer)
+    assert read.step == 7 and training_record.measure(read) == training_record.measure(trainer)
+    assert asked == [(training_record.TEST_SCENES, "validation", False)] * 2
 
 
 def test_a_lesson_on_boxes_has_one_box_and_fits():
@@ -90,3 +103,21 @@ def test_a_lesson_on_boxes_has_one_box_and_fits():
     example = ablate_soft_targets.lesson(scene, np.random.default_rng(0))
     assert example.prompt.removeprefix("detect ") in ablate_soft_targets.single_kinds(scene)
     assert len(parse_detections(example.suffix, 112, 112)) == 1
+
+
+def test_a_lesson_moves_projector_and_language_model_and_leaves_the_tower(tmp_path):
+    recipe = replace(ablate_soft_targets.RECIPE, scenes_per_step=2, speak_steps=2, warmup_steps=1)
+    trainer = Trainer(recipe, tmp_path, "cpu")
+    trainer.model.vision_tower.requires_grad_(False)
+    scenes = ablate_soft_targets.draw_scenes("train", 2)
+    tower = ablate_soft_targets.look(trainer, scenes)
+    assert tower.shape == (2, 64, 192)
+    masks = load_mask_encoder(MASK_VQVAE_FILE), load_mask_decoder(MASK_VQVAE_FILE)
+    batches = TrainingBatches(recipe, trainer.processor, *masks, 0)
+    examples = [ablate_soft_targets.lesson(scene, np.random.default_rng(0)) for scene in scenes]
+    rows = batches.pad(list(enumerate(examples)), ablate_soft_targets.TEXT_LENGTH)
+    before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
+    assert math.isfinite(ablate_soft_targets.learn(trainer, rows, tower))
+    moved = {name.split(".")[0] for name, t in trainer.model.state_dict().items() if not torch.equal(t, before[name])}
+    assert moved == {"multi_modal_projector", "language_model"}
+    assert trainer.step == 1

@@ -5,11 +5,12 @@ import math
 import pytest
 import torch
 
-from toybox.batches import BACKGROUND_CLASS
+from toybox.batches import BACKGROUND_CLASS, CLASSES
 from toybox.losses import DenseProbe, soft_location_targets, suffix_loss
 
 FIRST = 5  # the id of <loc0000> in these tests
 V = FIRST + 1024 + 3  # words before the locations, and words behind them
+NUM_CLASSES = BACKGROUND_CLASS + 1  # of the probe
 SHARP = 1e-3  # a bell so narrow that one bin counts and no other
 
 
@@ -168,29 +169,32 @@ def constant_probe(class_logits: torch.Tensor, box: list[float]) -> DenseProbe:
 
 
 def test_the_probe_s_loss_by_hand():
-    probe = constant_probe(torch.zeros(21), [0.1, 0.2, 0.3, 0.4])
+    probe = constant_probe(torch.zeros(NUM_CLASSES), [0.1, 0.2, 0.3, 0.4])
     labels = torch.tensor([[3, BACKGROUND_CLASS, 7]])
     boxes = torch.tensor([[[0.1, 0.2, 0.3, 0.0], [9.0, 9.0, 9.0, 9.0], [0.0, 0.0, 0.3, 0.4]]])
-    # Classes: log 21 each. Edges of the two toys: 0.4 off for one, 0.1 + 0.2 for the other, of eight in all.
+    # Classes: the log of their number each. Edges: of eight, one is off by 0.4, one by 0.1, one by 0.2.
     loss = probe.loss(torch.zeros(1, 3, 2), labels, boxes)
-    assert loss.item() == pytest.approx(math.log(21) + 5 * 0.7 / 8, abs=1e-5)
+    assert loss.item() == pytest.approx(math.log(NUM_CLASSES) + 5 * 0.7 / 8, abs=1e-5)
 
 
 def test_a_picture_of_background_alone_has_no_box_loss():
-    probe = constant_probe(torch.zeros(21), [0.1, 0.2, 0.3, 0.4])
+    probe = constant_probe(torch.zeros(NUM_CLASSES), [0.1, 0.2, 0.3, 0.4])
     labels = torch.full((1, 3), BACKGROUND_CLASS)
     loss = probe.loss(torch.zeros(1, 3, 2), labels, torch.zeros(1, 3, 4))
-    assert loss.item() == pytest.approx(math.log(21), abs=1e-5)
+    assert loss.item() == pytest.approx(math.log(NUM_CLASSES), abs=1e-5)
 
 
 def test_a_probe_that_is_right_pays_nothing():
-    probe = constant_probe(100 * torch.nn.functional.one_hot(torch.tensor(3), 21).float(), [0.1, 0.2, 0.3, 0.4])
+    probe = constant_probe(
+        100 * torch.nn.functional.one_hot(torch.tensor(3), NUM_CLASSES).float(), [0.1, 0.2, 0.3, 0.4]
+    )
     boxes = torch.tensor([[[0.1, 0.2, 0.3, 0.4]]])
     assert probe.loss(torch.zeros(1, 1, 2), torch.tensor([[3]]), boxes).item() == pytest.approx(0, abs=1e-6)
 
 
 def test_background_has_a_class_of_its_own():
-    assert (BACKGROUND_CLASS, DenseProbe(8).linear.out_features) == (20, 21 + 4)
+    assert len(CLASSES) == BACKGROUND_CLASS
+    assert DenseProbe(8).linear.out_features == len(CLASSES) + 1 + 4
 
 
 def test_the_probe_s_gradient_reaches_the_tower_and_boxes_learn_from_toys_alone():

@@ -174,26 +174,27 @@ def test_signs_stand_in_scenes_of_up_to_three_toys_and_nothing_lies_on_them(many
     assert {len(scene.objects) for scene in with_sign} == {0, 1, 2, 3}
 
 
-def test_the_sign_is_seen_whole(monkeypatch):
-    """Each pixel of the board that was painted belongs to no toy, and is inside of the picture."""
-    put_up, places = scenes._put_up_sign, []
+def test_the_sign_is_seen_whole_and_its_box_is_around_it(monkeypatch):
+    put_up, painted = scenes._put_up_sign, []
 
     def spy(pixels, table, rng):
         before = pixels.copy()
-        word = put_up(pixels, table, rng)
-        places.append((before != pixels).any(-1))
-        return word
+        found = put_up(pixels, table, rng)
+        painted.append((before != pixels).any(-1))
+        return found
 
     monkeypatch.setattr(scenes, "_put_up_sign", spy)
-    number = 0
-    for seed in range(200):
-        places.clear()
-        scene = draw_scene(seed)
-        if places:
-            number += 1
-            assert scene.sign is not None and places[0].sum() > 250
-            assert (scene.owner[places[0]] == -1).all()
-    assert number > 15
+    drawn = [draw_scene(seed) for seed in range(200)]
+    with_sign = [scene for scene in drawn if scene.sign is not None]
+    assert all(scene.sign_box is None for scene in drawn if scene.sign is None)
+    assert len(with_sign) == len(painted) > 15
+    for scene, where in zip(with_sign, painted):
+        y_min, x_min, y_max, x_max = scene.sign_box
+        assert where.sum() > 250 and where[y_min:y_max, x_min:x_max].sum() == where.sum()
+        assert (scene.owner[y_min:y_max, x_min:x_max] == -1).all()
+        rows, columns = np.flatnonzero(where.any(1)), np.flatnonzero(where.any(0))
+        edges = rows[0], columns[0], rows[-1] + 1, columns[-1] + 1
+        assert np.abs(np.subtract(edges, scene.sign_box)).max() <= 3  # a turned sign has empty corners
 
 
 def test_nearly_every_object_stands_out_from_its_ground(many):

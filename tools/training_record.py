@@ -12,6 +12,7 @@ from pathlib import Path
 from toybox import CHECKPOINT_DIRECTORY, MASK_VQVAE_FILE
 from toybox.evaluate import evaluate
 from toybox.recipe import Recipe
+from toybox.scoring import Measures
 from toybox.train import Trainer
 from vlm.loader import load_model
 from vlm.regions.mask_vqvae import load_mask_decoder
@@ -27,11 +28,10 @@ def load_state(directory: Path) -> Trainer:
     return trainer
 
 
-def measure(trainer: Trainer) -> dict[str, dict[str, float]]:
-    """What `evaluate` finds on the validation scenes, rounded."""
+def measure(trainer: Trainer) -> dict[str, Measures]:
+    """What `evaluate` finds on the validation scenes."""
     mask_decoder = load_mask_decoder(MASK_VQVAE_FILE)
-    report = evaluate(trainer.model.eval(), trainer.processor, mask_decoder, TEST_SCENES, "validation")
-    return {task: {name: round(value, 4) for name, value in measures.items()} for task, measures in report.items()}
+    return evaluate(trainer.model.eval(), trainer.processor, mask_decoder, TEST_SCENES, "validation")
 
 
 def main():

@@ -157,9 +157,7 @@ def _choose_color(rng: np.random.Generator, label: str) -> str | None:
     return NATURAL_COLORS[label] if rng.random() < _NATURAL_CHANCE else tuple(COLORS)[rng.integers(len(COLORS))]
 
 
-def _put_up_sign(
-    pixels: np.ndarray, table: Table, rng: np.random.Generator
-) -> tuple[str, tuple[int, int, int, int]]:
+def _put_up_sign(pixels: np.ndarray, table: Table, rng: np.random.Generator) -> tuple[str, tuple[int, int, int, int]]:
     """Paint a sign somewhere, and keep its place free. Returns the word on it and its box."""
     word, sign = random_sign(rng)
     y = int(rng.integers(0, IMAGE_SIZE - sign.shape[0] + 1))
