@@ -166,6 +166,20 @@ def test_the_program_prints_a_table_and_writes_the_figures(tmp_path, capsys):
     assert capsys.readouterr().out.endswith(f"{format_table(report['tasks'], BARS)}\n")
 
 
+def test_the_scenes_that_the_options_ask_for_are_evaluated(tmp_path, monkeypatch):
+    calls = []
+
+    def remember(model, processor, mask_decoder, num_scenes, split):
+        calls.append((num_scenes, split))
+        return {}
+
+    monkeypatch.setattr(evaluation, "evaluate", remember)
+    checkpoint = str(save_random_checkpoint(tmp_path))
+    assert main(["--model", checkpoint, "--device", "cpu", "--scenes", "7", "--split", "hard"]) == 0
+    assert main(["--model", checkpoint, "--device", "cpu"]) == 0
+    assert calls == [(7, "hard"), (1000, "test")]
+
+
 def test_an_evaluation_of_nothing_and_an_output_that_cannot_be_are_refused_in_one_line(tmp_path, capsys):
     assert main(["--scenes", "0"]) == 1
     assert capsys.readouterr().err == "toybox.evaluate: --scenes is 0: expected at least 1\n"
