@@ -88,6 +88,7 @@ def test_each_box_lies_around_the_pixels_of_its_toy(index):
 def test_the_truth_has_words_of_the_toybox(index):
     scene = example_scene(index)
     assert scene.background in (*BACKGROUNDS, None) and scene.sign in (*WORDS, None)
+    assert (scene.sign is None) == (scene.sign_box is None)
     for thing in scene.objects:
         assert thing.label in LABELS
         assert (thing.color is not None) == (thing.label in NATURAL_COLORS)
@@ -100,12 +101,13 @@ def test_there_are_two_files_for_each_picture_and_no_other():
 
 def test_a_scene_that_was_kept_is_read_back_whole(elsewhere):
     kept = [draw_scene(seed, "test") for seed in range(4)]
-    kept.append(replace(kept[0], sign="STOP", background=None))
+    kept.append(replace(kept[0], sign="STOP", sign_box=(1, 2, 20, 40), background=None))
     assert [add_example(scene) for scene in kept] == [0, 1, 2, 3, 4]
     for index, scene in enumerate(kept):
         read = example_scene(index)
         assert np.array_equal(read.pixels, scene.pixels) and np.array_equal(read.owner, scene.owner)
-        assert (read.objects, read.background, read.sign) == (scene.objects, scene.background, scene.sign)
+        assert (read.objects, read.background) == (scene.objects, scene.background)
+        assert (read.sign, read.sign_box) == (scene.sign, scene.sign_box)
 
 
 def test_the_program_keeps_the_scene_of_that_number(elsewhere, monkeypatch, capsys):

@@ -40,7 +40,8 @@ def example_scene(index: int) -> Scene:
     objects = [SceneObject(**{**thing, "box": tuple(thing["box"])}) for thing in truth["objects"]]
     with Image.open(DIRECTORY / f"owner_{index}.png") as picture:
         owner = np.array(picture).astype(np.int8) - 1  # [H, W]
-    return Scene(np.array(example_image(index)), tuple(objects), owner, truth["background"], truth["sign"])
+    sign_box = tuple(truth["sign_box"]) if truth["sign_box"] else None
+    return Scene(np.array(example_image(index)), tuple(objects), owner, truth["background"], truth["sign"], sign_box)
 
 
 def read_truths() -> list[dict]:
@@ -56,8 +57,8 @@ def add_example(scene: Scene) -> int:
     index = len(truths)
     scene.image.save(example_path(index), optimize=True)
     Image.fromarray((scene.owner + 1).astype(np.uint8)).save(DIRECTORY / f"owner_{index}.png", optimize=True)
-    things = [asdict(thing) for thing in scene.objects]
-    truths.append({"background": scene.background, "sign": scene.sign, "objects": things})
+    truth = {name: getattr(scene, name) for name in ("background", "sign", "sign_box")}
+    truths.append({**truth, "objects": [asdict(thing) for thing in scene.objects]})
     write_text(DIRECTORY / "truths.json", "[\n" + ",\n".join(map(json.dumps, truths)) + "\n]\n")
     return index
 
