@@ -25,7 +25,7 @@ from toybox.prompts import (
 )
 from toybox.recipe import Recipe
 from toybox.scenes import IMAGE_SIZE, Scene, draw_scene
-from toybox.signs import WORDS
+from toybox.signs import WORDS, SignSheet, draw_sign_sheet
 from toybox.sprites import LABELS
 from vlm.image_processing import normalize
 from vlm.paligemma import IGNORE_INDEX
@@ -71,8 +71,8 @@ GROUPS: dict[str, Group] = {
     "answers": Group(1, 20, 1.0),
     "boxes": Group(1.25, 36, 1.5),
     "many_boxes": Group(0.25, 49, 0.4),
-    "mask": Group(0.375, 30, 0.5),
-    "masks": Group(0.125, 100, 0.25),
+    "mask": Group(0.5, 30, 0.8),
+    "masks": Group(0.125, 100, 0.4),
 }
 
 
@@ -120,12 +120,14 @@ class TrainingBatches(IterableDataset):
             yield self.make_batch(step)
 
     def make_batch(self, step: int) -> Batch:
-        size = self.recipe.scenes_per_step
+        """While the tower learns to look, every second picture is a sheet of signs: reading takes the most examples."""
+        size, is_looking = self.recipe.scenes_per_step, step < self.recipe.look_steps
         mine = range(size)[self.place.rank :: self.place.world_size]
-        scenes = [draw_scene(self.recipe.seed * 10**9 + step * size + i, "train") for i in mine]
-        labels, boxes = zip(*(patch_targets(scene) for scene in scenes))
-        pixel_values = normalize(np.stack([scene.pixels for scene in scenes]))
-        text = self.make_text(scenes, step) if step >= self.recipe.look_steps else {}
+        seeds = [self.recipe.seed * 10**9 + step * size + i for i in mine]
+        pictures = [draw_sign_sheet(seed) if is_looking and seed % 2 else draw_scene(seed, "train") for seed in seeds]
+        labels, boxes = zip(*(patch_targets(picture) for picture in pictures))
+        pixel_values = normalize(np.stack([picture.pixels for picture in pictures]))
+        text = {} if is_looking else self.make_text(pictures, step)
         return Batch(pixel_values, torch.from_numpy(np.stack(labels)), torch.from_numpy(np.stack(boxes)), text)
 
     def make_text(self, scenes: list[Scene], step: int) -> dict[str, TextRows]:
@@ -239,7 +241,7 @@ def spread_edges(scene: Scene, rng: np.random.Generator) -> Scene:
     return replace(scene, objects=tuple(things))
 
 
-def patch_targets(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
+def patch_targets(picture: Scene | SignSheet) -> tuple[np.ndarray, np.ndarray]:
     """What the probe should say of each patch.
 
     Returns:
@@ -247,19 +249,12 @@ def patch_targets(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
         of it, else BACKGROUND_CLASS), and its box [N, 4]: its edges' distances from the patch's middle, as fractions
         of the picture.
     """
-    names = [f"{thing.color} {thing.label}" if thing.color else thing.label for thing in scene.objects]
-    boxes = [thing.box for thing in scene.objects]
-    owner = scene.owner
-    if scene.sign is not None:
-        y_min, x_min, y_max, x_max = scene.sign_box
-        owner = owner.copy()
-        owner[y_min:y_max, x_min:x_max] = len(names)
-        names.append(scene.sign)
-        boxes.append(scene.sign_box)
-    if not names:
+    things = _find_things(picture)
+    if not things:
         return np.full(GRID * GRID, BACKGROUND_CLASS), np.zeros((GRID * GRID, 4), np.float32)
-    owner = owner.reshape(GRID, PATCH_SIZE, GRID, PATCH_SIZE).swapaxes(1, 2).reshape(GRID * GRID, -1)
-    coverage = np.stack([(owner == i).mean(-1) for i in range(len(names))])  # [things, N]
+    names, boxes, masks = zip(*things)
+    patches = np.stack(masks).reshape(-1, GRID, PATCH_SIZE, GRID, PATCH_SIZE)
+    coverage = patches.mean((2, 4)).reshape(len(names), GRID * GRID)  # [things, N]
     best = coverage.argmax(0)
     classes = np.array([CLASSES.index(name) for name in names])[best]  # [N]
     classes = np.where(coverage.max(0) >= LEAST_COVERAGE, classes, BACKGROUND_CLASS)
@@ -267,3 +262,23 @@ def patch_targets(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     y, x = np.divmod(np.arange(GRID * GRID), GRID)
     middle = (np.stack([y, x, y, x], axis=-1) + 0.5) / GRID  # [N, 4]
     return classes.astype(np.int64), (edges - middle).astype(np.float32)
+
+
+def _find_things(picture: Scene | SignSheet) -> list[tuple[str, tuple[int, int, int, int], np.ndarray]]:
+    """Name, box, and mask [H, W] of each toy and sign."""
+    if isinstance(picture, SignSheet):
+        return [(word, box, _fill(box)) for word, box in zip(picture.words, picture.boxes, strict=True)]
+    things = []
+    for index, thing in enumerate(picture.objects):
+        name = f"{thing.color} {thing.label}" if thing.color else thing.label
+        things.append((name, thing.box, picture.mask(index)))
+    if picture.sign is not None:
+        things.append((picture.sign, picture.sign_box, _fill(picture.sign_box)))
+    return things
+
+
+def _fill(box: tuple[int, int, int, int]) -> np.ndarray:
+    y_min, x_min, y_max, x_max = box
+    mask = np.zeros((IMAGE_SIZE, IMAGE_SIZE), bool)
+    mask[y_min:y_max, x_min:x_max] = True
+    return mask
