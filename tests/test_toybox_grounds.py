@@ -38,7 +38,17 @@ def test_a_named_ground_has_its_shades_and_is_new_each_time(name):
         assert picture.min() >= 0 and picture.max() <= 255
         mean = picture.mean((0, 1))
         assert (mean > np.minimum(dark, light) - 25).all() and (mean < np.maximum(dark, light) + 25).all()
+        assert picture.std((0, 1)).max() > 5  # it has a texture
+        without_light = picture - picture.mean(1, keepdims=True)  # which changes from row to row alone
+        assert without_light.std() > 3
     assert len({picture.tobytes() for picture in pictures}) == 20
+
+
+def test_the_named_grounds_can_be_told_apart_by_their_mean_colors():
+    means = {name: [paint_named(name, rng_of(s)).mean((0, 1)) for s in range(20)] for name in BACKGROUNDS}
+    middles = {name: np.mean(colors, 0) for name, colors in means.items()}
+    for name, colors in means.items():
+        assert {min(middles, key=lambda m: np.abs(middles[m] - c).sum()) for c in colors} == {name}
 
 
 def test_textures_do_not_depend_on_which_is_asked_for_first():
@@ -123,7 +133,8 @@ def test_photographs_are_smooth_where_noise_is_not_and_have_large_shapes():
     for seed in range(20):
         picture = paint_photograph(rng_of(seed))
         small, large = steps_between_neighbors(picture), steps_between_neighbors(picture[::16, ::16])
-        assert small < large or large == 0
+        assert small < large
+        assert picture.std((0, 1)).max() > 10
 
 
 def test_clutter_covers_a_little_more_with_each_thing():
