@@ -52,7 +52,7 @@ draw_detections(image, parse_detections(answer, image.height, image.width), ax)
 plt.show()
 
 # %% [markdown]
-# We call it the {term}`Toybox` model. The world it knows has 20 kinds of toys on 6 kinds of ground. That is small enough
+# We call it the {term}`Toybox` model. Its world is images of up to six toys, of 20 kinds, on any ground, and small signs to read. That is small enough
 # to be learned on a laptop, and every step in it is a step that the real model takes.
 #
 # ## Three parts
@@ -480,7 +480,7 @@ plt.show()
 # ## Other questions
 #
 # The same model answers other prompts. What it should do is said in words, as in the published PaliGemma: `caption`, `answer`,
-# `detect`, `segment`; and the language, `en`, where the answer is in words.
+# `detect`, `segment`, `ocr` (reading text); and the language, `en`, where the answer is in words.
 
 # %%
 questions = [
@@ -490,6 +490,8 @@ questions = [
     (1, "answer en where is the car?"),
     (2, "answer en is there a fish?"),
     (2, "answer en which is further left, the flower or the clock?"),
+    (7, "answer en what color is the rocket?"),
+    (7, "ocr"),
 ]
 answers = generate(
     model, processor, [text for _, text in questions], [example_image(i) for i, _ in questions]
@@ -497,9 +499,9 @@ answers = generate(
 for (index, text), reply in zip(questions, answers):
     print(f"picture {index}: {text:60}{reply}")
 
-# %% mystnb={"image": {"alt": "Three toy scenes: birds and cats on grass; two dogs and a car at night; a flower, a clock and two apples on water."}, "figure": {"caption": "Pictures 0, 1 and 2 of the questions above. Check the answers.", "name": "fig-ch01-pictures"}} tags=["hide-input"]
-fig, axes = plt.subplots(1, 3, figsize=(7.2, 2.7), layout="constrained")
-for index, ax in enumerate(axes):
+# %% mystnb={"image": {"alt": "Four toy scenes: birds and cats on grass; two dogs and a car at night; a flower, a clock and two apples on water; a blue rocket, two trees and a sign with the word ART on sand."}, "figure": {"caption": "Pictures 0, 1, 2 and 7 of the questions above. Check the answers.", "name": "fig-ch01-pictures"}} tags=["hide-input"]
+fig, axes = plt.subplots(1, 4, figsize=(8.6, 2.5), layout="constrained")
+for index, ax in zip((0, 1, 2, 7), axes):
     ax.imshow(example_image(index))
     ax.set(xticks=[], yticks=[], title=f"picture {index}")
 plt.show()
@@ -511,13 +513,18 @@ plt.show()
 from PIL import Image
 
 nothing = Image.new("RGB", (112, 112), (128, 128, 128))
-for text in ("caption en", "answer en is there a zebra?", "detect cat"):
+for text in (
+    "caption en",
+    "answer en is there a zebra?",
+    "detect cat",
+    "answer en who are you?",
+):
     [reply] = generate(model, processor, [text], [nothing])
     print(f"{text:32}{reply!r}")
 
 # %% [markdown]
-# Only the last answer is right: there is no cat, and the model writes nothing. The caption is invented: a caption has to name something, and no training sentence says "I see
-# nothing". And to a word that it has never met in a question, "zebra", the model answers with a number. The real model invents too, and a later chapter measures it.
+# The first three answers are right, and that was taught: some training scenes are empty, and some questions ask for things that are no toys. (Asked about a zebra, a first version of this
+# model answered "0".) The last question is of a kind that it has never met, and it answers all the same. The real model invents too, and a later chapter measures it.
 #
 # ## Is this really PaliGemma?
 #

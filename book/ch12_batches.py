@@ -36,8 +36,8 @@ from matplotlib.colors import ListedColormap
 from PIL import Image
 from torch import Tensor
 from toybox import CHECKPOINT_DIRECTORY
-from toybox.evaluate import make_questions
 from toybox.examples import example_image
+from toybox.questions import make_questions
 from toybox.scenes import draw_scene
 from vlm import gemma
 from vlm.attention_mask import make_prefix_lm_mask

@@ -88,7 +88,7 @@ def captions_right(*parts: str) -> int:
         processor,
         ["caption en"] * len(scenes),
         [scene.image for scene in scenes],
-        max_new_tokens=20,
+        max_new_tokens=26,
     )
     return sum(text == caption(scene).suffix for text, scene in zip(texts, scenes))
 

@@ -98,7 +98,7 @@ plt.show()
 #
 # The word in the middle says how it was trained, and it is the one people trip over. *pt* is {term}`pretrained <pretraining>` only: made to be {term}`fine-tuned <fine-tuning>`, and of little use as it is. *mix* was fine-tuned on a mixture of tasks, and answers right away. *ft* names fine-tunes for a single task. If you want to try things, take a *mix*.
 #
-# The prompts are those that you know from the Toybox, which has them from here: `caption en`, `answer en what is on the table?`, `detect cat ; dog`, `segment cat`, and one that the Toybox has not, `ocr`. Write them exactly so, small letters and no full stop: the models know these words, and to others they say something all the same, or nothing.
+# The prompts are those that you know from the Toybox, which has them from here: `caption en`, `answer en what is on the table?`, `detect cat ; dog`, `segment cat`, `ocr`. Write them exactly so, small letters and no full stop: the models know these words, and to others they say something all the same, or nothing.
 #
 # Before you can download, you have to accept Gemma's licence, once, on the model's page, and log in:
 #
@@ -229,7 +229,8 @@ print(f"2 cores {25 / 5.02:.0f} tokens/s, graphics card {1000 / 5.02:.0f} tokens
 # {term}`bfloat16` is float32 with its last 16 bits rounded away. It loses digits and keeps the range, and trained models need the range more. float16 has three more digits and a ceiling. How near is the ceiling? Some entries of a language model's vectors are far larger than all others, and they grow with the model. What lies above 65,504 becomes infinite, and the next norm makes nan of it. So with float16 check for nan, on your own pictures, before you rely on it. What each dtype costs the Toybox, and how near it comes to the ceiling, can be measured.
 
 # %%
-scenes = [draw_scene(seed, "test") for seed in range(40)]
+drawn = (draw_scene(seed, "test") for seed in range(50))
+scenes = [scene for scene in drawn if scene.objects][:40]
 pictures = [scene.image for scene in scenes]
 
 
@@ -245,7 +246,7 @@ def quality(dtype: torch.dtype) -> tuple[float, float, float]:
         layer.register_forward_hook(
             lambda *arguments: largest.append(arguments[2].abs().max().item())
         )
-    texts = generate(model, processor, ["caption en"] * len(scenes), pictures, 20)
+    texts = generate(model, processor, ["caption en"] * len(scenes), pictures, 26)
     right = sum(text == caption(scene).suffix for text, scene in zip(texts, scenes))
     prompts = [f"detect {scene.objects[0].label}" for scene in scenes]
     ious = []

@@ -34,8 +34,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from toybox import CHECKPOINT_DIRECTORY
-from toybox.evaluate import make_questions
 from toybox.examples import example_image
+from toybox.questions import make_questions
 from toybox.scenes import draw_scene
 from vlm.generate import generate
 from vlm.inside.scoring import score_answers, score_boxes
@@ -321,7 +321,7 @@ assert box_iou((0, 0, 2, 2), (3, 3, 5, 5)) == 0  # both overlaps are negative
 # %% [markdown]
 # The last line is a classic. The overlap in y is 2 - 3 = -1, that in x as well, and (-1) · (-1) is 1. Each side has to be clipped at 0 before you multiply, as `_area` does.
 #
-# What is a good IoU? Take a box that is right but for its place, and push it diagonally, by one pixel, by two ... Before you look: by how much may a box of 26 pixels (the smallest square in which a toy is drawn; a box around what is visible of it is smaller still) be pushed, down and to the right, until it is no longer "half right"?
+# What is a good IoU? Take a box that is right but for its place, and push it diagonally, by one pixel, by two ... Before you look: by how much may a box of 26 pixels, a small toy, be pushed, down and to the right, until it is no longer "half right"?
 
 # %% mystnb={"image": {"alt": "Four falling curves of IoU over the shift in pixels, one for each box side: 8, 26, 56 and 112 pixels. The smaller the box, the steeper. A dashed line marks IoU 0.5; the curve of 26 pixels crosses it a little below 5 pixels."}, "figure": {"caption": "IoU of a square box with itself, pushed diagonally. One half is stricter than it sounds: a box of 26 pixels has lost it after 5 pixels, less than a fifth of its side. For small things a pixel counts for much.", "name": "fig-ch17-shift"}} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
@@ -383,7 +383,7 @@ counts = match_detections([here, here, here], [here, there])
 assert (counts.precision, counts.recall) == (1 / 3, 1 / 2)
 
 # %% [markdown]
-# Now measure the model, on 200 scenes like those it was trained on and on 200 of the *hard* split: other backgrounds, toys turned by up to 15 degrees, pictures too dark or too bright. The counts of all pictures are added up first, and divided at the end, so each box counts alike.
+# Now measure the model, on 200 scenes like those it was trained on and on 200 of the *hard* split: backgrounds like blurred photographs, full of things without a name, and up to eight toys, some of them tiny or nearly hidden. The counts of all pictures are added up first, and divided at the end, so each box counts alike.
 
 # %%
 hard_prompts, hard_answers = ask_for_boxes(hard_scenes)
@@ -574,7 +574,7 @@ print(
 # %% [markdown]
 # Without scores all boxes are equally sure, and the order is that of the pictures. What the scores are worth is the difference. It is small, since most boxes are right anyway, and a sure box is not always a tight one.
 #
-# For scale: PaliGemma, fine-tuned on COCO, reaches a mAP of 0.287 at 224 pixels, 0.370 at 448 and 0.411 at 896, and PaliGemma 2's 3B 0.304, 0.385 and 0.423 {cite}`steiner2024paligemma`. A photograph with thirty people in it is another matter than four toys. And resolution helps, as the figure with the pushed boxes says: what is 8 pixels wide at 224 is 32 at 896.
+# For scale: PaliGemma, fine-tuned on COCO, reaches a mAP of 0.287 at 224 pixels, 0.370 at 448 and 0.411 at 896, and PaliGemma 2's 3B 0.304, 0.385 and 0.423 {cite}`steiner2024paligemma`. A photograph with thirty people in it is another matter than six toys. And resolution helps, as the figure with the pushed boxes says: what is 8 pixels wide at 224 is 32 at 896.
 #
 # ## Look at the failures
 #

@@ -197,7 +197,7 @@ def patches_of(scene, toy: str) -> np.ndarray:
 
 
 scenes = [draw_scene(seed, "test") for seed in range(80)]
-captions = generate(model, processor, [PROMPT] * 80, [scene.image for scene in scenes], 20)
+captions = generate(model, processor, [PROMPT] * 80, [scene.image for scene in scenes], 26)
 words = []  # scene, caption, place of the word in it, bool [N]
 for one, text in zip(scenes, captions):
     for place, token in enumerate(
@@ -434,7 +434,7 @@ for start in range(0, len(listed), 7):
 # %% tags=["nbval-ignore-output"]
 probe_scenes = [draw_scene(seed, "train") for seed in range(200)]
 probe_texts = generate(
-    model, processor, [PROMPT] * 200, [one.image for one in probe_scenes], 20
+    model, processor, [PROMPT] * 200, [one.image for one in probe_scenes], 26
 )
 train_vectors, train_owners = patch_vectors(probe_scenes, probe_texts)
 targets = torch.eye(len(LABELS))[[LABELS.index(owner) for owner in train_owners]]  # [M, 20]
@@ -508,8 +508,8 @@ for one in scenes:
         if place is not None:
             pairs.append((thing.label, cover(one.image, thing.box), cover(one.image, place)))
 prompts = [PROMPT] * len(pairs)
-toy_covered = generate(model, processor, prompts, [pair[1] for pair in pairs], 20)
-ground_covered = generate(model, processor, prompts, [pair[2] for pair in pairs], 20)
+toy_covered = generate(model, processor, prompts, [pair[1] for pair in pairs], 26)
+ground_covered = generate(model, processor, prompts, [pair[2] for pair in pairs], 26)
 still_named = [label in text for (label, *_), text in zip(pairs, toy_covered)]
 control = [label in text for (label, *_), text in zip(pairs, ground_covered)]
 print(

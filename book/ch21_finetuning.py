@@ -25,7 +25,7 @@
 #
 # It takes about 60 minutes, and 45 for the exercises. This is the model before, and after.
 
-# %% mystnb={"image": {"alt": "Three toy scenes with penguins in two rows. Above, before training: captions that speak of rockets and other toys; for detect penguin no boxes but one around a fish, called pizza. Below, after: two of three captions name the penguins, and there is a box around each penguin."}, "figure": {"caption": "`caption en` and `detect penguin`, before (top) and after 200 steps of training with LoRA (bottom), on scenes that were not in the training. It is not perfect: `two penguin`, and the third caption has no penguin, an apple too few, and a tree that is not there.", "name": "fig-ch21-goal"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Three toy scenes with penguins in two rows. Above, before training: captions that speak of rockets and other toys; for detect penguin no boxes but one around a fish, called pizza. Below, after: two of three captions name the penguins, and there is a box around each penguin."}, "figure": {"caption": "`caption en` and `detect penguin`, before (top) and after 100 steps of training with LoRA (bottom), on scenes that were not in the training. It is not perfect: `two penguin`, and the third caption has no penguin, an apple too few, and a tree that is not there.", "name": "fig-ch21-goal"}} tags=["hide-input"]
 import math
 import tempfile
 import time
@@ -58,11 +58,11 @@ KINDS = (*LABELS, *[TOY] * 8)  # so that it comes more often than others
 
 
 def scenes_with_toy(number: int, split: str) -> list[Scene]:
-    """Scenes in which there is at least one of the new toy."""
+    """Scenes with up to three toys, at least one of them a new one."""
     found, seed = [], 0
     while len(found) < number:
         scene = draw_scene(seed, split, KINDS)
-        if any(thing.label == TOY for thing in scene.objects):
+        if len(scene.objects) <= 3 and TOY in {thing.label for thing in scene.objects}:
             found.append(scene)
         seed += 1
     return found
@@ -92,8 +92,9 @@ def old_examples(number: int, seed: int = 0) -> list[TrainingExample]:
     return examples
 
 
-train_scenes, test_scenes = scenes_with_toy(400, "train"), scenes_with_toy(100, "test")
-old_scenes = [draw_scene(seed, "test") for seed in range(100)]
+train_scenes, test_scenes = scenes_with_toy(400, "train"), scenes_with_toy(60, "test")
+drawn = (draw_scene(seed, "test") for seed in range(90))
+old_scenes = [scene for scene in drawn if scene.objects][:60]
 new, old = examples_of(train_scenes), old_examples(600)
 
 
@@ -111,7 +112,7 @@ torch.manual_seed(0)
 with_lora = fresh_model()
 add_lora(with_lora, LoraConfig(rank=8, alpha=16))
 started = time.perf_counter()
-lora_losses = run(with_lora, new + old, 200, 4e-3)
+lora_losses = run(with_lora, new + old, 100, 4e-3)
 lora_seconds = time.perf_counter() - started
 
 
@@ -144,7 +145,7 @@ for token, label in zip(tokenizer.convert_ids_to_tokens(ids.tolist()), labels.to
     print(f"{token!r:14} label {label:5d}", "" if label == IGNORE_INDEX else "  <- counts")
 
 # %% [markdown]
-# The word `penguin` has no token. The tokenizer spells it: `▁p en g u i n`. That is six tokens for one word, and it works; PaliGemma's real vocabulary has 256,000 pieces, and most words are one or two.
+# The word `penguin` has no token. The tokenizer spells it: `▁p en g u in`. That is five tokens for one word, and it works; PaliGemma's real vocabulary has 256,000 pieces, and most words are one or two.
 #
 # Four mistakes are easy to make here, and none of them gives an error. You meet all of them in other people's code.
 #
@@ -320,12 +321,12 @@ print(
 #
 # ## Teach it
 #
-# Three runs of 200 steps with 16 examples in each. First, LoRA of rank 8 on the language model alone (you have seen it at the top of the page; the tower has never seen a penguin and stays as it is). Second, everything moves. Third, everything moves, and the lessons are only about penguins. In the first two, a third of the lessons are old ones. Which of the three will describe penguins best?
+# Three runs of 100 steps with 16 examples in each. First, LoRA of rank 8 on the language model alone (you have seen it at the top of the page; the tower has never seen a penguin and stays as it is). Second, everything moves. Third, everything moves, and the lessons are only about penguins. In the first two, a third of the lessons are old ones. Which of the three will describe penguins best?
 
 # %%
 everything, only_new = fresh_model(), fresh_model()
-full_losses = run(everything, new + old, 200, 5e-4)
-only_losses = run(only_new, new, 200, 5e-4)
+full_losses = run(everything, new + old, 100, 5e-4)
+only_losses = run(only_new, new, 100, 5e-4)
 trained = sum(p.numel() for p in with_lora.parameters() if p.requires_grad)
 total = sum(p.numel() for p in everything.parameters())
 print(f"LoRA trains {trained:,} numbers, the others {total:,}")
@@ -334,7 +335,7 @@ print(f"LoRA trains {trained:,} numbers, the others {total:,}")
 print(f"the run with LoRA took {lora_seconds:.0f} seconds here")
 assert lora_seconds < 300
 
-# %% mystnb={"image": {"alt": "Loss over 200 steps for three runs. All fall steeply in the first 60 steps. The two runs in which everything moves end near 0.4, LoRA near 0.7."}, "figure": {"caption": "The losses of the three runs (mean over ten steps). LoRA ends with twice the loss of the others. What was learned, and what was lost, a training loss does not say: read on.", "name": "fig-ch21-losses"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Loss over 100 steps for three runs. All fall steeply in the first 40 steps. The two runs in which everything moves end near 0.4, LoRA near 0.7."}, "figure": {"caption": "The losses of the three runs (mean over ten steps). LoRA ends with twice the loss of the others. What was learned, and what was lost, a training loss does not say: read on.", "name": "fig-ch21-losses"}} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(6.6, 3.2), layout="constrained")
 for values, label, color, style in (
     (lora_losses, "LoRA", "#0072B2", "-"),
@@ -342,13 +343,13 @@ for values, label, color, style in (
     (only_losses, "everything, only new lessons", "#009E73", "--"),
 ):
     smooth = np.array(values).reshape(-1, 10).mean(1)
-    ax.plot(np.arange(5, 200, 10), smooth, color=color, linestyle=style, label=label)
+    ax.plot(np.arange(5, 100, 10), smooth, color=color, linestyle=style, label=label)
 ax.set(xlabel="step", ylabel="loss on the suffix", ylim=(0, None))
 ax.legend()
 plt.show()
 
 # %% [markdown]
-# Now measure, on scenes that nobody trained on: the new task on 100 scenes with penguins, the old ones on 100 scenes without. And one more number: asked for penguins where there are none, how often does it draw one?
+# Now measure, on scenes that nobody trained on: the new task on 60 scenes with penguins, the old ones on 60 scenes without. And one more number: asked for penguins where there are none, how often does it draw one?
 
 
 # %%
@@ -371,9 +372,9 @@ def rows_of(a_model) -> dict[str, np.ndarray]:
             rows.append([len(counts.ious), counts.predicted, counts.actual])
         return np.array(rows, float)
 
-    new_boxes, old_boxes = boxes(test_scenes, [TOY] * 100), boxes(old_scenes, kinds)
-    invented = boxes(old_scenes, [TOY] * 100)
-    ones = np.ones((100, 1))
+    new_boxes, old_boxes = boxes(test_scenes, [TOY] * 60), boxes(old_scenes, kinds)
+    invented = boxes(old_scenes, [TOY] * 60)
+    ones = np.ones((60, 1))
     return {
         "new: captions": captions(test_scenes),
         "new: penguins found": new_boxes[:, [0, 2]],
@@ -445,7 +446,7 @@ ax.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.5, 1.16), fontsize=8)
 plt.show()
 
 # %% [markdown]
-# All three have learned it. Nine penguins in ten are found, and more than half of the captions are right in every letter, where a penguin is six tokens and stands beside up to three other toys. The intervals of the three overlap; on 100 scenes you cannot say which learned best (chapter 20 says how you would find out). LoRA gets there with 3 % of the numbers.
+# All three have learned it. Nine penguins in ten are found, and more than half of the captions are right in every letter, where a penguin is five tokens and is seen beside up to two other toys. The intervals of the three overlap; on 60 scenes you cannot say which learned best (chapter 20 says how you would find out). LoRA gets there with 3 % of the numbers.
 #
 # What differs is what is lost. With a third of old lessons in the mixture, captions of old scenes fall by about ten points, and old toys are nearly all found. Without them they are gone. Here is what that model says when you ask it for the first toy of three old scenes:
 
@@ -459,13 +460,13 @@ for scene in old_scenes[:3]:
 # It still finds the dog and the trees, and calls them penguins, or something like it: in its lessons a box was always followed by that word. This is {term}`catastrophic forgetting <catastrophic forgetting>` {cite}`mccloskey1989catastrophic`. Nothing in the loss said that the old answers should stay, and the shortest way to the new ones went through them. LoRA does not protect you from it. A run of it with only new lessons (150 steps, not shown here) found
 # no old toy at all by its name. What protects is to mix old lessons in, or to stop early, or to add a term that holds weights near where they were {cite}`kirkpatrick2016overcoming`.
 #
-# Look at the last row too. Before, asked for a penguin where there is none, the model drew something in one scene of three: it had never been asked for a word it did not know. The mixture has lessons where the right answer is nothing, and it learned to say nothing.[^ch21-2]
+# Look at the last row too. Before, the model drew no penguin anywhere, rightly or not: it was trained to say no to every word that names no toy. A fine-tuning must teach it the new word and leave it its no. For that the mixture has lessons where the right answer is nothing.[^ch21-2]
 #
 # ## Keep it, and give it to others
 #
 # What LoRA has learned is a few matrices beside a model that everybody has, an {term}`adapter`. Save them alone, in the form of the library *peft*. Or merge, and save a whole model in the published format, which *transformers* opens.
 #
-# [^ch21-2]: To know what a penguin is helps as well: the run without such lessons went to 0.90.
+# [^ch21-2]: The run without such lessons is the third one. See what it draws.
 
 
 # %% tags=["nbval-ignore-output"]

@@ -62,7 +62,7 @@ def make_batches(recipe: Recipe, trainer: Trainer) -> TrainingBatches:
 
 def captions_of(trainer: Trainer, images: list) -> list[str]:
     trainer.model.eval()
-    texts = generate(trainer.model, trainer.processor, ["caption en"] * len(images), images, 16)
+    texts = generate(trainer.model, trainer.processor, ["caption en"] * len(images), images, 26)
     trainer.model.train()
     return texts
 
