@@ -138,6 +138,13 @@ def test_a_full_picture_has_no_place_left_and_one_that_is_nearly_full_a_small_on
     assert not table.reserved[table.owner == 0].any()
 
 
+def test_a_toy_so_large_that_it_sticks_out_when_turned_is_made_smaller():
+    for seed in range(60):
+        table = Table()
+        sprite, _, _ = table.place("house", None, Layout((104, LARGEST)), False, np.random.default_rng(seed))
+        assert table.areas == [np.count_nonzero(sprite[..., 3] >= OPAQUE)]
+
+
 def test_the_table_knows_whose_each_pixel_is():
     layout, rng = Layout((30, 50)), np.random.default_rng(1)
     table = Table()
