@@ -14,7 +14,7 @@ from torch import Tensor
 from grader import Case, Exercise, Random
 from grader.sandbox import load_file as load_module
 from toybox import CHECKPOINT_DIRECTORY
-from toybox.scenes import draw_scene
+from toybox.scenes import Scene, draw_scene
 from vlm.config import PaliGemmaConfig
 
 CHAPTERS = (
@@ -155,10 +155,18 @@ def run_think(submission: ModuleType, parts: SimpleNamespace, case: Case) -> dic
     return {name: state[:, [10, 14, -4, -1], ::7] for name, state in zip(names, states, strict=True)}
 
 
+def draw_scene_to_ask_about(random: Random) -> Scene:
+    """One whose first toy is so large that the model finds it: an empty answer would hide mistakes."""
+    while True:
+        scene = draw_scene(random.integer(0, 1000), "test")
+        if scene.objects and scene.objects[0].area > 800:
+            return scene
+
+
 def questions(random: Random) -> Iterator[Case]:
     for prompt, max_new_tokens in (("caption en", 40), (None, 40), (None, 3)):
-        scene = draw_scene(random.integer(0, 1000), "test")
-        label = scene.objects[0].label if scene.objects else "cat"  # none is there: the answer is ""
+        scene = draw_scene_to_ask_about(random)
+        label = scene.objects[0].label
         yield {"prompt": prompt or f"detect {label}", "image": scene.image, "max_new_tokens": max_new_tokens}
 
 
