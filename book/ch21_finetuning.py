@@ -25,7 +25,7 @@
 #
 # It takes about 60 minutes, and 45 for the exercises. This is the model before, and after.
 
-# %% mystnb={"image": {"alt": "Three toy scenes with penguins in two rows. Above, before training: captions that speak of rockets and other toys; for detect penguin no boxes but one around a fish, called pizza. Below, after: two of three captions name the penguins, and there is a box around each penguin."}, "figure": {"caption": "`caption en` and `detect penguin`, before (top) and after 100 steps of training with LoRA (bottom), on scenes that were not in the training. It is not perfect: `two penguin`, and the third caption has no penguin, an apple too few, and a tree that is not there.", "name": "fig-ch21-goal"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Three toy scenes with penguins in two rows. Above, before training: captions that speak of rockets and other toys; for detect penguin no boxes but one around a fish, called pizza. Below, after: two of three captions name the penguins, and there is a box around each penguin."}, "figure": {"caption": "`caption en` and `detect penguin`, before (top) and after 90 steps of training with LoRA (bottom), on scenes that were not in the training. It is not perfect: `two penguin`, and the third caption has no penguin, an apple too few, and a tree that is not there.", "name": "fig-ch21-goal"}} tags=["hide-input"]
 import math
 import tempfile
 import time
@@ -112,7 +112,7 @@ torch.manual_seed(0)
 with_lora = fresh_model()
 add_lora(with_lora, LoraConfig(rank=8, alpha=16))
 started = time.perf_counter()
-lora_losses = run(with_lora, new + old, 100, 4e-3)
+lora_losses = run(with_lora, new + old, 90, 4e-3)
 lora_seconds = time.perf_counter() - started
 
 
@@ -321,12 +321,12 @@ print(
 #
 # ## Teach it
 #
-# Three runs of 100 steps with 16 examples in each. First, LoRA of rank 8 on the language model alone (you have seen it at the top of the page; the tower has never seen a penguin and stays as it is). Second, everything moves. Third, everything moves, and the lessons are only about penguins. In the first two, a third of the lessons are old ones. Which of the three will describe penguins best?
+# Three runs of 90 steps with 16 examples in each. First, LoRA of rank 8 on the language model alone (you have seen it at the top of the page; the tower has never seen a penguin and stays as it is). Second, everything moves. Third, everything moves, and the lessons are only about penguins. In the first two, a third of the lessons are old ones. Which of the three will describe penguins best?
 
 # %%
 everything, only_new = fresh_model(), fresh_model()
-full_losses = run(everything, new + old, 100, 5e-4)
-only_losses = run(only_new, new, 100, 5e-4)
+full_losses = run(everything, new + old, 90, 5e-4)
+only_losses = run(only_new, new, 90, 5e-4)
 trained = sum(p.numel() for p in with_lora.parameters() if p.requires_grad)
 total = sum(p.numel() for p in everything.parameters())
 print(f"LoRA trains {trained:,} numbers, the others {total:,}")
@@ -335,7 +335,7 @@ print(f"LoRA trains {trained:,} numbers, the others {total:,}")
 print(f"the run with LoRA took {lora_seconds:.0f} seconds here")
 assert lora_seconds < 300
 
-# %% mystnb={"image": {"alt": "Loss over 100 steps for three runs. All fall steeply in the first 40 steps. The two runs in which everything moves end near 0.4, LoRA near 0.7."}, "figure": {"caption": "The losses of the three runs (mean over ten steps). LoRA ends with twice the loss of the others. What was learned, and what was lost, a training loss does not say: read on.", "name": "fig-ch21-losses"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Loss over 90 steps for three runs. All fall steeply in the first 40 steps. The two runs in which everything moves end near 0.4, LoRA near 0.7."}, "figure": {"caption": "The losses of the three runs (mean over ten steps). LoRA ends with twice the loss of the others. What was learned, and what was lost, a training loss does not say: read on.", "name": "fig-ch21-losses"}} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(6.6, 3.2), layout="constrained")
 for values, label, color, style in (
     (lora_losses, "LoRA", "#0072B2", "-"),
@@ -343,7 +343,7 @@ for values, label, color, style in (
     (only_losses, "everything, only new lessons", "#009E73", "--"),
 ):
     smooth = np.array(values).reshape(-1, 10).mean(1)
-    ax.plot(np.arange(5, 100, 10), smooth, color=color, linestyle=style, label=label)
+    ax.plot(np.arange(5, 90, 10), smooth, color=color, linestyle=style, label=label)
 ax.set(xlabel="step", ylabel="loss on the suffix", ylim=(0, None))
 ax.legend()
 plt.show()
@@ -460,13 +460,11 @@ for scene in old_scenes[:3]:
 # It still finds the dog and the trees, and calls them penguins, or something like it: in its lessons a box was always followed by that word. This is {term}`catastrophic forgetting <catastrophic forgetting>` {cite}`mccloskey1989catastrophic`. Nothing in the loss said that the old answers should stay, and the shortest way to the new ones went through them. LoRA does not protect you from it. A run of it with only new lessons (150 steps, not shown here) found
 # no old toy at all by its name. What protects is to mix old lessons in, or to stop early, or to add a term that holds weights near where they were {cite}`kirkpatrick2016overcoming`.
 #
-# Look at the last row too. Before, the model drew no penguin anywhere, rightly or not: it was trained to say no to every word that names no toy. A fine-tuning must teach it the new word and leave it its no. For that the mixture has lessons where the right answer is nothing.[^ch21-2]
+# Look at the last row too. Before, the model drew no penguin anywhere, rightly or not: it was trained to say no to every word that names no toy. A fine-tuning has to teach it the word and leave it its no. For that the mixture has lessons where the right answer is nothing. The run without them draws penguins in nine of ten scenes that have none.
 #
 # ## Keep it, and give it to others
 #
 # What LoRA has learned is a few matrices beside a model that everybody has, an {term}`adapter`. Save them alone, in the form of the library *peft*. Or merge, and save a whole model in the published format, which *transformers* opens.
-#
-# [^ch21-2]: The run without such lessons is the third one. See what it draws.
 
 
 # %% tags=["nbval-ignore-output"]
