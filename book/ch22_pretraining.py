@@ -13,7 +13,7 @@
 # %% [markdown]
 # # Where did it come from? Pretraining from nothing
 #
-# Everything in this course ran on a model that could already see. Before, it was 2.7 million random numbers. Two hours on two cores lay between. This chapter opens the workshop. It begins with a short training from nothing, in which you watch the model find its first words. Then: what it is shown, in which order, with which loss, and what happens if you leave a part out.
+# Everything in this course ran on a model that could already see. Before, it was 2.7 million random numbers. Some hours on two cores lay between. This chapter opens the workshop. It begins with a short training from nothing, in which you watch the model find its first words. Then: what it is shown, in which order, with which loss, and what happens if you leave a part out.
 #
 # At the end you will be able to
 #
@@ -161,7 +161,7 @@ assert ground > 0.3
 #
 # A real model is trained on a billion images from the web with the text beside them. The Toybox draws its own: for each step 32 scenes that nobody has seen before, with the truth about them. So there is no epoch (one pass over all data), and a model that does well on new scenes does so because it has learned, not because it remembers.
 #
-# How wide must such a world be? The first Toybox had one to four upright toys of 26 to 56 pixels, always on one of six grounds. Its model was nearly perfect there, and helpless one step outside: on a plain gray ground it named toys that were not there, and "is there a zebra?" it answered with `0`. What never varies in training, a network takes for granted. So whatever should not matter at the end has to vary on the way, further than the test will go. This is called {term}`domain randomization` {cite}`tobin2017domain`. Half of today's grounds have no name: plain, striped, checkered, noisy, or like a blurred photograph. There are up to six toys, of 14 to 105 pixels, some tilted, half hidden or cut off by the edge, eight kinds of them in five colors. There are signs to read, blur, noise, the traces of JPEG, and scenes with nothing in them.
+# How wide must such a world be? The first Toybox had one to four upright toys of 26 to 56 pixels, always on one of six grounds. Its model was nearly perfect there, and helpless one step outside: on plain gray it named toys that were not there, and "is there a zebra?" it answered with `0`. What never varies in training, a network takes for granted. So whatever should not matter has to vary, which is called {term}`domain randomization` {cite}`tobin2017domain`. Half of today's grounds have no name. There are up to six toys, of 14 to 105 pixels, some tilted, half hidden, cut off or recolored; there are signs, blur, noise, and scenes with nothing in them.
 
 # %% mystnb={"image": {"alt": "Twelve small scenes in two rows: toys of very different sizes on stripes, checks, blurred colors, sand, night, water, sky and noise; some are hidden, cut off, tilted or recolored; two have signs."}, "figure": {"caption": "Twelve scenes of the training split. What they have in common is what the model may rely on: the toys' shapes.", "name": "fig-ch22-world"}} tags=["hide-input"]
 fig, axes = plt.subplots(2, 6, figsize=(8.4, 2.9), layout="constrained")
@@ -171,7 +171,7 @@ for ax, seed in zip(axes.flat, (1, 8, 9, 12, 18, 36, 10, 27, 23, 24, 29, 33)):
 plt.show()
 
 # %% [markdown]
-# Each scene gives several lessons over one pass of the tower: a caption, a short answer, boxes, and on every second scene masks. Together they are a {term}`mixture`. A batch is a rectangle, and a caption has 10 tokens where four masks have 90. So rows of like length go together in a *group*, and each group has a length of its own. Its length is fixed, so that a compiled model meets few shapes. What is in the groups, and how many tokens are there to write? Count in ten batches.
+# Each scene gives several lessons over one pass of the tower: a caption, a short answer, boxes, and on every second scene masks. Together they are a {term}`mixture`. A batch is a rectangle, and a caption has 10 tokens where four masks have 90. So rows of like length go together in a *group* with a fixed length of its own, and a compiled model meets six shapes. What is in the groups, and how many tokens are there to write? Count in ten batches.
 
 # %%
 recipe = Recipe()
@@ -206,7 +206,7 @@ print(f"text positions in groups: {apart:,}; in rows of one length: {together:,}
 #
 # A real mixture has another trouble. Its data sets have sizes of their own, one a thousand times as large as another. Drawn in proportion, the giant is all that the model sees. T5 {cite}`raffel2019exploring` describes two remedies that are still in use. *Limit* the size that counts. Or raise each share to the power 1 / temperature and divide by the sum again: at temperature 1 nothing changes, and the higher it is, the more alike they become.
 #
-# Details of the lessons decide what the model can do afterwards, more than the network does. A caption names kinds in alphabetical order, so that there is one right one. Of the questions "how many" and "is there", four in ten ask for something that is not there; without them the model would learn that the answer to "is there" is yes. And three in ten of *those* ask for something that is no toy at all, one of some 150 everyday words. A model that has only been asked about toys has no answer to other words; one that has often been told no says no to words that it has never met, too. ("Zebra" and some others are kept for the test.) Boxes are listed from top to bottom. That sounds like taste, and was worth five points of precision and recall: listed kind by kind, as the prompt names them, four answers of ten were wrong when two or three kinds were asked for and one was there several times. The first number written of a box is its top edge, so from top to bottom the model has only one decision to make at a time (the figures are in `docs/LOG.md`).
+# Details of the lessons decide what the model can do afterwards, more than the network does. A caption names kinds in alphabetical order, so that there is one right one. Of the questions "how many" and "is there", four in ten ask for something that is not there; without them the model would learn that the answer to "is there" is yes. And three in ten of *those* ask for something that is no toy, one of some 150 everyday words: a model that has often been told no says no to words that it has never met, too. ("Zebra" is kept for the test.) Boxes are listed from top to bottom. That was worth five points of precision and recall, against kind by kind, as the prompt names them. The first number written of a box is its top edge, so from top to bottom the model has only one decision to make at a time.
 #
 # ## First look, then speak
 #
@@ -244,7 +244,7 @@ def soft_location_targets(sigma: float) -> Tensor:
 
 
 # %% [markdown]
-# Why a softmax? A bell is e to the power of -d² / 2σ², where d is the distance from the right mark and σ the standard deviation, both in marks; and divided by its sum it is a softmax of -d² / 2σ². At the ends of the ruler, where half of the bell is missing, dividing by the sum puts that right as well.
+# Why a softmax? A bell is e to the power of -d² / 2σ², where d is the distance from the right mark and σ the standard deviation, both in marks; divided by its sum it is a softmax of -d² / 2σ², also at the ends of the ruler, where half of it is missing.
 #
 # σ is 16 marks at the start and 4 at the end. What does it do to the least loss that is possible? A model that is perfect, and gives exactly the bell, has a loss of the bell's entropy: with σ = 4 that is 2.8 for each mark. (In natural logarithms, as every loss. Chapter 10 counted in bits: 2.8 / ln 2 = 4.0.) Check it by hand: the entropy of a bell is ln(σ √(2πe)). The loss of boxes is a mean over all tokens of a row, and the words among them can go to 0.
 
@@ -307,7 +307,7 @@ def suffix_loss(
 #
 # ## How fast, and in which direction?
 #
-# The {term}`learning-rate schedule` is quickly told. The learning rate of each stage rises over 200 steps and falls along half a cosine {cite}`loshchilov2016sgdr`. It rises because {term}`AdamW` {cite}`loshchilov2017decoupled` divides by a running mean of the gradient's size, which is not worth much in the first steps. It falls because at the end the model should stop jumping around the place that it has found: boxes become good late, when the steps get small. Each stage has a warm-up of its own, since in the second most of the model is new.
+# The learning rate of each stage follows a {term}`schedule <learning-rate schedule>`. It rises over 200 steps and falls along half a cosine {cite}`loshchilov2016sgdr`. It rises because {term}`AdamW` {cite}`loshchilov2017decoupled` divides by a running mean of the gradient's size, which is not worth much in the first steps. It falls because at the end the model should stop jumping around the place that it has found: boxes become good late, when the steps get small.
 #
 # And the direction of a step? AdamW divides each number of a gradient by its own running size: it treats a matrix as a bag of numbers. But a matrix maps vectors to vectors, and its gradient is the sum of a few strong directions and many weak ones, as its *singular values* say. {term}`Muon` {cite}`jordan2024muon` makes all singular values of an update equal, so that each direction moves by as much; the weak ones, its authors suspect, are the rare things that a model would otherwise learn last. That needs no decomposition. With X = U S Vᵀ, the product X Xᵀ X is U S³ Vᵀ: an odd polynomial of a matrix acts on its singular values alone. Five rounds of a well-chosen one (a *Newton–Schulz iteration*) bring them all near 1.
 
@@ -373,7 +373,7 @@ assert (
 #
 # ## What each part is worth
 #
-# Leave one thing out, keep all else, and look what happens: that is an *ablation*. Here are four short runs in the first, narrower Toybox, with AdamW alone, each of 1,000 steps of speaking with 12 scenes (a twentieth of the scenes that its model saw). All but one begin with the same tower, which has looked for 1,500 steps; all see the same lessons in the same order (`tools/ablations.py`, about an hour). One has the whole recipe. One has a single right mark for each edge. One has a *causal* mask: picture and prompt see only what stands before them, as in a usual language model. One begins with a random tower. (Error bars are for the choice of scenes. For the choice of the seed there are none: each was run once.)
+# Leave one thing out, keep all else, and look what happens: that is an *ablation*. Here are four short runs in the first, narrower Toybox, with AdamW alone, each of 1,000 steps of speaking with 12 scenes (a twentieth of the scenes that its model saw). All but one begin with the same tower, which has looked for 1,500 steps; all see the same lessons in the same order (`tools/ablations.py`, about an hour). One has the whole recipe. One has a single right mark for each edge. One has a *causal* mask: picture and prompt see only what stands before them, as in a usual language model. One begins with a random tower. (Error bars are for the choice of scenes; each was run once.)
 #
 # Before you look: the prompt comes after the picture. What can the picture's places do with the question when they see it, and what can they not do under a causal mask? Which task should suffer: captions, counts, or "is there a cat?"
 
@@ -407,15 +407,13 @@ ax.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.5, 1.16), fontsize=8)
 plt.show()
 
 # %% [markdown]
-# The causal mask leaves captions nearly as they are: the words of the answer see the whole picture in any case, and the tower has let the patches look at each other before. But asked whether there is a cat, it is at chance after 1,000 steps, where the prefix mask has 93 %. A likely reason: under the full view each patch can compare itself with the question while it is read; under the causal one, the question has to carry everything that it might need of 64 patches through its own few places, and has not learned it yet.[^ch22-1] Counts say less: the answer 0 is right in 46 % of the cases, and two of the four runs are no better than that.
+# The causal mask leaves captions nearly as they are: the words of the answer see the whole picture in any case, and the tower has let the patches look at each other before. But asked whether there is a cat, it is at chance after 1,000 steps, where the prefix mask has 93 %. A likely reason: under the full view each patch can compare itself with the question while it is read; under the causal one, the question has to carry everything that it might need of 64 patches through its own few places, and has not learned it yet. (It may learn it later. A short run shows what is *easy* to learn.)
 #
-# Without a pretrained tower captions fall from 42 to 24 %, and the question is at chance as well. This tower has to learn in 1,000 steps what the others began to learn 1,500 steps before, and the language model has nothing to read until it has. (All four hear the tower's own question beside the words.)
+# Without a pretrained tower captions fall from 42 to 24 %, and the question is at chance as well. This tower has to learn in 1,000 steps what the others began to learn 1,500 steps before, and the language model has nothing to read until it has.
 #
-# And soft targets? The run with one right mark counts better, 66 against 56 %, for which nobody has a reason; with one run of each kind, another seed may turn it round. For what they were made these runs say nothing. None of the four has found a single box yet, or hardly one. (Their losses cannot be compared: one has a bell's entropy in it.) You have seen why: boxes come late. An ablation that is too short for the thing that it asks about gives a number all the same, and the number means nothing.
+# And soft targets? The run with one right mark counts better, for which nobody has a reason. Of boxes, for which they were made, these runs say nothing: none of the four has found more than a few yet. An ablation that is too short for the thing that it asks about gives a number all the same, and the number means nothing.
 
-# So ask about boxes alone (in the first Toybox again). Take its tower, and leave it as it is. Projector and language model begin with random weights and get one kind of lesson: `detect cat`, for scenes with one cat, is answered by one box. That needs 600 steps, not thousands. And run each variant three times, from three seeds (`tools/ablate_soft_targets.py`, half an hour). Guess first: what will differ more, bell and mark, or the seeds?
-#
-# [^ch22-1]: It may learn it later. A short run shows what is *easy* to learn.
+# So ask about boxes alone (in the first Toybox again). Take its tower, and leave it as it is. Projector and language model begin with random weights and get one kind of lesson: `detect cat`, for scenes with one cat, is answered by one box. That needs 600 steps. And run each variant from three seeds (`tools/ablate_soft_targets.py`, half an hour). Guess first: what will differ more, bell and mark, or the seeds?
 
 # %% mystnb={"image": {"alt": "Six lines of the part of boxes found over 600 steps. With the bell they end at 0.94, 0.88 and 0.32, with one right mark at 0.80, 0.32 and 0.11."}, "figure": {"caption": "Boxes found (IoU at least 0.5, 300 validation scenes) while a language model learns boxes and nothing else. Lines of one colour have the same first weights and the same lessons. In each of the three pairs the bell is ahead from step 200 on.", "name": "fig-ch22-bell"}} tags=["hide-input"]
 bells = json.loads(Path("data/soft_targets.json").read_text(encoding="utf-8"))
@@ -436,9 +434,7 @@ ax.legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# The seeds differ more than the two targets do. With the bell, the worst seed ends at 32 %, the best at 94. Had you run each once, with different seeds, you could have found anything. But compare within a pair, where all else is equal: 94 against 80, 32 against 11, 88 against 32. The bell wins all three, from step 200 on. Three wins of three have a chance of one in eight if there were no difference, so this is a hint and no proof; what makes it believable is the size, and that the reason was there before the run.[^ch22-2]
-#
-# [^ch22-2]: It is also a small world: a tower that already knows where edges are, and one box.
+# The seeds differ more than the two targets do. With the bell, the worst seed ends at 32 %, the best at 94. Had you run each once, with different seeds, you could have found anything. But compare within a pair, where all else is equal: 94 against 80, 32 against 11, 88 against 32. The bell wins all three, from step 200 on. Three wins of three have a chance of one in eight if there were no difference, so this is a hint and no proof; what makes it believable is the size, and that the reason was there before the run.
 
 # %% [markdown]
 # ## In which order it learned
@@ -544,8 +540,6 @@ for state in (*(states[index] for index in some), training["shipped"] | {"step":
 #
 # And the loss of boxes? From step 5,325 on it falls by 0.85, and 0.67 of that is the bells' own part. What is above it goes from 0.75 to 0.57, and jumps about by as much. Had you looked at the curve alone, you would have said that after a sixth of the second stage the boxes learn nothing more, while those found go from 46 to 98 %. A narrower bell asks for a sharper answer, and the model keeps up with it. So look at what a model can do, and not at its loss alone.
 #
-# The notes of the first run, and of those before it that failed, are in `docs/LOG.md`. After 324 steps of speaking it said `a bird, a cat and a cat on grass` of two birds and two cats; after 1,229 most words were right. At that time boxes were still 5 to 7 pixels off, even if the model was fed with the true marks. If you had stopped there, you would have concluded that a model of this size cannot draw boxes.
-#
 # ## What the real model does
 #
 # PaliGemma's training has three stages after the parts have been trained apart {cite}`beyer2024paligemma`. A billion examples at 224 pixels, with everything moving and a slow start for the tower; then shorter stages at 448 and 896 pixels, in which tasks that need sharp eyes (text in pictures, boxes, masks) get more weight and longer answers. Then you fine-tune. Its mixture is of captions in many languages, questions and answers that other models wrote, boxes and masks that detectors drew. Its location tokens have one right mark. Its first stage took some three days on 256 TPU chips, the two at higher resolution about one day more. What is the same: the prefix mask, the loss on the answer
@@ -619,6 +613,6 @@ grade_chapter("ch22_pretraining")
 # %% [markdown]
 # ## Summary
 #
-# A mixture of lessons makes the model, and how a lesson is put can matter more than how the network is built. The mean is taken over each answer first, or long answers rule. The tower looks before the model speaks. On a ruler, near is better than far, and soft targets say so; but what the model learns to write it must also learn to read. The learning rate rises, and falls as long as the budget lasts. Words come first, then boxes, and last how well they fit: whoever stops early takes a model that is not finished for one that cannot.
+# A mixture of lessons makes the model, and how a lesson is put can matter more than how the network is built. The mean is taken over each answer first, or long answers rule. The tower looks before the model speaks. On a ruler, near is better than far, and soft targets say so; but what the model learns to write it must also learn to read. The learning rate rises, and falls as long as the budget lasts; Muon moves all directions of a matrix alike. Words come first, then boxes, and last how well they fit: whoever stops early takes a model that is not finished for one that cannot.
 #
 # You have now built a PaliGemma, proved it, run it, looked into it, measured it, changed it, and made one from nothing. The capstone of this part is {doc}`yours to choose <project>`.
