@@ -6,7 +6,7 @@ from PIL import Image, ImageFont
 
 from toybox import signs
 from toybox.grounds import SIDE
-from toybox.signs import LARGEST_SIGN, SMALLEST_SIGN, WORDS, draw_sign, random_sign
+from toybox.signs import LARGEST_SIGN, SMALLEST_SIGN, WORDS, draw_sign, draw_sign_sheet, random_sign
 
 PAINTS = range(len(signs._PAINTS))
 
@@ -19,7 +19,7 @@ def letters(word: str, height: int, paint: int = 0) -> np.ndarray:
 
 
 def test_words_are_distinct_capital_words_in_alphabetical_order():
-    assert len(set(WORDS)) == len(WORDS) >= 16
+    assert len(set(WORDS)) == len(WORDS) == 16
     assert list(WORDS) == sorted(WORDS)
     assert all(word.isascii() and word.isalpha() and word.isupper() for word in WORDS)
 
@@ -42,11 +42,11 @@ def test_all_of_a_word_is_on_its_board(height):
         assert max(abs(margins[0] - margins[1]), abs(margins[2] - margins[3])) <= 2, word
 
 
-def test_letters_of_the_smallest_sign_are_8_pixels_high_and_stand_out():
+def test_letters_of_the_smallest_sign_are_9_pixels_high_and_stand_out():
     for word in WORDS:
         for paint in PAINTS:
             ink = letters(word, SMALLEST_SIGN, paint)
-            assert np.count_nonzero((ink > 0.5).any(1)) >= 8
+            assert np.count_nonzero((ink > 0.5).any(1)) >= 9
             assert ink.max() > 0.9
     for board, ink in signs._PAINTS:  # brightness as we see it: green counts most (ITU-R BT.601)
         assert abs(np.dot(np.subtract(board, ink), (0.299, 0.587, 0.114))) > 90
@@ -91,6 +91,45 @@ def test_random_signs_repeat_with_their_seed_and_have_every_word_and_paint():
     rng = np.random.default_rng(0)
     drawn = [random_sign(rng) for _ in range(400)]
     assert {word for word, _ in drawn} == set(WORDS)
-    boards = {Image.fromarray(sign[..., :3]).getpixel((sign.shape[1] // 2, 2)) for _, sign in drawn if len(sign) <= 26}
+    boards = {
+        Image.fromarray(sign[..., :3]).getpixel((sign.shape[1] // 2, 2))
+        for _, sign in drawn
+        if len(sign) <= LARGEST_SIGN
+    }
     assert {board for board, _ in signs._PAINTS} <= boards
     assert {SMALLEST_SIGN, LARGEST_SIGN} <= {len(sign) for _, sign in drawn}
+
+
+def test_a_sheet_of_signs_repeats_with_its_seed_and_is_another_for_each():
+    sheets = [draw_sign_sheet(seed) for seed in range(30)]
+    for seed, sheet in enumerate(sheets):
+        again = draw_sign_sheet(seed)
+        assert (sheet.words, sheet.boxes) == (again.words, again.boxes)
+        assert np.array_equal(sheet.pixels, again.pixels)
+        assert (sheet.pixels.dtype, sheet.pixels.shape) == (np.uint8, (SIDE, SIDE, 3))
+    assert len({sheet.pixels.tobytes() for sheet in sheets}) == 30
+    assert {word for sheet in sheets for word in sheet.words} == set(WORDS)
+    assert 2 < np.mean([len(sheet.words) for sheet in sheets]) < 7
+
+
+def test_signs_on_a_sheet_lie_inside_and_not_on_each_other():
+    for seed in range(50):
+        sheet = draw_sign_sheet(seed)
+        assert len(sheet.words) == len(sheet.boxes) >= 1
+        taken = np.zeros((SIDE, SIDE), int)
+        for y_min, x_min, y_max, x_max in sheet.boxes:
+            assert min(y_min, x_min) >= 0 and max(y_max, x_max) <= SIDE
+            taken[y_min:y_max, x_min:x_max] += 1
+        assert taken.max() == 1
+
+
+def test_a_sign_is_seen_where_the_sheet_says(monkeypatch):
+    monkeypatch.setattr(signs, "photograph", lambda pixels, rng: pixels)
+    monkeypatch.setattr(signs, "paint_ground", lambda rng: (np.full((SIDE, SIDE, 3), -9, np.float32), None))
+    for seed in range(20):
+        sheet = draw_sign_sheet(seed)
+        painted = (sheet.pixels > 0).any(-1)
+        for y_min, x_min, y_max, x_max in sheet.boxes:
+            assert painted[y_min:y_max, x_min:x_max].mean() > 0.6  # a turned sign has empty corners
+            painted[y_min:y_max, x_min:x_max] = False
+        assert not painted.any()

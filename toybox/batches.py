@@ -124,7 +124,10 @@ class TrainingBatches(IterableDataset):
         size, is_looking = self.recipe.scenes_per_step, step < self.recipe.look_steps
         mine = range(size)[self.place.rank :: self.place.world_size]
         seeds = [self.recipe.seed * 10**9 + step * size + i for i in mine]
-        pictures = [draw_sign_sheet(seed) if is_looking and seed % 2 else draw_scene(seed, "train") for seed in seeds]
+        pictures = [
+            draw_sign_sheet(seed) if is_looking and index % 2 else draw_scene(seed, "train")
+            for index, seed in enumerate(seeds)
+        ]
         labels, boxes = zip(*(patch_targets(picture) for picture in pictures))
         pixel_values = normalize(np.stack([picture.pixels for picture in pictures]))
         text = {} if is_looking else self.make_text(pictures, step)
