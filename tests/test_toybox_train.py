@@ -90,7 +90,7 @@ def test_a_few_steps_lower_the_loss_and_nothing_is_nan(tmp_path):
 
 
 def test_the_first_loss_is_that_of_a_model_that_knows_nothing(tmp_path):
-    trainer = Trainer(dataclasses.replace(RECIPE, look_steps=0), tmp_path, "cpu")
+    trainer = Trainer(dataclasses.replace(RECIPE, look_steps=0, scenes_per_step=32), tmp_path, "cpu")
     losses = run(trainer, 1)[0]
     for name, group in GROUPS.items():
         assert losses[name].item() / group.weight == pytest.approx(math.log(len(trainer.processor.tokenizer)), abs=1.5)
