@@ -22,7 +22,7 @@
 #
 # - write CLIP's softmax loss and SigLIP's sigmoid loss, and work out what each should be before any training;
 # - say what the stretch and the bias in front of the loss are for;
-# - train a text tower on 3,000 pairs in well under a minute;
+# - train a text tower on 2,000 pairs in well under a minute;
 # - turn sentences into a classifier, and measure it.
 #
 # It takes about 45 minutes. Here is the task: eight pictures and eight sentences. We know which sentence goes with which picture, and
@@ -317,8 +317,8 @@ class SiglipTextModel(nn.Module):
 # of it and the whole text tower. The SigLIP paper does the same under the name SigLiT (after LiT {cite}`zhai2021lit`), where a locked tower is joined by a text tower in two days on
 # four chips.
 #
-# A locked tower has a great advantage: it gives the same vectors each time, so it need see each picture only once. We draw 3,000 scenes with
-# 3,000 different captions, of up to three toys on the six grounds that captions name.[^ch04-1]
+# A locked tower has a great advantage: it gives the same vectors each time, so it need see each picture only once. We draw 2,000 scenes with
+# 2,000 different captions, of up to three toys on the six grounds that captions name.[^ch04-1]
 #
 # [^ch04-1]: In our small world two pictures of a batch may well have the same caption, and then a "no" would be a lie.
 
@@ -340,9 +340,9 @@ def look(scenes: list[Scene]) -> Tensor:
     return torch.cat([model.vision_tower(part) for part in pixel_values.split(100)])
 
 
-scenes, captions = draw_pairs("train", 3000, is_simple)
-patch_vectors = look(scenes)  # [3000, N, D]
-input_ids = encode(captions)  # [3000, T]
+scenes, captions = draw_pairs("train", 2000, is_simple)
+patch_vectors = look(scenes)  # [2000, N, D]
+input_ids = encode(captions)  # [2000, T]
 print("pictures", list(patch_vectors.shape), " texts", list(input_ids.shape))
 print("the first caption:", captions[0])
 

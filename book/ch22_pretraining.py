@@ -90,7 +90,7 @@ for step in range(SHORT.total_steps):
     batch.text = {name: batch.text[name] for name in ("captions", "boxes") if batch.text}
     losses = trainer.train_step(batch)
     lines.append({name: float(loss) for name, loss in losses.items()})
-    if step + 1 in (90, 100, 120, 160, 200):
+    if step + 1 in (100, 120, 160, 200):
         said[step + 1] = captions_of(trainer, [example_image(i) for i in (0, 1, 4)])
 minutes = (time.perf_counter() - started) / 60
 
@@ -123,7 +123,7 @@ for step, texts in said.items():
 assert smooth("captions")[1][-1] < 0.4 * smooth("captions")[1][0]
 
 # %% [markdown]
-# First it finds the word that is always right to begin with, and says it for ever. Then the grammar: a toy, `and`, a toy, a ground. The ground comes first of what is seen, since it is most of the picture. Are the toys seen too, or guessed? Count, on 100 scenes that it was not trained on: how often is the ground right, and how many of the kinds of toys are named?
+# First it writes nothing: every answer has an end, so to end is the safest guess. Then it finds the word that most captions begin with. Then the grammar: a toy, a ground. The ground comes first of what is seen, since it is most of the picture. Are the toys seen too, or guessed? Count, on 100 scenes that it was not trained on: how often is the ground right, and how many of the kinds of toys are named?
 
 # %%
 scenes = [draw_easy_scene(seed, "test") for seed in range(100)]
@@ -153,7 +153,7 @@ print(f"whole captions right {exact:.2f}")
 assert ground > 0.3
 
 # %% [markdown]
-# The ground is seen. The toys are guessed: who names two of twenty kinds blindly is right as often. So in this time it has learned what a caption looks like, and to look at the largest thing in it.
+# The ground is seen. The toys are guessed: name one of twenty kinds blindly, and you are right as often. So in this time it has learned what a caption looks like, and to look at the largest thing in the picture.
 #
 # The shipped model has been trained by the same code, for about a hundred times as many steps, each with four times as many scenes, and in a harder world. `toybox/checkpoint/provenance.json` has every run that its weights have been through, and how long each took.
 #
@@ -309,12 +309,12 @@ def suffix_loss(
 #
 # The learning rate of each stage follows a {term}`schedule <learning-rate schedule>`. It rises over 200 steps and falls along half a cosine {cite}`loshchilov2016sgdr`. It rises because {term}`AdamW` {cite}`loshchilov2017decoupled` divides by a running mean of the gradient's size, which is not worth much in the first steps. It falls because at the end the model should stop jumping around the place that it has found: boxes become good late, when the steps get small.
 #
-# And the direction of a step? AdamW divides each number of a gradient by its own running size: it treats a matrix as a bag of numbers. But a matrix maps vectors to vectors, and its gradient is the sum of a few strong directions and many weak ones, as its *singular values* say. {term}`Muon` {cite}`jordan2024muon` makes all singular values of an update equal, so that each direction moves by as much; the weak ones, its authors suspect, are the rare things that a model would otherwise learn last. That needs no decomposition. With X = U S Vᵀ, the product X Xᵀ X is U S³ Vᵀ: an odd polynomial of a matrix acts on its singular values alone. Five rounds of a well-chosen one (a *Newton–Schulz iteration*) bring them all near 1.
+# And the direction of a step? AdamW divides each number of a gradient by its own running size: it treats a matrix as a bag of numbers. But a matrix maps vectors to vectors, and its gradient is the sum of a few strong directions and many weak ones, as its *singular values* say. {term}`Muon` {cite}`jordan2024muon` makes all singular values of an update equal, so that each direction moves by as much; the weak ones, its authors suspect, are the rare things that a model would otherwise learn last. That needs no decomposition. With X = U S Vᵀ, the product X Xᵀ X is U S³ Vᵀ: an odd polynomial of a matrix acts on its singular values alone. Five rounds of a well-chosen one (a *Newton–Schulz iteration*) bring all but the very smallest near 1.
 
 
 # %%
 def orthogonalize(matrix: Tensor) -> Tensor:
-    """The same directions, all singular values about 1: [O, I] -> [O, I]."""
+    """The same directions, singular values about 1: [O, I] -> [O, I]."""
     x = matrix / matrix.norm()  # no singular value is above 1
     for _ in range(5):
         square = x @ x.T  # [O, O]
@@ -330,19 +330,20 @@ for _ in range(5):
 assert torch.allclose(orthogonalize(values.diag()).diag(), by_hand, atol=1e-5)
 print("3, 1 and 0.1 become", [round(value, 2) for value in by_hand.tolist()])
 
-matrix = trainer.model.language_model.model.layers[1].mlp.up_proj.weight  # of the first cell
+matrix = trainer.model.language_model.model.layers[1].mlp.down_proj.weight  # of the first cell
 losses = trainer.compute_losses(batch, progress=1.0)
 sum(losses.values()).backward()
 moved = torch.nn.Parameter(torch.zeros_like(matrix))
 moved.grad = matrix.grad
 torch.optim.Muon([moved], lr=1, weight_decay=0, adjust_lr_fn="match_rms_adamw").step()
 ours = -0.2 * max(matrix.shape) ** 0.5 * orthogonalize(matrix.grad)
-assert (moved - ours).norm() < 0.05 * ours.norm()  # torch's has 16 bits
+agrees = torch.cosine_similarity(moved.flatten(), ours.flatten(), dim=0)  # torch's has 16 bits
+assert agrees > 0.98
 for optimizer in trainer.optimizers:
     numbers = sum(p.numel() for group in optimizer.param_groups for p in group["params"])
     print(f"{type(optimizer).__name__:6s} moves {numbers:9,} numbers")
 
-# %% mystnb={"image": {"alt": "Left: the learning rate over 12,000 steps: a fast rise to 0.002 and a cosine fall until step 4,000, then again to 0.0015 and down until 12,000. Right: 128 singular values, the largest first, on a logarithmic axis. Those of the gradient fall steeply, those of AdamW's step less, those of Muon's step stay near 1."}, "figure": {"caption": "Left: the learning rate of the shipped model's training. Two stages, two warm-ups. Right: singular values of one matrix's gradient, and of the first step that each optimizer makes of it, relative to their largest. Muon moves all directions alike.", "name": "fig-ch22-rate"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Left: the learning rate over 12,000 steps: a fast rise to 0.002 and a cosine fall until step 4,000, then again to 0.0015 and down until 12,000. Right: 128 singular values, the largest first, on a logarithmic axis. Those of the gradient fall steeply, to a ten thousandth. Those of AdamW's step fall to a tenth at once. Those of Muon's step stay near 1 for two thirds of the directions."}, "figure": {"caption": "Left: the learning rate of the shipped model's training. Two stages, two warm-ups. Right: singular values of one matrix's gradient, and of the first step that each optimizer makes of it, relative to their largest. Muon moves nearly all directions alike; those that are a thousand times weaker than the strongest stay behind.", "name": "fig-ch22-rate"}} tags=["hide-input"]
 rates = []
 for step in range(0, recipe.total_steps, 20):
     shipped.step = step
@@ -506,6 +507,7 @@ for task, measure, label, color, marker in ASKED:
         label=label,
     )
 ax_asked.set(title="asked about 300 scenes", ylim=(0, 1.03))
+ax_asked.locator_params(axis="x", nbins=5)
 for ax, ylabel in (
     (ax_look, "loss"),
     (ax_speak, "loss"),
