@@ -3,6 +3,7 @@
 Shapes: B scenes, R rows of text, H W picture, N patches, T text length.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -24,7 +25,7 @@ from toybox.prompts import (
     segment,
 )
 from toybox.recipe import Recipe
-from toybox.scenes import IMAGE_SIZE, Scene, draw_scene
+from toybox.scenes import IMAGE_SIZE, MAX_OBJECTS, Scene, draw_scene
 from toybox.signs import WORDS, SignSheet, draw_sign_sheet
 from toybox.sprites import LABELS
 from vlm.image_processing import normalize
@@ -47,7 +48,7 @@ LEAST_COVERAGE = 0.12  # of a patch: with less it belongs to the ground
 ANSWER_TASKS = {"count": 0.25, "presence": 0.15, "where": 0.2, "left": 0.2, "color": 0.2}  # how often each is asked
 OCR_CHANCE = 0.9  # where there is a sign
 REFER_CHANCE = 0.3  # of the questions for boxes
-MOST_MASKS = 4  # in one answer
+MOST_MASKS = MAX_OBJECTS  # in one answer
 TRIES = 20
 
 
@@ -72,7 +73,7 @@ GROUPS: dict[str, Group] = {
     "boxes": Group(1.25, 36, 1.5),
     "many_boxes": Group(0.25, 49, 0.4),
     "mask": Group(0.5, 30, 0.8),
-    "masks": Group(0.125, 100, 0.4),
+    "masks": Group(0.125, 142, 0.5),
 }
 
 
@@ -152,7 +153,9 @@ class TrainingBatches(IterableDataset):
             return self.sample_boxes(scene, rng)
         if group == "many_boxes":
             return detect_all(spread_edges(scene, rng), rng)
-        return self.sample_masks(scene, rng, 1 if group == "mask" else MOST_MASKS)
+        if group == "mask":
+            return self.sample_mask(scene, rng)
+        return self.segment("", most_frequent_label(scene) or draw_absent_label(scene, rng), scene, rng)
 
     def sample_boxes(self, scene: Scene, rng: np.random.Generator) -> Example:
         """A question for boxes whose answer is short."""
@@ -165,15 +168,17 @@ class TrainingBatches(IterableDataset):
                 return example
         return detect(scene, [draw_absent_label(scene, rng)])
 
-    def sample_masks(self, scene: Scene, rng: np.random.Generator, most: int) -> Example:
-        """A question for at most so many masks: the codes are those inside the true boxes, written boxes are spread."""
+    def sample_mask(self, scene: Scene, rng: np.random.Generator) -> Example:
+        """A question for one mask, or none."""
         for _ in range(TRIES):
             adjective, label = sample_segment_phrase(scene, rng)
-            indices = find_referred(scene, adjective, label)
-            if len(indices) <= most:
-                break
-        else:
-            adjective, label, indices = "", draw_absent_label(scene, rng), []
+            if len(find_referred(scene, adjective, label)) <= 1:
+                return self.segment(adjective, label, scene, rng)
+        return self.segment("", draw_absent_label(scene, rng), scene, rng)
+
+    def segment(self, adjective: str, label: str, scene: Scene, rng: np.random.Generator) -> Example:
+        """With its answer, in which the codes are those inside the true boxes, and the boxes written are spread."""
+        indices = find_referred(scene, adjective, label)
         masks, boxes = [scene.mask(i) for i in indices], [scene.objects[i].box for i in indices]
         codes = dict(zip(indices, encode_masks(masks, boxes, self.mask_encoder, self.mask_decoder), strict=True))
         if adjective in ADJECTIVES:  # spread edges might change what "left" or "largest" means
@@ -208,14 +213,30 @@ class TrainingBatches(IterableDataset):
 
 
 def choose_scenes(scenes: list[Scene], group: str, rng: np.random.Generator) -> list[int]:
-    """The scenes that a group asks about, by their index: the fullest for many boxes, else each as often as another."""
+    """The scenes that a group asks about, by their index: each as often as another, but for those that want many toys.
+
+    These are the fullest for many boxes, and those with the most toys of one kind for masks.
+    """
     number = max(1, round(GROUPS[group].rows * len(scenes)))
     if group in ("captions", "answers"):
         return list(range(number))
     if group == "many_boxes":
         return sorted(range(len(scenes)), key=lambda index: -len(scenes[index].objects))[:number]
+    if group == "masks":
+        most_alike = [max(count_labels(scene).values(), default=0) for scene in scenes]
+        return sorted(range(len(scenes)), key=lambda index: -most_alike[index])[:number]
     order = rng.permutation(len(scenes)).tolist()
     return [order[turn % len(scenes)] for turn in range(number)]
+
+
+def count_labels(scene: Scene) -> Counter[str]:
+    return Counter(thing.label for thing in scene.objects)
+
+
+def most_frequent_label(scene: Scene) -> str | None:
+    """The kind of which there are most; None if there is no toy."""
+    counts = count_labels(scene)
+    return max(counts, key=counts.get) if counts else None
 
 
 def sample_answer(scene: Scene, rng: np.random.Generator) -> Example:

@@ -19,6 +19,9 @@ BACKGROUNDS: dict[str, str] = {  # name -> how a caption says it
     "night": "at night",
 }
 _NAMED_CHANCE = 0.5
+_OTHER_TEXTURE_CHANCE = 0.4  # of a named ground: else the model knows one drawing of grass, and no other
+# A texture without a name keeps away from the shades of those with one: at least so far, or with so much contrast.
+_NEAR_SHADE, _WIDEST_SPREAD = 35.0, 45.0
 _TEXTURE_SIZE = 4 * SIDE
 _NUM_PHOTOGRAPHS = 8  # textures of hills at all scales
 
@@ -29,21 +32,38 @@ def paint_ground(rng: np.random.Generator) -> tuple[np.ndarray, str | None]:
         name = tuple(BACKGROUNDS)[rng.integers(len(BACKGROUNDS))]
         return paint_named(name, rng), name
     painters = (_plain, _gradient, _noise, _stripes, _checks, paint_photograph)
-    return painters[rng.choice(len(painters), p=(0.25, 0.2, 0.1, 0.12, 0.12, 0.21))](rng), None
+    painter = painters[rng.choice(len(painters), p=(0.25, 0.2, 0.1, 0.12, 0.12, 0.21))]
+    while True:
+        pixels = painter(rng)
+        if painter in (_plain, _gradient) or not has_shades_of_a_named_ground(pixels):
+            return pixels, None
+
+
+def has_shades_of_a_named_ground(pixels: np.ndarray) -> bool:
+    """Whether float32 [S, S, 3] has, on average, the colors of a named ground. With a texture it may pass for one."""
+    mean, spread = pixels.mean((0, 1)), pixels.std((0, 1)).max()
+    if spread > _WIDEST_SPREAD:
+        return False
+    for dark, light in np.array(list(_SHADES.values()), np.float32):
+        share = np.clip((mean - dark) @ (light - dark) / ((light - dark) @ (light - dark)), 0, 1)
+        if np.linalg.norm(dark + share * (light - dark) - mean) < _NEAR_SHADE:
+            return True
+    return False
 
 
 def paint_named(name: str, rng: np.random.Generator) -> np.ndarray:
-    """float32 [S, S, 3]: a crop of the kind's texture, colored from one shade to another.
+    """float32 [S, S, 3]: a texture, colored from one shade of that ground to another.
 
-    Where the texture is 0 we see the dark shade, where it is 1 the light one. No two pictures look the same:
-    the crop, both shades and the slope of light from top to bottom are drawn anew.
+    Where the texture is 0 we see the dark shade, where it is 1 the light one. No two pictures look the same: the
+    texture, enlarged or not, both shades and the slope of light from top to bottom are drawn anew.
     """
     shades = np.array(_SHADES[name], np.float32)  # [2, 3]: dark, light
     shades += rng.normal(0, 5, (2, 3)) + rng.normal(0, 6)  # a new tint for each, and one brightness for both
     dark, light = shades.astype(np.float32)
     steepness = np.float32(rng.uniform(-0.35, 0.35))
     slope = steepness * np.linspace(-0.5, 0.5, SIDE, dtype=np.float32)[:, None]
-    level = _crop(_texture(name), rng) + slope  # [S, S]
+    texture = _other_texture(name, rng) if rng.random() < _OTHER_TEXTURE_CHANCE else _crop(_texture(name), rng)
+    level = texture + slope  # [S, S]
     return np.clip(dark + level[..., None] * (light - dark), 0, 255)
 
 
@@ -117,6 +137,38 @@ def _crop(texture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     y, x = rng.integers(0, _TEXTURE_SIZE - SIDE + 1, size=2)
     crop = texture[y : y + SIDE, x : x + SIDE]
     return crop[:, ::-1] if rng.integers(2) else crop
+
+
+def _other_texture(name: str, rng: np.random.Generator) -> np.ndarray:
+    """float32 [S, S]: the kind's own texture, larger or smaller, or another with about its light and dark parts."""
+    own = _texture(name)
+    if rng.random() < 0.4:
+        side = int(rng.uniform(SIDE // 2, 2 * SIDE))
+        y, x = rng.integers(0, _TEXTURE_SIZE - side + 1, size=2)
+        return _resize(own[y : y + side, x : x + side])
+    if name == "night":
+        return _stars(rng)
+    height, width = np.exp(rng.uniform(np.log(3), np.log(60), 2)).astype(int)
+    hills = _resize(rng.random((height, width), np.float32)) + rng.uniform(0, 0.3) * rng.random((SIDE, SIDE))
+    if rng.random() < 0.4:
+        hills = np.sin(_ramp(rng) * rng.uniform(10, 50) + rng.uniform(0, 6) * hills)  # waves, furrows, blades
+    hills = (hills - hills.mean()) / hills.std()
+    level = own.mean() + rng.uniform(0.4, 1.1) * own.std() * hills
+    return (np.clip(level, 0, 1) if name == "sky" else level).astype(np.float32)
+
+
+def _stars(rng: np.random.Generator) -> np.ndarray:
+    """float32 [S, S]: some stars of one to four pixels."""
+    level = np.full((SIDE, SIDE), rng.uniform(0, 0.1), np.float32)
+    for _ in range(int(rng.integers(20, 90))):
+        (y, x), (height, width) = rng.integers(0, SIDE, 2), rng.integers(1, 3, 2)
+        level[y : y + height, x : x + width] = rng.uniform(0.4, 1)
+    return level
+
+
+def _resize(values: np.ndarray) -> np.ndarray:
+    """Any float32 [h, w] to [S, S]."""
+    return np.asarray(Image.fromarray(values).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
 
 
 @cache

@@ -47,8 +47,8 @@ def draw_layout(rng: np.random.Generator, num_toys: int) -> Layout:
     chance = rng.random()
     if chance < 0.15:
         return Layout(sizes, outside=(0.08, 0.38))
-    if chance < 0.33 and num_toys > 1:
-        return Layout(sizes, visible=(0.38, 0.75))
+    if chance < 0.42 and num_toys > 1:
+        return Layout(sizes, visible=(0.36, 0.75))
     return Layout(sizes)
 
 

@@ -48,6 +48,8 @@ _ABSENT_CHANCE = 0.4
 _ABSENT_CHANCE_DETECT = 0.15
 ABSENT_CHANCE_SEGMENT = 0.08
 _STRANGER_CHANCE = 0.3
+_ONLY_ONE_CHANCE = 0.25  # that "left cat" is among the phrases for a scene whose only cat it is
+_NONE_CHANCE = 0.2  # that it is among those for a scene without a cat
 _MAX_DETECT_LABELS = 3
 
 
@@ -294,12 +296,17 @@ def _referring_phrases(scene: Scene, rng: np.random.Generator) -> list[tuple[str
     """Adjective and label of each phrase with a clear answer: of several of a kind, and of colors that are there.
 
     For each kind that comes in colors there is one more phrase, with a color that is not there: its answer is "".
+    Now and then there is a phrase about the only toy of a kind ("left cat" is then the cat), or about none.
     """
     phrases = []
+    if rng.random() < _NONE_CHANCE:
+        phrases.append((str(rng.choice(ADJECTIVES)), draw_absent_label(scene, rng)))
     for label in _present_labels(scene):
         found = _find(scene, label)
         if len(found) > 1:
             phrases += [(word, label) for word in ADJECTIVES if find_referred(scene, word, label) is not None]
+        elif rng.random() < _ONLY_ONE_CHANCE:
+            phrases.append((str(rng.choice(ADJECTIVES)), label))
         if label in NATURAL_COLORS:
             there = {thing.color for thing in found}
             phrases += [(name, label) for name in sorted(there)]
