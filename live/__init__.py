@@ -1,0 +1,1 @@
+"""The shipped model in a web page: plain JavaScript, and `live.export`, which writes its weights file."""

@@ -1,0 +1,72 @@
+// The live model for the figures of a page. It runs in a web worker where that is possible, and in short slices on the
+// page's own thread where it is not.
+//
+//     const engine = await VLM.engine.load(onProgress)
+//     const answer = await engine.ask({ pixels, prompt: "detect cat" }, onToken)
+//
+// VLM.engine.load(onProgress) -> Promise<engine>. All calls of a page share one engine, and the weights are loaded once.
+//     onProgress(fraction): 0..1, while the weights arrive. A call after a failed load tries again.
+//
+// engine.config               the checkpoint's config.json; engine.config.vision_config.image_size is S, 112
+// engine.special              ids: { image, bos, eos, pad }
+// engine.bugs                 [{ name, label, says }], what `bugs` below may contain, in the order of the book
+// engine.inWorker             whether a worker runs it
+//
+// engine.ask(request, onToken) -> Promise<answer>. Requests are answered one after another.
+//     request:
+//       pixels         Uint8ClampedArray [S * S * 3] or [S * S * 4], or an ImageData, or { data, width, height } of any
+//                      size, which is squeezed to S x S as the Python processor does. Transparent pixels become white.
+//       prompt         such as "caption en", "detect cat ; dog", "segment cat"
+//       maxNewTokens   100     at most this many tokens, <eos> included
+//       temperature    0       0 takes the most likely token
+//       topP           1
+//       seed           0       of the sampling; the same seed gives the same answer
+//       bugs           []      names from engine.bugs
+//       edits          {}      knockOut: [[layer, head], ...]   the head's attention weights become 0 (language model)
+//                              coverPatches: [index, ...]       these patches (reading order) become gray
+//                              allPositionsOne: true            every token gets position 1
+//       padding        0       so many <pad> tokens before the image, as the shorter rows of a batch have
+//       cache          true    false reads the whole sequence again for every token
+//       record         []      what answer.record is to contain, see below
+//       signal         an AbortSignal: the promise rejects with its reason, an AbortError
+//     onToken(token) is called for each token as it is chosen, <eos> included.
+//     token: { id, text, probability, runnersUp: [{ id, text, probability }, ...], position, isEnd }
+//       text           what the token adds to the answer, "" for <eos>
+//       probability    by the model's own softmax (temperature 1)
+//       runnersUp      the four most likely others
+//       position       index of the position that predicted it: the one before the token's own
+//     answer:
+//       tokens         all tokens, <eos> included if it came
+//       text           the answer as a string
+//       detections     [{ label, box: [yMin, xMin, yMax, xMax], maskCodes, mask }]; box in pixels of S x S, y first;
+//                      mask is Uint8Array [S * S] of 0 and 1, or null
+//       prompt         { ids, texts, length }: the sequence before the answer, padding and image tokens included
+//       numPatches     N; the image tokens are at the positions padding .. padding + N - 1
+//       seconds        { image, prompt, tokens }
+//       multiplications { image, prompt, tokens }, all multiply-adds of the matrix products, counted
+//       record         see below
+//
+// engine.score({ ...request, suffix }) -> Promise<answer>. Reads `suffix` as the answer in one pass, without sampling:
+//       tokens[i].probability is that of the suffix's token i (<eos> is appended). All else as in ask.
+//
+// engine.compare(request) -> Promise<{ right, wrong, errors }>. The right model answers; the model with request.bugs
+//       and request.edits answers too. errors: [{ name, error }] in the order in which the modules run, both models
+//       reading the right answer: |difference| / |right|, Euclidean norms, over all real positions.
+//
+// engine.tokenize(text) -> Promise<[{ id, text }]>, without <bos> and image tokens.
+//
+// answer.record: of a tensor { data: Float32Array, shape }. T = all tokens that were read, prompt and answer; row t of an
+//       attention or hidden state belongs to position t. A token of the answer was predicted in row token.position.
+//     "attention"            [layer] -> [heads, T, T], query by key; 0 where a query could not see
+//     "hidden_states"        [0] -> what enters layer 0; [i + 1] -> what layer i returns; [T, D]
+//     "logits"               [tokens of the answer, V]
+//     "mask"                 [T, T], 1 visible and 0 hidden
+//     "positions"            [T]
+//     "logit_lens"           [i][k] -> the five most likely { id, text, probability } for token k of the answer, read from
+//                            hidden_states[i]
+//     "pixel_values"         [3, S, S], -1..1
+//     "image_attention"      [layer] -> [heads, N, N], of the vision tower
+//     "image_hidden_states"  [0] -> what enters layer 0; [i + 1] -> what layer i returns; [N, width of the tower]
+//     "image_features"       [N, D], as they enter the language model
+//
+// What goes wrong rejects the promise with an Error whose message says what to do. Show it as it is.
