@@ -70,3 +70,169 @@
 //     "image_features"       [N, D], as they enter the language model
 //
 // What goes wrong rejects the promise with an Error whose message says what to do. Show it as it is.
+VLM.part("engine", () => {
+  const WORKER_PARTS = [
+    ...["tensor", "model", "bugs", "tokenizer", "processor", "regions", "generate", "recording", "edits", "weights"],
+    ...["answers", "worker"],
+  ]
+  const FOLDER = new URL(".", document.currentScript.src) // the weights are beside this script
+
+  const listeners = new Set()
+  let loading = null
+
+  function load(onProgress = () => {}) {
+    listeners.add(onProgress)
+    loading ??= start()
+    loading.catch(() => (loading = null))
+    return loading.finally(() => listeners.delete(onProgress))
+  }
+
+  async function start() {
+    const packed = await readWeights()
+    const engine = new Engine(await makeThread())
+    await engine.loadWeights(packed)
+    return engine
+  }
+
+  // ---- the weights file ----
+
+  async function readWeights() {
+    if (!globalThis.DecompressionStream) throw new Error("The model needs a browser of 2023 or later. Please update yours.")
+    try {
+      return location.protocol === "file:" ? await readScript() : await download()
+    } catch (error) {
+      throw new Error(`The model's weights did not arrive (${error.message}). Check the connection and try again.`)
+    }
+  }
+
+  async function download() {
+    const response = await fetch(new URL("weights.bin", FOLDER))
+    if (!response.ok) throw new Error(`the server says ${response.status}`)
+    const size = Number(response.headers.get("Content-Length")) || Infinity
+    const chunks = []
+    let received = 0
+    for (const reader = response.body.getReader(); ; ) {
+      const { done, value } = await reader.read()
+      if (done) return new Blob(chunks).arrayBuffer()
+      chunks.push(value)
+      received += value.length
+      for (const listener of listeners) listener(Math.min(received / size, 1))
+    }
+  }
+
+  // A page that was opened as a file may not fetch, but it may load a script.
+  async function readScript() {
+    await new Promise((resolve, reject) => {
+      const script = document.createElement("script")
+      script.src = new URL("weights_data.js", FOLDER)
+      script.onload = resolve
+      script.onerror = () => reject(new Error("weights_data.js is not there"))
+      document.head.append(script)
+    })
+    for (const listener of listeners) listener(1)
+    const packed = Uint8Array.from(atob(VLM.weightsData), (character) => character.charCodeAt(0)).buffer
+    delete VLM.weightsData
+    return packed
+  }
+
+  // ---- the thread that computes: { post(message), onMessage, isWorker } ----
+
+  function makeThread() {
+    return startWorker().catch(useThisThread)
+  }
+
+  // Rejects if there is no worker, or if its script may not run.
+  async function startWorker() {
+    const source = `${VLM.source(WORKER_PARTS)}
+      onmessage = ({ data }) => receive(data)
+      const receive = VLM.worker.makeReceiver(postMessage)
+      postMessage({ kind: "ready" })`
+    const worker = new Worker(URL.createObjectURL(new Blob([source], { type: "text/javascript" })))
+    const thread = { post: (message) => worker.postMessage(message), onMessage: () => {}, isWorker: true }
+    await new Promise((resolve, reject) => {
+      worker.onerror = reject
+      thread.onMessage = resolve
+      worker.onmessage = ({ data }) => thread.onMessage(data)
+    })
+    return thread
+  }
+
+  function useThisThread() {
+    const thread = { onMessage: () => {}, isWorker: false }
+    thread.post = VLM.worker.makeReceiver((message) => thread.onMessage(message))
+    return thread
+  }
+
+  // ---- what a page talks to ----
+
+  class Engine {
+    constructor(thread) {
+      this.thread = thread
+      this.inWorker = thread.isWorker
+      this.calls = new Map() // id -> { resolve, reject, onToken }
+      this.lastCall = Promise.resolve() // the calls run one after another
+      this.nextId = 0
+      thread.onMessage = (message) => this.receive(message)
+    }
+
+    async loadWeights(packed) {
+      const { config, bugs } = await this.run("load", { packed })
+      this.config = config
+      this.bugs = bugs
+      const { image_token_index: image, bos_token_id: bos, eos_token_id: eos, pad_token_id: pad } = config
+      this.special = { image, bos, eos, pad }
+    }
+
+    ask(request, onToken) {
+      return this.call("ask", request, onToken)
+    }
+
+    score(request, onToken) {
+      return this.call("score", request, onToken)
+    }
+
+    compare(request) {
+      return this.call("compare", request)
+    }
+
+    tokenize(text) {
+      return this.call("tokenize", { text })
+    }
+
+    call(method, { signal, ...request }, onToken = () => {}) {
+      const run = () => this.run(method, this.prepare(request), signal, onToken)
+      const result = this.lastCall.then(run)
+      this.lastCall = result.catch(() => {})
+      return result
+    }
+
+    run(method, request, signal, onToken = () => {}) {
+      signal?.throwIfAborted()
+      const id = this.nextId++
+      const stop = () => this.thread.post({ kind: "stop", id })
+      signal?.addEventListener("abort", stop)
+      return new Promise((resolve, reject) => {
+        this.calls.set(id, { resolve, reject: (error) => reject(signal?.aborted ? signal.reason : error), onToken })
+        this.thread.post({ kind: "call", id, method, request })
+      }).finally(() => signal?.removeEventListener("abort", stop))
+    }
+
+    receive({ kind, id, token, result, message }) {
+      const call = this.calls.get(id)
+      if (kind === "token") return call.onToken(token)
+      this.calls.delete(id)
+      if (kind === "result") call.resolve(result)
+      if (kind === "failed") call.reject(new Error(message))
+    }
+
+    // Pixels alone are those of the model's own size.
+    prepare({ pixels, ...request }) {
+      if (!pixels) return request
+      const size = this.config.vision_config.image_size
+      const { data, width, height } = ArrayBuffer.isView(pixels) ? { data: pixels, width: size, height: size } : pixels
+      return { ...request, pixels: { data, width, height } }
+    }
+  }
+
+  return { load }
+})

@@ -1,0 +1,409 @@
+// PaliGemma in JavaScript, to be held beside vlm/: the same classes, functions and parameters, in the same order. It reads
+// one image and one prompt, so no tensor has a batch axis.
+//
+// Shapes: C channels, H W image height and width, P patch size, N image tokens (patches), S new tokens, T all tokens so far,
+// D hidden size, F MLP width, A heads, K key/value heads, E head_dim, V vocabulary.
+// A tensor is a Matrix (tensor.js); "A x [S, E]" is a list of A of them, one for each head.
+VLM.part("model", () => {
+  const { Matrix, matmul, matmulTransposed, splitHeads, joinHeads, cutPatches, cumsum } = VLM.tensor
+  const { add, multiply, scale, softmax, geluTanh, Module, Linear, Embedding, LayerNorm } = VLM.tensor
+
+  const LOWEST = -3.4028234663852886e38 // of float32
+
+  // What may be exchanged, piece by piece; bugs.js does so.
+  const OPTIONS = {
+    activation: geluTanh,
+    normFactor: (weight) => 1 + weight,
+    embedScale: (hiddenSize) => Math.fround(Math.sqrt(hiddenSize)),
+    rotateHalf,
+    repeatKv,
+    mergeImageFeatures,
+    makePrefixLmMask,
+    makePositionIds,
+    pause: async () => {}, // called after each layer, so that a page can draw
+  }
+
+  // Reads and changes what is inside. The model calls tap(name, value, layer) with pixel_values, image_hidden_states,
+  // image_attention, image_features, position_ids, mask, hidden_states, attention, logits.
+  class Hooks {
+    // record: names to keep. edit: { name: (value, layer) => what the model goes on with }.
+    constructor(record = [], edit = {}) {
+      this.record = new Set(record)
+      this.edit = edit
+      this.recorded = {} // recorded[name][layer] is a list with one value for each pass
+    }
+
+    tap(name, value, layer = 0) {
+      const kept = this.edit[name] ? this.edit[name](value, layer) : value
+      if (this.record.has(name)) ((this.recorded[name] ??= [])[layer] ??= []).push(kept)
+      return kept
+    }
+  }
+
+  // ---- vlm/attention.py ----
+
+  // query: A x [Q, E]; key, value: A x [S, E]; mask: [Q, S] or null, added to the scores.
+  // tap sees the weights, A x [Q, S], before they are used, and may exchange them.
+  function attention(query, key, value, scaling, mask, tap) {
+    const scores = query.map((states, head) => scale(matmulTransposed(states, key[head]), scaling)) // A x [Q, S]
+    const weights = tap(scores.map((states) => softmax(mask ? add(states, mask) : states))) // A x [Q, S]
+    const mixed = weights.map((states, head) => matmul(states, value[head])) // A x [Q, E]
+    return [mixed, weights]
+  }
+
+  // ---- vlm/siglip.py ----
+
+  class SiglipVisionEmbeddings extends Module {
+    patch_embedding = new Linear()
+    position_embedding = new Embedding()
+
+    constructor(config) {
+      super({ config })
+    }
+
+    // [C, H, W] -> [N, D]. A convolution that moves by the size of its kernel is a linear layer over each patch.
+    forward(pixelValues) {
+      const patches = cutPatches(pixelValues, this.config.image_size, this.config.patch_size) // [N, C * P * P]
+      return add(this.patch_embedding.forward(patches), this.position_embedding.weight)
+    }
+  }
+
+  class SiglipAttention extends Module {
+    q_proj = new Linear()
+    k_proj = new Linear()
+    v_proj = new Linear()
+    out_proj = new Linear()
+
+    constructor(config, layerIdx, hooks) {
+      const headDim = config.hidden_size / config.num_attention_heads
+      super({ headDim, scaling: headDim ** -0.5, tap: (weights) => hooks.tap("image_attention", weights, layerIdx) })
+    }
+
+    // [N, D] -> [[N, D], attention weights A x [N, N]]
+    forward(hiddenStates) {
+      const query = splitHeads(this.q_proj.forward(hiddenStates), this.headDim) // A x [N, E]
+      const key = splitHeads(this.k_proj.forward(hiddenStates), this.headDim)
+      const value = splitHeads(this.v_proj.forward(hiddenStates), this.headDim)
+      const [mixed, weights] = attention(query, key, value, this.scaling, null, this.tap) // A x [N, E], A x [N, N]
+      return [this.out_proj.forward(joinHeads(mixed)), weights]
+    }
+  }
+
+  class SiglipMLP extends Module {
+    fc1 = new Linear()
+    fc2 = new Linear()
+
+    forward(hiddenStates) {
+      hiddenStates = this.fc1.forward(hiddenStates).map(geluTanh) // [N, F]
+      return this.fc2.forward(hiddenStates) // [N, D]
+    }
+  }
+
+  class SiglipEncoderLayer extends Module {
+    constructor(config, layerIdx, hooks) {
+      super()
+      this.layer_norm1 = new LayerNorm(config.layer_norm_eps)
+      this.self_attn = new SiglipAttention(config, layerIdx, hooks)
+      this.layer_norm2 = new LayerNorm(config.layer_norm_eps)
+      this.mlp = new SiglipMLP()
+    }
+
+    // [N, D] -> [N, D]
+    forward(hiddenStates) {
+      hiddenStates = add(hiddenStates, this.self_attn.forward(this.layer_norm1.forward(hiddenStates))[0])
+      return add(hiddenStates, this.mlp.forward(this.layer_norm2.forward(hiddenStates)))
+    }
+  }
+
+  class SiglipEncoder extends Module {
+    constructor(config, hooks, options) {
+      super({ hooks, options })
+      this.layers = makeLayers(config, (layerIdx) => new SiglipEncoderLayer(config, layerIdx, hooks))
+    }
+
+    async forward(hiddenStates) {
+      for (const [layerIdx, layer] of this.layers.entries()) {
+        hiddenStates = layer.forward(this.hooks.tap("image_hidden_states", hiddenStates, layerIdx))
+        await this.options.pause()
+      }
+      return this.hooks.tap("image_hidden_states", hiddenStates, this.layers.length)
+    }
+  }
+
+  class SiglipVisionTransformer extends Module {
+    constructor(config, hooks, options) {
+      super()
+      this.embeddings = new SiglipVisionEmbeddings(config)
+      this.encoder = new SiglipEncoder(config, hooks, options)
+      this.post_layernorm = new LayerNorm(config.layer_norm_eps)
+    }
+
+    async forward(pixelValues) {
+      return this.post_layernorm.forward(await this.encoder.forward(this.embeddings.forward(pixelValues)))
+    }
+  }
+
+  class SiglipVisionModel extends Module {
+    constructor(config, hooks, options) {
+      super()
+      this.vision_model = new SiglipVisionTransformer(config, hooks, options)
+    }
+
+    // [C, H, W] in -1..1 -> [N, D]
+    async forward(pixelValues) {
+      return this.vision_model.forward(pixelValues)
+    }
+  }
+
+  // ---- vlm/gemma.py ----
+
+  class GemmaRMSNorm extends Module {
+    weight = null // [D]
+
+    constructor(eps, options) {
+      super({ eps, options })
+    }
+
+    // [S, D] -> [S, D]: each row divided by its root mean square, each entry times 1 + weight
+    forward(hiddenStates) {
+      const factors = this.weight.map(this.options.normFactor) // [D]
+      const result = new Matrix(hiddenStates.rows, hiddenStates.width)
+      for (let i = 0; i < result.rows; i++) {
+        const meanSquare = hiddenStates.row(i).reduce((sum, value) => sum + value * value, 0) / result.width
+        const scale = 1 / Math.sqrt(meanSquare + this.eps)
+        result.row(i).set(hiddenStates.row(i).map((value, k) => value * scale * factors[k]))
+      }
+      return result
+    }
+  }
+
+  class GemmaMLP extends Module {
+    gate_proj = new Linear(false)
+    up_proj = new Linear(false)
+    down_proj = new Linear(false)
+
+    constructor(options) {
+      super({ options })
+    }
+
+    forward(hiddenStates) {
+      const gate = this.gate_proj.forward(hiddenStates).map(this.options.activation) // [S, F]
+      return this.down_proj.forward(multiply(gate, this.up_proj.forward(hiddenStates))) // [S, D]
+    }
+  }
+
+  // S positions -> cosine and sine of each pair's angle, [S, E] each. Math.fround: in Python the angles are float32.
+  function rotaryCosSin(positionIds, headDim, theta) {
+    const angles = new Matrix(positionIds.length, headDim).map((_, i) => {
+      const pair = i % (headDim / 2) // the second half repeats the first
+      return positionIds[Math.floor(i / headDim)] * Math.fround(theta ** -Math.fround((2 * pair) / headDim))
+    })
+    return [angles.map(Math.cos), angles.map(Math.sin)]
+  }
+
+  // (first half, second half) -> (-second half, first half)
+  function rotateHalf(states) {
+    const half = states.width / 2
+    return states.map((_, i) => (i % states.width < half ? -states.data[i + half] : states.data[i - half]))
+  }
+
+  // Queries or keys, a list of [S, E]
+  function applyRotaryPosEmb(states, cos, sin, rotateHalf) {
+    return states.map((head) => add(multiply(head, cos), multiply(rotateHalf(head), sin)))
+  }
+
+  // K x [T, E] -> K * numGroups x [T, E]: with 2 groups, query heads 0 and 1 share the first
+  function repeatKv(states, numGroups) {
+    return states.flatMap((head) => Array(numGroups).fill(head))
+  }
+
+  class GemmaAttention extends Module {
+    q_proj = new Linear(false)
+    k_proj = new Linear(false)
+    v_proj = new Linear(false)
+    o_proj = new Linear(false)
+
+    constructor(config, layerIdx, hooks, options) {
+      super({ layerIdx, options, headDim: config.head_dim, scaling: config.head_dim ** -0.5 })
+      this.numGroups = config.num_attention_heads / config.num_key_value_heads
+      this.tap = (weights) => hooks.tap("attention", weights, layerIdx)
+    }
+
+    // [S, D] -> [[S, D], attention weights A x [S, T]]
+    forward(hiddenStates, cos, sin, mask, kvCache = null) {
+      const { rotateHalf, repeatKv } = this.options
+      const rotate = (states) => applyRotaryPosEmb(states, cos, sin, rotateHalf)
+      const query = rotate(splitHeads(this.q_proj.forward(hiddenStates), this.headDim)) // A x [S, E]
+      let key = rotate(splitHeads(this.k_proj.forward(hiddenStates), this.headDim)) // K x [S, E]
+      let value = splitHeads(this.v_proj.forward(hiddenStates), this.headDim) // K x [S, E]
+      if (kvCache) [key, value] = kvCache.update(this.layerIdx, key, value) // K x [T, E]
+      key = repeatKv(key, this.numGroups) // A x [T, E]
+      value = repeatKv(value, this.numGroups) // A x [T, E]
+      const [mixed, weights] = attention(query, key, value, this.scaling, mask, this.tap) // A x [S, E], A x [S, T]
+      return [this.o_proj.forward(joinHeads(mixed)), weights]
+    }
+  }
+
+  class GemmaDecoderLayer extends Module {
+    constructor(config, layerIdx, hooks, options) {
+      super()
+      this.input_layernorm = new GemmaRMSNorm(config.rms_norm_eps, options)
+      this.self_attn = new GemmaAttention(config, layerIdx, hooks, options)
+      this.post_attention_layernorm = new GemmaRMSNorm(config.rms_norm_eps, options)
+      this.mlp = new GemmaMLP(options)
+    }
+
+    // [S, D] -> [S, D]
+    forward(hiddenStates, cos, sin, mask, kvCache = null) {
+      const normed = this.input_layernorm.forward(hiddenStates)
+      hiddenStates = add(hiddenStates, this.self_attn.forward(normed, cos, sin, mask, kvCache)[0])
+      return add(hiddenStates, this.mlp.forward(this.post_attention_layernorm.forward(hiddenStates)))
+    }
+  }
+
+  class GemmaModel extends Module {
+    embed_tokens = new Embedding()
+
+    constructor(config, hooks, options) {
+      super({ config, hooks, options })
+      this.layers = makeLayers(config, (layerIdx) => new GemmaDecoderLayer(config, layerIdx, hooks, options))
+      this.norm = new GemmaRMSNorm(config.rms_norm_eps, options)
+    }
+
+    // S ids -> [S, D]
+    embed(inputIds) {
+      return scale(this.embed_tokens.forward(inputIds), this.options.embedScale(this.config.hidden_size))
+    }
+
+    // inputsEmbeds: [S, D]; positionIds: S numbers; mask: [S, T]
+    async forward(inputsEmbeds, positionIds, mask, kvCache = null) {
+      let hiddenStates = inputsEmbeds
+      const [cos, sin] = rotaryCosSin(positionIds, this.config.head_dim, this.config.rope_theta) // [S, E]
+      for (const [layerIdx, layer] of this.layers.entries()) {
+        hiddenStates = layer.forward(this.hooks.tap("hidden_states", hiddenStates, layerIdx), cos, sin, mask, kvCache)
+        await this.options.pause()
+      }
+      kvCache?.advance(hiddenStates.rows)
+      return this.norm.forward(this.hooks.tap("hidden_states", hiddenStates, this.layers.length))
+    }
+  }
+
+  class GemmaForCausalLM extends Module {
+    lm_head = new Linear(false)
+
+    constructor(config, hooks, options) {
+      super()
+      this.model = new GemmaModel(config, hooks, options)
+    }
+
+    // Logits [S, V], or of the last `logitsToKeep` positions alone
+    async forward(inputsEmbeds, positionIds, mask, kvCache = null, logitsToKeep = 0) {
+      const hiddenStates = await this.model.forward(inputsEmbeds, positionIds, mask, kvCache) // [S, D]
+      return this.lm_head.forward(hiddenStates.slice(logitsToKeep ? hiddenStates.rows - logitsToKeep : 0, hiddenStates.rows))
+    }
+  }
+
+  // ---- vlm/attention_mask.py ----
+
+  // attentionMask: T times 0 or 1; tokenTypeIds: S times 0 (prefix) or 1 (suffix) -> [S, T], 0 where a query may look
+  function makePrefixLmMask(attentionMask, tokenTypeIds) {
+    const queryBlocks = cumsum(tokenTypeIds) // S
+    const numCached = attentionMask.length - tokenTypeIds.length
+    const keyBlocks = [...Array(numCached).fill(0), ...queryBlocks] // T: what is cached is seen by all
+    return new Matrix(tokenTypeIds.length, attentionMask.length).map((_, i) => {
+      const [query, key] = [Math.floor(i / attentionMask.length), i % attentionMask.length]
+      return keyBlocks[key] <= queryBlocks[query] && attentionMask[key] ? 0 : LOWEST
+    })
+  }
+
+  // The real tokens are counted from 1, and padding gets 1; the last S of T
+  function makePositionIds(attentionMask, numNew) {
+    return cumsum(attentionMask).map((count) => Math.max(count, 1)).slice(-numNew) // prettier-ignore
+  }
+
+  // ---- vlm/kv_cache.py ----
+
+  class KVCache {
+    constructor(config, maxLength) {
+      const makeHeads = () => Array.from({ length: config.num_key_value_heads }, () => new Matrix(maxLength, config.head_dim))
+      this.keys = makeLayers(config, makeHeads) // for each layer K x [maxLength, E]
+      this.values = makeLayers(config, makeHeads)
+      this.length = 0
+    }
+
+    // K x [S, E] of one layer go after the old ones -> all of them so far, K x [T, E], views
+    update(layerIdx, key, value) {
+      const append = (old, states) => {
+        states.forEach((head, i) => old[i].data.set(head.data, this.length * head.width))
+        return old.map((head) => head.slice(0, this.length + states[0].rows))
+      }
+      return [append(this.keys[layerIdx], key), append(this.values[layerIdx], value)]
+    }
+
+    advance(numNew) {
+      this.length += numNew
+    }
+  }
+
+  // ---- vlm/paligemma.py ----
+
+  class PaliGemmaMultiModalProjector extends Module {
+    linear = new Linear()
+
+    forward(imageFeatures) {
+      return this.linear.forward(imageFeatures) // [N, D]
+    }
+  }
+
+  class PaliGemmaForConditionalGeneration extends Module {
+    multi_modal_projector = new PaliGemmaMultiModalProjector()
+
+    constructor(config, hooks = new Hooks(), options = {}) {
+      super({ config, hooks, options: { ...OPTIONS, ...options } })
+      this.vision_tower = new SiglipVisionModel(config.vision_config, hooks, this.options)
+      this.language_model = new GemmaForCausalLM(config.text_config, hooks, this.options)
+    }
+
+    // [C, H, W] -> [N, D]
+    async getImageFeatures(pixelValues) {
+      const features = await this.vision_tower.forward(this.hooks.tap("pixel_values", pixelValues))
+      return this.hooks.tap("image_features", this.multi_modal_projector.forward(features))
+    }
+
+    // S ids and [N, D], or null once the image is in the cache -> [S, D]
+    embedInputs(inputIds, imageFeatures) {
+      const inputsEmbeds = this.language_model.model.embed(inputIds)
+      if (!imageFeatures) return inputsEmbeds
+      const imageMask = inputIds.map((id) => id === this.config.image_token_index)
+      return this.options.mergeImageFeatures(inputsEmbeds, imageFeatures, imageMask)
+    }
+
+    // inputIds: S; attentionMask: T; tokenTypeIds: S -> logits [S, V], or of the last positions alone
+    async forward(inputIds, imageFeatures, attentionMask, tokenTypeIds, kvCache = null, logitsToKeep = 0) {
+      const { makePositionIds, makePrefixLmMask } = this.options
+      const positionIds = this.hooks.tap("position_ids", makePositionIds(attentionMask, inputIds.length)) // S
+      const inputsEmbeds = this.embedInputs(inputIds, imageFeatures) // [S, D]
+      const mask = this.hooks.tap("mask", makePrefixLmMask(attentionMask, tokenTypeIds)) // [S, T]
+      return this.hooks.tap("logits", await this.language_model.forward(inputsEmbeds, positionIds, mask, kvCache, logitsToKeep))
+    }
+  }
+
+  // The rows of [N, D] take the places of the image tokens in [S, D]
+  function mergeImageFeatures(inputsEmbeds, imageFeatures, imageMask) {
+    const merged = inputsEmbeds.map((value) => value)
+    let next = 0
+    imageMask.forEach((isImage, i) => {
+      if (isImage) merged.row(i).set(imageFeatures.row(next++))
+    })
+    return merged
+  }
+
+  function makeLayers(config, make) {
+    return Array.from({ length: config.num_hidden_layers }, (_, layerIdx) => make(layerIdx))
+  }
+
+  return {
+    ...{ LOWEST, Hooks, SiglipVisionModel, GemmaForCausalLM, KVCache, PaliGemmaMultiModalProjector, PaliGemmaForConditionalGeneration },
+    ...{ attention, rotaryCosSin, rotateHalf, applyRotaryPosEmb, repeatKv, makePrefixLmMask, makePositionIds, mergeImageFeatures },
+  }
+})
