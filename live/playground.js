@@ -61,7 +61,7 @@ VLM.figures.define("playground", (frame, data) => {
       element("label", {}, following, " answer again when the scene changes"),
       element("label", {}, asModel, " show the 112 × 112 pixels that the model sees"),
     )
-    const link = button("Copy link to this scene", copyLink)
+    const link = button("Copy link", copyLink)
     sceneTools.append(link)
 
     let prompt = (field.value = linked?.prompt ?? data.prompt ?? FIRST_PROMPT) // the one that was asked last

@@ -107,7 +107,7 @@ VLM.part("scene", () => {
   }
 
   // A toy cut out: { side, data }, data Uint8ClampedArray [side * side * 4]. Bicubic, with antialiasing, and colors
-  // weighted by alpha, as Pillow does it; a toy that is not tilted has the pixels that it has in the training scenes.
+  // weighted by alpha, as Pillow does it: a toy looks as it does in the training scenes.
   const cutouts = new Map()
   function cutOut(toy, picture) {
     const key = `${toy.label} ${toy.size} ${toy.tilt} ${toy.mirrored}`
@@ -121,7 +121,8 @@ VLM.part("scene", () => {
   function resample(picture, { size, tilt, mirrored }) {
     const angle = (tilt * Math.PI) / 180
     const [cos, sin] = [Math.cos(angle), Math.sin(angle)]
-    const side = tilt === 0 ? size : Math.ceil(size * (Math.abs(cos) + Math.abs(sin)))
+    const overhang = Math.ceil((size * (Math.abs(cos) + Math.abs(sin) - 1)) / 2) // of a tilted toy's corners
+    const side = size + 2 * overhang
     const scale = SPRITE / size
     const data = new Uint8ClampedArray(side * side * 4)
     for (let i = 0; i < side * side; i++) {

@@ -123,8 +123,8 @@ VLM.part("sceneTools", () => {
       element("legend", {}, "The scene"),
       element("label", {}, "Ground ", ground), color,
       button("Random scene", () => stage.show(randomScene(Math.random))),
-      button("Remove all toys", () => stage.change((scene) => (scene.toys = []))),
-      button("Use a picture of yours", () => file.click()), file,
+      button("Remove all", () => stage.change((scene) => (scene.toys = []))),
+      button("Your picture …", () => file.click()), file,
     )
     tools.update = () => {
       const { name, color: plain } = stage.scene.ground
