@@ -1,7 +1,8 @@
 // Answers requests with the model; engine.js says what requests and answers contain.
 VLM.part("answers", () => {
   const { counted } = VLM.tensor
-  const { Hooks, PaliGemmaForConditionalGeneration } = VLM.model
+  const { Hooks } = VLM.hooks
+  const { PaliGemmaForConditionalGeneration } = VLM.model
   const { BUGS, plant } = VLM.bugs
   const { Tokenizer } = VLM.tokenizer
   const { processImage, encodePrefix } = VLM.processor

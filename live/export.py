@@ -85,7 +85,7 @@ def read_tokenizer(path: Path) -> dict:
     return {
         "tokens": [tokens[index] for index in range(len(tokens))],
         "merges": values["model"]["merges"],
-        "added": list(added),
+        "added": list(added.values()),
         "special": [token["id"] for token in values["added_tokens"] if token["special"]],
     }
 

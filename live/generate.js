@@ -46,7 +46,7 @@ VLM.part("generate", () => {
     const isReal = promptIds.map((id) => (id === config.pad_token_id ? 0 : 1))
     let [inputIds, tokenTypeIds, image] = [promptIds, promptIds.map(() => 0), imageFeatures]
     for (let step = 0; step < maxNewTokens; step++) {
-      const logits = (await model.forward(inputIds, image, isReal, tokenTypeIds, kvCache, 1)).data // V
+      const logits = (await model.forward(inputIds, isReal, tokenTypeIds, kvCache, 1, image)).data // V
       const id = forced ? forced[step] : chooseToken(logits, temperature, topP, random)
       yield { id, logits }
       if (id === config.eos_token_id) return

@@ -1,70 +1,39 @@
-// PaliGemma in JavaScript, to be held beside vlm/: the same classes, functions and parameters, in the same order. It reads
-// one image and one prompt, so no tensor has a batch axis.
-//
-// Shapes: C channels, H W image height and width, P patch size, N image tokens (patches), S new tokens, T all tokens so far,
-// D hidden size, F MLP width, A heads, K key/value heads, E head_dim, V vocabulary.
-// A tensor is a Matrix (tensor.js); "A x [S, E]" is a list of A of them, one for each head.
+// PaliGemma in JavaScript, to be held beside vlm/: the same classes, functions and parameters, in the same order. It
+// reads one image and one prompt, so no tensor has a batch axis. A tensor is a Matrix (tensor.js), and "A x [S, E]" a
+// list of A of them. Shapes: C channels, H W image height and width, P patch size, N image tokens (patches), S new tokens,
+// T all tokens so far, D hidden size, F MLP width, A heads, K key/value heads, E head_dim, V vocabulary.
 VLM.part("model", () => {
-  const { Matrix, matmul, matmulTransposed, splitHeads, joinHeads, cutPatches, cumsum } = VLM.tensor
+  const { Matrix, matmul, matmulTransposed, splitHeads, joinHeads, cutPatches, cumsum, range } = VLM.tensor
   const { add, multiply, scale, softmax, geluTanh, Module, Linear, Embedding, LayerNorm } = VLM.tensor
-
   const LOWEST = -3.4028234663852886e38 // of float32
 
-  // What may be exchanged, piece by piece; bugs.js does so.
+  // What may be exchanged, piece by piece; bugs.js does so. `pause` runs after each layer, so that a page can draw.
   const OPTIONS = {
     activation: geluTanh,
     normFactor: (weight) => 1 + weight,
     embedScale: (hiddenSize) => Math.fround(Math.sqrt(hiddenSize)),
-    rotateHalf,
-    repeatKv,
-    mergeImageFeatures,
-    makePrefixLmMask,
-    makePositionIds,
-    pause: async () => {}, // called after each layer, so that a page can draw
-  }
-
-  // Reads and changes what is inside. The model calls tap(name, value, layer) with pixel_values, image_hidden_states,
-  // image_attention, image_features, position_ids, mask, hidden_states, attention, logits.
-  class Hooks {
-    // record: names to keep. edit: { name: (value, layer) => what the model goes on with }.
-    constructor(record = [], edit = {}) {
-      this.record = new Set(record)
-      this.edit = edit
-      this.recorded = {} // recorded[name][layer] is a list with one value for each pass
-    }
-
-    tap(name, value, layer = 0) {
-      const kept = this.edit[name] ? this.edit[name](value, layer) : value
-      if (this.record.has(name)) ((this.recorded[name] ??= [])[layer] ??= []).push(kept)
-      return kept
-    }
+    ...{ rotateHalf, repeatKv, makePrefixLmMask, makePositionIds, mergeImageFeatures },
+    pause: async () => {},
   }
 
   // ---- vlm/attention.py ----
-
   // query: A x [Q, E]; key, value: A x [S, E]; mask: [Q, S] or null, added to the scores.
-  // tap sees the weights, A x [Q, S], before they are used, and may exchange them.
+  // tap sees the weights, A x [Q, S], before they are used, and may exchange them (hooks.js).
   function attention(query, key, value, scaling, mask, tap) {
     const scores = query.map((states, head) => scale(matmulTransposed(states, key[head]), scaling)) // A x [Q, S]
     const weights = tap(scores.map((states) => softmax(mask ? add(states, mask) : states))) // A x [Q, S]
-    const mixed = weights.map((states, head) => matmul(states, value[head])) // A x [Q, E]
-    return [mixed, weights]
+    return [weights.map((states, head) => matmul(states, value[head])), weights] // A x [Q, E], A x [Q, S]
   }
 
   // ---- vlm/siglip.py ----
-
   class SiglipVisionEmbeddings extends Module {
     patch_embedding = new Linear()
     position_embedding = new Embedding()
 
-    constructor(config) {
-      super({ config })
-    }
-
     // [C, H, W] -> [N, D]. A convolution that moves by the size of its kernel is a linear layer over each patch.
     forward(pixelValues) {
-      const patches = cutPatches(pixelValues, this.config.image_size, this.config.patch_size) // [N, C * P * P]
-      return add(this.patch_embedding.forward(patches), this.position_embedding.weight)
+      const positions = this.position_embedding.weight // [N, D]
+      return add(this.patch_embedding.forward(cutPatches(pixelValues, positions.rows)), positions)
     }
   }
 
@@ -94,18 +63,18 @@ VLM.part("model", () => {
     fc2 = new Linear()
 
     forward(hiddenStates) {
-      hiddenStates = this.fc1.forward(hiddenStates).map(geluTanh) // [N, F]
-      return this.fc2.forward(hiddenStates) // [N, D]
+      return this.fc2.forward(this.fc1.forward(hiddenStates).map(geluTanh)) // [N, F], then [N, D]
     }
   }
 
   class SiglipEncoderLayer extends Module {
+    mlp = new SiglipMLP()
+
     constructor(config, layerIdx, hooks) {
       super()
-      this.layer_norm1 = new LayerNorm(config.layer_norm_eps)
+      this.layer_norm1 = new LayerNorm({ eps: config.layer_norm_eps })
       this.self_attn = new SiglipAttention(config, layerIdx, hooks)
-      this.layer_norm2 = new LayerNorm(config.layer_norm_eps)
-      this.mlp = new SiglipMLP()
+      this.layer_norm2 = new LayerNorm({ eps: config.layer_norm_eps })
     }
 
     // [N, D] -> [N, D]
@@ -118,7 +87,7 @@ VLM.part("model", () => {
   class SiglipEncoder extends Module {
     constructor(config, hooks, options) {
       super({ hooks, options })
-      this.layers = makeLayers(config, (layerIdx) => new SiglipEncoderLayer(config, layerIdx, hooks))
+      this.layers = range(config.num_hidden_layers).map((i) => new SiglipEncoderLayer(config, i, hooks))
     }
 
     async forward(hiddenStates) {
@@ -133,9 +102,9 @@ VLM.part("model", () => {
   class SiglipVisionTransformer extends Module {
     constructor(config, hooks, options) {
       super()
-      this.embeddings = new SiglipVisionEmbeddings(config)
+      this.embeddings = new SiglipVisionEmbeddings()
       this.encoder = new SiglipEncoder(config, hooks, options)
-      this.post_layernorm = new LayerNorm(config.layer_norm_eps)
+      this.post_layernorm = new LayerNorm({ eps: config.layer_norm_eps })
     }
 
     async forward(pixelValues) {
@@ -145,8 +114,7 @@ VLM.part("model", () => {
 
   class SiglipVisionModel extends Module {
     constructor(config, hooks, options) {
-      super()
-      this.vision_model = new SiglipVisionTransformer(config, hooks, options)
+      super({ vision_model: new SiglipVisionTransformer(config, hooks, options) })
     }
 
     // [C, H, W] in -1..1 -> [N, D]
@@ -156,24 +124,17 @@ VLM.part("model", () => {
   }
 
   // ---- vlm/gemma.py ----
-
   class GemmaRMSNorm extends Module {
     weight = null // [D]
-
-    constructor(eps, options) {
-      super({ eps, options })
-    }
 
     // [S, D] -> [S, D]: each row divided by its root mean square, each entry times 1 + weight
     forward(hiddenStates) {
       const factors = this.weight.map(this.options.normFactor) // [D]
-      const result = new Matrix(hiddenStates.rows, hiddenStates.width)
-      for (let i = 0; i < result.rows; i++) {
-        const meanSquare = hiddenStates.row(i).reduce((sum, value) => sum + value * value, 0) / result.width
+      return hiddenStates.mapRows((row) => {
+        const meanSquare = row.reduce((sum, value) => sum + value * value, 0) / row.length
         const scale = 1 / Math.sqrt(meanSquare + this.eps)
-        result.row(i).set(hiddenStates.row(i).map((value, k) => value * scale * factors[k]))
-      }
-      return result
+        return row.map((value, i) => value * scale * factors[i])
+      })
     }
   }
 
@@ -181,10 +142,6 @@ VLM.part("model", () => {
     gate_proj = new Linear(false)
     up_proj = new Linear(false)
     down_proj = new Linear(false)
-
-    constructor(options) {
-      super({ options })
-    }
 
     forward(hiddenStates) {
       const gate = this.gate_proj.forward(hiddenStates).map(this.options.activation) // [S, F]
@@ -231,26 +188,23 @@ VLM.part("model", () => {
 
     // [S, D] -> [[S, D], attention weights A x [S, T]]
     forward(hiddenStates, cos, sin, mask, kvCache = null) {
-      const { rotateHalf, repeatKv } = this.options
-      const rotate = (states) => applyRotaryPosEmb(states, cos, sin, rotateHalf)
+      const repeatKv = (states) => this.options.repeatKv(states, this.numGroups)
+      const rotate = (states) => applyRotaryPosEmb(states, cos, sin, this.options.rotateHalf)
       const query = rotate(splitHeads(this.q_proj.forward(hiddenStates), this.headDim)) // A x [S, E]
       let key = rotate(splitHeads(this.k_proj.forward(hiddenStates), this.headDim)) // K x [S, E]
       let value = splitHeads(this.v_proj.forward(hiddenStates), this.headDim) // K x [S, E]
       if (kvCache) [key, value] = kvCache.update(this.layerIdx, key, value) // K x [T, E]
-      key = repeatKv(key, this.numGroups) // A x [T, E]
-      value = repeatKv(value, this.numGroups) // A x [T, E]
-      const [mixed, weights] = attention(query, key, value, this.scaling, mask, this.tap) // A x [S, E], A x [S, T]
+      const [mixed, weights] = attention(query, repeatKv(key), repeatKv(value), this.scaling, mask, this.tap)
       return [this.o_proj.forward(joinHeads(mixed)), weights]
     }
   }
 
   class GemmaDecoderLayer extends Module {
     constructor(config, layerIdx, hooks, options) {
-      super()
-      this.input_layernorm = new GemmaRMSNorm(config.rms_norm_eps, options)
+      super({ mlp: new GemmaMLP({ options }) })
+      this.input_layernorm = new GemmaRMSNorm({ eps: config.rms_norm_eps, options })
       this.self_attn = new GemmaAttention(config, layerIdx, hooks, options)
-      this.post_attention_layernorm = new GemmaRMSNorm(config.rms_norm_eps, options)
-      this.mlp = new GemmaMLP(options)
+      this.post_attention_layernorm = new GemmaRMSNorm({ eps: config.rms_norm_eps, options })
     }
 
     // [S, D] -> [S, D]
@@ -266,8 +220,8 @@ VLM.part("model", () => {
 
     constructor(config, hooks, options) {
       super({ config, hooks, options })
-      this.layers = makeLayers(config, (layerIdx) => new GemmaDecoderLayer(config, layerIdx, hooks, options))
-      this.norm = new GemmaRMSNorm(config.rms_norm_eps, options)
+      this.layers = range(config.num_hidden_layers).map((i) => new GemmaDecoderLayer(config, i, hooks, options))
+      this.norm = new GemmaRMSNorm({ eps: config.rms_norm_eps, options })
     }
 
     // S ids -> [S, D]
@@ -289,55 +243,50 @@ VLM.part("model", () => {
   }
 
   class GemmaForCausalLM extends Module {
-    lm_head = new Linear(false)
+    lm_head = new Linear(false) // its weight is that of embed_tokens
 
     constructor(config, hooks, options) {
-      super()
-      this.model = new GemmaModel(config, hooks, options)
+      super({ model: new GemmaModel(config, hooks, options) })
     }
 
     // Logits [S, V], or of the last `logitsToKeep` positions alone
     async forward(inputsEmbeds, positionIds, mask, kvCache = null, logitsToKeep = 0) {
       const hiddenStates = await this.model.forward(inputsEmbeds, positionIds, mask, kvCache) // [S, D]
-      return this.lm_head.forward(hiddenStates.slice(logitsToKeep ? hiddenStates.rows - logitsToKeep : 0, hiddenStates.rows))
+      return this.lm_head.forward(logitsToKeep ? hiddenStates.slice(-logitsToKeep) : hiddenStates)
     }
   }
 
   // ---- vlm/attention_mask.py ----
-
   // attentionMask: T times 0 or 1; tokenTypeIds: S times 0 (prefix) or 1 (suffix) -> [S, T], 0 where a query may look
   function makePrefixLmMask(attentionMask, tokenTypeIds) {
     const queryBlocks = cumsum(tokenTypeIds) // S
     const numCached = attentionMask.length - tokenTypeIds.length
     const keyBlocks = [...Array(numCached).fill(0), ...queryBlocks] // T: what is cached is seen by all
-    return new Matrix(tokenTypeIds.length, attentionMask.length).map((_, i) => {
-      const [query, key] = [Math.floor(i / attentionMask.length), i % attentionMask.length]
-      return keyBlocks[key] <= queryBlocks[query] && attentionMask[key] ? 0 : LOWEST
-    })
+    const isVisible = (query, key) => keyBlocks[key] <= queryBlocks[query] && attentionMask[key]
+    const mask = new Matrix(tokenTypeIds.length, attentionMask.length)
+    return mask.mapRows((row, query) => row.map((_, key) => (isVisible(query, key) ? 0 : LOWEST)))
   }
 
-  // The real tokens are counted from 1, and padding gets 1; the last S of T
+  // The real tokens are counted from 1, and padding gets 1 -> the last S of T
   function makePositionIds(attentionMask, numNew) {
-    return cumsum(attentionMask).map((count) => Math.max(count, 1)).slice(-numNew) // prettier-ignore
+    return cumsum(attentionMask).slice(-numNew).map((count) => Math.max(count, 1))
   }
 
   // ---- vlm/kv_cache.py ----
-
   class KVCache {
     constructor(config, maxLength) {
-      const makeHeads = () => Array.from({ length: config.num_key_value_heads }, () => new Matrix(maxLength, config.head_dim))
-      this.keys = makeLayers(config, makeHeads) // for each layer K x [maxLength, E]
-      this.values = makeLayers(config, makeHeads)
+      const makeHeads = () => range(config.num_key_value_heads).map(() => new Matrix(maxLength, config.head_dim))
+      this.keys = range(config.num_hidden_layers).map(makeHeads) // for each layer K x [maxLength, E]
+      this.values = range(config.num_hidden_layers).map(makeHeads)
       this.length = 0
     }
 
     // K x [S, E] of one layer go after the old ones -> all of them so far, K x [T, E], views
     update(layerIdx, key, value) {
-      const append = (old, states) => {
-        states.forEach((head, i) => old[i].data.set(head.data, this.length * head.width))
-        return old.map((head) => head.slice(0, this.length + states[0].rows))
-      }
-      return [append(this.keys[layerIdx], key), append(this.values[layerIdx], value)]
+      const end = this.length + key[0].rows
+      key.forEach((states, head) => this.keys[layerIdx][head].slice(this.length, end).data.set(states.data))
+      value.forEach((states, head) => this.values[layerIdx][head].slice(this.length, end).data.set(states.data))
+      return [this.keys, this.values].map((all) => all[layerIdx].map((head) => head.slice(0, end)))
     }
 
     advance(numNew) {
@@ -346,7 +295,6 @@ VLM.part("model", () => {
   }
 
   // ---- vlm/paligemma.py ----
-
   class PaliGemmaMultiModalProjector extends Module {
     linear = new Linear()
 
@@ -358,7 +306,7 @@ VLM.part("model", () => {
   class PaliGemmaForConditionalGeneration extends Module {
     multi_modal_projector = new PaliGemmaMultiModalProjector()
 
-    constructor(config, hooks = new Hooks(), options = {}) {
+    constructor(config, hooks, options = {}) {
       super({ config, hooks, options: { ...OPTIONS, ...options } })
       this.vision_tower = new SiglipVisionModel(config.vision_config, hooks, this.options)
       this.language_model = new GemmaForCausalLM(config.text_config, hooks, this.options)
@@ -372,38 +320,30 @@ VLM.part("model", () => {
 
     // S ids and [N, D], or null once the image is in the cache -> [S, D]
     embedInputs(inputIds, imageFeatures) {
-      const inputsEmbeds = this.language_model.model.embed(inputIds)
+      const inputsEmbeds = this.language_model.model.embed(inputIds) // [S, D]
       if (!imageFeatures) return inputsEmbeds
       const imageMask = inputIds.map((id) => id === this.config.image_token_index)
       return this.options.mergeImageFeatures(inputsEmbeds, imageFeatures, imageMask)
     }
 
     // inputIds: S; attentionMask: T; tokenTypeIds: S -> logits [S, V], or of the last positions alone
-    async forward(inputIds, imageFeatures, attentionMask, tokenTypeIds, kvCache = null, logitsToKeep = 0) {
-      const { makePositionIds, makePrefixLmMask } = this.options
-      const positionIds = this.hooks.tap("position_ids", makePositionIds(attentionMask, inputIds.length)) // S
+    async forward(inputIds, attentionMask, tokenTypeIds, kvCache = null, logitsToKeep = 0, imageFeatures = null) {
+      const positionIds = this.hooks.tap("position_ids", this.options.makePositionIds(attentionMask, inputIds.length)) // S
       const inputsEmbeds = this.embedInputs(inputIds, imageFeatures) // [S, D]
-      const mask = this.hooks.tap("mask", makePrefixLmMask(attentionMask, tokenTypeIds)) // [S, T]
-      return this.hooks.tap("logits", await this.language_model.forward(inputsEmbeds, positionIds, mask, kvCache, logitsToKeep))
+      const mask = this.hooks.tap("mask", this.options.makePrefixLmMask(attentionMask, tokenTypeIds)) // [S, T]
+      const logits = await this.language_model.forward(inputsEmbeds, positionIds, mask, kvCache, logitsToKeep)
+      return this.hooks.tap("logits", logits) // [S, V]
     }
   }
 
-  // The rows of [N, D] take the places of the image tokens in [S, D]
+  // The rows of [N, D], in order, take the places of the image tokens in [S, D]
   function mergeImageFeatures(inputsEmbeds, imageFeatures, imageMask) {
-    const merged = inputsEmbeds.map((value) => value)
     let next = 0
-    imageMask.forEach((isImage, i) => {
-      if (isImage) merged.row(i).set(imageFeatures.row(next++))
-    })
-    return merged
-  }
-
-  function makeLayers(config, make) {
-    return Array.from({ length: config.num_hidden_layers }, (_, layerIdx) => make(layerIdx))
+    return inputsEmbeds.mapRows((row, i) => (imageMask[i] ? imageFeatures.row(next++) : row))
   }
 
   return {
-    ...{ LOWEST, Hooks, SiglipVisionModel, GemmaForCausalLM, KVCache, PaliGemmaMultiModalProjector, PaliGemmaForConditionalGeneration },
-    ...{ attention, rotaryCosSin, rotateHalf, applyRotaryPosEmb, repeatKv, makePrefixLmMask, makePositionIds, mergeImageFeatures },
+    ...{ LOWEST, attention, rotaryCosSin, rotateHalf, applyRotaryPosEmb, repeatKv, makePrefixLmMask, makePositionIds },
+    ...{ mergeImageFeatures, KVCache, PaliGemmaForConditionalGeneration },
   }
 })

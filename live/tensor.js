@@ -9,13 +9,21 @@ VLM.part("tensor", () => {
       this.data = data
     }
 
-    // The rows from `start` on, up to but not including `end`: a view, not a copy.
-    slice(start, end) {
-      return new Matrix(end - start, this.width, this.data.subarray(start * this.width, end * this.width))
+    // Rows start..end - 1, counted from the end if negative: a view, not a copy.
+    slice(start, end = this.rows) {
+      const data = this.data.subarray(start * this.width, end * this.width)
+      return new Matrix(data.length / this.width, this.width, data)
     }
 
     row(index) {
       return this.data.subarray(index * this.width, (index + 1) * this.width)
+    }
+
+    // A new matrix with f(row, index) for each row.
+    mapRows(f) {
+      const result = new Matrix(this.rows, this.width)
+      for (let i = 0; i < this.rows; i++) result.row(i).set(f(this.row(i), i))
+      return result
     }
 
     // A new matrix with f(number, index) for each number.
@@ -117,20 +125,25 @@ VLM.part("tensor", () => {
     return result
   }
 
-  // [1, 3 * S * S], red, green and blue one after another -> [N, 3 * P * P], a row for each patch in reading order
-  function cutPatches(pixelValues, size, patchSize) {
-    const side = size / patchSize
-    const channels = pixelValues.data.length / (size * size)
-    const patches = new Matrix(side * side, channels * patchSize * patchSize)
-    for (let n = 0; n < patches.rows; n++) {
+  // A square image of three channels [1, 3 * H * W] -> [N, 3 * P * P], a row for each of its N patches in reading order
+  function cutPatches(pixelValues, numPatches) {
+    const size = Math.sqrt(pixelValues.width / 3) // H = W
+    const side = Math.sqrt(numPatches)
+    const patchSize = size / side
+    return new Matrix(numPatches, 3 * patchSize ** 2).mapRows((row, n) => {
       const [top, left] = [Math.floor(n / side) * patchSize, (n % side) * patchSize]
-      for (let i = 0; i < channels * patchSize; i++) {
-        const [channel, y] = [Math.floor(i / patchSize), top + (i % patchSize)]
+      for (let line = 0; line < 3 * patchSize; line++) {
+        const [channel, y] = [Math.floor(line / patchSize), top + (line % patchSize)]
         const start = (channel * size + y) * size + left
-        patches.row(n).set(pixelValues.data.subarray(start, start + patchSize), i * patchSize)
+        row.set(pixelValues.data.subarray(start, start + patchSize), line * patchSize)
       }
-    }
-    return patches
+      return row
+    })
+  }
+
+  // 0, 1, ..., count - 1
+  function range(count) {
+    return Array.from({ length: count }, (_, i) => i)
   }
 
   function cumsum(numbers) {
@@ -229,28 +242,19 @@ VLM.part("tensor", () => {
     weight = null // [D]
     bias = null // [D]
 
-    constructor(eps) {
-      super({ eps })
-    }
-
     // [R, D] -> [R, D]: each row minus its mean, divided by its standard deviation
     forward(x) {
-      const result = new Matrix(x.rows, x.width)
-      for (let row = 0; row < x.rows; row++) {
-        const values = x.row(row)
-        const mean = values.reduce((sum, value) => sum + value, 0) / x.width
-        const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / x.width
+      return x.mapRows((row) => {
+        const mean = row.reduce((sum, value) => sum + value, 0) / row.length
+        const variance = row.reduce((sum, value) => sum + (value - mean) ** 2, 0) / row.length
         const factor = 1 / Math.sqrt(variance + this.eps)
-        for (let i = 0; i < x.width; i++) {
-          result.data[row * x.width + i] = (values[i] - mean) * factor * this.weight[i] + this.bias[i]
-        }
-      }
-      return result
+        return row.map((value, i) => (value - mean) * factor * this.weight[i] + this.bias[i])
+      })
     }
   }
 
   return {
-    ...{ Matrix, counted, matmulTransposed, matmul, splitHeads, joinHeads, cutPatches, cumsum },
+    ...{ Matrix, counted, matmulTransposed, matmul, splitHeads, joinHeads, cutPatches, cumsum, range },
     ...{ add, multiply, scale, softmax, geluTanh },
     ...{ Module, Linear, Embedding, LayerNorm },
   }
