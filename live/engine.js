@@ -72,7 +72,7 @@
 // What goes wrong rejects the promise with an Error whose message says what to do. Show it as it is.
 VLM.part("engine", () => {
   const WORKER_PARTS = [
-    ...["tensor", "hooks", "model", "bugs", "tokenizer", "processor", "regions", "generate", "recording", "edits", "weights"],
+    ...["tensor", "hooks", "model", "bugs", "tokenizer", "resample", "processor", "regions", "generate", "recording", "edits", "weights"],
     ...["answers", "worker"],
   ]
   const FOLDER = new URL(".", document.currentScript.src) // the weights are beside this script

@@ -90,13 +90,17 @@ def read_tokenizer(path: Path) -> dict:
     }
 
 
-def quantize_all(model: PaliGemmaForConditionalGeneration, masks: MaskDecoder) -> dict[str, tuple[Tensor, Tensor | None]]:
+def quantize_all(
+    model: PaliGemmaForConditionalGeneration, masks: MaskDecoder
+) -> dict[str, tuple[Tensor, Tensor | None]]:
     """Each tensor as (float32, None), or as (int8 [R, W], scales [R])."""
     state = model.state_dict()
     if torch.equal(state[HEAD], model.language_model.model.embed_tokens.weight):
         del state[HEAD]
     quantized = {name: quantize(tensor, MODEL_LEVELS) for name, tensor in state.items()}
-    return quantized | {MASK_PREFIX + name: quantize(tensor, MASK_LEVELS) for name, tensor in masks.state_dict().items()}
+    return quantized | {
+        MASK_PREFIX + name: quantize(tensor, MASK_LEVELS) for name, tensor in masks.state_dict().items()
+    }
 
 
 def quantize(tensor: Tensor, levels: int) -> tuple[Tensor, Tensor | None]:

@@ -80,5 +80,5 @@ VLM.part("generate", () => {
     }
   }
 
-  return { filterTopP, chooseToken, generateTokens, rank }
+  return { filterTopP, chooseToken, generateTokens, rank, randomNumbers }
 })

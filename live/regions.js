@@ -1,7 +1,7 @@
 // Boxes and masks out of an answer, as vlm/regions/boxes.py, mask_vqvae.py and segmentation.py.
 VLM.part("regions", () => {
   const { Matrix, matmul, add, Module, Linear } = VLM.tensor
-  const { resampleWeights, linear } = VLM.processor
+  const { resize, BILINEAR } = VLM.resample
 
   const LAST_BIN = 1023
   const NUM_MASK_CODES = 128
@@ -132,23 +132,15 @@ VLM.part("regions", () => {
 
   // ---- vlm/regions/segmentation.py ----
 
-  // S * S numbers of a decoded mask, stretched over the box -> Uint8Array [height * width], 1 inside. As Pillow stretches
-  // float images: bilinear, columns first, float32 between.
+  // S * S numbers of a decoded mask, stretched over the box -> Uint8Array [height * width], 1 inside
   function pasteMask(values, box, height, width) {
     const [yMin, xMin, yMax, xMax] = wholePixels(box, height, width)
+    const square = { data: values, width: MASK_SIZE, height: MASK_SIZE, channels: 1 }
+    const stretched = resize(square, xMax - xMin, yMax - yMin, BILINEAR)
     const mask = new Uint8Array(height * width)
-    const columns = resampleWeights(MASK_SIZE, xMax - xMin, linear, 1)
-    const rows = resampleWeights(MASK_SIZE, yMax - yMin, linear, 1)
-    const narrow = new Matrix(MASK_SIZE, xMax - xMin).map((_, i) => {
-      const { first, weights } = columns[i % columns.length]
-      const start = Math.floor(i / columns.length) * MASK_SIZE + first
-      return weights.reduce((sum, weight, k) => sum + values[start + k] * weight, 0)
-    })
-    rows.forEach(({ first, weights }, y) => {
-      columns.forEach((_, x) => {
-        const value = weights.reduce((sum, weight, k) => sum + narrow.row(first + k)[x] * weight, 0)
-        mask[(yMin + y) * width + xMin + x] = Math.fround(value) > 0 ? 1 : 0
-      })
+    stretched.data.forEach((value, i) => {
+      const [y, x] = [Math.floor(i / stretched.width), i % stretched.width]
+      mask[(yMin + y) * width + xMin + x] = value > 0 ? 1 : 0
     })
     return mask
   }

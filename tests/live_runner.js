@@ -5,7 +5,7 @@
 const { readFileSync } = require("node:fs")
 const { join } = require("node:path")
 
-const PARTS = ["parts", "tensor", "hooks", "model", "bugs", "tokenizer", "processor", "regions", "generate"]
+const PARTS = ["parts", "tensor", "hooks", "model", "bugs", "tokenizer", "resample", "processor", "regions", "generate"]
 for (const part of [...PARTS, "recording", "edits", "weights", "answers", "worker"]) {
   require(join(__dirname, "..", "live", `${part}.js`))
 }
@@ -28,8 +28,10 @@ const CALLS = {
     return model.forward([...prefix, ...answer], isReal, types, null, 0, features)
   },
 
-  parameters: (answers) =>
-    Array.from(makeModel(answers, []).namedParameters(), ([name, part, field]) => [name, part[field].length ?? part[field].data.length]),
+  parameters(answers) {
+    const size = (tensor) => (tensor.data ?? tensor).length
+    return Array.from(makeModel(answers, []).namedParameters(), ([name, part, field]) => [name, size(part[field])])
+  },
 
   encode: (answers, texts) => texts.map((text) => answers.tokenizer.encode(text)),
   decode: (answers, lists) => lists.map((ids) => answers.tokenizer.decode(ids)),
