@@ -26,6 +26,7 @@ VLM.part("answers", () => {
       this.tokenizer = new Tokenizer(tokenizer)
       this.maskDecoder = new MaskDecoder()
       this.maskDecoder.loadStateDict(maskDecoder)
+      this.ends = [config.eos_token_id].flat() // one id or several
       this.lastImage = null // { pixels, features }
     }
 
@@ -54,7 +55,7 @@ VLM.part("answers", () => {
         const position = promptIds.length - 2 + ids.length
         const { probability, others } = rank(logits, id)
         tokens.push({
-          ...{ id, probability, position, isEnd: id === this.config.eos_token_id },
+          ...{ id, probability, position, isEnd: this.ends.includes(id) },
           text: this.decode(ids).slice(shown.length),
           runnersUp: this.name(others),
         })
@@ -78,7 +79,7 @@ VLM.part("answers", () => {
 
     // The model reads `suffix` as if it had chosen its tokens.
     async score(request, pause, onToken) {
-      const forced = [...this.tokenizer.encode(request.suffix), this.config.eos_token_id]
+      const forced = [...this.tokenizer.encode(request.suffix), this.ends[0]]
       return this.ask({ ...request, forced, maxNewTokens: forced.length }, pause, onToken)
     }
 

@@ -1,7 +1,7 @@
 """Writes what the live model in a web page loads: `python -m live.export FOLDER [--checkpoint DIRECTORY]`.
 
-`weights.bin` has the model, the mask decoder and the tokenizer. `weights_data.js` has the same bytes as a script, for pages
-that were opened as files, where a script may not fetch one.
+`weights.bin` has the model, the mask decoder and the tokenizer. `weights_data.js` has the same bytes as a script, for
+pages that were opened as files: these may not fetch a file, but they may load a script.
 
 The file is a zlib stream, which a browser unpacks itself. Unpacked:
 
@@ -10,8 +10,15 @@ The file is a zlib stream, which a browser unpacks itself. Unpacked:
     float32              one tensor after another: a vector as it is; of a matrix the scale of each row
     int8                 one matrix after another, row by row; a number times the scale of its row is the weight
 
-Weights have a few levels more than they need, and zlib writes the frequent ones with fewer bits than 8: the number of
-levels decides the size of the file.
+zlib writes frequent numbers with fewer bits, so the largest number that a row may have decides the size of the file.
+On 500 test scenes (the mask decoder with 15, which changes no mean IoU by more than 0.0005):
+
+    largest number   caption   count   left    detect: precision, recall, mean IoU   segment: mean IoU   megabytes
+    none: float32     0.954    0.996   1.000          0.983    0.973    0.877              0.747           15.4
+    127               0.956    0.996   1.000          0.983    0.977    0.876              0.751            3.2
+    63                0.952    0.996   1.000          0.982    0.974    0.877              0.751            2.9
+    47                0.956    0.996   1.000          0.985    0.974    0.875              0.748            2.7
+    31                0.952    0.996   0.994          0.982    0.971    0.875              0.746            2.5
 """
 
 import argparse
@@ -32,10 +39,11 @@ from vlm.loader import load_hf_model
 from vlm.paligemma import PaliGemmaForConditionalGeneration
 from vlm.regions.mask_vqvae import MaskDecoder, load_mask_decoder
 
-# The largest number of a row. Both are the smallest that lose less than a point in any task (docs/LOG.md has the table).
+# The largest number of a row, of the model and of the mask decoder.
 MODEL_LEVELS = 63
 MASK_LEVELS = 15
 MASK_PREFIX = "mask_decoder."
+Quantized = tuple[Tensor, Tensor | None]  # a vector and None, or int8 [R, W] and the scale of each row [R]
 _TOKENIZER = {
     "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
     "pre_tokenizer": None,
@@ -64,7 +72,7 @@ def export(folder: Path, checkpoint: Path = CHECKPOINT_DIRECTORY, masks: Path = 
     if isinstance(model.config.text_config, Gemma2Config):
         raise ValueError(f"{checkpoint} has a Gemma 2: live/model.js has the first Gemma only")
     header = {
-        "config": json.loads((checkpoint / "config.json").read_text(encoding="utf-8")),
+        "config": model.config.to_dict(),
         "tokenizer": read_tokenizer(checkpoint / "tokenizer.json"),
     }
     packed = pack(header, quantize_all(model, load_mask_decoder(masks)))
@@ -90,20 +98,18 @@ def read_tokenizer(path: Path) -> dict:
     }
 
 
-def quantize_all(
-    model: PaliGemmaForConditionalGeneration, masks: MaskDecoder
-) -> dict[str, tuple[Tensor, Tensor | None]]:
-    """Each tensor as (float32, None), or as (int8 [R, W], scales [R])."""
+def quantize_all(model: PaliGemmaForConditionalGeneration, masks: MaskDecoder) -> dict[str, Quantized]:
+    """All tensors of the file."""
     state = model.state_dict()
     if torch.equal(state[HEAD], model.language_model.model.embed_tokens.weight):
         del state[HEAD]
     quantized = {name: quantize(tensor, MODEL_LEVELS) for name, tensor in state.items()}
-    return quantized | {
-        MASK_PREFIX + name: quantize(tensor, MASK_LEVELS) for name, tensor in masks.state_dict().items()
-    }
+    for name, tensor in masks.state_dict().items():
+        quantized[MASK_PREFIX + name] = quantize(tensor, MASK_LEVELS)
+    return quantized
 
 
-def quantize(tensor: Tensor, levels: int) -> tuple[Tensor, Tensor | None]:
+def quantize(tensor: Tensor, levels: int) -> Quantized:
     """A vector stays; all that has more axes becomes whole numbers of -levels..levels, with a scale for each row."""
     if tensor.dim() < 2:
         return tensor, None
@@ -118,7 +124,7 @@ def dequantize(values: Tensor, scales: Tensor | None) -> Tensor:
     return values if scales is None else values * scales[:, None]
 
 
-def pack(header: dict, quantized: dict[str, tuple[Tensor, Tensor | None]]) -> bytes:
+def pack(header: dict, quantized: dict[str, Quantized]) -> bytes:
     """The bytes of the file."""
     header["tensors"] = [[name, *values.shape] for name, (values, _) in quantized.items()]
     text = json.dumps(header, separators=(",", ":")).encode()

@@ -49,7 +49,7 @@ VLM.part("generate", () => {
       const logits = (await model.forward(inputIds, isReal, tokenTypeIds, kvCache, 1, image)).data // V
       const id = forced ? forced[step] : chooseToken(logits, temperature, topP, random)
       yield { id, logits }
-      if (id === config.eos_token_id) return
+      if ([config.eos_token_id].flat().includes(id)) return
       isReal.push(1)
       if (cache) [inputIds, tokenTypeIds, image] = [[id], [1], null] // the image is in the cache from now on
       else [inputIds, tokenTypeIds] = [[...inputIds, id], [...tokenTypeIds, 1]]

@@ -32,7 +32,7 @@ VLM.part("processor", () => {
   // Padding, N image tokens, <bos>, the prompt, a newline.
   function encodePrefix(prompt, tokenizer, config, padding = 0) {
     const ids = tokenizer.encode(`${prompt}\n`)
-    const own = [config.image_token_index, config.bos_token_id, config.eos_token_id, config.pad_token_id]
+    const own = [config.image_token_index, config.bos_token_id, config.eos_token_id, config.pad_token_id].flat()
     const forged = ids.find((id) => own.includes(id))
     if (forged !== undefined) {
       throw new Error(`The prompt contains ${tokenizer.tokens[forged]}. Take it out: it is put where it belongs.`)

@@ -9,8 +9,8 @@ VLM.part("resample", () => {
 
   function resize(image, width, height, filter) {
     // Since version 13 Pillow begins with the height where that loses far more pixels.
-    const isTall = image.height > height && image.height - height > 2 * (image.width - width)
-    if (isTall) return resizeSide(resizeSide(image, "height", height, filter), "width", width, filter)
+    const heightFirst = image.height > height && image.height - height > 2 * (image.width - width)
+    if (heightFirst) return resizeSide(resizeSide(image, "height", height, filter), "width", width, filter)
     return resizeSide(resizeSide(image, "width", width, filter), "height", height, filter)
   }
 
