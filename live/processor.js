@@ -2,12 +2,11 @@
 // to token ids, as vlm/processor.py.
 VLM.part("processor", () => {
   const { Matrix } = VLM.tensor
-  const { resize, BICUBIC } = VLM.resample
+  const { resample, BICUBIC } = VLM.resample
 
   // { data, width, height } with 3 or 4 bytes a pixel -> [1, 3 * S * S], in -1..1: first all reds, then all greens and blues.
-  // Squeezed to a square, whatever the aspect ratio.
   function processImage(image, size) {
-    return normalize(resize(toRgb(image), size, size, BICUBIC))
+    return normalize(resize(toRgb(image), size))
   }
 
   // Transparent pixels show white behind them. In whole numbers, as Pillow's alpha_composite.
@@ -20,6 +19,11 @@ VLM.part("processor", () => {
       return (mixed + (mixed >> 8)) >> 15
     })
     return { data: rgb, width, height, channels: 3 }
+  }
+
+  // Squeezed to a square, whatever the aspect ratio
+  function resize(image, size) {
+    return resample(image, size, size, BICUBIC)
   }
 
   function normalize({ data, width, height }) {
@@ -42,5 +46,5 @@ VLM.part("processor", () => {
     return [...Array(padding).fill(config.pad_token_id), ...image, config.bos_token_id, ...ids]
   }
 
-  return { processImage, encodePrefix }
+  return { processImage, toRgb, resize, encodePrefix }
 })

@@ -1,7 +1,7 @@
 // Boxes and masks out of an answer, as vlm/regions/boxes.py, mask_vqvae.py and segmentation.py.
 VLM.part("regions", () => {
   const { Matrix, matmul, add, Module, Linear } = VLM.tensor
-  const { resize, BILINEAR } = VLM.resample
+  const { resample, BILINEAR } = VLM.resample
 
   const LAST_BIN = 1023
   const NUM_MASK_CODES = 128
@@ -136,7 +136,7 @@ VLM.part("regions", () => {
   function pasteMask(values, box, height, width) {
     const [yMin, xMin, yMax, xMax] = wholePixels(box, height, width)
     const square = { data: values, width: MASK_SIZE, height: MASK_SIZE, channels: 1 }
-    const stretched = resize(square, xMax - xMin, yMax - yMin, BILINEAR)
+    const stretched = resample(square, xMax - xMin, yMax - yMin, BILINEAR)
     const mask = new Uint8Array(height * width)
     stretched.data.forEach((value, i) => {
       const [y, x] = [Math.floor(i / stretched.width), i % stretched.width]

@@ -7,15 +7,15 @@ VLM.part("resample", () => {
   const BICUBIC = { kernel: cubic, radius: 2 }
   const BILINEAR = { kernel: (x) => Math.max(1 - Math.abs(x), 0), radius: 1 }
 
-  function resize(image, width, height, filter) {
+  function resample(image, width, height, filter) {
     // Since version 13 Pillow begins with the height where that loses far more pixels.
     const heightFirst = image.height > height && image.height - height > 2 * (image.width - width)
-    if (heightFirst) return resizeSide(resizeSide(image, "height", height, filter), "width", width, filter)
-    return resizeSide(resizeSide(image, "width", width, filter), "height", height, filter)
+    if (heightFirst) return resampleSide(resampleSide(image, "height", height, filter), "width", width, filter)
+    return resampleSide(resampleSide(image, "width", width, filter), "height", height, filter)
   }
 
   // One pass; side is "width" or "height". A side that has the right size is left alone.
-  function resizeSide(image, side, newSize, filter) {
+  function resampleSide(image, side, newSize, filter) {
     if (image[side] === newSize) return image
     const { channels } = image
     const result = { ...image, [side]: newSize }
@@ -76,5 +76,5 @@ VLM.part("resample", () => {
     return sum
   }
 
-  return { resize, BICUBIC, BILINEAR }
+  return { resample, BICUBIC, BILINEAR }
 })
