@@ -37,71 +37,124 @@ VLM.part("tensor", () => {
   // How many multiply-adds the matrix products have made so far.
   const counted = { multiplications: 0 }
 
-  // a [R, W] times b [C, W] transposed -> [R, C]: each row of a with each row of b.
+  // a [R, W] times b [C, W] transposed -> [R, C]: each row of a with each row of b. Nearly all time goes into this, and
+  // most of that into reading numbers; so blocks of 4 rows and 2 columns share what was read.
   function matmulTransposed(a, b) {
     const result = new Matrix(a.rows, b.rows)
     counted.multiplications += a.rows * b.rows * a.width
-    let row = 0
-    for (; row + 4 <= a.rows; row += 4) {
-      for (let column = 0; column < b.rows; column++) {
-        dotFour(a.data, row * a.width, b.data, column * a.width, a.width, result.data, row * b.rows + column, b.rows)
+    const whole = { rows: a.rows - (a.rows % 4), columns: b.rows - (b.rows % 4) }
+    const at = (row, column) => row * b.rows + column
+    for (let row = 0; row < whole.rows; row += 4) {
+      for (let column = 0; column < whole.columns; column += 2) dotEight(a, row, b, column, result)
+      for (let column = whole.columns; column < b.rows; column++) {
+        dotFour(a, row, b, column, result, at(row, column), b.rows)
       }
     }
-    for (; row < a.rows; row++) {
-      let column = 0
-      for (; column + 4 <= b.rows; column += 4) {
-        dotFour(b.data, column * a.width, a.data, row * a.width, a.width, result.data, row * b.rows + column, 1)
-      }
-      for (; column < b.rows; column++) {
-        result.data[row * b.rows + column] = dot(a.data, row * a.width, b.data, column * a.width, a.width)
+    for (let row = whole.rows; row < a.rows; row++) {
+      for (let column = 0; column < whole.columns; column += 4) dotFour(b, column, a, row, result, at(row, column), 1)
+      for (let column = whole.columns; column < b.rows; column++) {
+        result.data[at(row, column)] = dot(a.row(row), b.row(column))
       }
     }
     return result
   }
 
-  // Four rows of a with one row of b. Side by side they are faster: each number of b is read once for all four.
-  function dotFour(a, atA, b, atB, width, result, atResult, step) {
-    const at1 = atA + width
-    const at2 = at1 + width
-    const at3 = at2 + width
-    let sum0 = 0
-    let sum1 = 0
-    let sum2 = 0
-    let sum3 = 0
+  // Rows row..row + 3 of a with rows column..column + 1 of b.
+  function dotEight(a, row, b, column, result) {
+    const width = a.width
+    const [x, y, sums] = [a.data, b.data, result.data]
+    const x0 = row * width
+    const x1 = x0 + width
+    const x2 = x1 + width
+    const x3 = x2 + width
+    const y0 = column * width
+    const y1 = y0 + width
+    let [sum00, sum01, sum10, sum11, sum20, sum21, sum30, sum31] = [0, 0, 0, 0, 0, 0, 0, 0]
     for (let k = 0; k < width; k++) {
-      const shared = b[atB + k]
-      sum0 += a[atA + k] * shared
-      sum1 += a[at1 + k] * shared
-      sum2 += a[at2 + k] * shared
-      sum3 += a[at3 + k] * shared
+      const left = y[y0 + k]
+      const right = y[y1 + k]
+      let value = x[x0 + k]
+      sum00 += value * left
+      sum01 += value * right
+      value = x[x1 + k]
+      sum10 += value * left
+      sum11 += value * right
+      value = x[x2 + k]
+      sum20 += value * left
+      sum21 += value * right
+      value = x[x3 + k]
+      sum30 += value * left
+      sum31 += value * right
     }
-    result[atResult] = sum0
-    result[atResult + step] = sum1
-    result[atResult + 2 * step] = sum2
-    result[atResult + 3 * step] = sum3
+    const at = row * b.rows + column
+    sums[at] = sum00
+    sums[at + 1] = sum01
+    sums[at + b.rows] = sum10
+    sums[at + b.rows + 1] = sum11
+    sums[at + 2 * b.rows] = sum20
+    sums[at + 2 * b.rows + 1] = sum21
+    sums[at + 3 * b.rows] = sum30
+    sums[at + 3 * b.rows + 1] = sum31
   }
 
-  function dot(a, atA, b, atB, width) {
+  // Rows row..row + 3 of a with one row of b. The sums go into `result` from `at` on, `step` apart.
+  function dotFour(a, row, b, column, result, at, step) {
+    const width = a.width
+    const [x, y, sums] = [a.data, b.data, result.data]
+    const x0 = row * width
+    const x1 = x0 + width
+    const x2 = x1 + width
+    const x3 = x2 + width
+    const y0 = column * width
+    let [sum0, sum1, sum2, sum3] = [0, 0, 0, 0]
+    for (let k = 0; k < width; k++) {
+      const shared = y[y0 + k]
+      sum0 += x[x0 + k] * shared
+      sum1 += x[x1 + k] * shared
+      sum2 += x[x2 + k] * shared
+      sum3 += x[x3 + k] * shared
+    }
+    sums[at] = sum0
+    sums[at + step] = sum1
+    sums[at + 2 * step] = sum2
+    sums[at + 3 * step] = sum3
+  }
+
+  function dot(x, y) {
     let sum = 0
-    for (let k = 0; k < width; k++) sum += a[atA + k] * b[atB + k]
+    for (let k = 0; k < x.length; k++) sum += x[k] * y[k]
     return sum
   }
 
-  // a [R, W] times b [W, C] -> [R, C].
+  // a [R, W] times b [W, C] -> [R, C]. Four rows of b at once, so that the sums are read and written once for all four.
   function matmul(a, b) {
     const result = new Matrix(a.rows, b.width)
     const sums = new Float64Array(b.width)
     counted.multiplications += a.rows * b.width * a.width
     for (let row = 0; row < a.rows; row++) {
+      const factors = a.row(row)
       sums.fill(0)
-      for (let k = 0; k < a.width; k++) {
-        const factor = a.data[row * a.width + k]
-        const atB = k * b.width
-        for (let column = 0; column < b.width; column++) sums[column] += factor * b.data[atB + column]
-      }
+      let k = 0
+      for (; k + 4 <= a.width; k += 4) addFour(sums, b, k, factors)
+      for (; k < a.width; k++) b.row(k).forEach((value, column) => (sums[column] += factors[k] * value))
       result.data.set(sums, row * b.width)
     }
     return result
+  }
+
+  // Rows k..k + 3 of b, each times its factor.
+  function addFour(sums, b, k, factors) {
+    const { data, width } = b
+    const [factor0, factor1, factor2, factor3] = [factors[k], factors[k + 1], factors[k + 2], factors[k + 3]]
+    const y0 = k * width
+    const y1 = y0 + width
+    const y2 = y1 + width
+    const y3 = y2 + width
+    for (let column = 0; column < width; column++) {
+      const left = factor0 * data[y0 + column] + factor1 * data[y1 + column]
+      const right = factor2 * data[y2 + column] + factor3 * data[y3 + column]
+      sums[column] += left + right
+    }
   }
 
   // [S, A * E] -> A x [S, E], a list of matrices

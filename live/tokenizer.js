@@ -1,7 +1,7 @@
 // Byte-pair encoding as in tokenizer.json: added tokens whole, spaces as "▁", merges by their rank, bytes for characters
 // that the vocabulary lacks.
 VLM.part("tokenizer", () => {
-  const SPACE = "▁"
+  const SPACE = "\u2581" // ▁
 
   class Tokenizer {
     // tokens: by id; merges: [left, right] by rank; added: tokens that are never split; special: their ids that decode to ""
