@@ -13,6 +13,7 @@ VLM.part("answerView", () => {
 
   const EDGES = ["top", "left", "bottom", "right"] // the order of the four location tokens of a box
   const LAST_BIN = 1023
+  const MASK_TOKENS = 16
 
   function create({ onSelect }) {
     const list = element("ol", { class: "vlm-tokens", "aria-label": "The answer's tokens" })
@@ -47,15 +48,13 @@ VLM.part("answerView", () => {
     const buttons = () => [...list.querySelectorAll("button")]
 
     function makeButton(token, index) {
-      const text = token.isEnd ? "end" : token.text
-      const name = `${text.trim() || "space"}, ${percent(token.probability)}`
       const one = button("", () => select(view.selected === index ? null : index), {
         class: token.isEnd ? "vlm-token is-end" : "vlm-token",
         style: `--probability: ${token.probability}`,
         "aria-pressed": "false",
-        "aria-label": name,
+        "aria-label": `${name(token.text).trim()}, ${percent(token.probability)}`,
       })
-      one.append(element("span", {}, text), element("small", {}, percent(token.probability)))
+      one.append(element("span", {}, name(token.text)), element("small", {}, percent(token.probability)))
       one.onkeydown = (event) => {
         const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key]
         const next = step && buttons()[index + step]
@@ -93,32 +92,36 @@ VLM.part("answerView", () => {
       detail.replaceChildren(title, element("ol", {}, ...rows))
     }
 
-    // What the number of a location token says, if the token is one.
+    // What the number of a location or mask token says, if the token is one.
     function explain(index) {
-      const bin = binOf(tokens[index])
-      if (bin === null) return ""
       let first = index
-      while (first > 0 && binOf(tokens[first - 1]) !== null) first--
+      while (first > 0 && kindOf(tokens[first - 1]) === kindOf(tokens[index])) first--
+      if (kindOf(tokens[index]) === "seg") return `. It is mask token ${index - first + 1} of ${MASK_TOKENS}`
+      if (kindOf(tokens[index]) !== "loc") return ""
+      const bin = Number(tokens[index].text.slice(4, 8))
       const edge = EDGES[(index - first) % 4]
-      return `. It is the ${edge} edge: ${bin} of ${LAST_BIN} steps, pixel ${((bin * S) / LAST_BIN).toFixed(1)} of ${S}`
+      const pixel = ((bin * S) / LAST_BIN).toFixed(1)
+      return `. It is the ${edge} edge: step ${bin} of ${LAST_BIN}, pixel ${pixel} of ${S}. The others are tenths of a pixel away`
     }
 
     return view
   }
 
-  function binOf({ text }) {
-    const match = /^\s*<loc(\d{4})>$/.exec(text)
-    return match && Number(match[1])
+  // "loc", "seg", or null for a token of text.
+  const kindOf = ({ text }) => /^<(loc)\d{4}>$|^<(seg)\d{3}>$/.exec(text)?.find((part, i) => i > 0 && part) ?? null
+
+  // The index of the least probable token. Location tokens are last: their probability is spread over neighbors.
+  function leastCertain(tokens) {
+    const certainty = (token) => token.probability + (kindOf(token) === "loc" ? 1 : 0)
+    return tokens.reduce((best, token, index) => (certainty(token) < certainty(tokens[best]) ? index : best), 0)
   }
 
-  const leastCertain = (tokens) =>
-    tokens.reduce((best, token, index) => (token.probability < tokens[best].probability ? index : best), 0)
-
-  const name = (text) => (text === "" ? "end" : text.trim() === "" ? "space" : text)
+  // A token as it is shown: the end of the answer, a space, or its text.
+  const name = (text) => (["", "<eos>"].includes(text) ? "end" : text.trim() === "" ? "␣" : text)
 
   function percent(probability) {
     const value = 100 * probability
-    return `${value >= 99.95 ? 100 : value.toFixed(value < 9.95 ? 1 : 0)} %`
+    return value < 0.1 ? "< 0.1 %" : `${value.toFixed(value < 9.95 ? 1 : 0)} %`
   }
 
   return { create, percent }

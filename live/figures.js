@@ -17,7 +17,13 @@ VLM.part("figures", () => {
 
   function mountAll(root = document) {
     for (const place of root.querySelectorAll(".live-figure[data-figure]")) {
-      if (!place.classList.contains("is-live")) mount(place)
+      if (place.classList.contains("is-live")) continue
+      try {
+        mount(place)
+      } catch (error) {
+        place.classList.add("has-failed")
+        console.error(error)
+      }
     }
   }
 
@@ -26,7 +32,8 @@ VLM.part("figures", () => {
     if (!make) throw new Error(`There is no live figure "${place.dataset.figure}": ${Object.keys(makers).join(", ")}.`)
     const frame = createFrame(place)
     make(frame, place.dataset)
-    place.replaceChildren(frame.body, frame.foot) // last: if anything fails before, the fallback text remains
+    place.replaceChildren(frame.body) // if anything fails before this, the fallback text remains
+    if (!frame.foot.isConnected) place.append(frame.foot) // a figure may have put it where it likes
     place.classList.add("is-live")
   }
 

@@ -10,10 +10,10 @@ VLM.figures.define("playground", (frame, data) => {
   const { LEARNED, loadToys, fromText, toText, strangeness } = VLM.scene
   const { element, button } = VLM.dom
 
-  const FIRST_SCENE = "sand.8_dog.40.34.52.0_cat.74.80.50.0.m_apple.30.86.30.0"
+  const FIRST_SCENE = "sand.8_cat.74.80.50.0.m_dog.40.34.52.0_apple.30.86.30.0"
   const FIRST_PROMPT = "detect cat ; dog"
   const TASKS = data.tasks?.split(" ") ?? VLM.prompts.TASKS
-  const IDLE = "The first question loads the model (3 MB). It runs in this page, and nothing is sent anywhere."
+  const IDLE = "Ask, or move a toy. The first answer waits for the model, 3 MB; then it runs in this page, and nothing is sent anywhere."
   const MOST_ATTENTION = 0.1 // of a patch, drawn opaque: always the same, so that maps can be compared
 
   frame.body.classList.add("vlm-playground")
@@ -21,13 +21,13 @@ VLM.figures.define("playground", (frame, data) => {
   frame.whenNear(async () => {
     try {
       build(await loadToys())
-      frame.say(IDLE)
     } catch (error) {
       frame.sayError(error)
     }
   })
 
   function build(pictures) {
+    frame.say(IDLE)
     const linked = readLink()
     const stage = VLM.stage.create({
       scene: linked?.scene ?? fromText(data.scene ?? FIRST_SCENE),
@@ -48,9 +48,9 @@ VLM.figures.define("playground", (frame, data) => {
     const chips = element("div", { class: "vlm-chips", role: "group", "aria-label": "Prompts to try" })
     const note = element("p", { class: "vlm-note" })
     const times = element("p", { class: "vlm-times" })
-    const layers = element("select", { onchange: showAttention }, new Option("all", "all"))
+    const layers = element("select", { onchange: showAttention, "aria-label": "Layer" }, new Option("all", "all"))
     const looked = element("span")
-    const attention = element("p", { class: "vlm-looked" }, looked, element("label", {}, " Layer: ", layers))
+    const attention = element("p", { class: "vlm-looked" }, looked, element("label", {}, "Layer: ", layers))
     const following = element("input", { type: "checkbox", checked: true })
     const asModel = element("input", { type: "checkbox", onchange: () => stage.seeAsModel(asModel.checked) })
     const form = element("form", { class: "vlm-ask", onsubmit: submit },
@@ -68,15 +68,14 @@ VLM.figures.define("playground", (frame, data) => {
     let answer = null
 
     frame.body.append(
-      element("div", { class: "vlm-left" }, stage.element, note),
-      shelf,
-      element("div", { class: "vlm-right" }, form, chips, view.element, attention, times),
-      element("div", { class: "vlm-tools" }, toyTools, sceneTools, options),
+      ...[stage.element, toyTools, element("div", { class: "vlm-below" }, shelf, note)],
+      element("div", { class: "vlm-question" }, form, chips, frame.foot, view.element, attention, times),
+      element("div", { class: "vlm-tools" }, sceneTools, options),
     )
     frame.body.addEventListener("pointerdown", preload, { once: true })
     addEventListener("hashchange", openLink)
-    update()
-    clear()
+    showAttention()
+    stage.select(stage.scene.toys[0] ?? null)
     if (linked) asker.ask()
 
     function update() {
@@ -130,9 +129,11 @@ VLM.figures.define("playground", (frame, data) => {
       stage.showDetections(answer.detections)
       const { image, prompt: reading, tokens } = answer.seconds
       const seconds = (value) => `${value.toFixed(2)} s`
-      times.textContent = `${seconds(image)} for the image, ${seconds(reading)} for the prompt, ${seconds(tokens)} for ${answer.tokens.length} tokens.`
+      const looking = image < 0.02 ? "The image was read before" : `${seconds(image)} for the image` // the engine keeps the last
+      times.textContent = `${looking}, ${seconds(reading)} for the prompt, ${seconds(tokens)} for ${answer.tokens.length} tokens.`
       if (layers.length === 1) answer.record.attention.forEach((_, layer) => layers.append(new Option(layer)))
       showAttention()
+      frame.say("")
       frame.announce(describe(answer))
     }
 
@@ -143,7 +144,7 @@ VLM.figures.define("playground", (frame, data) => {
       const values = VLM.attention.toImage(answer, view.selected, layers.value)
       stage.showPatches(values, MOST_ATTENTION)
       const total = values.reduce((sum, value) => sum + value, 0)
-      looked.textContent = `Choosing this token, the model gave ${VLM.answerView.percent(total)} of its attention to the image. Pink patches got the most (full pink: ${100 * MOST_ATTENTION} % or more).`
+      looked.textContent = `While choosing this token, the model gave ${VLM.answerView.percent(total)} of its attention to the image. Pink patches got the most (full pink: ${100 * MOST_ATTENTION} % or more). `
     }
 
     function preload() {

@@ -82,8 +82,8 @@ VLM.part("sceneTools", () => {
     const move = (toys, toy, to) => toys.splice(to, 0, ...toys.splice(toys.indexOf(toy), 1))
     const buttons = [
       button("Mirror", () => edit((toy) => (toy.mirrored = !toy.mirrored))),
-      button("To the top", () => edit((toy, toys) => move(toys, toy, toys.length))),
-      button("To the bottom", () => edit((toy, toys) => move(toys, toy, 0))),
+      button("To front", () => edit((toy, toys) => move(toys, toy, toys.length))),
+      button("To back", () => edit((toy, toys) => move(toys, toy, 0))),
       button("Remove", () => {
         frame.announce(`${stage.selected.label} removed`)
         stage.change(({ toys }) => toys.splice(toys.indexOf(stage.selected), 1))
@@ -93,7 +93,7 @@ VLM.part("sceneTools", () => {
     const tools = element("fieldset", { class: "vlm-toy-tools" }, element("legend", {}, name), ...labels, ...buttons)
     tools.update = () => {
       tools.disabled = stage.selected === null
-      name.textContent = stage.selected ? `The ${stage.selected.label}` : "A toy: select one"
+      name.textContent = stage.selected ? `The ${stage.selected.label}` : "No toy selected"
       if (stage.selected) for (const { input } of sliders) input.update(stage.selected)
     }
     tools.update()
@@ -104,8 +104,8 @@ VLM.part("sceneTools", () => {
   function createSceneTools({ stage, frame }) {
     const options = OFFERED.grounds.map((name) => element("option", { value: name }, GROUNDS[name]))
     const own = element("option", { value: "picture", hidden: true }, "your picture")
-    const ground = element("select", {}, ...options, own)
-    const color = element("input", { type: "color", value: "#808080", "aria-label": "Color of the ground" })
+    const ground = element("select", { "aria-label": "Ground" }, ...options, own)
+    const color = element("input", { type: "color", value: "#808080", "aria-label": "Color" })
     const seed = () => Math.floor(10000 * Math.random())
     const setGround = () => {
       const isPlain = ground.value === "plain"
