@@ -11,8 +11,6 @@ from live.export import export
 from live.toys import write_toys
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-TOYS = "toys_data"
-_SCRIPTS = ("parts", TOYS, *MODEL_SCRIPTS[1:], *FIGURE_SCRIPTS)
 _FIGURE = 'class="live-figure"'
 
 
@@ -24,7 +22,7 @@ def copy_live(app: Sphinx):
     folder.mkdir(parents=True, exist_ok=True)
     for path in (ROOT / "live").glob("*.[jc]s*"):
         shutil.copy(path, folder)
-    write_toys(folder / f"{TOYS}.js")
+    write_toys(folder / "toys_data.js")
     export(folder)
 
 
@@ -33,5 +31,5 @@ def add_live(app: Sphinx, pagename: str, templatename: str, context: dict, doctr
     if app.builder.name != "html" or _FIGURE not in context.get("body", ""):
         return
     app.add_css_file("live/live.css")
-    for name in _SCRIPTS:
+    for name in (*MODEL_SCRIPTS, *FIGURE_SCRIPTS):
         app.add_js_file(f"live/{name}.js", loading_method="defer")
