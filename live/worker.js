@@ -1,7 +1,7 @@
 // The thread that computes: receives messages, runs VLM.answers, and sends back what comes. The page's own thread does it
 // where there can be no worker; `makePause` then lets the page draw.
 VLM.part("worker", () => {
-  const SLICE_MS = 30
+  const SLICE_MS = 12 // so long a page's own thread may be busy, and one layer longer
 
   // post(message) sends to engine.js. Returns the function that gets its messages:
   //   { kind: "call", id, method, request }   -> { kind: "token", id, token }, ..., { kind: "result", id, result }

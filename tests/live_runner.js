@@ -11,6 +11,7 @@ for (const part of [...PARTS, "recording", "edits", "weights", "answers", "worke
 }
 
 const pause = async () => {}
+let weightsPath = null
 
 const CALLS = {
   ask: (answers, request) => answers.ask(request, pause),
@@ -33,6 +34,7 @@ const CALLS = {
     return Array.from(makeModel(answers, []).namedParameters(), ([name, part, field]) => [name, size(part[field])])
   },
 
+  bugs: (answers) => answers.describe().bugs,
   encode: (answers, texts) => texts.map((text) => answers.tokenizer.encode(text)),
   decode: (answers, lists) => lists.map((ids) => answers.tokenizer.decode(ids)),
   image: (answers, { image, size }) => VLM.processor.processImage(image, size),
@@ -47,14 +49,16 @@ const CALLS = {
     return Array.from({ length: count }, () => VLM.generate.chooseToken(logits, temperature, topP, random))
   },
 
-  // The call fails at a pause if it was stopped; how often it let others run.
+  // The messages of a worker that is told to stop while it answers, and then asked again.
   async stop(answers, request) {
     const messages = []
-    const receive = VLM.worker.makeReceiver((message) => messages.push(message), answers)
-    const running = receive({ kind: "call", id: 7, method: "ask", request })
-    await receive({ kind: "stop", id: 7 })
+    const receive = VLM.worker.makeReceiver((message) => messages.push(message))
+    await receive({ kind: "call", id: 0, method: "load", request: { packed: readFileSync(weightsPath) } })
+    const running = receive({ kind: "call", id: 1, method: "ask", request })
+    await receive({ kind: "stop", id: 1 })
     await running
-    return messages
+    await receive({ kind: "call", id: 2, method: "ask", request })
+    return messages.map(({ kind, id, message }) => ({ kind, id, message }))
   },
 }
 
@@ -80,6 +84,7 @@ function pack(key, value) {
 
 async function main() {
   const { weights, calls } = JSON.parse(readFileSync(0, "utf-8"), unpack)
+  weightsPath = weights
   const answers = new VLM.answers.Answers(await VLM.weights.read(readFileSync(weights)))
   const results = []
   for (const [name, argument] of calls) {

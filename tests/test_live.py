@@ -2,26 +2,34 @@
 
 import ast
 import base64
+import copy
 import json
 import re
 import shutil
 import subprocess
+from contextlib import nullcontext
 from pathlib import Path
+from unittest.mock import Mock, patch
 
 import numpy as np
 import pytest
 import torch
+from book_site.live import add_live, copy_live
 from PIL import Image
 from torch import Tensor
 
-from live import export
+from live import FIGURE_SCRIPTS, MODEL_SCRIPTS, export
 from toybox import CHECKPOINT_DIRECTORY, MASK_VQVAE_FILE
-from toybox.prompts import all_examples
+from toybox.prompts import all_examples, caption
 from toybox.scenes import draw_scene
 from toybox.tokenizer import ENGLISH
+from vlm import gemma, paligemma
 from vlm.config import PaliGemmaConfig
 from vlm.generate import choose_token, filter_top_p, generate
 from vlm.image_processing import process_images
+from vlm.inside.logit_lens import logit_lens
+from vlm.inside.recording import record_attention, record_hidden_states
+from vlm.inside.scoring import score_answers
 from vlm.loader import load_hf_model, save_hf_model
 from vlm.paligemma import PaliGemmaForConditionalGeneration
 from vlm.processor import PaliGemmaProcessor
@@ -421,9 +429,321 @@ def test_temperature_0_takes_the_most_likely(weights):
 
 # ---- probabilities, what is recorded, what is changed ----
 
+VISION_LAYERS = "vision_tower.vision_model.encoder.layers."
+TEXT_LAYERS = "language_model.model.layers."
+
 
 @pytest.fixture(scope="module")
 def case(scenes):
-    """A request, its image and prompt, and an answer to it."""
-    image, prompt, suffix = questions(scenes)[2]
-    return {"pixels": as_pixels(image), "prompt": prompt}, image, prompt, suffix
+    """A request, its image and prompt, and the right answer."""
+    scene = scenes[3]
+    image, prompt = scene.image, "caption en"
+    return {"pixels": as_pixels(image), "prompt": prompt}, image, prompt, caption(scene).suffix
+
+
+def read_in_one_pass(model, processor, image, prompt: str, suffix: str):
+    """Logits [S, V], attention by layer and hidden states by layer of the sequence without its `<eos>`."""
+    with record_attention(model) as attention, record_hidden_states(model) as states:
+        logits = python_logits(model, processor, image, prompt, suffix)
+    return logits, attention, states
+
+
+@needs_node
+def test_what_is_recorded_is_what_pytorch_has(weights, shipped, case):
+    model, processor, _ = shipped
+    request, image, prompt, suffix = case
+    names = ["attention", "hidden_states", "logits", "mask", "positions"]
+    names += ["pixel_values", "image_attention", "image_hidden_states", "image_features", "logit_lens"]
+    [answer] = run(weights, ("score", request | {"suffix": suffix, "record": names}))
+    record, first = answer["record"], answer["prompt"]["length"] - 1
+    logits, attention, states = read_in_one_pass(model, processor, image, prompt, suffix)
+
+    def check(found, expected, tolerance=TOLERANCE):
+        torch.testing.assert_close(torch.tensor(found), expected, rtol=1e-5, atol=tolerance)
+
+    check(record["logits"], logits[first:])
+    for layer in range(4):
+        check(record["attention"][layer], attention[f"{TEXT_LAYERS}{layer}.self_attn"][0][0])
+        check(record["image_attention"][layer], attention[f"{VISION_LAYERS}{layer}.self_attn"][0][0])
+        check(record["hidden_states"][layer + 1], states[f"{TEXT_LAYERS}{layer}"][0][0])
+        check(record["image_hidden_states"][layer + 1], states[f"{VISION_LAYERS}{layer}"][0][0])
+    inputs = processor(prompt, image, suffix)
+    check(record["pixel_values"], inputs["pixel_values"][0], tolerance=0)
+    with torch.inference_mode():
+        features = model.get_image_features(inputs["pixel_values"])
+        check(record["image_features"], features[0])
+        check(record["hidden_states"][0], model.embed_inputs(inputs["input_ids"][:, :-1], features)[0])
+        lens = logit_lens(model.language_model, states[f"{TEXT_LAYERS}1"][0][0, first:])
+    visible = paligemma.make_prefix_lm_mask(inputs["attention_mask"], inputs["token_type_ids"], torch.float32) == 0
+    check(record["mask"], visible[0, 0, :-1, :-1].float(), tolerance=0)
+    check(record["positions"], torch.arange(1, len(logits) + 1).float(), tolerance=0)
+    best, ids = lens.softmax(-1).topk(5)
+    assert [[one["id"] for one in row] for row in record["logit_lens"][2]] == ids.tolist()
+    check([[one["probability"] for one in row] for row in record["logit_lens"][2]], best, tolerance=1e-5)
+
+
+@needs_node
+def test_probabilities_are_those_of_the_softmax_and_the_runners_up_come_next(weights, shipped, case):
+    model, processor, _ = shipped
+    request, image, prompt, suffix = case
+    scored, asked = run(weights, ("score", request | {"suffix": suffix}), ("ask", request))
+    [expected] = score_answers(model, processor, [prompt], [image], [suffix])
+    found = torch.tensor([token["probability"] for token in scored["tokens"]])
+    torch.testing.assert_close(found, expected.exp(), rtol=1e-4, atol=1e-5)
+    assert asked["text"] == suffix and asked["tokens"] == scored["tokens"]  # the model is right here
+    assert asked["tokens"][-1]["isEnd"]
+    logits = python_logits(model, processor, image, prompt, suffix)[asked["prompt"]["length"] - 1 :]
+    for token, row in zip(asked["tokens"], logits, strict=True):
+        assert [one["id"] for one in token["runnersUp"]] == row.topk(5).indices.tolist()[1:]
+        assert token["position"] == asked["prompt"]["length"] - 1 + asked["tokens"].index(token)
+
+
+@needs_node
+def test_without_a_cache_everything_is_the_same_and_costs_more(weights, case):
+    request = case[0] | {"record": ["attention", "hidden_states", "mask", "positions", "logits"]}
+    fast, slow = run(weights, ("ask", request), ("ask", request | {"cache": False}))
+    assert fast["text"] == slow["text"]
+    for name in ("attention", "hidden_states"):
+        for left, right in zip(fast["record"][name], slow["record"][name], strict=True):
+            np.testing.assert_allclose(left, right, rtol=0, atol=1e-4)
+    for name in ("mask", "positions"):
+        np.testing.assert_array_equal(fast["record"][name], slow["record"][name])
+    np.testing.assert_allclose(fast["record"]["logits"], slow["record"]["logits"], rtol=0, atol=1e-4)
+    assert slow["multiplications"]["tokens"] > 20 * fast["multiplications"]["tokens"] > 0
+
+
+@needs_node
+def test_multiplications_are_counted_as_the_formulas_say(weights, case):
+    [answer] = run(weights, ("ask", case[0]))
+    N, D, F, P, L, T, V = 64, 192, 576, 14, 4, 128, 1921
+    tower = N * 3 * P * P * D + L * (N * (4 * D * D + 2 * D * F) + 2 * N * N * D) + N * D * T
+    S = answer["prompt"]["length"]
+    prompt = L * (S * (2 * T * T + 2 * T * 64 + 3 * T * 384) + 2 * S * S * T) + T * V
+    assert answer["multiplications"]["image"] == tower
+    assert answer["multiplications"]["prompt"] == prompt
+
+
+@needs_node
+def test_a_head_that_is_knocked_out_adds_nothing(weights, shipped, case):
+    model, processor, _ = shipped
+    request, image, prompt, suffix = case
+    edits = {"knockOut": [[1, 2], [3, 0]]}
+    scored = {"suffix": suffix, "record": ["logits", "attention"], "edits": edits}
+    [answer] = run(weights, ("score", request | scored))
+    damaged = copy.deepcopy(model)
+    for layer, head in edits["knockOut"]:
+        with torch.no_grad():
+            damaged.language_model.model.layers[layer].self_attn.o_proj.weight[:, 32 * head : 32 * (head + 1)] = 0
+    expected = python_logits(damaged, processor, image, prompt, suffix)[answer["prompt"]["length"] - 1 :]
+    torch.testing.assert_close(torch.tensor(answer["record"]["logits"]), expected, rtol=0, atol=TOLERANCE)
+    assert answer["record"]["attention"][1][2].max() == 0 and answer["record"]["attention"][1][1].max() > 0
+
+
+@needs_node
+def test_covered_patches_are_gray_and_positions_can_be_all_one(weights, shipped, case):
+    model, processor, _ = shipped
+    request, image, prompt, suffix = case
+    pixels = np.asarray(image).copy()
+    edits = {"coverPatches": [0, 9, 63]}
+    scored = {"suffix": suffix, "record": ["logits", "pixel_values", "positions"]}
+    covered, ones, plain = run(
+        weights,
+        ("score", request | scored | {"edits": edits}),
+        ("score", request | scored | {"edits": {"allPositionsOne": True}}),
+        ("score", request | scored),
+    )
+    values = covered["record"]["pixel_values"].copy()
+    for y, x in ((0, 0), (14, 14), (98, 98)):
+        assert (values[:, y : y + 14, x : x + 14] == 0).all()
+        values[:, y : y + 14, x : x + 14] = plain["record"]["pixel_values"][:, y : y + 14, x : x + 14]
+    np.testing.assert_array_equal(values, plain["record"]["pixel_values"])
+    assert not np.allclose(covered["record"]["logits"], plain["record"]["logits"])
+    assert set(ones["record"]["positions"]) == {1.0}
+    with patch.object(paligemma, "make_position_ids", lambda mask, new: torch.ones(1, new, dtype=torch.long)):
+        expected = python_logits(model, processor, Image.fromarray(pixels), prompt, suffix)
+    expected = expected[ones["prompt"]["length"] - 1 :]
+    torch.testing.assert_close(torch.tensor(ones["record"]["logits"]), expected, rtol=0, atol=TOLERANCE)
+
+
+@needs_node
+def test_a_second_prompt_about_an_image_does_not_run_the_tower_again(weights, case, scenes):
+    request = case[0]
+    other = request | {"pixels": as_pixels(scenes[8].image)}
+    first, second, third, back = run(
+        weights, ("ask", request), ("ask", request), ("ask", other), ("ask", request | {"edits": {"coverPatches": [5]}})
+    )
+    assert [one["multiplications"]["image"] > 0 for one in (first, second, third, back)] == [True, False, True, True]
+    assert first["tokens"] == second["tokens"] != third["tokens"]
+
+
+# ---- bugs ----
+
+right_mask, right_positions = paligemma.make_prefix_lm_mask, paligemma.make_position_ids
+right_embed, right_merge = gemma.GemmaModel.embed, paligemma.merge_image_features
+
+
+def change(owner, name: str, function):
+    return patch.object(owner, name, function)
+
+
+def change_mlp(activation):
+    forward = lambda self, x: self.down_proj(activation(self.gate_proj(x)) * self.up_proj(x))  # noqa: E731
+    return change(gemma.GemmaMLP, "forward", forward)
+
+
+def change_mask(function):
+    return change(paligemma, "make_prefix_lm_mask", function)
+
+
+def plain_weight(self, states):
+    return states * torch.rsqrt(states.pow(2).mean(-1, keepdim=True) + self.eps) * self.weight
+
+
+def turn_neighbors(states, cos, sin):
+    turned = torch.stack([-states[..., 1::2], states[..., ::2]], dim=-1).flatten(-2)
+    return states * cos + turned * sin
+
+
+def inverted(attention_mask, types, dtype):
+    return torch.where(right_mask(attention_mask, types, dtype) == 0, torch.finfo(dtype).min, 0.0)
+
+
+PLANTED = {
+    "images-divided": lambda: change(
+        paligemma, "merge_image_features", lambda e, f, m: right_merge(e, f / f.shape[-1] ** 0.5, m)
+    ),
+    "image-shifted": lambda: change(
+        paligemma, "merge_image_features", lambda e, f, m: right_merge(e, f.roll(1, dims=1), m)
+    ),
+    "text-not-scaled": lambda: change(gemma.GemmaModel, "embed", lambda self, ids: self.embed_tokens(ids)),
+    "text-scaled-twice": lambda: change(
+        gemma.GemmaModel, "embed", lambda self, ids: right_embed(self, ids) * self.config.hidden_size**0.5
+    ),
+    "causal-prefix": lambda: change_mask(lambda a, t, d: right_mask(a, torch.ones_like(t), d)),
+    "padding-visible": lambda: change_mask(lambda a, t, d: right_mask(torch.ones_like(a), t, d)),
+    "mask-inverted": lambda: change_mask(inverted),
+    "norm-without-1": lambda: change(gemma.GemmaRMSNorm, "forward", plain_weight),
+    "rotate-neighbors": lambda: change(gemma, "apply_rotary_pos_emb", turn_neighbors),
+    "heads-tiled": lambda: change(gemma, "repeat_kv", lambda x, n: x.repeat(1, n, 1, 1)),
+    "exact-gelu": lambda: change_mlp(torch.nn.functional.gelu),
+    "silu": lambda: change_mlp(torch.nn.functional.silu),
+}
+DECODED = "positions-restarted"  # shows only where tokens come one by one
+
+
+@needs_node
+@pytest.mark.parametrize("bug", [None, *PLANTED])
+def test_a_bug_does_to_the_logits_what_it_does_in_python(weights, shipped, case, bug):
+    model, processor, _ = shipped
+    request, image, prompt, suffix = case
+    calls = [
+        ("logits", request | {"suffix": suffix, "padding": 5, "bugs": bugs}) for bugs in ([], [bug] if bug else [])
+    ]
+    plain, found = run(weights, *calls)
+    with PLANTED[bug]() if bug else nullcontext():
+        expected = python_logits(model, processor, image, prompt, suffix, padding=5)
+    torch.testing.assert_close(torch.tensor(found[5:]), expected[5:], rtol=1e-4, atol=5e-4)
+    assert (np.abs(found[5:] - plain[5:]).max() > 0.005) == (bug is not None)
+
+
+@needs_node
+def test_positions_that_restart_at_decode_do_what_they_do_in_python(weights, shipped, case):
+    model, processor, _ = shipped
+    request, image, prompt, _ = case
+    [answer] = run(weights, ("ask", request | {"bugs": [DECODED], "record": ["positions"]}))
+    restarted = lambda mask, new: right_positions(mask[:, -new:], new)  # noqa: E731
+    with patch.object(paligemma, "make_position_ids", restarted):
+        assert answer["text"] == generate(model, processor, prompt, image)[0]
+    positions = answer["record"]["positions"]
+    assert set(positions[answer["prompt"]["length"] :]) == {1.0}
+
+
+@needs_node
+def test_every_bug_has_a_test_a_name_and_a_sentence(weights):
+    [bugs] = run(weights, ("bugs", None))
+    assert [bug["name"] for bug in bugs if bug["name"] != DECODED] == list(PLANTED)
+    assert all(bug["label"] and bug["says"].endswith(".") for bug in bugs)
+
+
+@needs_node
+def test_compare_finds_the_first_module_that_departs(weights, case):
+    request = case[0]
+    after_tower, after_embed = "language_model.embed", "language_model.layers.0"
+    first = {"image-shifted": after_tower, "rotate-neighbors": after_embed, "exact-gelu": after_embed}
+    calls = [("compare", request | {"bugs": [bug]}) for bug in first]
+    covered = ("compare", request | {"edits": {"coverPatches": [20]}})
+    *compared, none, from_the_start = run(weights, *calls, ("compare", request), covered)
+    names = [error["name"] for error in none["errors"]]
+    assert all(error["error"] == 0 for error in none["errors"]) and none["right"]["text"] == none["wrong"]["text"]
+    for found, name in zip(compared, first.values(), strict=True):
+        departed = [error["error"] > 0 for error in found["errors"]]
+        assert departed.index(True) == names.index(name)
+    assert from_the_start["errors"][0]["error"] > 0
+    assert names[0] == "vision_tower.embeddings" and names[-1] == "language_model.lm_head"
+
+
+# ---- messages ----
+
+
+@needs_node
+def test_what_is_wrong_with_a_request_is_said(weights, case):
+    request = case[0]
+    wrong = {
+        "The prompt is empty": {"prompt": " "},
+        "The prompt contains <eos>": {"prompt": "a <eos>"},
+        "half of a character": {"prompt": "a \ud800"},
+        'no bug "typo"': {"bugs": ["typo"]},
+        '"typo" cannot be recorded': {"record": ["typo"]},
+        "no layer 4 with a head 0": {"edits": {"knockOut": [[4, 0]]}},
+        "shorten the prompt": {"prompt": "cat " * 500},
+        "3 or 4 bytes": {"pixels": {"data": np.zeros(7, np.uint8), "width": 2, "height": 2}},
+        "temperature is -1": {"temperature": -1},
+        "Top-p is 0": {"topP": 0},
+        "maxNewTokens is 0": {"maxNewTokens": 0},
+    }
+    found = run(weights, *[("ask", request | change) for change in wrong.values()])
+    for text, result in zip(wrong, found, strict=True):
+        assert text in result["error"]
+
+
+@needs_node
+def test_a_request_can_be_stopped_and_the_next_one_is_answered(weights, case):
+    [messages] = run(weights, ("stop", case[0]))
+    assert messages[1] == {"kind": "failed", "id": 1, "message": "stopped"}
+    assert messages[-1]["kind"] == "result" and messages[-1]["id"] == 2
+
+
+# ---- the pages ----
+
+
+def test_every_script_is_loaded_once_and_those_of_the_worker_are_the_models():
+    scripts = [*MODEL_SCRIPTS, *FIGURE_SCRIPTS]
+    assert sorted(scripts) == sorted(path.stem for path in (ROOT / "live").glob("*.js"))
+    engine = (ROOT / "live" / "engine.js").read_text(encoding="utf-8")
+    parts = re.search(r"WORKER_PARTS = \[(.*?)\n  \]", engine, re.DOTALL)[1]
+    assert re.findall(r'"(\w+)"', parts) == [name for name in MODEL_SCRIPTS if name not in ("parts", "engine")]
+
+
+@pytest.mark.parametrize(
+    ("builder", "body", "loads"),
+    [
+        ("html", '<div class="live-figure" data-figure="playground">', True),
+        ("html", "<p>no figure</p>", False),
+        ("singlehtml", '<div class="live-figure" data-figure="playground">', False),
+    ],
+)
+def test_only_a_page_with_a_live_figure_loads_the_scripts(builder, body, loads):
+    app = Mock()
+    app.builder.name = builder
+    add_live(app, "book/some", "page.html", {"body": body}, None)
+    names = [call.args[0] for call in app.add_js_file.call_args_list]
+    assert names[:1] == ["live/parts.js"] * loads and names[-1:] == ["live/start.js"] * loads
+    assert app.add_css_file.called == loads
+
+
+def test_the_build_puts_everything_beside_the_pages(tmp_path):
+    app = Mock(outdir=tmp_path)
+    app.builder.name = "html"
+    copy_live(app)
+    written = {path.name for path in (tmp_path / "_static" / "live").iterdir()}
+    assert written >= {"engine.js", "live.css", "toys_data.js", "weights.bin", "weights_data.js"}
