@@ -1,4 +1,4 @@
-"""The live figures in a real browser: the playground, from a server and from a folder. Skipped where there is no chromium."""
+"""The live figures in a real browser: the playground, from a server and from a folder. Skipped without chromium."""
 
 import math
 import re
@@ -86,7 +86,8 @@ def test_a_box_follows_a_toy_that_the_mouse_drags(playground):
     assert math.dist(place_of(dog), before) > 25
     playground.wait_for_function(
         """([y, x]) => {
-            const [box, stage] = [".vlm-box", ".vlm-stage"].map(name => document.querySelector(name).getBoundingClientRect());
+            const find = name => document.querySelector(name).getBoundingClientRect();
+            const [box, stage] = [find(".vlm-box"), find(".vlm-stage")];
             const middle = [box.top + box.height / 2 - stage.top, box.left + box.width / 2 - stage.left];
             const unit = stage.width / 112;
             return Math.hypot(middle[0] / unit - y, middle[1] / unit - x) < 5;
@@ -138,7 +139,8 @@ def test_a_toy_comes_from_the_shelf_by_click_and_by_drag(playground):
 def test_handles_scale_and_tilt_the_selected_toy(playground):
     dog = playground.locator(".vlm-toy[aria-label^=dog]")
     dog.click()
-    for handle, way, pattern in ((".is-size", (-20, -20), r"dog, 4\d pixels"), (".is-tilt", (0, 40), r"tilted by -\d\d")):
+    tries = ((".is-size", (-15, -15), r"dog, 4\d pixels"), (".is-tilt", (0, 40), r"tilted by -\d\d"))
+    for handle, way, pattern in tries:
         box = playground.locator(f".vlm-handle{handle}").bounding_box()
         x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
         playground.mouse.move(x, y)
@@ -194,7 +196,7 @@ def test_a_token_shows_its_runners_up_and_where_it_looked(playground):
     tokens.nth(1).click()
     rows = playground.locator(".vlm-token-detail li")
     assert rows.count() == 5
-    chances = [float(text.removesuffix(" %")) for text in rows.locator("small").all_text_contents()]
+    chances = [float(text.strip("< %")) for text in rows.locator("small").all_text_contents()]
     assert chances == sorted(chances, reverse=True) and sum(chances) < 100.5
     alpha = """canvas => [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]
         .filter((_, i) => i % 4 === 3)"""
@@ -233,11 +235,12 @@ def test_segment_tints_the_toy(playground):
 
 
 def test_answers_are_announced(playground):
-    ask(playground, "detect cat")
     spoken = playground.locator(".vlm-spoken[aria-live=polite]")
-    playground.wait_for_function("document.querySelector('.vlm-spoken[aria-live]').textContent.includes('found 1: cat')")
-    ask(playground, "detect bus")
-    playground.wait_for_function("document.querySelector('.vlm-spoken[aria-live]').textContent.includes('found nothing')")
+    for label, said in (("cat", "found 1: cat"), ("bus", "found nothing")):
+        ask(playground, f"detect {label}")
+        playground.wait_for_function(
+            "said => document.querySelector('.vlm-spoken[aria-live]').textContent.includes(said)", arg=said
+        )
     assert spoken.evaluate("node => getComputedStyle(node).display") != "none"
 
 
@@ -263,7 +266,9 @@ def test_the_model_takes_our_grounds_for_those_of_its_training(playground, groun
     assert ask(playground, "caption en").endswith(BACKGROUNDS[ground])
 
 
-@pytest.mark.parametrize(("label", "size", "mirrored"), [("cat", 26, False), ("dog", 41, True), ("butterfly", 56, False)])
+@pytest.mark.parametrize(
+    ("label", "size", "mirrored"), [("cat", 26, False), ("dog", 41, True), ("butterfly", 56, False)]
+)
 def test_a_toy_is_drawn_as_in_the_training_scenes(playground, label, size, mirrored):
     pixels = playground.evaluate(
         """async toy => {
@@ -278,7 +283,7 @@ def test_a_toy_is_drawn_as_in_the_training_scenes(playground, label, size, mirro
     window = expected[first : first + size, first : first + size]
     window += sprite[..., 3:] / 255 * (sprite[..., :3] - window)
     difference = np.abs(np.array(pixels).reshape(112, 112, 3) - expected)
-    # Pillow rounds and clips between its two passes, and a browser keeps faint colors coarsely: a few pixels at the rim.
+    # Pillow rounds and clips between its two passes, and a browser stores faint colors coarsely: both show at the rim.
     assert difference.mean() < 0.2 and difference.max() < 20
 
 
