@@ -70,7 +70,7 @@ VLM.figures.define("playground", (frame, data) => {
     frame.body.append(
       ...[stage.element, toyTools, element("div", { class: "vlm-below" }, shelf, note)],
       element("div", { class: "vlm-question" }, form, chips, frame.foot, view.element, attention, times),
-      element("div", { class: "vlm-tools" }, sceneTools, options),
+      element("div", { class: "vlm-tools" }, sceneTools, options, stage.help),
     )
     frame.body.addEventListener("pointerdown", preload, { once: true })
     addEventListener("hashchange", openLink)
@@ -130,10 +130,10 @@ VLM.figures.define("playground", (frame, data) => {
       const { image, prompt: reading, tokens } = answer.seconds
       const seconds = (value) => `${value.toFixed(2)} s`
       const looking = image < 0.02 ? "The image was read before" : `${seconds(image)} for the image` // the engine keeps the last
-      times.textContent = `${looking}, ${seconds(reading)} for the prompt, ${seconds(tokens)} for ${answer.tokens.length} tokens.`
+      times.textContent = `${looking}, ${seconds(reading)} for the prompt, ${seconds(tokens)} for ${count(answer.tokens.length, "token")}.`
       if (layers.length === 1) answer.record.attention.forEach((_, layer) => layers.append(new Option(layer)))
       showAttention()
-      frame.say("")
+      if (field.getAttribute("aria-invalid") !== "true") frame.say("")
       frame.announce(describe(answer))
     }
 
@@ -183,6 +183,8 @@ VLM.figures.define("playground", (frame, data) => {
     frame.sayError(new Error("The link's scene cannot be read: it may be cut off. Here is another scene."))
     return null
   }
+
+  const count = (number, thing) => `${number} ${thing}${number === 1 ? "" : "s"}`
 
   function describe({ text, detections }) {
     if (text.trim() === "") return "The model ended its answer at once: it found nothing."

@@ -24,7 +24,8 @@ VLM.part("prompts", () => {
     const present = [...new Set([selected?.label, ...scene.toys.map((toy) => toy.label)].filter(Boolean))]
     const absent = VLM.scene.LEARNED.toys.filter((label) => !present.includes(label))
     const kinds = present.length > 0 ? present : [absent[0]]
-    const another = absent[scene.toys.length % absent.length]
+    const others = absent.filter((label) => !kinds.includes(label))
+    const another = others[scene.toys.length % others.length]
     return Object.fromEntries(Object.entries(PROMPTS).map(([task, make]) => [task, make({ kinds, another })]))
   }
 

@@ -70,24 +70,41 @@ VLM.part("scene", () => {
   function render(scene, pictures) {
     const colors = Float32Array.from(drawGround(scene.ground))
     const owner = new Int8Array(S * S).fill(-1)
-    const areas = scene.toys.map((toy, index) => {
-      const cut = cutOut(toy, pictures[toy.label].pixels)
-      const [top, left] = [Math.round(toy.y - cut.side / 2), Math.round(toy.x - cut.side / 2)]
-      let area = 0
-      for (let i = 0; i < cut.side * cut.side; i++) {
-        const alpha = cut.data[4 * i + 3]
-        area += alpha >= OPAQUE
-        const [y, x] = [top + Math.floor(i / cut.side), left + (i % cut.side)]
-        if (alpha === 0 || y < 0 || y >= S || x < 0 || x >= S) continue
-        const at = y * S + x
-        for (let c = 0; c < 3; c++) colors[3 * at + c] += (alpha / 255) * (cut.data[4 * i + c] - colors[3 * at + c])
-        if (alpha >= OPAQUE) owner[at] = index
-      }
-      return area
-    })
-    const boxes = scene.toys.map((_, index) => visibleBox(owner, index))
-    const visible = areas.map((area, index) => owner.reduce((sum, one) => sum + (one === index), 0) / area)
+    const areas = scene.toys.map((toy, index) => paste(cutOut(toy, pictures[toy.label].pixels), toy, index, colors, owner))
+    const { boxes, counts } = measure(owner, scene.toys.length)
+    const visible = areas.map((area, index) => counts[index] / area)
     return { pixels: Uint8ClampedArray.from(colors), owner, boxes, visible } // rounds to the nearest integer
+  }
+
+  // Lay a toy over what is there. Returns its area in pixels, also of what lies outside the image.
+  function paste({ side, data }, { y: centerY, x: centerX }, index, colors, owner) {
+    const [top, left] = [Math.round(centerY - side / 2), Math.round(centerX - side / 2)]
+    let area = 0
+    for (let i = 0; i < side * side; i++) {
+      const alpha = data[4 * i + 3]
+      if (alpha >= OPAQUE) area++
+      const [y, x] = [top + Math.floor(i / side), left + (i % side)]
+      if (alpha === 0 || y < 0 || y >= S || x < 0 || x >= S) continue
+      const at = y * S + x
+      for (let c = 0; c < 3; c++) colors[3 * at + c] += (alpha / 255) * (data[4 * i + c] - colors[3 * at + c])
+      if (alpha >= OPAQUE) owner[at] = index
+    }
+    return area
+  }
+
+  // The box around what is visible of each toy, or null, and its pixels, counted.
+  function measure(owner, length) {
+    const boxes = Array(length).fill(null)
+    const counts = Array(length).fill(0)
+    for (let at = 0; at < S * S; at++) {
+      const index = owner[at]
+      if (index < 0) continue
+      const [y, x] = [Math.floor(at / S), at % S]
+      const [top, left, bottom, right] = boxes[index] ?? [y, x, y + 1, x + 1]
+      boxes[index] = [Math.min(top, y), Math.min(left, x), Math.max(bottom, y + 1), Math.max(right, x + 1)]
+      counts[index]++
+    }
+    return { boxes, counts }
   }
 
   let painted = { key: "", pixels: null }
@@ -156,17 +173,6 @@ VLM.part("scene", () => {
     return { first, weights: weights.map((weight) => weight / sum) }
   }
 
-  function visibleBox(owner, index) {
-    let box = null
-    owner.forEach((one, at) => {
-      if (one !== index) return
-      const [y, x] = [Math.floor(at / S), at % S]
-      box ??= [y, x, y + 1, x + 1]
-      box = [Math.min(box[0], y), Math.min(box[1], x), Math.max(box[2], y + 1), Math.max(box[3], x + 1)]
-    })
-    return box
-  }
-
   // In which ways a scene is unlike all that the model was trained on: short phrases.
   function strangeness(scene, { visible }) {
     const { toys, grounds, count, sizes, tilt } = LEARNED
@@ -174,7 +180,7 @@ VLM.part("scene", () => {
     const found = {
       "a photo or drawing": scene.ground.name === "picture",
       "a plain ground": scene.ground.name === "plain" && !grounds.includes("plain"),
-      "no toy at all": scene.toys.length === 0,
+      "no toy at all": scene.toys.length === 0 && scene.ground.name !== "picture",
       [`more than ${count} toys`]: scene.toys.length > count,
       "tilted toys": scene.toys.some((toy) => Math.abs(toy.tilt) > tilt),
       [`toys smaller than ${sizes[0]} pixels`]: scene.toys.some((toy) => toy.size < sizes[0]),

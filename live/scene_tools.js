@@ -30,7 +30,7 @@ VLM.part("sceneTools", () => {
         removeEventListener("pointercancel", forget)
       }
       const follow = (next) => {
-        if (next.pointerId !== event.pointerId || !isOver(stage.element.firstChild, next)) return
+        if (next.pointerId !== event.pointerId || !isOver(stage.element, next)) return
         if (Math.hypot(next.clientX - startX, next.clientY - startY) < CLICK) return
         forget()
         if (isFull()) return full()

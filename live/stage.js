@@ -1,7 +1,7 @@
 // The stage: a scene, large, whose toys are moved by mouse, touch and keyboard, and what the model found laid over it.
 //
 //     const stage = VLM.stage.create({ scene, pictures, onChange, onSelect, announce })
-//     stage.element                    put it into the page
+//     stage.element, stage.help        put both into the page; the second says what the keys do
 //     stage.scene                      the scene; change it by these two alone:
 //     stage.change((scene) => ...)
 //     stage.show(otherScene)
@@ -29,6 +29,9 @@ VLM.part("stage", () => {
     "[": (toy, step) => (toy.tilt += step),
     "]": (toy, step) => (toy.tilt -= step),
   }
+  const KEYS_TEXT =
+    "Keys: arrows move a toy (with Shift by one pixel), + and − scale it, [ and ] tilt it, Page Up and Page Down lay it over " +
+    "and under the others, Delete removes it."
   // Okabe and Ito's colors, which color-blind readers can tell apart, each with one that can be read on it: those of
   // vlm/regions/draw.py.
   const PALETTE = [
@@ -36,9 +39,10 @@ VLM.part("stage", () => {
     ...[["#0072B2", "#fff"], ["#D55E00", "#000"], ["#CC79A7", "#000"]],
   ]
   const MASK_OPACITY = 0.45
-  const PATCH_COLOR = [230, 0, 126]
+  const PATCH_COLOR = [255, 0, 190]
   const PATCH_OPACITY = 0.85
 
+  let created = 0
   function create({ scene, pictures, onChange, onSelect, announce }) {
     const canvas = (className, side) => element("canvas", { class: className, width: side, height: side })
     const picture = canvas("vlm-picture", S * SCALE)
@@ -48,15 +52,15 @@ VLM.part("stage", () => {
     const boxes = element("div", { class: "vlm-boxes", "aria-hidden": "true" })
     const sizeHandle = element("div", { class: "vlm-handle is-size", title: "Drag to scale" })
     const tiltHandle = element("div", { class: "vlm-handle is-tilt", title: "Drag to tilt" })
-    const handles = element("div", { class: "vlm-handles" }, sizeHandle, tiltHandle)
     const layer = element("div", { class: "vlm-toys" })
-    const keys = element("p", { class: "vlm-keys" }, "Arrows move · + and − scale · [ and ] tilt · PgUp, PgDn: over, under · Del removes")
-    const place = element("div", { class: "vlm-stage", role: "group" }, picture, patches, masks, boxes, layer, handles)
-    const whole = element("div", { class: "vlm-stage-and-keys" }, place, keys)
+    const place = element("div", { class: "vlm-stage", role: "group" }, picture, patches, masks, boxes, layer)
+    place.append(sizeHandle, tiltHandle)
+    const help = element("p", { class: "vlm-keys", id: `vlm-keys-${++created}` }, KEYS_TEXT)
 
     const buttons = new Map() // from a toy to its button
     const stage = {
-      element: whole,
+      element: place,
+      help,
       rendering: null,
       selected: null,
       get scene() {
@@ -109,14 +113,14 @@ VLM.part("stage", () => {
     }
 
     function makeButton(toy) {
-      const button = element("button", { type: "button", class: "vlm-toy", onfocus: () => stage.select(toy) })
+      const button = element("button", { type: "button", class: "vlm-toy", "aria-describedby": help.id })
+      button.onfocus = () => stage.select(toy)
       button.onkeydown = (event) => press(event, toy)
       layer.append(button)
       return button
     }
 
     function putOver(node, toy) {
-      const percent = (pixels) => `${(100 * pixels) / S}%`
       Object.assign(node.style, {
         left: percent(toy.x - toy.size / 2),
         top: percent(toy.y - toy.size / 2),
@@ -127,15 +131,25 @@ VLM.part("stage", () => {
     }
 
     function drawSelection() {
-      handles.hidden = stage.selected === null
-      if (stage.selected) putOver(handles, stage.selected)
       for (const [toy, button] of buttons) button.setAttribute("aria-pressed", toy === stage.selected)
+      for (const [handle, corner] of [[sizeHandle, 45], [tiltHandle, -45]]) {
+        handle.hidden = stage.selected === null
+        if (stage.selected) putAtCorner(handle, stage.selected, corner)
+      }
+    }
+
+    // A handle at the corner of a toy's square that is `degrees` clockwise from its right; in the image, whatever the toy.
+    function putAtCorner(handle, { y, x, size, tilt }, degrees) {
+      const angle = ((degrees - tilt) * Math.PI) / 180
+      const inside = (at) => Math.min(Math.max(at, 0), S)
+      handle.style.left = percent(inside(x + (size / Math.SQRT2) * Math.cos(angle)))
+      handle.style.top = percent(inside(y + (size / Math.SQRT2) * Math.sin(angle)))
     }
 
     function drawPicture() {
       const context = picture.getContext("2d")
+      const { pixels } = isModelView ? stage.rendering : render({ ...scene, toys: [] }, pictures)
       const small = new OffscreenCanvas(S, S)
-      const pixels = isModelView ? stage.rendering.pixels : render({ ...scene, toys: [] }, pictures).pixels
       small.getContext("2d").putImageData(toImageData(pixels), 0, 0)
       context.imageSmoothingEnabled = !isModelView
       context.imageSmoothingQuality = "high"
@@ -331,11 +345,16 @@ VLM.part("stage", () => {
     return `${label}, ${size} pixels, ${y} from the top, ${x} from the left${tilted}`
   }
 
+  const percent = (pixels) => `${(100 * pixels) / S}%`
+
   const distance = ([y, x], toy) => Math.hypot(y - toy.y, x - toy.x)
 
   function toImageData(pixels) {
     const image = new ImageData(S, S)
-    for (let i = 0; i < S * S; i++) image.data.set([...pixels.subarray(3 * i, 3 * i + 3), 255], 4 * i)
+    image.data.fill(255) // opaque
+    for (let i = 0; i < S * S; i++) {
+      for (let c = 0; c < 3; c++) image.data[4 * i + c] = pixels[3 * i + c]
+    }
     return image
   }
 

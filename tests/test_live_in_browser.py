@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 from book_pages import ROOT
+from test_pages_in_browser import ALL_BUT_COLORS, AXE, COLORS, NARROW, TOO_WIDE, find_violations
 
 from toybox.prompts import BACKGROUNDS
 from toybox.scenes import _LARGEST, _SMALLEST, MAX_OBJECTS, MIN_VISIBLE, _resized_sprite
@@ -198,8 +199,11 @@ def test_a_token_shows_its_runners_up_and_where_it_looked(playground):
     assert rows.count() == 5
     chances = [float(text.strip("< %")) for text in rows.locator("small").all_text_contents()]
     assert chances == sorted(chances, reverse=True) and sum(chances) < 100.5
-    alpha = """canvas => [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]
-        .filter((_, i) => i % 4 === 3)"""
+    alpha = """canvas => {
+        const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d");
+        copy.drawImage(canvas, 0, 0);
+        return [...copy.getImageData(0, 0, canvas.width, canvas.height).data].filter((_, i) => i % 4 === 3);
+    }"""
     patches = playground.locator(".vlm-patches")
     opacities = patches.evaluate(alpha)
     assert len(opacities) == 64 and max(opacities) > 0 and min(opacities) < 20
@@ -258,6 +262,40 @@ def test_a_picture_of_ones_own_becomes_the_image(playground, visit):
     playground.locator("input[type=file]").set_input_files(text)
     playground.wait_for_selector(".vlm-status.is-error")
     assert "no picture" in playground.locator(".vlm-status").text_content()
+
+
+def test_an_answer_is_accessible_in_light_and_dark_and_fits_a_narrow_screen(playground):
+    ask(playground, "segment dog")
+    playground.locator(".vlm-token").nth(3).click()
+    playground.get_by_role("button", name="Add: penguin").click()
+    playground.wait_for_selector(".vlm-note:not(:empty)")
+    playground.add_style_tag(content="* { transition: none !important }")
+    playground.evaluate(AXE)
+    assert find_violations(playground, ALL_BUT_COLORS) == []
+    for color_scheme in ("light", "dark"):
+        playground.emulate_media(color_scheme=color_scheme)
+        playground.wait_for_function("theme => document.documentElement.dataset.theme === theme", arg=color_scheme)
+        assert find_violations(playground, COLORS) == []
+    playground.set_viewport_size(NARROW)
+    assert playground.evaluate(TOO_WIDE, NARROW["width"]) == []
+
+
+def test_boxes_do_not_glide_for_readers_who_want_less_motion(playground):
+    ask(playground, "detect dog")
+    duration = "node => getComputedStyle(node).transitionDuration"
+    assert playground.locator(".vlm-box").evaluate(duration) == "0.12s"
+    playground.emulate_media(reduced_motion="reduce")
+    assert playground.locator(".vlm-box").evaluate(duration) == "0s"
+
+
+def test_handles_stay_inside_the_image(playground):
+    playground.locator(".vlm-toy[aria-label^=dog]").focus()
+    for _ in range(12):
+        playground.keyboard.press("ArrowUp")
+    stage = playground.locator(".vlm-stage").bounding_box()
+    for handle in playground.locator(".vlm-handle").all():
+        box = handle.bounding_box()
+        assert abs(box["y"] + box["height"] / 2 - stage["y"] - stage["height"] / 2) <= stage["height"] / 2 + 1
 
 
 @pytest.mark.parametrize("ground", BACKGROUNDS)
