@@ -12,7 +12,8 @@ VLM.part("answers", () => {
   const { namesForHooks, makeRecord, compareRecords } = VLM.recording
 
   const DEFAULTS = {
-    ...{ maxNewTokens: 100, temperature: 0, topP: 1, seed: 0, cache: true, padding: 0, bugs: [], edits: {}, record: [] },
+    ...{ maxNewTokens: 100, temperature: 0, topP: 1, seed: 0 },
+    ...{ cache: true, padding: 0, bugs: [], edits: {}, record: [] },
     forced: null, // the ids of an answer that is read, not chosen
   }
   const COMPARED = ["image_hidden_states", "image_features", "hidden_states", "logits"]
@@ -31,7 +32,8 @@ VLM.part("answers", () => {
     }
 
     describe() {
-      return { config: this.config, bugs: Object.entries(BUGS).map(([name, { label, says }]) => ({ name, label, says })) }
+      const bugs = Object.entries(BUGS).map(([name, { label, says }]) => ({ name, label, says }))
+      return { config: this.config, bugs }
     }
 
     // pause: called often, see model.js; onToken: gets each token as it is chosen
@@ -165,8 +167,8 @@ VLM.part("answers", () => {
     const longest = config.text_config.max_position_embeddings
     if (promptLength + maxNewTokens <= longest) return
     throw new Error(
-      `The prompt has ${promptLength} tokens with its image, and ${maxNewTokens} more may follow. The model was made for ` +
-        `${longest} together: shorten the prompt.`,
+      `The prompt has ${promptLength} tokens with its image, and ${maxNewTokens} more may follow. The model was made ` +
+        `for ${longest} together: shorten the prompt.`,
     )
   }
 

@@ -1,7 +1,7 @@
-// Mistakes that people shipped, as switches: each exchanges one piece of the model (OPTIONS in model.js). Where they were
-// found is told in the chapter "Bugs found in the wild".
+// Mistakes that people shipped, as switches: each exchanges one piece of the model (OPTIONS in model.js). The page
+// "Bugs found in the wild" tells where they were found.
 VLM.part("bugs", () => {
-  const { Matrix } = VLM.tensor
+  const { Matrix, scale } = VLM.tensor
   const { makePrefixLmMask, makePositionIds, mergeImageFeatures } = VLM.model
 
   // Switches name -> { label, says, options }, in the order of the model.
@@ -11,7 +11,7 @@ VLM.part("bugs", () => {
       says: "The image features are divided by √D, for a multiplication that no longer follows.",
       options: {
         mergeImageFeatures: (embeds, features, mask) =>
-          mergeImageFeatures(embeds, features.map((value) => value / Math.sqrt(features.width)), mask), // prettier-ignore
+          mergeImageFeatures(embeds, scale(features, 1 / Math.sqrt(features.width)), mask),
       },
     },
     "image-shifted": {

@@ -1,5 +1,7 @@
 // A request's `edits`, as what the model's hooks change while it runs.
 VLM.part("edits", () => {
+  const { range } = VLM.tensor
+
   // edits: { knockOut, coverPatches, allPositionsOne }, see engine.js -> { name of the hook: (value, layer) => value }
   function makeEdits({ knockOut = [], coverPatches = [], allPositionsOne = false }, config) {
     const edits = {}
@@ -10,8 +12,8 @@ VLM.part("edits", () => {
   }
 
   function knockOutHeads(pairs, { num_hidden_layers: numLayers, num_attention_heads: numHeads }) {
-    const lost = pairs.find(([layer, head]) => !(layer in Array(numLayers).fill() && head in Array(numHeads).fill()))
-    if (lost) throw new Error(`There is no layer ${lost[0]} with a head ${lost[1]}: ${numLayers} layers, ${numHeads} heads.`)
+    const lost = pairs.find(([layer, head]) => !range(numLayers).includes(layer) || !range(numHeads).includes(head))
+    if (lost) throw new Error(`There is no head ${lost[1]} in a layer ${lost[0]}: count from 0 as everywhere.`)
     return (weights, layer) => {
       const isOut = (head) => pairs.some((pair) => pair[0] === layer && pair[1] === head)
       return weights.map((matrix, head) => (isOut(head) ? matrix.map(() => 0) : matrix))

@@ -4,7 +4,7 @@
 //     const engine = await VLM.engine.load(onProgress)
 //     const answer = await engine.ask({ pixels, prompt: "detect cat" }, onToken)
 //
-// VLM.engine.load(onProgress) -> Promise<engine>. All calls of a page share one engine, and the weights are loaded once.
+// VLM.engine.load(onProgress) -> Promise<engine>. All calls of a page share one engine; the weights are loaded once.
 //     onProgress(fraction): 0..1, while the weights arrive. A call after a failed load tries again.
 //
 // engine.config               the checkpoint's config.json; engine.config.vision_config.image_size is S, 112
@@ -55,15 +55,15 @@
 //
 // engine.tokenize(text) -> Promise<[{ id, text }]>, without <bos> and image tokens.
 //
-// answer.record: of a tensor { data: Float32Array, shape }. T = all tokens that were read, prompt and answer; row t of an
-//       attention or hidden state belongs to position t. A token of the answer was predicted in row token.position.
+// answer.record: of tensors { data: Float32Array, shape }. T = all tokens that were read, prompt and answer; row t of
+//       an attention or hidden state belongs to position t. A token of the answer was predicted in row token.position.
 //     "attention"            [layer] -> [heads, T, T], query by key; 0 where a query could not see
 //     "hidden_states"        [0] -> what enters layer 0; [i + 1] -> what layer i returns; [T, D]
 //     "logits"               [tokens of the answer, V]
 //     "mask"                 [T, T], 1 visible and 0 hidden
 //     "positions"            [T]
-//     "logit_lens"           [i][k] -> the five most likely { id, text, probability } for token k of the answer, read from
-//                            hidden_states[i]
+//     "logit_lens"           [i][k] -> the five most likely { id, text, probability } for token k of the answer, read
+//                            from hidden_states[i]
 //     "pixel_values"         [3, S, S], -1..1
 //     "image_attention"      [layer] -> [heads, N, N], of the vision tower
 //     "image_hidden_states"  [0] -> what enters layer 0; [i + 1] -> what layer i returns; [N, width of the tower]
@@ -72,8 +72,8 @@
 // What goes wrong rejects the promise with an Error whose message says what to do. Show it as it is.
 VLM.part("engine", () => {
   const WORKER_PARTS = [
-    ...["tensor", "hooks", "model", "bugs", "tokenizer", "resample", "processor", "regions", "generate", "recording", "edits", "weights"],
-    ...["answers", "worker"],
+    ...["tensor", "hooks", "model", "bugs", "tokenizer", "resample", "processor", "regions", "generate", "recording"],
+    ...["edits", "weights", "answers", "worker"],
   ]
   const FOLDER = new URL(".", document.currentScript.src) // the weights are beside this script
 
@@ -97,7 +97,7 @@ VLM.part("engine", () => {
   // ---- the weights file ----
 
   async function readWeights() {
-    if (!globalThis.DecompressionStream) throw new Error("The model needs a browser of 2023 or later. Please update yours.")
+    if (!globalThis.DecompressionStream) throw new Error("The model needs a browser of 2023 or later: update yours.")
     try {
       return location.protocol === "file:" ? await readScript() : await download()
     } catch (error) {

@@ -36,8 +36,8 @@ VLM.part("generate", () => {
   }
 
   // Yields { id, logits } until <eos> has come or maxNewTokens are there.
-  // options: maxNewTokens, temperature, topP, seed; cache: false reads everything again for each token; forced: ids that are
-  // taken instead of chosen, one for each step.
+  // options: maxNewTokens, temperature, topP, seed; cache: false reads everything again for each token; forced: the ids
+  // to take, one for each step, or null to choose them.
   async function* generateTokens(model, promptIds, imageFeatures, options) {
     const { maxNewTokens, temperature, topP, seed, cache, forced } = options
     const { config } = model

@@ -1,7 +1,7 @@
 // PaliGemma in JavaScript, to be held beside vlm/: the same classes, functions and parameters, in the same order. It
 // reads one image and one prompt, so no tensor has a batch axis. A tensor is a Matrix (tensor.js), and "A x [S, E]" a
-// list of A of them. Shapes: C channels, H W image height and width, P patch size, N image tokens (patches), S new tokens,
-// T all tokens so far, D hidden size, F MLP width, A heads, K key/value heads, E head_dim, V vocabulary.
+// list of A of them. Shapes: C channels, H W image height and width, P patch size, N image tokens (patches), S new
+// tokens, T all tokens so far, D hidden size, F MLP width, A heads, K key/value heads, E head_dim, V vocabulary.
 VLM.part("model", () => {
   const { Matrix, matmul, matmulTransposed, splitHeads, joinHeads, cutPatches, cumsum, range } = VLM.tensor
   const { add, multiply, scale, softmax, geluTanh, Module, Linear, Embedding, LayerNorm } = VLM.tensor
@@ -132,8 +132,7 @@ VLM.part("model", () => {
       const factors = this.weight.map(this.options.normFactor) // [D]
       return hiddenStates.mapRows((row) => {
         const meanSquare = row.reduce((sum, value) => sum + value * value, 0) / row.length
-        const scale = 1 / Math.sqrt(meanSquare + this.eps)
-        return row.map((value, i) => value * scale * factors[i])
+        return row.map((value, i) => (value / Math.sqrt(meanSquare + this.eps)) * factors[i])
       })
     }
   }
@@ -269,7 +268,8 @@ VLM.part("model", () => {
 
   // The real tokens are counted from 1, and padding gets 1 -> the last S of T
   function makePositionIds(attentionMask, numNew) {
-    return cumsum(attentionMask).slice(-numNew).map((count) => Math.max(count, 1))
+    const counts = cumsum(attentionMask).slice(-numNew) // S
+    return counts.map((count) => Math.max(count, 1))
   }
 
   // ---- vlm/kv_cache.py ----
@@ -328,7 +328,7 @@ VLM.part("model", () => {
 
     // inputIds: S; attentionMask: T; tokenTypeIds: S -> logits [S, V], or of the last positions alone
     async forward(inputIds, attentionMask, tokenTypeIds, kvCache = null, logitsToKeep = 0, imageFeatures = null) {
-      const positionIds = this.hooks.tap("position_ids", this.options.makePositionIds(attentionMask, inputIds.length)) // S
+      const positionIds = this.hooks.tap("position_ids", this.options.makePositionIds(attentionMask, inputIds.length))
       const inputsEmbeds = this.embedInputs(inputIds, imageFeatures) // [S, D]
       const mask = this.hooks.tap("mask", this.options.makePrefixLmMask(attentionMask, tokenTypeIds)) // [S, T]
       const logits = await this.language_model.forward(inputsEmbeds, positionIds, mask, kvCache, logitsToKeep)

@@ -1,10 +1,10 @@
-// From an image as a page has it to the numbers that the vision tower expects, as vlm/image_processing.py, and from a prompt
-// to token ids, as vlm/processor.py.
+// From an image as a page has it to the numbers that the vision tower expects, as vlm/image_processing.py, and from a
+// prompt to token ids, as vlm/processor.py.
 VLM.part("processor", () => {
   const { Matrix } = VLM.tensor
   const { resample, BICUBIC } = VLM.resample
 
-  // { data, width, height } with 3 or 4 bytes a pixel -> [1, 3 * S * S], in -1..1: first all reds, then all greens and blues.
+  // { data, width, height } with 3 or 4 bytes a pixel -> [1, 3 * S * S], in -1..1: all reds, all greens, all blues
   function processImage(image, size) {
     return normalize(resize(toRgb(image), size))
   }

@@ -1,4 +1,4 @@
-// Puts together what the hooks kept to tensors { data, shape } over all T positions: answer.record, as engine.js has it.
+// Puts together what the hooks kept to tensors { data, shape } over all T positions: answer.record (engine.js).
 VLM.part("recording", () => {
   const { Matrix } = VLM.tensor
 
@@ -42,7 +42,8 @@ VLM.part("recording", () => {
   // The passes' rows one below the other, or the last pass if it has all rows.
   function stackRows(passes, cache) {
     if (!cache) return passes.at(-1)
-    const result = new Matrix(passes.reduce((sum, { rows }) => sum + rows, 0), passes[0].width) // prettier-ignore
+    const rows = passes.reduce((sum, pass) => sum + pass.rows, 0)
+    const result = new Matrix(rows, passes[0].width)
     let next = 0
     for (const { data } of passes) {
       result.data.set(data, next)
@@ -71,7 +72,7 @@ VLM.part("recording", () => {
     return { data, shape: [heads.length, side, side] }
   }
 
-  // Two records of one answer -> [{ name, error }] in the order of the modules; the first `padding` positions do not count.
+  // Two records of one answer -> [{ name, error }], modules in order; the first `padding` positions do not count.
   function compareRecords(right, wrong, padding) {
     const layers = (kind, first, rest, skip = 0) =>
       right[kind].map((tensor, i) => ({

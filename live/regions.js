@@ -12,7 +12,7 @@ VLM.part("regions", () => {
 
   const ITEM = /(?<run>(?:<loc[0-9]*>\s*)+)(?<shape>(?:<seg[0-9]*>\s*)*)(?<label>[^;<>]*)/g
 
-  // Text -> [{ label, box: [yMin, xMin, yMax, xMax] in pixels, maskCodes: 16 numbers or null }]. What is no box is left out.
+  // Text -> [{ label, box: [yMin, xMin, yMax, xMax] in pixels, maskCodes: 16 numbers or null }], without what is no box
   function parseDetections(text, height, width) {
     return Array.from(text.matchAll(ITEM), ({ groups }) => ({
       label: groups.label.trim(),
@@ -82,7 +82,7 @@ VLM.part("regions", () => {
     }
   }
 
-  // Kernel size K (odd), stride 1, padding that keeps the grid's size: a linear layer over each cell's K x K neighborhood.
+  // Kernel size K (odd), stride 1, padded so that the grid stays as large: a linear layer over K x K neighborhoods.
   class Convolution extends Linear {
     constructor(kernelSize) {
       super()

@@ -1,5 +1,5 @@
-// Resizing as Pillow does it (its file Resample.c), to the same byte: every new pixel is a weighted mean of old ones, in
-// one pass for the width and one for the height. An image is { data, width, height, channels }; its data are bytes
+// Resizing as Pillow does it (its file Resample.c), to the same byte: every new pixel is a weighted mean of old ones,
+// in a pass for the width and one for the height. An image is { data, width, height, channels }; its data are bytes
 // (Uint8ClampedArray) or floats (Float32Array), and so are the data between the passes.
 VLM.part("resample", () => {
   const FRACTION_BITS = 22 // of the weights of bytes, which are whole numbers

@@ -1,5 +1,5 @@
-// The few operations of a tensor library that the model needs. Sums are made in float64, as JavaScript counts, and stored in
-// float32.
+// The few operations of a tensor library that the model needs. Sums are float64, like all numbers of JavaScript; stored
+// numbers are float32.
 VLM.part("tensor", () => {
   // Numbers in rows, one row after another in `data`.
   class Matrix {
@@ -231,7 +231,7 @@ VLM.part("tensor", () => {
     return result
   }
 
-  // x times the probability that a standard normal number is below x, by the approximation that both towers were trained with.
+  // x times the probability that a standard normal number is below x, approximated as in training.
   function geluTanh(x) {
     return 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x * x * x)))
   }
@@ -246,9 +246,10 @@ VLM.part("tensor", () => {
     *namedParameters(prefix = "") {
       for (const [field, value] of Object.entries(this)) {
         const name = prefix + field
-        if (value instanceof Module) yield* value.namedParameters(`${name}.`)
-        else if (Array.isArray(value)) for (const [i, part] of value.entries()) yield* part.namedParameters(`${name}.${i}.`)
-        else if (value === null || value instanceof Matrix || value instanceof Float32Array) yield [name, this, field]
+        const parts = value instanceof Module ? { [name]: value } : {}
+        if (Array.isArray(value)) value.forEach((part, i) => (parts[`${name}.${i}`] = part))
+        for (const [path, part] of Object.entries(parts)) yield* part.namedParameters(`${path}.`)
+        if (value === null || value instanceof Matrix || value instanceof Float32Array) yield [name, this, field]
       }
     }
 

@@ -1,10 +1,10 @@
-// Byte-pair encoding as in tokenizer.json: added tokens whole, spaces as "▁", merges by their rank, bytes for characters
-// that the vocabulary lacks.
+// Byte-pair encoding as in tokenizer.json: added tokens whole, spaces as "▁", merges by their rank, and bytes for
+// characters that the vocabulary lacks.
 VLM.part("tokenizer", () => {
   const SPACE = "\u2581" // ▁
 
   class Tokenizer {
-    // tokens: by id; merges: [left, right] by rank; added: tokens that are never split; special: their ids that decode to ""
+    // tokens: by id; merges: [left, right] by rank; added: tokens that are never split; special: ids that decode to ""
     constructor({ tokens, merges, added, special }) {
       this.tokens = tokens
       this.ids = new Map(tokens.map((token, id) => [token, id]))
@@ -23,7 +23,7 @@ VLM.part("tokenizer", () => {
     }
 
     encodePlain(text) {
-      let pieces = Array.from(text.replaceAll(" ", SPACE)).flatMap((character) => {
+      const pieces = Array.from(text.replaceAll(" ", SPACE)).flatMap((character) => {
         return this.ids.has(character) ? [character] : Array.from(new TextEncoder().encode(character), byteToken)
       })
       for (;;) {

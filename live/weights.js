@@ -2,7 +2,7 @@
 VLM.part("weights", () => {
   const { Matrix } = VLM.tensor
 
-  // ArrayBuffer of the file -> { config, tokenizer, model, maskDecoder }; the last two are { name: Matrix or Float32Array }.
+  // ArrayBuffer of the file -> { config, tokenizer, model, maskDecoder }, the last two { name: Matrix or Float32Array }
   async function read(packed) {
     const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"))
     const bytes = await new Response(stream).arrayBuffer()

@@ -1,5 +1,5 @@
-// The thread that computes: receives messages, runs VLM.answers, and sends back what comes. The page's own thread does it
-// where there can be no worker; `makePause` then lets the page draw.
+// The thread that computes: receives messages, runs VLM.answers, and sends back what comes. Where there can be no
+// worker the page's own thread does it, and `makePause` lets the page draw.
 VLM.part("worker", () => {
   const SLICE_MS = 12 // so long a page's own thread may be busy, and one layer longer
 

@@ -694,7 +694,7 @@ def test_what_is_wrong_with_a_request_is_said(weights, case):
         "half of a character": {"prompt": "a \ud800"},
         'no bug "typo"': {"bugs": ["typo"]},
         '"typo" cannot be recorded': {"record": ["typo"]},
-        "no layer 4 with a head 0": {"edits": {"knockOut": [[4, 0]]}},
+        "no head 0 in a layer 4": {"edits": {"knockOut": [[4, 0]]}},
         "shorten the prompt": {"prompt": "cat " * 500},
         "3 or 4 bytes": {"pixels": {"data": np.zeros(7, np.uint8), "width": 2, "height": 2}},
         "temperature is -1": {"temperature": -1},
