@@ -62,14 +62,23 @@ VLM.part("tensor", () => {
   // Rows row..row + 3 of a with rows column..column + 1 of b.
   function dotEight(a, row, b, column, result) {
     const width = a.width
-    const [x, y, sums] = [a.data, b.data, result.data]
+    const x = a.data
+    const y = b.data
+    const sums = result.data
     const x0 = row * width
     const x1 = x0 + width
     const x2 = x1 + width
     const x3 = x2 + width
     const y0 = column * width
     const y1 = y0 + width
-    let [sum00, sum01, sum10, sum11, sum20, sum21, sum30, sum31] = [0, 0, 0, 0, 0, 0, 0, 0]
+    let sum00 = 0
+    let sum01 = 0
+    let sum10 = 0
+    let sum11 = 0
+    let sum20 = 0
+    let sum21 = 0
+    let sum30 = 0
+    let sum31 = 0
     for (let k = 0; k < width; k++) {
       const left = y[y0 + k]
       const right = y[y1 + k]
@@ -100,13 +109,18 @@ VLM.part("tensor", () => {
   // Rows row..row + 3 of a with one row of b. The sums go into `result` from `at` on, `step` apart.
   function dotFour(a, row, b, column, result, at, step) {
     const width = a.width
-    const [x, y, sums] = [a.data, b.data, result.data]
+    const x = a.data
+    const y = b.data
+    const sums = result.data
     const x0 = row * width
     const x1 = x0 + width
     const x2 = x1 + width
     const x3 = x2 + width
     const y0 = column * width
-    let [sum0, sum1, sum2, sum3] = [0, 0, 0, 0]
+    let sum0 = 0
+    let sum1 = 0
+    let sum2 = 0
+    let sum3 = 0
     for (let k = 0; k < width; k++) {
       const shared = y[y0 + k]
       sum0 += x[x0 + k] * shared
@@ -145,7 +159,10 @@ VLM.part("tensor", () => {
   // Rows k..k + 3 of b, each times its factor.
   function addFour(sums, b, k, factors) {
     const { data, width } = b
-    const [factor0, factor1, factor2, factor3] = [factors[k], factors[k + 1], factors[k + 2], factors[k + 3]]
+    const factor0 = factors[k]
+    const factor1 = factors[k + 1]
+    const factor2 = factors[k + 2]
+    const factor3 = factors[k + 3]
     const y0 = k * width
     const y1 = y0 + width
     const y2 = y1 + width
