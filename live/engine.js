@@ -25,7 +25,8 @@
 //       edits          {}      knockOut: [[layer, head], ...]   the head's attention weights become 0 (language model)
 //                              coverPatches: [index, ...]       these patches (reading order) become gray
 //                              allPositionsOne: true            every token gets position 1
-//       padding        0       so many <pad> tokens before the image, as the shorter rows of a batch have
+//       padding        0       so many <pad> tokens before the image, as the shorter rows of a batch have; without them
+//                              the bug "padding-visible" changes nothing
 //       cache          true    false reads the whole sequence again for every token
 //       record         []      what answer.record is to contain, see below
 //       signal         an AbortSignal: the promise rejects with its reason, an AbortError
@@ -42,12 +43,12 @@
 //                      mask is Uint8Array [S * S] of 0 and 1, or null
 //       prompt         { ids, texts, length }: the sequence before the answer, padding and image tokens included
 //       numPatches     N; the image tokens are at the positions padding .. padding + N - 1
-//       seconds        { image, prompt, tokens }
+//       seconds        { image, prompt, tokens }; image is about 0 if it is the image of the request before
 //       multiplications { image, prompt, tokens }, all multiply-adds of the matrix products, counted
 //       record         see below
 //
-// engine.score({ ...request, suffix }) -> Promise<answer>. Reads `suffix` as the answer in one pass, without sampling:
-//       tokens[i].probability is that of the suffix's token i (<eos> is appended). All else as in ask.
+// engine.score({ ...request, suffix }) -> Promise<answer>. The model reads `suffix` and <eos> as if it had chosen these
+//       tokens: tokens[i].probability is that of the suffix's token i. All else as in ask.
 //
 // engine.compare(request) -> Promise<{ right, wrong, errors }>. The right model answers; the model with request.bugs
 //       and request.edits answers too. errors: [{ name, error }] in the order in which the modules run, both models
@@ -120,7 +121,7 @@ VLM.part("engine", () => {
     }
   }
 
-  // A page that was opened as a file may not fetch, but it may load a script.
+  // A page that was opened as a file may not fetch another file, but it may load a script.
   async function readScript() {
     await new Promise((resolve, reject) => {
       const script = document.createElement("script")
@@ -130,9 +131,9 @@ VLM.part("engine", () => {
       document.head.append(script)
     })
     for (const listener of listeners) listener(1)
-    const packed = Uint8Array.from(atob(VLM.weightsData), (character) => character.charCodeAt(0)).buffer
+    const response = await fetch(`data:application/octet-stream;base64,${VLM.weightsData}`)
     delete VLM.weightsData
-    return packed
+    return response.arrayBuffer()
   }
 
   // ---- the thread that computes: { post(message), onMessage, isWorker } ----

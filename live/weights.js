@@ -3,7 +3,8 @@ VLM.part("weights", () => {
   const { Matrix } = VLM.tensor
 
   // ArrayBuffer of the file -> { config, tokenizer, model, maskDecoder }, the last two { name: Matrix or Float32Array }
-  async function read(packed) {
+  // pause: called between tensors, so that a page can draw
+  async function read(packed, pause = async () => {}) {
     const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"))
     const bytes = await new Response(stream).arrayBuffer()
     const headerEnd = 4 + new DataView(bytes).getUint32(0, true)
@@ -11,19 +12,21 @@ VLM.part("weights", () => {
     const floatCount = tensors.reduce((sum, [, rows]) => sum + rows, 0)
     const floats = new Float32Array(bytes.slice(headerEnd, headerEnd + 4 * floatCount))
     const integers = new Int8Array(bytes, headerEnd + 4 * floatCount)
-    return { ...header, ...splitModels(readTensors(tensors, floats, integers)) }
+    return { ...header, ...splitModels(await readTensors(tensors, floats, integers, pause)) }
   }
 
   // tensors: [name, length of the vector] or [name, rows, width], in the order of the file.
-  function readTensors(tensors, floats, integers) {
+  async function readTensors(tensors, floats, integers, pause) {
+    const entries = []
     let [atFloat, atInteger] = [0, 0]
-    return tensors.map(([name, rows, width]) => {
-      const rowFloats = floats.subarray(atFloat, (atFloat += rows))
-      if (width === undefined) return [name, rowFloats]
-      const rowIntegers = integers.subarray(atInteger, (atInteger += rows * width))
-      const scales = rowFloats
-      return [name, new Matrix(rows, width).map((_, i) => rowIntegers[i] * scales[Math.floor(i / width)])]
-    })
+    for (const [name, rows, width] of tensors) {
+      const scales = floats.subarray(atFloat, (atFloat += rows)) // or the vector itself
+      const rowIntegers = integers.subarray(atInteger, (atInteger += rows * (width ?? 0)))
+      const dequantize = (_, i) => rowIntegers[i] * scales[Math.floor(i / width)]
+      entries.push([name, width === undefined ? scales : new Matrix(rows, width).map(dequantize)])
+      await pause()
+    }
+    return entries
   }
 
   function splitModels(entries) {

@@ -11,8 +11,8 @@ VLM.part("worker", () => {
     const stopped = new Set()
     let answers = null
     const methods = {
-      load: async ({ packed }) => {
-        answers = new VLM.answers.Answers(await VLM.weights.read(packed))
+      load: async ({ packed }, pause) => {
+        answers = new VLM.answers.Answers(await VLM.weights.read(packed, pause))
         return answers.describe()
       },
       ask: (...args) => answers.ask(...args),
