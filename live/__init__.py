@@ -24,6 +24,7 @@ FIGURE_SCRIPTS = [
     "figures",
     "grounds",
     "scene",
+    "overlay",
     "stage",
     "scene_tools",
     "answer_view",

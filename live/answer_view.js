@@ -52,9 +52,9 @@ VLM.part("answerView", () => {
         class: token.isEnd ? "vlm-token is-end" : "vlm-token",
         style: `--probability: ${token.probability}`,
         "aria-pressed": "false",
-        "aria-label": `${name(token.text).trim()}, ${percent(token.probability)}`,
+        "aria-label": `${name(token).replace("␣", "space").trim()}, ${percent(token.probability)}`,
       })
-      one.append(element("span", {}, name(token.text)), element("small", {}, percent(token.probability)))
+      one.append(element("span", {}, name(token)), element("small", {}, percent(token.probability)))
       one.onkeydown = (event) => {
         const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key]
         const next = step && buttons()[index + step]
@@ -84,11 +84,16 @@ VLM.part("answerView", () => {
     function showDetail(index) {
       const token = tokens[index]
       if (!token) return detail.replaceChildren()
-      const rows = [token, ...token.runnersUp].map(({ text, probability }, rank) =>
-        element("li", { class: rank === 0 ? "is-chosen" : "", style: `--probability: ${probability}` },
-          element("code", {}, name(text)), element("span", { class: "vlm-bar" }), element("small", {}, percent(probability))),
+      const rows = [token, ...token.runnersUp].map((one, rank) =>
+        element(
+          "li",
+          { class: rank === 0 ? "is-chosen" : "", style: `--probability: ${one.probability}` },
+          element("code", {}, name(one)),
+          element("span", { class: "vlm-bar" }),
+          element("small", {}, percent(one.probability)),
+        ),
       )
-      const title = element("p", {}, `Token ${index + 1} of ${tokens.length}, and what it could have been${explain(index)}`)
+      const title = element("p", {}, `Token ${index + 1} of ${tokens.length} and its runners-up${explain(index)}`)
       detail.replaceChildren(title, element("ol", {}, ...rows))
     }
 
@@ -101,7 +106,7 @@ VLM.part("answerView", () => {
       const bin = Number(tokens[index].text.slice(4, 8))
       const edge = EDGES[(index - first) % 4]
       const pixel = ((bin * S) / LAST_BIN).toFixed(1)
-      return `. It is the ${edge} edge: step ${bin} of ${LAST_BIN}, pixel ${pixel} of ${S}. The others are tenths of a pixel away`
+      return `. It is the ${edge} edge: step ${bin} of ${LAST_BIN}, pixel ${pixel} of ${S}; ten steps are about a pixel`
     }
 
     return view
@@ -117,7 +122,11 @@ VLM.part("answerView", () => {
   }
 
   // A token as it is shown: the end of the answer, a space, or its text.
-  const name = (text) => (["", "<eos>"].includes(text) ? "end" : text.trim() === "" ? "␣" : text)
+  function name({ text, isEnd }) {
+    if (isEnd || text === "<eos>") return "end"
+    if (text === "") return "…" // the first byte of a character that has several
+    return text.trim() === "" ? "␣" : text
+  }
 
   function percent(probability) {
     const value = 100 * probability

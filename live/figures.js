@@ -56,7 +56,7 @@ VLM.part("figures", () => {
       status.classList.add("is-error")
     }
 
-    // Only for screen readers: what others see in the figure itself. Of many in a row, as in a drag, the last is spoken.
+    // Only for screen readers: what others see in the figure itself. Of many in a row, as in a drag, only the last.
     let timer = null
     const announce = (text) => {
       clearTimeout(timer)

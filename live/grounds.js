@@ -10,12 +10,30 @@ VLM.part("grounds", () => {
 
   // Dark and light, red-green-blue: _SHADES in toybox/scenes.py.
   const SHADES = {
-    grass: [[106, 154, 44], [194, 224, 96]],
-    sand: [[204, 178, 112], [246, 230, 172]],
-    snow: [[176, 198, 232], [244, 248, 254]],
-    water: [[20, 92, 130], [104, 190, 206]],
-    sky: [[96, 168, 236], [244, 248, 252]],
-    night: [[14, 18, 52], [250, 246, 214]],
+    grass: [
+      [106, 154, 44],
+      [194, 224, 96],
+    ],
+    sand: [
+      [204, 178, 112],
+      [246, 230, 172],
+    ],
+    snow: [
+      [176, 198, 232],
+      [244, 248, 254],
+    ],
+    water: [
+      [20, 92, 130],
+      [104, 190, 206],
+    ],
+    sky: [
+      [96, 168, 236],
+      [244, 248, 252],
+    ],
+    night: [
+      [14, 18, 52],
+      [250, 246, 214],
+    ],
   }
 
   // Each takes a source of random numbers and returns Float32Array [S * S], about 0..1.
@@ -49,8 +67,8 @@ VLM.part("grounds", () => {
     },
   }
 
-  // A ground of a name in SHADES: Float32Array [S * S * 3], 0..255. No two seeds look the same: texture, both shades, and
-  // the slope of light from top to bottom are random.
+  // A ground of a name in SHADES: Float32Array [S * S * 3], 0..255. No two seeds look the same: texture, shades and the
+  // slope of light from top to bottom are random.
   function paintGround(name, seed) {
     const random = randomNumbers(seed)
     const texture = TEXTURES[name](random)

@@ -13,18 +13,24 @@ VLM.figures.define("playground", (frame, data) => {
   const FIRST_SCENE = "sand.8_cat.74.80.50.0.m_dog.40.34.52.0_apple.30.86.30.0"
   const FIRST_PROMPT = "detect cat ; dog"
   const TASKS = data.tasks?.split(" ") ?? VLM.prompts.TASKS
-  const IDLE = "Ask, or move a toy. The first answer waits for the model, 3 MB; then it runs in this page, and nothing is sent anywhere."
+  const IDLE =
+    "Press Ask, or move a toy. The first answer loads the model (3 MB). It runs in this page; nothing is sent anywhere."
+  const PRIVATE = "Your image stays in this browser."
+  const MAX_NEW_TOKENS = 200 // eight toys with their masks have some 180
   const MOST_ATTENTION = 0.1 // of a patch, drawn opaque: always the same, so that maps can be compared
 
   frame.body.classList.add("vlm-playground")
   frame.say("The toys are loading …")
-  frame.whenNear(async () => {
+  if (isLink()) start()
+  else frame.whenNear(start)
+
+  async function start() {
     try {
       build(await loadToys())
     } catch (error) {
       frame.sayError(error)
     }
-  })
+  }
 
   function build(pictures) {
     frame.say(IDLE)
@@ -53,11 +59,15 @@ VLM.figures.define("playground", (frame, data) => {
     const attention = element("p", { class: "vlm-looked" }, looked, element("label", {}, "Layer: ", layers))
     const following = element("input", { type: "checkbox", checked: true })
     const asModel = element("input", { type: "checkbox", onchange: () => stage.seeAsModel(asModel.checked) })
-    const form = element("form", { class: "vlm-ask", onsubmit: submit },
+    const form = element(
+      "form",
+      { class: "vlm-ask", onsubmit: submit },
       element("label", {}, "Prompt ", field),
       element("button", { type: "submit", class: "is-primary" }, "Ask"),
     )
-    const options = element("p", { class: "vlm-options" },
+    const options = element(
+      "p",
+      { class: "vlm-options" },
       element("label", {}, following, " answer again when the scene changes"),
       element("label", {}, asModel, " show the 112 × 112 pixels that the model sees"),
     )
@@ -77,6 +87,7 @@ VLM.figures.define("playground", (frame, data) => {
     showAttention()
     stage.select(stage.scene.toys[0] ?? null)
     if (linked) asker.ask()
+    if (isLink()) frame.body.scrollIntoView({ block: "nearest" })
 
     function update() {
       const prompts = VLM.prompts.promptsFor(stage.scene, stage.selected)
@@ -85,9 +96,9 @@ VLM.figures.define("playground", (frame, data) => {
         chips.replaceChildren(...wanted.map((text) => button(text, () => askFor(text))))
       }
       const strange = strangeness(stage.scene, stage.rendering)
-      note.textContent = strange.length === 0 ? "" : `Unlike anything the model was trained on: ${strange.join(", ")}.`
+      note.textContent = strange.length === 0 ? "" : `Not in the training data: ${strange.join(", ")}.`
       if (stage.scene.ground.name === "picture") {
-        note.textContent += ` It knows ${LEARNED.toys.length} toys, and names those whose colors it finds. Your picture stays in this browser.`
+        note.textContent += ` The model names those of its ${LEARNED.toys.length} toys whose colors it finds. ${PRIVATE}`
       }
       toyTools.update()
       sceneTools.update()
@@ -111,14 +122,14 @@ VLM.figures.define("playground", (frame, data) => {
     }
 
     function makeRequest() {
-      return { pixels: stage.rendering.pixels, prompt, record: ["attention"] }
+      return { pixels: stage.rendering.pixels, prompt, maxNewTokens: MAX_NEW_TOKENS, record: ["attention"] }
     }
 
     function clear() {
       answer = null
       frame.say("")
       view.clear()
-      stage.showDetections([])
+      stage.overlay.showDetections([])
       showAttention()
       times.textContent = ""
     }
@@ -126,11 +137,15 @@ VLM.figures.define("playground", (frame, data) => {
     function show(newAnswer) {
       answer = newAnswer
       view.show(answer.tokens)
-      stage.showDetections(answer.detections)
+      stage.overlay.showDetections(answer.detections)
       const { image, prompt: reading, tokens } = answer.seconds
       const seconds = (value) => `${value.toFixed(2)} s`
-      const looking = image < 0.02 ? "The image was read before" : `${seconds(image)} for the image` // the engine keeps the last
-      times.textContent = `${looking}, ${seconds(reading)} for the prompt, ${seconds(tokens)} for ${count(answer.tokens.length, "token")}.`
+      const parts = [
+        image < 0.02 ? "The image was read before" : `${seconds(image)} for the image`, // the engine keeps the last one
+        `${seconds(reading)} for the prompt`,
+        `${seconds(tokens)} for ${count(answer.tokens.length, "token")}.`,
+      ]
+      times.textContent = parts.join(", ")
       if (layers.length === 1) answer.record.attention.forEach((_, layer) => layers.append(new Option(layer)))
       showAttention()
       if (field.getAttribute("aria-invalid") !== "true") frame.say("")
@@ -140,11 +155,13 @@ VLM.figures.define("playground", (frame, data) => {
     function showAttention() {
       const isShown = answer !== null && view.selected !== null
       attention.hidden = !isShown
-      if (!isShown) return stage.showPatches(null)
+      if (!isShown) return stage.overlay.showPatches(null)
       const values = VLM.attention.toImage(answer, view.selected, layers.value)
-      stage.showPatches(values, MOST_ATTENTION)
+      stage.overlay.showPatches(values, MOST_ATTENTION)
       const total = values.reduce((sum, value) => sum + value, 0)
-      looked.textContent = `While choosing this token, the model gave ${VLM.answerView.percent(total)} of its attention to the image. Pink patches got the most (full pink: ${100 * MOST_ATTENTION} % or more). `
+      looked.textContent =
+        `While choosing this token, the model gave ${VLM.answerView.percent(total)} of its attention to the image. ` +
+        `The pinker a patch, the more it got (full pink: ${100 * MOST_ATTENTION} % or more). `
     }
 
     function preload() {
@@ -153,13 +170,13 @@ VLM.figures.define("playground", (frame, data) => {
 
     async function copyLink() {
       if (stage.scene.ground.name === "picture") {
-        return frame.say("A picture of your own cannot be in a link: choose a ground first.")
+        return frame.say("A link cannot hold your own image: choose a ground first.")
       }
       const parameters = new URLSearchParams({ scene: toText(stage.scene), ask: field.value.trim() })
       history.replaceState(null, "", `#${parameters}`)
       try {
         await navigator.clipboard.writeText(location.href)
-        frame.say("The link is copied. Whoever opens it sees this scene, and the model answers your prompt.")
+        frame.say("Link copied. It opens this scene, and the model answers your prompt.")
       } catch {
         frame.say("This page's address is now the link: copy it from the address bar.")
       }
@@ -174,9 +191,18 @@ VLM.figures.define("playground", (frame, data) => {
     }
   }
 
-  // The scene and the prompt in the page's address, or null.
+  // The fragment of the page's address: scene=sand.8_cat.74.80.50.0&ask=detect+cat
+  function readFragment() {
+    return new URLSearchParams(location.hash.slice(1))
+  }
+
+  function isLink() {
+    return readFragment().has("scene")
+  }
+
+  // The scene and the prompt of the link, or null.
   function readLink() {
-    const parameters = new URLSearchParams(location.hash.slice(1))
+    const parameters = readFragment()
     if (!parameters.has("scene")) return null
     const scene = fromText(parameters.get("scene"))
     if (scene) return { scene, prompt: parameters.get("ask") || FIRST_PROMPT }

@@ -2,7 +2,7 @@
 // toybox/scenes.py does, and writes it into a link and reads it from there.
 //
 //     scene   { ground, toys }   the last toy lies on top
-//     ground  { name: "sand", seed: 3 }, { name: "plain", color: "808080" }, or { name: "picture", pixels: [S * S * 3] }
+//     ground  { name: "sand", seed: 3 }, or { name: "plain", color: "808080" }, or { name: "picture", pixels }
 //     toy     { label, y, x, size, tilt, mirrored }   center and side in pixels of S x S; degrees, counter-clockwise
 "use strict"
 
@@ -70,7 +70,9 @@ VLM.part("scene", () => {
   function render(scene, pictures) {
     const colors = Float32Array.from(drawGround(scene.ground))
     const owner = new Int8Array(S * S).fill(-1)
-    const areas = scene.toys.map((toy, index) => paste(cutOut(toy, pictures[toy.label].pixels), toy, index, colors, owner))
+    const areas = scene.toys.map((toy, index) =>
+      paste(cutOut(toy, pictures[toy.label].pixels), toy, index, colors, owner),
+    )
     const { boxes, counts } = measure(owner, scene.toys.length)
     const visible = areas.map((area, index) => counts[index] / area)
     return { pixels: Uint8ClampedArray.from(colors), owner, boxes, visible } // rounds to the nearest integer
@@ -186,8 +188,9 @@ VLM.part("scene", () => {
       [`toys smaller than ${sizes[0]} pixels`]: scene.toys.some((toy) => toy.size < sizes[0]),
       [`toys larger than ${sizes[1]} pixels`]: scene.toys.some((toy) => toy.size > sizes[1]),
       "toys cut off by the edge": scene.toys.some((toy) => toy.tilt === 0 && isCut(toy)),
-      [`toys covered by more than ${Math.round(100 * (1 - LEARNED.visible))} %`]:
-        scene.toys.some((toy, index) => visible[index] < LEARNED.visible && !isCut(toy)),
+      [`toys covered by more than ${Math.round(100 * (1 - LEARNED.visible))} %`]: scene.toys.some(
+        (toy, index) => visible[index] < LEARNED.visible && !isCut(toy),
+      ),
     }
     const unknown = new Set(scene.toys.map((toy) => toy.label).filter((label) => !toys.includes(label)))
     return [...[...unknown].map((label) => `a ${label}`), ...Object.keys(found).filter((phrase) => found[phrase])]
@@ -248,7 +251,9 @@ VLM.part("scene", () => {
     const isPlain = name === "plain" && /^[0-9a-f]{6}$/.test(detail)
     const isKnown = OFFERED.grounds.includes(name) && /^\d{1,9}$/.test(detail)
     const isToy = ([label, ...numbers]) =>
-      OFFERED.toys.includes(label) && numbers.length >= 4 && numbers.slice(0, 4).every((part) => /^-?\d{1,3}$/.test(part))
+      OFFERED.toys.includes(label) &&
+      numbers.length >= 4 &&
+      numbers.slice(0, 4).every((part) => /^-?\d{1,3}$/.test(part))
     if (!(isPlain || isKnown) || toys.length > OFFERED.count || !toys.every(isToy)) return null
     return {
       ground: isPlain ? { name, color: detail } : { name, seed: Number(detail) },

@@ -6,8 +6,7 @@ VLM.part("sceneTools", () => {
   const { element, button } = VLM.dom
 
   const CLICK = 5 // pixels of the screen: a pointer that has come further drags
-  const LARGEST_PICTURE = 1024 // a larger picture of one's own is made smaller first
-  const GROUNDS = { grass: "grass", sand: "sand", snow: "snow", water: "water", sky: "sky", night: "night", plain: "plain color" }
+  const LARGEST_IMAGE = 1024 // the longer side of a reader's own image in pixels: a larger one is made smaller first
 
   // A button for each toy: a click puts it where there is room, a drag where it is let go.
   function createShelf({ stage, pictures, frame }) {
@@ -44,7 +43,13 @@ VLM.part("sceneTools", () => {
     const buttons = OFFERED.toys.map((label) => {
       const isKnown = LEARNED.toys.includes(label)
       const name = isKnown ? label : `${label} (the model has never seen one)`
-      const image = element("img", { src: pictures[label].image.src, alt: "", width: 40, height: 40, draggable: "false" })
+      const image = element("img", {
+        src: pictures[label].image.src,
+        alt: "",
+        width: 40,
+        height: 40,
+        draggable: "false",
+      })
       const className = isKnown ? "vlm-shelf-toy" : "vlm-shelf-toy is-unknown"
       const one = button("", () => add(label), { class: className, title: name, "aria-label": `Add: ${name}` })
       one.append(image)
@@ -100,10 +105,10 @@ VLM.part("sceneTools", () => {
     return tools
   }
 
-  // Ground, a random scene, a picture of one's own. `tools.update()` after the scene has changed.
+  // Ground, a random scene, an image of the reader's own. `tools.update()` after the scene has changed.
   function createSceneTools({ stage, frame }) {
-    const options = OFFERED.grounds.map((name) => element("option", { value: name }, GROUNDS[name]))
-    const own = element("option", { value: "picture", hidden: true }, "your picture")
+    const options = OFFERED.grounds.map((name) => new Option(name === "plain" ? "plain color" : name, name))
+    const own = element("option", { value: "picture", hidden: true }, "your image")
     const ground = element("select", { "aria-label": "Ground" }, ...options, own)
     const color = element("input", { type: "color", value: "#808080", "aria-label": "Color" })
     const seed = () => Math.floor(10000 * Math.random())
@@ -115,16 +120,26 @@ VLM.part("sceneTools", () => {
     ground.onchange = setGround
     color.oninput = setGround
 
-    const file = element("input", { type: "file", accept: "image/*", class: "vlm-spoken", tabindex: "-1", "aria-hidden": "true" })
-    file.onchange = () => usePicture(file.files[0], stage, frame)
+    const file = element("input", {
+      type: "file",
+      accept: "image/*",
+      class: "vlm-spoken",
+      tabindex: "-1",
+      "aria-hidden": "true",
+    })
+    file.onchange = () => useImage(file.files[0], stage, frame)
     acceptDrops(stage, frame)
 
-    const tools = element("fieldset", { class: "vlm-scene-tools" },
+    const tools = element(
+      "fieldset",
+      { class: "vlm-scene-tools" },
       element("legend", {}, "The scene"),
-      element("label", {}, "Ground ", ground), color,
+      element("label", {}, "Ground ", ground),
+      color,
       button("Random scene", () => stage.show(randomScene(Math.random))),
       button("Remove all", () => stage.change((scene) => (scene.toys = []))),
-      button("Your picture …", () => file.click()), file,
+      button("Your image …", () => file.click()),
+      file,
     )
     tools.update = () => {
       const { name, color: plain } = stage.scene.ground
@@ -147,16 +162,16 @@ VLM.part("sceneTools", () => {
     place.ondrop = (event) => {
       event.preventDefault()
       place.classList.remove("is-target")
-      usePicture(event.dataTransfer.files[0], stage, frame)
+      useImage(event.dataTransfer.files[0], stage, frame)
     }
   }
 
-  // The picture becomes the ground, squeezed to S x S as the processor squeezes every picture. It stays in the browser.
-  async function usePicture(file, stage, frame) {
+  // The image becomes the ground, squeezed to S x S as the processor squeezes every image. It stays in the browser.
+  async function useImage(file, stage, frame) {
     if (!file) return
     try {
       const image = await createImageBitmap(file)
-      const scale = Math.min(LARGEST_PICTURE / Math.max(image.width, image.height), 1)
+      const scale = Math.min(LARGEST_IMAGE / Math.max(image.width, image.height), 1)
       const [width, height] = [image.width, image.height].map((side) => Math.max(Math.round(side * scale), 1))
       const context = new OffscreenCanvas(width, height).getContext("2d")
       context.drawImage(image, 0, 0, width, height)
@@ -164,7 +179,7 @@ VLM.part("sceneTools", () => {
       const { data } = resize(toRgb(context.getImageData(0, 0, width, height)), S, S)
       stage.show({ ground: { name: "picture", pixels: data }, toys: [] })
     } catch {
-      frame.sayError(new Error(`${file.name} is no picture that this browser can read. Try a PNG or JPEG file.`))
+      frame.sayError(new Error(`${file.name} is not an image that this browser can read. Try a PNG or JPEG file.`))
     }
   }
 

@@ -8,8 +8,7 @@
 //     stage.rendering                  what the model sees: VLM.scene.render(scene)
 //     stage.selected                   the toy that the tools are for, or null; stage.select(toy)
 //     stage.dragFrom(event, toy)       goes on with a drag that began elsewhere, on the shelf of toys
-//     stage.showDetections(detections) boxes and masks of an answer; [] removes them
-//     stage.showPatches(values, most)  one number for each patch; 0 is transparent, `most` opaque; null removes them
+//     stage.overlay                    boxes, masks and patches over it, see overlay.js
 //     stage.seeAsModel(isOn)           the S x S pixels in place of the large picture
 "use strict"
 
@@ -30,30 +29,18 @@ VLM.part("stage", () => {
     "]": (toy, step) => (toy.tilt -= step),
   }
   const KEYS_TEXT =
-    "Keys: arrows move a toy (with Shift by one pixel), + and − scale it, [ and ] tilt it, Page Up and Page Down lay it over " +
-    "and under the others, Delete removes it."
-  // Okabe and Ito's colors, which color-blind readers can tell apart, each with one that can be read on it: those of
-  // vlm/regions/draw.py.
-  const PALETTE = [
-    ...[["#E69F00", "#000"], ["#56B4E9", "#000"], ["#009E73", "#000"], ["#F0E442", "#000"]],
-    ...[["#0072B2", "#fff"], ["#D55E00", "#000"], ["#CC79A7", "#000"]],
-  ]
-  const MASK_OPACITY = 0.45
-  const PATCH_COLOR = [255, 0, 190]
-  const PATCH_OPACITY = 0.85
+    "Keys: arrows move a toy (with Shift by one pixel), + and − scale it, [ and ] tilt it, Page Up and Page Down lay " +
+    "it over and under the others, Delete removes it."
 
-  let created = 0
+  let created = 0 // stages of the page
   function create({ scene, pictures, onChange, onSelect, announce }) {
-    const canvas = (className, side) => element("canvas", { class: className, width: side, height: side })
-    const picture = canvas("vlm-picture", S * SCALE)
-    picture.setAttribute("role", "img")
-    const patches = canvas("vlm-patches", 1)
-    const masks = canvas("vlm-masks", S * SCALE)
-    const boxes = element("div", { class: "vlm-boxes", "aria-hidden": "true" })
+    const side = S * SCALE
+    const picture = element("canvas", { class: "vlm-picture", width: side, height: side, "aria-hidden": "true" })
+    const overlay = VLM.overlay.create()
     const sizeHandle = element("div", { class: "vlm-handle is-size", title: "Drag to scale" })
     const tiltHandle = element("div", { class: "vlm-handle is-tilt", title: "Drag to tilt" })
     const layer = element("div", { class: "vlm-toys" })
-    const place = element("div", { class: "vlm-stage", role: "group" }, picture, patches, masks, boxes, layer)
+    const place = element("div", { class: "vlm-stage", role: "group" }, picture, ...overlay.elements, layer)
     place.append(sizeHandle, tiltHandle)
     const help = element("p", { class: "vlm-keys", id: `vlm-keys-${++created}` }, KEYS_TEXT)
 
@@ -61,6 +48,7 @@ VLM.part("stage", () => {
     const stage = {
       element: place,
       help,
+      overlay,
       rendering: null,
       selected: null,
       get scene() {
@@ -107,7 +95,7 @@ VLM.part("stage", () => {
         putOver(button, toy)
       })
       if (!scene.toys.includes(stage.selected)) stage.selected = null
-      place.setAttribute("aria-label", `The scene, ${scene.toys.length} toys. Tab goes to each, arrow keys move it.`)
+      place.setAttribute("aria-label", `The scene, on ${scene.ground.name}. Toys: ${scene.toys.length}`)
       drawSelection()
       drawPictureSoon()
     }
@@ -132,13 +120,13 @@ VLM.part("stage", () => {
 
     function drawSelection() {
       for (const [toy, button] of buttons) button.setAttribute("aria-pressed", toy === stage.selected)
-      for (const [handle, corner] of [[sizeHandle, 45], [tiltHandle, -45]]) {
-        handle.hidden = stage.selected === null
-        if (stage.selected) putAtCorner(handle, stage.selected, corner)
-      }
+      sizeHandle.hidden = tiltHandle.hidden = stage.selected === null
+      if (stage.selected === null) return
+      putAtCorner(sizeHandle, stage.selected, 45)
+      putAtCorner(tiltHandle, stage.selected, -45)
     }
 
-    // A handle at the corner of a toy's square that is `degrees` clockwise from its right; in the image, whatever the toy.
+    // A handle at the corner of a toy's square that is `degrees` clockwise from its right, or at the image's edge.
     function putAtCorner(handle, { y, x, size, tilt }, degrees) {
       const angle = ((degrees - tilt) * Math.PI) / 180
       const inside = (at) => Math.min(Math.max(at, 0), S)
@@ -153,9 +141,8 @@ VLM.part("stage", () => {
       small.getContext("2d").putImageData(toImageData(pixels), 0, 0)
       context.imageSmoothingEnabled = !isModelView
       context.imageSmoothingQuality = "high"
-      context.drawImage(small, 0, 0, S * SCALE, S * SCALE)
+      context.drawImage(small, 0, 0, side, side)
       if (!isModelView) scene.toys.forEach((toy) => drawToy(context, toy))
-      picture.setAttribute("aria-label", scene.toys.map(describe).join("; ") || "no toys")
     }
     const drawPictureSoon = oncePerFrame(drawPicture)
 
@@ -227,6 +214,8 @@ VLM.part("stage", () => {
       return [((event.clientY - top) * S) / width, ((event.clientX - left) * S) / width]
     }
 
+    // Squares overlap where toys do not: who sees a toy at the pointer means that one, whichever button is on top.
+    layer.onmousedown = (event) => event.preventDefault() // the browser would give the focus to the button on top
     layer.onpointerdown = (event) => {
       if (event.button !== 0) return
       const [y, x] = pointOf(event).map(Math.floor)
@@ -269,75 +258,8 @@ VLM.part("stage", () => {
       dragToy(event, toy)
     }
 
-    stage.focus = (toy) => buttons.get(toy).focus({ preventScroll: true })
-
-    stage.showDetections = (detections) => {
-      const labels = [...new Set(detections.map((detection) => detection.label))]
-      const colors = detections.map(({ label }) => PALETTE[labels.indexOf(label) % PALETTE.length])
-      while (boxes.children.length > detections.length) boxes.lastChild.remove()
-      detections.forEach((detection, index) => {
-        if (!boxes.children[index]) boxes.append(element("div", { class: "vlm-box" }, element("span")))
-        putBox(boxes.children[index], detection, colors[index])
-      })
-      const context = masks.getContext("2d")
-      context.clearRect(0, 0, masks.width, masks.height)
-      detections.forEach(({ mask }, index) => mask && drawMask(context, mask, colors[index]))
-    }
-
-    stage.showPatches = (values, most) => {
-      patches.hidden = values === null
-      if (values === null) return
-      const side = Math.sqrt(values.length)
-      patches.width = patches.height = side
-      const image = new ImageData(side, side)
-      values.forEach((value, i) => {
-        const opacity = PATCH_OPACITY * Math.min(value / most, 1)
-        image.data.set([...PATCH_COLOR, 255 * opacity], 4 * i)
-      })
-      patches.getContext("2d").putImageData(image, 0, 0)
-    }
-
-    stage.showPatches(null)
     draw()
     return stage
-  }
-
-  // A box glides to its new edges (live.css). Its label stands above it, or inside where there is no room above.
-  function putBox(node, { label, box }, [color, contrast]) {
-    const [top, left, bottom, right] = box.map((edge) => (100 * edge) / S)
-    Object.assign(node.style, { top: `${top}%`, left: `${left}%`, width: `${right - left}%`, height: `${bottom - top}%` })
-    node.style.setProperty("--color", color)
-    node.style.setProperty("--contrast", contrast)
-    node.classList.toggle("is-high", top < 8)
-    node.classList.toggle("is-right", left + right > 100)
-    node.firstChild.textContent = label
-    node.firstChild.hidden = label === ""
-  }
-
-  // A tint inside, and the outline: a tint alone is lost on a toy of its own color.
-  function drawMask(context, mask, [color, contrast]) {
-    const outline = new Path2D()
-    context.fillStyle = color
-    context.globalAlpha = MASK_OPACITY
-    mask.forEach((isInside, at) => {
-      if (!isInside) return
-      const [y, x] = [Math.floor(at / S), at % S]
-      context.fillRect(x * SCALE, y * SCALE, SCALE, SCALE)
-      const edge = (y0, x0, y1, x1) => {
-        outline.moveTo(x0 * SCALE, y0 * SCALE)
-        outline.lineTo(x1 * SCALE, y1 * SCALE)
-      }
-      if (y === 0 || !mask[at - S]) edge(y, x, y, x + 1)
-      if (y === S - 1 || !mask[at + S]) edge(y + 1, x, y + 1, x + 1)
-      if (x === 0 || !mask[at - 1]) edge(y, x, y + 1, x)
-      if (x === S - 1 || !mask[at + 1]) edge(y, x + 1, y + 1, x + 1)
-    })
-    context.globalAlpha = 1
-    context.lineCap = "round"
-    for (const [style, width] of [[contrast, 4.5], [color, 2.5]]) {
-      Object.assign(context, { strokeStyle: style, lineWidth: width })
-      context.stroke(outline)
-    }
   }
 
   function describe({ label, y, x, size, tilt }) {

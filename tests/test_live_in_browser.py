@@ -257,11 +257,11 @@ def test_a_picture_of_ones_own_becomes_the_image(playground, visit):
     assert playground.locator(".vlm-toy").count() == 0
     assert ask(playground, "caption en")
     playground.get_by_role("button", name="Copy link").click()
-    assert "cannot be in a link" in playground.locator(".vlm-status").text_content()
+    assert "cannot hold your own image" in playground.locator(".vlm-status").text_content()
     text = ROOT / "README.md"
     playground.locator("input[type=file]").set_input_files(text)
     playground.wait_for_selector(".vlm-status.is-error")
-    assert "no picture" in playground.locator(".vlm-status").text_content()
+    assert "not an image" in playground.locator(".vlm-status").text_content()
 
 
 def test_an_answer_is_accessible_in_light_and_dark_and_fits_a_narrow_screen(playground):
@@ -286,6 +286,25 @@ def test_boxes_do_not_glide_for_readers_who_want_less_motion(playground):
     assert playground.locator(".vlm-box").evaluate(duration) == "0.12s"
     playground.emulate_media(reduced_motion="reduce")
     assert playground.locator(".vlm-box").evaluate(duration) == "0s"
+
+
+def test_a_click_takes_the_toy_that_is_seen_there_and_not_the_square_on_top(visit):
+    scene = "sand.8_cat.56.50.50.0_tree.56.76.50.0"
+    tab = open_link(visit, f"scene={scene}")
+    y, x = tab.evaluate(
+        """async scene => {
+            const {owner} = VLM.scene.render(VLM.scene.fromText(scene), await VLM.scene.loadToys());
+            const inSquareOfTree = at => at % 112 > 53 && at % 112 < 99;
+            const at = owner.findIndex((index, at) => index === 0 && inSquareOfTree(at));
+            return [Math.floor(at / 112) + 0.5, at % 112 + 0.5];
+        }""",
+        scene,
+    )
+    stage = tab.locator(".vlm-stage").bounding_box()
+    unit = stage["width"] / 112
+    tab.mouse.click(stage["x"] + x * unit, stage["y"] + y * unit)
+    assert tab.locator(".vlm-toy[aria-pressed=true]").get_attribute("aria-label").startswith("cat")
+    assert tab.evaluate("document.activeElement.ariaLabel").startswith("cat")
 
 
 def test_handles_stay_inside_the_image(playground):
