@@ -133,5 +133,5 @@ VLM.part("answerView", () => {
     return value < 0.1 ? "< 0.1 %" : `${value.toFixed(value < 9.95 ? 1 : 0)} %`
   }
 
-  return { create, percent }
+  return { create, name, percent }
 })

@@ -18,6 +18,9 @@ VLM.part("overlay", () => {
   const PATCH_COLOR = [255, 0, 190]
   const PATCH_OPACITY = 0.85
 
+  // The color of a patch with this value: 0 is transparent, `most` opaque.
+  const patchColor = (value, most) => [...PATCH_COLOR, PATCH_OPACITY * Math.min(value / most, 1)]
+
   function create() {
     const canvas = (name, side) => element("canvas", { class: name, width: side, height: side, "aria-hidden": "true" })
     const patches = canvas("vlm-patches", 1)
@@ -45,8 +48,8 @@ VLM.part("overlay", () => {
       patches.width = patches.height = side
       const image = new ImageData(side, side)
       values.forEach((value, i) => {
-        const opacity = PATCH_OPACITY * Math.min(value / most, 1)
-        image.data.set([...PATCH_COLOR, 255 * opacity], 4 * i)
+        const [red, green, blue, opacity] = patchColor(value, most)
+        image.data.set([red, green, blue, 255 * opacity], 4 * i)
       })
       patches.getContext("2d").putImageData(image, 0, 0)
     }
@@ -100,5 +103,5 @@ VLM.part("overlay", () => {
     context.stroke(outline)
   }
 
-  return { create }
+  return { create, patchColor }
 })
