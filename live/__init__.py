@@ -14,6 +14,7 @@ MODEL_SCRIPTS = [
     "generate",
     "recording",
     "edits",
+    "rounding",
     "weights",
     "answers",
     "worker",

@@ -10,10 +10,12 @@ VLM.part("answers", () => {
   const { generateTokens, rank } = VLM.generate
   const { makeEdits } = VLM.edits
   const { namesForHooks, makeRecord, compareRecords } = VLM.recording
+  const { roundWeights, countWeights } = VLM.rounding
 
   const DEFAULTS = {
     ...{ maxNewTokens: 100, temperature: 0, topP: 1, seed: 0 },
     ...{ cache: true, padding: 0, bugs: [], edits: {}, record: [] },
+    rounding: null, // or { bits, perMatrix }
     forced: null, // the ids of an answer that is read, not chosen
   }
   const COMPARED = ["image_hidden_states", "image_features", "hidden_states", "logits"]
@@ -33,7 +35,7 @@ VLM.part("answers", () => {
 
     describe() {
       const bugs = Object.entries(BUGS).map(([name, { label, says }]) => ({ name, label, says }))
-      return { config: this.config, bugs }
+      return { config: this.config, bugs, weights: countWeights(this.tensors) }
     }
 
     // pause: called often, see model.js; onToken: gets each token as it is chosen
@@ -44,7 +46,7 @@ VLM.part("answers", () => {
       checkLength(promptIds.length, options.maxNewTokens, this.config)
       const hooks = new Hooks(namesForHooks(options.record), makeEdits(options.edits, this.config))
       const model = new PaliGemmaForConditionalGeneration(this.config, hooks, { ...plant(options.bugs), pause })
-      model.loadStateDict(this.tensors)
+      model.loadStateDict(options.rounding ? roundWeights(this.tensors, options.rounding) : this.tensors)
 
       const meter = new Meter()
       const imageFeatures = await this.readImage(model, options)
@@ -87,7 +89,7 @@ VLM.part("answers", () => {
 
     // The right model answers, the changed one too; then it reads the right answer, and every layer is compared.
     async compare(request, pause) {
-      const right = await this.ask({ ...request, bugs: [], edits: {}, record: COMPARED }, pause)
+      const right = await this.ask({ ...request, bugs: [], edits: {}, rounding: null, record: COMPARED }, pause)
       const wrong = await this.ask({ ...request, record: [] }, pause)
       const forced = right.tokens.map(({ id }) => id)
       const reading = await this.ask({ ...request, forced, maxNewTokens: forced.length, record: COMPARED }, pause)
@@ -100,13 +102,15 @@ VLM.part("answers", () => {
     }
 
     // The tower runs again only for another image, or if its inside is to be recorded.
-    async readImage(model, { pixels, record }) {
+    async readImage(model, { pixels, record, rounding }) {
       const values = processImage(pixels, this.size)
       const seen = model.hooks.edit.pixel_values?.(values) ?? values
       const isRecorded = record.some((name) => name.startsWith("image_") || name === "pixel_values")
       const isLast = this.lastImage && seen.data.every((value, i) => value === this.lastImage.pixels.data[i])
-      if (!isLast || isRecorded) this.lastImage = { pixels: seen, features: await model.getImageFeatures(values) }
-      return this.lastImage.features
+      if (isLast && !isRecorded && !rounding) return this.lastImage.features
+      const features = await model.getImageFeatures(values)
+      this.lastImage = rounding ? null : { pixels: seen, features } // other weights have other features
+      return features
     }
 
     // The text so far; the first bytes of a character wait for its others.

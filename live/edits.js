@@ -2,10 +2,12 @@
 VLM.part("edits", () => {
   const { range } = VLM.tensor
 
-  // edits: { knockOut, coverPatches, allPositionsOne }, see engine.js -> { name of the hook: (value, layer) => value }
-  function makeEdits({ knockOut = [], coverPatches = [], allPositionsOne = false }, config) {
+  // edits: { knockOut, shutGates, coverPatches, allPositionsOne }, see engine.js
+  // -> { name of the hook: (value, layer) => value }
+  function makeEdits({ knockOut = [], shutGates = [], coverPatches = [], allPositionsOne = false }, config) {
     const edits = {}
     if (knockOut.length) edits.attention = knockOutHeads(knockOut, config.text_config)
+    if (shutGates.length) edits.proposals = shut(shutGates, config.text_config)
     if (coverPatches.length) edits.pixel_values = grayPatches(coverPatches, config.vision_config)
     if (allPositionsOne) edits.position_ids = (positionIds) => positionIds.map(() => 1)
     return edits
@@ -17,6 +19,16 @@ VLM.part("edits", () => {
     return (weights, layer) => {
       const isOut = (head) => pairs.some((pair) => pair[0] === layer && pair[1] === head)
       return weights.map((matrix, head) => (isOut(head) ? matrix.map(() => 0) : matrix))
+    }
+  }
+
+  // What a gate lets through is a product with the proposal: a proposal of 0 shuts it.
+  function shut(pairs, { num_hidden_layers: numLayers, intermediate_size: numGates }) {
+    const lost = pairs.find(([layer, gate]) => !range(numLayers).includes(layer) || !range(numGates).includes(gate))
+    if (lost) throw new Error(`There is no gate ${lost[1]} in a layer ${lost[0]}: count from 0 as everywhere.`)
+    return (proposals, layer) => {
+      const shut = new Set(pairs.filter((pair) => pair[0] === layer).map(([, gate]) => gate))
+      return proposals.map((value, i) => (shut.has(i % numGates) ? 0 : value))
     }
   }
 

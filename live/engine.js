@@ -11,6 +11,7 @@
 // engine.special              ids: { image, bos, eos, pad }
 // engine.bugs                 [{ name, label, says }], what `bugs` below may contain, in the order of the book
 // engine.inWorker             whether a worker runs it
+// engine.weights              { numbers, rows, matrices, vectors }: of the matrices, and the numbers in vectors
 //
 // engine.ask(request, onToken) -> Promise<answer>. Requests are answered one after another.
 //     request:
@@ -23,8 +24,10 @@
 //       seed           0       of the sampling; the same seed gives the same answer
 //       bugs           []      names from engine.bugs
 //       edits          {}      knockOut: [[layer, head], ...]   the head's attention weights become 0 (language model)
+//                              shutGates: [[layer, gate], ...]  the gate lets nothing through (language model)
 //                              coverPatches: [index, ...]       these patches (reading order) become gray
 //                              allPositionsOne: true            every token gets position 1
+//       rounding       null    { bits, perMatrix }: weights of so few bits, see rounding.js
 //       padding        0       so many <pad> tokens before the image, as the shorter rows of a batch have; without them
 //                              the bug "padding-visible" changes nothing
 //       cache          true    false reads the whole sequence again for every token
@@ -60,6 +63,7 @@
 //       an attention or hidden state belongs to position t. A token of the answer was predicted in row token.position.
 //     "attention"            [layer] -> [heads, T, T], query by key; 0 where a query could not see
 //     "hidden_states"        [0] -> what enters layer 0; [i + 1] -> what layer i returns; [T, D]
+//     "gates", "proposals"   [layer] -> [T, F], what gate_proj gives, before the activation, and what up_proj gives
 //     "logits"               [tokens of the answer, V]
 //     "mask"                 [T, T], 1 visible and 0 hidden
 //     "positions"            [T]
@@ -74,7 +78,7 @@
 VLM.part("engine", () => {
   const WORKER_PARTS = [
     ...["tensor", "hooks", "model", "bugs", "tokenizer", "resample", "processor", "regions", "generate", "recording"],
-    ...["edits", "weights", "answers", "worker"],
+    ...["edits", "rounding", "weights", "answers", "worker"],
   ]
   const FOLDER = new URL(".", document.currentScript.src) // the weights are beside this script
 
@@ -177,9 +181,8 @@ VLM.part("engine", () => {
     }
 
     async loadWeights(packed) {
-      const { config, bugs } = await this.run("load", { packed })
-      this.config = config
-      this.bugs = bugs
+      const { config, bugs, weights } = await this.run("load", { packed })
+      Object.assign(this, { config, bugs, weights })
       const { image_token_index: image, bos_token_id: bos, eos_token_id: eos, pad_token_id: pad } = config
       this.special = { image, bos, eos, pad }
     }

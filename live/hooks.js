@@ -1,6 +1,7 @@
 // Reads and changes what is inside a model while it runs. The model calls tap(name, value, layer) with
 //   pixel_values [1, C * H * W], image_hidden_states [N, D], image_attention A x [N, N], image_features [N, D],
-//   position_ids S numbers, mask [S, T], hidden_states [S, D], attention A x [S, T], logits [S, V]
+//   position_ids S numbers, mask [S, T], hidden_states [S, D], attention A x [S, T], logits [S, V],
+//   gates [S, F], what gate_proj gives, before the activation, and proposals [S, F], what up_proj gives
 // Hidden states have number i where they enter layer i, and the last number where they leave the last layer.
 VLM.part("hooks", () => {
   class Hooks {

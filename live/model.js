@@ -143,8 +143,8 @@ VLM.part("model", () => {
     down_proj = new Linear(false)
 
     forward(hiddenStates) {
-      const gate = this.gate_proj.forward(hiddenStates).map(this.options.activation) // [S, F]
-      return this.down_proj.forward(multiply(gate, this.up_proj.forward(hiddenStates))) // [S, D]
+      const gate = this.tap("gates", this.gate_proj.forward(hiddenStates)).map(this.options.activation) // [S, F]
+      return this.down_proj.forward(multiply(gate, this.tap("proposals", this.up_proj.forward(hiddenStates)))) // [S, D]
     }
   }
 
@@ -200,7 +200,7 @@ VLM.part("model", () => {
 
   class GemmaDecoderLayer extends Module {
     constructor(config, layerIdx, hooks, options) {
-      super({ mlp: new GemmaMLP({ options }) })
+      super({ mlp: new GemmaMLP({ options, tap: (name, value) => hooks.tap(name, value, layerIdx) }) })
       this.input_layernorm = new GemmaRMSNorm({ eps: config.rms_norm_eps, options })
       this.self_attn = new GemmaAttention(config, layerIdx, hooks, options)
       this.post_attention_layernorm = new GemmaRMSNorm({ eps: config.rms_norm_eps, options })

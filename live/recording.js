@@ -9,6 +9,8 @@ VLM.part("recording", () => {
   const MAKERS = {
     attention: (recorded) => recorded.map(stackHeads),
     hidden_states: (recorded, cache) => recorded.map((passes) => toTensor(stackRows(passes, cache))),
+    gates: (recorded, cache) => recorded.map((passes) => toTensor(stackRows(passes, cache))),
+    proposals: (recorded, cache) => recorded.map((passes) => toTensor(stackRows(passes, cache))),
     logit_lens: (recorded, cache, lens) => recorded.map((passes) => lens(stackRows(passes, cache))),
     logits: ([passes]) => toTensor(stackRows(passes, true)),
     mask: ([passes]) => toTensor(stackSquares(passes, -1).map((value) => (value === 0 ? 1 : 0))),

@@ -6,7 +6,7 @@ const { readFileSync } = require("node:fs")
 const { join } = require("node:path")
 
 const PARTS = ["parts", "tensor", "hooks", "model", "bugs", "tokenizer", "resample", "processor", "regions", "generate"]
-for (const part of [...PARTS, "recording", "edits", "weights", "answers", "worker"]) {
+for (const part of [...PARTS, "recording", "edits", "rounding", "weights", "answers", "worker"]) {
   require(join(__dirname, "..", "live", `${part}.js`))
 }
 
