@@ -200,7 +200,7 @@ VLM.part("stage", () => {
       addEventListener("pointerup", stop)
       addEventListener("pointercancel", stop)
       place.classList.add("is-dragging")
-      event.preventDefault()
+      event.preventDefault() // else the focus would go to the button on top
     }
 
     function dragToy(event, toy) {
@@ -214,8 +214,7 @@ VLM.part("stage", () => {
       return [((event.clientY - top) * S) / width, ((event.clientX - left) * S) / width]
     }
 
-    // Squares overlap where toys do not: who sees a toy at the pointer means that one, whichever button is on top.
-    layer.onmousedown = (event) => event.preventDefault() // the browser would give the focus to the button on top
+    // Squares overlap where toys do not: the toy that is seen at the pointer is meant, whichever button is on top.
     layer.onpointerdown = (event) => {
       if (event.button !== 0) return
       const [y, x] = pointOf(event).map(Math.floor)

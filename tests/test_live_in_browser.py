@@ -64,6 +64,12 @@ def middle(box: tuple[float, ...]) -> tuple[float, float]:
     return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
 
 
+def model_view(tab) -> str:
+    """The pixels that the model sees, as the page shows them."""
+    tab.get_by_label("pixels that the model sees").check()
+    return tab.locator(".vlm-picture").evaluate("canvas => canvas.toDataURL()")
+
+
 def test_boxes_appear_where_the_toys_are(playground):
     answer = ask(playground, "detect cat ; dog")
     assert len(re.findall(r"<loc\d{4}>", answer)) == 8
@@ -173,12 +179,14 @@ def test_a_link_restores_the_scene_and_asks_its_prompt(playground, visit):
     playground.wait_for_function("document.querySelector('.vlm-status').textContent.includes('copied')")
     link = playground.evaluate("navigator.clipboard.readText()")
     toys = [toy.get_attribute("aria-label") for toy in playground.locator(".vlm-toy").all()]
+    pixels = model_view(playground)
     tab = open_link(visit, link.split("#")[1])
     assert [toy.get_attribute("aria-label") for toy in tab.locator(".vlm-toy").all()] == toys
     assert tab.get_by_role("combobox", name="Ground").input_value() == "snow"
     assert tab.get_by_label("Prompt", exact=True).input_value() == "detect dog ; apple"
     tab.wait_for_selector(ANSWERED)
     assert tab.locator(".vlm-box").count() == 2
+    assert model_view(tab) == pixels
 
 
 @pytest.mark.parametrize(
