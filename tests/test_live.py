@@ -556,14 +556,14 @@ def test_covered_patches_are_gray_and_positions_can_be_all_one(weights, shipped,
 
 
 @needs_node
-def test_a_second_prompt_about_an_image_does_not_run_the_tower_again(weights, case, scenes):
+def test_a_second_prompt_about_an_image_runs_the_tower_only_to_record_it(weights, case, scenes):
     request = case[0]
-    other = request | {"pixels": as_pixels(scenes[8].image)}
-    first, second, third, back = run(
-        weights, ("ask", request), ("ask", request), ("ask", other), ("ask", request | {"edits": {"coverPatches": [5]}})
-    )
-    assert [one["multiplications"]["image"] > 0 for one in (first, second, third, back)] == [True, False, True, True]
-    assert first["tokens"] == second["tokens"] != third["tokens"]
+    covered, other = {"edits": {"coverPatches": [5]}}, {"pixels": as_pixels(scenes[8].image)}
+    changes = [{}, {}, {"record": ["image_features"]}, other, covered]
+    answers = run(weights, *[("ask", request | change) for change in changes])
+    assert [one["multiplications"]["image"] > 0 for one in answers] == [True, False, True, True, True]
+    assert answers[0]["tokens"] == answers[1]["tokens"] != answers[3]["tokens"]
+    assert answers[2]["record"]["image_features"].shape == (64, 128)
 
 
 # ---- bugs ----
