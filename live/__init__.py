@@ -32,6 +32,17 @@ FIGURE_SCRIPTS = [
     "prompts",
     "asker",
     "attention",
+    "scene_choice",
+    "answer_text",
+    "error_bars",
+    "break_it",
     "playground",
+    "controls",
+    "plot",
+    "mask_lab",
+    "rotation",
+    "patch_board",
+    "similarity",
     "start",
 ]
+STYLES = ["live", "labs", "small_figures"]

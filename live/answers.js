@@ -53,13 +53,13 @@ VLM.part("answers", () => {
       meter.end("image")
       const [ids, tokens] = [[], []]
       for await (const { id, logits } of generateTokens(model, promptIds, imageFeatures, options)) {
-        meter.end(ids.length ? "tokens" : "prompt")
+        const multiplications = meter.end(ids.length ? "tokens" : "prompt")
         const shown = this.decode(ids)
         ids.push(id)
         const position = promptIds.length - 2 + ids.length
         const { probability, others } = rank(logits, id)
         tokens.push({
-          ...{ id, probability, position, isEnd: this.ends.includes(id) },
+          ...{ id, probability, position, isEnd: this.ends.includes(id), multiplications },
           text: this.decode(ids).slice(shown.length),
           runnersUp: this.name(others),
         })
@@ -141,7 +141,8 @@ VLM.part("answers", () => {
     }
   }
 
-  // Seconds and multiplications of the parts of an answer. `end` adds what came since the last call to a part.
+  // Seconds and multiplications of the parts of an answer. `end` adds what came since the last call to a part, and
+  // returns the multiplications.
   class Meter {
     seconds = { image: 0, prompt: 0, tokens: 0 }
     multiplications = { image: 0, prompt: 0, tokens: 0 }
@@ -151,9 +152,11 @@ VLM.part("answers", () => {
     end(part) {
       const now = performance.now()
       this.seconds[part] += (now - this.started) / 1000
-      this.multiplications[part] += counted.multiplications - this.counted
+      const multiplications = counted.multiplications - this.counted
+      this.multiplications[part] += multiplications
       this.started = now
       this.counted = counted.multiplications
+      return multiplications
     }
   }
 

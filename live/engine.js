@@ -34,11 +34,12 @@
 //       record         []      what answer.record is to contain, see below
 //       signal         an AbortSignal: the promise rejects with its reason, an AbortError
 //     onToken(token) is called for each token as it is chosen, <eos> included.
-//     token: { id, text, probability, runnersUp: [{ id, text, probability }, ...], position, isEnd }
+//     token: { id, text, probability, runnersUp: [{ id, text, probability }, ...], position, multiplications, isEnd }
 //       text           what the token adds to the answer, "" for <eos>
 //       probability    by the model's own softmax (temperature 1)
 //       runnersUp      the four most likely others
 //       position       index of the position that predicted it: the one before the token's own
+//       multiplications  of the pass that predicted it; that of the first token reads the prompt
 //     answer:
 //       tokens         all tokens, <eos> included if it came
 //       text           the answer as a string

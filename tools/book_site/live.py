@@ -6,7 +6,7 @@ from pathlib import Path
 from docutils import nodes
 from sphinx.application import Sphinx
 
-from live import FIGURE_SCRIPTS, MODEL_SCRIPTS
+from live import FIGURE_SCRIPTS, MODEL_SCRIPTS, STYLES
 from live.export import export
 from live.toys import write_toys
 
@@ -30,6 +30,7 @@ def add_live(app: Sphinx, pagename: str, templatename: str, context: dict, doctr
     """Let a page load the live model if it has a figure of it. On the page for print its fallback is all there is."""
     if app.builder.name != "html" or _FIGURE not in context.get("body", ""):
         return
-    app.add_css_file("live/live.css")
+    for name in STYLES:
+        app.add_css_file(f"live/{name}.css")
     for name in (*MODEL_SCRIPTS, *FIGURE_SCRIPTS):
         app.add_js_file(f"live/{name}.js", loading_method="defer")
