@@ -362,6 +362,20 @@ def test_the_page_offers_what_the_toybox_has(playground):
     assert playground.evaluate("VLM.scene.LEARNED.toys.map(VLM.prompts.plural)") == [plural(label) for label in LABELS]
 
 
+def test_a_model_that_does_not_arrive_is_an_error_and_a_second_try_works(visit):
+    tab = visit.open(PAGE)
+    tab.wait_for_selector(".vlm-toy", timeout=PATIENCE)
+    tab.set_default_timeout(PATIENCE)
+    visit.context.route("**/weights.bin", lambda route: route.abort())
+    tab.get_by_role("button", name="Ask", exact=True).click()
+    tab.wait_for_selector(".vlm-status.is-error")
+    assert "try again" in tab.locator(".vlm-status").text_content()
+    assert tab.locator("progress").is_hidden()
+    visit.context.unroute("**/weights.bin")
+    assert ask(tab, "caption en")
+    assert tab.locator(".vlm-status").text_content() == ""
+
+
 def test_it_works_from_a_folder(browser, site):
     context = browser.new_context()
     tab = context.new_page()
@@ -388,4 +402,12 @@ def test_it_works_by_touch_on_a_phone(browser, server):
     tab.get_by_role("button", name="caption en").tap()
     tab.wait_for_function("document.querySelector('.vlm-spoken[aria-live]').textContent.includes('The model answers')")
     assert tab.evaluate("document.documentElement.scrollWidth") <= 360
+    context.close()
+
+
+def test_without_javascript_there_is_a_figure_to_look_at(browser, server):
+    context = browser.new_context(java_script_enabled=False)
+    tab = context.new_page()
+    tab.goto(f"{server.address}{PAGE}.html")
+    assert tab.locator(".live-figure figure img").is_visible()
     context.close()
