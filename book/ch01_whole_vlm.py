@@ -519,6 +519,22 @@ for text in ("caption en", "answer en is there a zebra?", "detect cat"):
 # Only the last answer is right: there is no cat, and the model writes nothing. The caption is invented: a caption has to name something, and no training sentence says "I see
 # nothing". And to a word that it has never met in a question, "zebra", the model answers with a number. The real model invents too, and a later chapter measures it.
 #
+# ## Your own scene, your own questions
+#
+# The figure below is the same model with the same weights, in your browser. Before you touch it, write down what you expect of three experiments.
+#
+# 1. Drag the dog to the left and to the right. Which of its four location tokens change: the first and the third, or the second and the fourth?
+# 2. Push the dog slowly over the cat. Does the box of the cat shrink with what you can see of it, or does it stay the size of a whole cat?
+# 3. Ask for a toy that is not there: `detect turtle`. What can a model that only continues text write when there is nothing to write?
+#
+# ```{raw} html
+# <div class="live-figure" data-figure="playground">
+# <p>This figure needs JavaScript. The cells of this chapter ask the same model the same questions.</p>
+# </div>
+# ```
+#
+# A box is (*y*<sub>min</sub>, *x*<sub>min</sub>, *y*<sub>max</sub>, *x*<sub>max</sub>), so a move to the side changes the second and the fourth token. The box follows what is visible, because the boxes it learned from did. And for a toy that is not there the answer is empty: the first token is `<eos>`. Click a token of an answer: the patches light up that the model attended to when it wrote it. Look for the token of a left edge, and compare it with the token of the label.
+#
 # ## Is this really PaliGemma?
 #
 # The strongest check we have: give the same files to the implementation in Hugging Face's *transformers* library {cite}`wolf2019transformers`, feed it the same inputs,
