@@ -43,6 +43,17 @@ FIGURE_SCRIPTS = [
     "rotation",
     "patch_board",
     "similarity",
+    "gates",
+    "attention_maps",
+    "experiment",
+    "token_change",
+    "lab_parts",
+    "attention_lab",
+    "lab_tower",
+    "lab_heads",
+    "lab_lens",
+    "lab_brush",
+    "lab_cache",
     "start",
 ]
 STYLES = ["live", "labs", "small_figures"]

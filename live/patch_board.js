@@ -4,10 +4,12 @@
 //     board.element
 //     board.overlay               what is laid over the image, see overlay.js
 //     board.selected              the index of the patch in reading order, or null
-//     board.select(index)         calls onSelect
-//     VLM.patchBoard.createMap({ stage, title, onPoint })   small, without keys: { element, overlay, mark(index), say(text) }
+//     board.select(index)         calls onSelect; board.mark(index) does not, and null chooses none
+//     VLM.patchBoard.createMap({ stage, title, onPoint })   small, without keys: { element, overlay, draw, mark(index) }
 //
-// Both show the stage's picture; draw() takes it over when the scene has changed.
+//     VLM.patchBoard.createPicture(stage)        the image alone: { element, overlay, draw }
+//
+// All show the stage's picture; draw() takes it over when the scene has changed.
 "use strict"
 
 VLM.part("patchBoard", () => {
@@ -29,12 +31,16 @@ VLM.part("patchBoard", () => {
     picture.element.append(grid)
 
     const board = { ...picture, selected: null }
-    board.select = (index) => {
+    board.mark = (index) => {
       board.selected = index
       patches.forEach((one, i) => {
         one.setAttribute("aria-pressed", i === index)
-        one.tabIndex = i === index ? 0 : -1
+        one.tabIndex = i === (index ?? 0) ? 0 : -1
       })
+    }
+
+    board.select = (index) => {
+      board.mark(index)
       onSelect(index)
     }
 
@@ -59,8 +65,7 @@ VLM.part("patchBoard", () => {
       const [row, column] = [event.clientY - top, event.clientX - left].map((at) => Math.floor((at / width) * SIDE))
       onPoint(row * SIDE + column)
     }
-    const note = element("small")
-    const caption = element("figcaption", {}, title, note)
+    const caption = element("figcaption", {}, title)
     return {
       ...picture,
       element: element("figure", { class: "vlm-map" }, picture.element, caption),
@@ -69,7 +74,6 @@ VLM.part("patchBoard", () => {
         frame.style.top = `${(100 * Math.floor(index / SIDE)) / SIDE}%`
         frame.style.left = `${(100 * (index % SIDE)) / SIDE}%`
       },
-      say: (text) => (note.textContent = text),
     }
   }
 
@@ -84,5 +88,5 @@ VLM.part("patchBoard", () => {
     return { element: element("div", { class: "vlm-stage" }, canvas, ...overlay.elements), overlay, draw }
   }
 
-  return { create, createMap }
+  return { create, createMap, createPicture, SIDE }
 })
