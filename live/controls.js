@@ -6,6 +6,8 @@
 //     VLM.controls.choice("Layer", { 0: "layer 0", 1: "layer 1" }, onChange)    a list of { value: text }
 //     VLM.controls.check("Move both", onChange)                                 value is true or false
 //
+//     VLM.controls.keepFocus(place, () => ...)     what is focused in `place` stays so if its successor has its data-key
+//
 // A slider may have `show`, (value) => the text beside it, and `disabled` can be set on all of them.
 "use strict"
 
@@ -48,9 +50,15 @@ VLM.part("controls", () => {
     })
   }
 
+  function keepFocus(place, change) {
+    const key = place.contains(document.activeElement) ? document.activeElement.dataset.key : null
+    change()
+    if (key) place.querySelector(`[data-key="${key}"]`)?.focus({ preventScroll: true })
+  }
+
   function withValue(control, read, write) {
     return Object.defineProperty(control, "value", { get: () => read(control.input.value), set: write })
   }
 
-  return { slider, choice, check }
+  return { slider, choice, check, keepFocus }
 })

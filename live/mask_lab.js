@@ -16,7 +16,11 @@ VLM.part("maskLab", () => {
     causal: { label: "wrong: plain causal", make: BUGS["causal-prefix"].options.makePrefixLmMask },
     everything: {
       label: "wrong: everything visible",
-      make: (attentionMask, types) => makePrefixLmMask(attentionMask, types.map(() => 0)),
+      make: (attentionMask, types) =>
+        makePrefixLmMask(
+          attentionMask,
+          types.map(() => 0),
+        ),
     },
     padding: { label: "wrong: padding visible", make: BUGS["padding-visible"].options.makePrefixLmMask },
   }
@@ -93,9 +97,19 @@ VLM.figures.define("mask-lab", (frame, data) => {
     const value = data[name] ?? STARTS[name]
     return [name, slider(label, { min, max, value, show: (n) => (name === "window" && n === 0 ? "none" : n) }, change)]
   })
-  const rules = choice("Rule", Object.fromEntries(Object.entries(RULES).map(([key, { label }]) => [key, label])), change)
+  const rules = choice(
+    "Rule",
+    Object.fromEntries(Object.entries(RULES).map(([key, { label }]) => [key, label])),
+    change,
+  )
   const controls = Object.fromEntries([...sliders, ["rules", rules]])
-  const table = element("table", { class: "vlm-mask", role: "grid", onkeydown: press, onclick: point, onpointerover: hover })
+  const table = element("table", {
+    class: "vlm-mask",
+    role: "grid",
+    onkeydown: press,
+    onclick: point,
+    onpointerover: hover,
+  })
   const says = element("p", { class: "vlm-says-why" })
   const summary = element("p", { class: "vlm-mask-summary" })
   let row = null // what layOut gives

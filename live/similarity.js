@@ -14,12 +14,36 @@ VLM.part("similarity", () => {
     return Float32Array.from({ length: tensor.shape[0] }, (_, i) => dot(one, row(i)) / (length(one) * length(row(i))))
   }
 
-  return { toRow }
+  // What a patch shows, for each of N patches: a toy's kind if half of its pixels are of that kind, "ground" if none is
+  // a toy's, else null. owner: Int8Array [S * S], the index of the toy at each pixel, -1 for the ground
+  function findKinds(owner, toys, numPatches) {
+    const [size, side] = [Math.sqrt(owner.length), Math.sqrt(numPatches)]
+    const patch = size / side
+    return Array.from({ length: numPatches }, (_, n) => {
+      const counts = {}
+      for (let i = 0; i < patch * patch; i++) {
+        const [y, x] = [Math.floor(n / side) * patch + Math.floor(i / patch), (n % side) * patch + (i % patch)]
+        const kind = toys[owner[y * size + x]]?.label ?? "ground"
+        counts[kind] = (counts[kind] ?? 0) + 1
+      }
+      const [kind, count] = Object.entries(counts).sort((a, b) => b[1] - a[1])[0]
+      if (kind === "ground") return count === patch * patch ? kind : null
+      return count >= (patch * patch) / 2 ? kind : null
+    })
+  }
+
+  // The mean of some patches' values, or null if there are none
+  function meanOf(values, isMeant) {
+    const meant = values.filter((_, n) => isMeant(n))
+    return meant.length ? meant.reduce((sum, value) => sum + value, 0) / meant.length : null
+  }
+
+  return { toRow, findKinds, meanOf }
 })
 
 VLM.figures.define("similarity", (frame, data) => {
   const { loadToys } = VLM.scene
-  const { toRow } = VLM.similarity
+  const { toRow, findKinds, meanOf } = VLM.similarity
   const { element } = VLM.dom
 
   const IDLE = "Choose a patch. The first one loads the model (3 MB); it runs in this page."
@@ -41,14 +65,18 @@ VLM.figures.define("similarity", (frame, data) => {
     const board = VLM.patchBoard.create({ stage, onSelect: select })
     const asker = VLM.asker.create({ frame, makeRequest, onAnswer: keep })
     const list = element("div", { class: "vlm-maps" })
-    const says = element("p", { class: "vlm-says-why" })
+    const table = element("table", { class: "vlm-numbers" })
     let maps = [] // one for each level
     let levels = null // [{ title, tensor }], of the scene as it is
 
     frame.say(IDLE)
     frame.body.append(
-      element("div", { class: "vlm-column" }, board.element, choice.select, frame.foot, says),
-      ...[list, element("div", { class: "vlm-wide" }, choice.tools)],
+      element("div", { class: "vlm-column" }, board.element, choice.select, frame.foot),
+      ...[
+        list,
+        element("div", { class: "vlm-scrolls vlm-wide" }, table),
+        element("div", { class: "vlm-wide" }, choice.tools),
+      ],
     )
     choice.tools.prepend(element("div", { class: "vlm-small-stage" }, stage.element))
 
@@ -69,7 +97,7 @@ VLM.figures.define("similarity", (frame, data) => {
 
     function keep({ record }) {
       const states = record.image_hidden_states.map((tensor, i) => ({
-        title: i === 0 ? "embeddings" : `after layer ${i - 1}`,
+        title: i === 0 ? "embeddings" : `layer ${i - 1}`,
         tensor,
       }))
       levels = [...states, { title: "projected", tensor: record.image_features }]
@@ -84,18 +112,44 @@ VLM.figures.define("similarity", (frame, data) => {
       }
       const found = levels.map(({ tensor }) => toRow(tensor, board.selected))
       found.forEach((values, i) => {
-        maps[i].overlay.showPatches(values.map((value) => Math.max(value, 0)), 1)
+        maps[i].overlay.showPatches(
+          values.map((value) => Math.max(value, 0)),
+          1,
+        )
         maps[i].mark(board.selected)
-        maps[i].say(` mean ${mean(values).toFixed(2)}`)
       })
-      const [first, last] = [found[0], found.at(-2)].map(mean)
-      says.textContent =
-        `Mean similarity to all other patches: ${first.toFixed(2)} before the tower's layers, ` +
-        `${last.toFixed(2)} after them.`
-      frame.announce(says.textContent)
+      tabulate(found)
     }
 
-    // Over the others: a patch is wholly similar to itself.
-    const mean = (values) => (values.reduce((sum, value) => sum + value, 0) - 1) / (values.length - 1)
+    // The mean similarity to patches of the same kind, of other toys, and of the ground, by level.
+    function tabulate(found) {
+      const kinds = findKinds(stage.rendering.owner, stage.scene.toys, found[0].length)
+      const kind = kinds[board.selected]
+      const groups = {
+        [kind]: (n) => kinds[n] === kind && n !== board.selected,
+        "other toys": (n) => kinds[n] !== kind && kinds[n] !== null && kinds[n] !== "ground",
+        ...(kind === "ground" ? {} : { ground: (n) => kinds[n] === "ground" }),
+      }
+      const means = Object.entries(groups).map(([name, isMeant]) => [name, found.map((one) => meanOf(one, isMeant))])
+      const shown = kind === null ? [] : means.filter(([, values]) => values[0] !== null)
+      const head = levels.map(({ title }) => element("th", { scope: "col" }, title))
+      const write = (value) => element("td", {}, value.toFixed(2).replace("-", "−"))
+      table.replaceChildren(
+        element(
+          "caption",
+          {},
+          kind ? "Mean similarity to the other patches of" : "This patch is part toy, part ground.",
+        ),
+        ...(kind ? [element("tr", {}, element("td"), ...head)] : []),
+        ...shown.map(([name, values]) =>
+          element("tr", {}, element("th", { scope: "row" }, name), ...values.map(write)),
+        ),
+      )
+      frame.announce(
+        shown
+          .map(([name, values]) => `${name}: ${values[0].toFixed(2)}, in the end ${values.at(-1).toFixed(2)}`)
+          .join("; "),
+      )
+    }
   }
 })
