@@ -258,6 +258,7 @@ def test_a_row_of_zeros_stays_zero_and_the_largest_number_stays_itself():
     rows = torch.tensor([[0.0, 0.0], [0.5, -2.0]])
     values, scales = export.quantize(rows, 63)
     assert values.tolist() == [[0, 0], [16, -63]]
+    assert scales[0] == 1  # dividing by 0 would give NaN, which is no whole number
     torch.testing.assert_close(export.dequantize(values, scales)[1, 1], torch.tensor(-2.0))
     assert export.dequantize(values, scales)[0].tolist() == [0.0, 0.0]
 
