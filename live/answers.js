@@ -101,6 +101,12 @@ VLM.part("answers", () => {
       return this.tokenizer.encode(text).map((id) => ({ id, text: this.tokenizer.tokens[id] }))
     }
 
+    // The pieces of a text after each merge, [{ id, text }] each
+    async mergeSteps(text) {
+      const named = (piece) => ({ id: this.tokenizer.ids.get(piece), text: piece })
+      return this.tokenizer.mergeSteps(text).map((pieces) => pieces.map(named))
+    }
+
     // The tower runs again only for another image, or if its inside is to be recorded.
     async readImage(model, { pixels, record, rounding }) {
       const values = processImage(pixels, this.size)

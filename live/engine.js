@@ -59,6 +59,7 @@
 //       reading the right answer: |difference| / |right|, Euclidean norms, over all real positions.
 //
 // engine.tokenize(text) -> Promise<[{ id, text }]>, without <bos> and image tokens.
+// engine.mergeSteps(text) -> Promise<[[{ id, text }]]>, after each merge: first characters and bytes, at last the tokens.
 //
 // answer.record: of tensors { data: Float32Array, shape }. T = all tokens that were read, prompt and answer; row t of
 //       an attention or hidden state belongs to position t. A token of the answer was predicted in row token.position.
@@ -202,6 +203,10 @@ VLM.part("engine", () => {
 
     tokenize(text) {
       return this.call("tokenize", { text })
+    }
+
+    mergeSteps(text) {
+      return this.call("mergeSteps", { text })
     }
 
     call(method, { signal, ...request }, onToken = () => {}) {

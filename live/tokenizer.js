@@ -23,16 +23,36 @@ VLM.part("tokenizer", () => {
     }
 
     encodePlain(text) {
-      const pieces = Array.from(text.replaceAll(" ", SPACE)).flatMap((character) => {
+      const pieces = this.spell(text)
+      while (this.mergeOnce(pieces));
+      return pieces.map((piece) => this.ids.get(piece))
+    }
+
+    // Characters, and bytes for those that the vocabulary lacks
+    spell(text) {
+      return Array.from(text.replaceAll(" ", SPACE)).flatMap((character) => {
         return this.ids.has(character) ? [character] : Array.from(new TextEncoder().encode(character), byteToken)
       })
-      for (;;) {
-        const ranks = pieces.slice(1).map((piece, i) => this.ranks.get(`${pieces[i]} ${piece}`) ?? Infinity)
-        const best = ranks.reduce((least, rank) => Math.min(least, rank), Infinity)
-        if (best === Infinity) return pieces.map((piece) => this.ids.get(piece))
-        const at = ranks.indexOf(best)
-        pieces.splice(at, 2, pieces[at] + pieces[at + 1])
+    }
+
+    // Joins the two neighbors with the lowest rank, and says whether there were any.
+    mergeOnce(pieces) {
+      const ranks = pieces.slice(1).map((piece, i) => this.ranks.get(`${pieces[i]} ${piece}`) ?? Infinity)
+      const best = ranks.reduce((least, rank) => Math.min(least, rank), Infinity)
+      if (best === Infinity) return false
+      const at = ranks.indexOf(best)
+      pieces.splice(at, 2, pieces[at] + pieces[at + 1])
+      return true
+    }
+
+    // The pieces of a text after each merge: first characters and bytes, at last tokens.
+    mergeSteps(text) {
+      const parts = text.split(this.added).map((part, i) => (i % 2 ? [part] : this.spell(part)))
+      const steps = [parts.flat()]
+      for (const pieces of parts) {
+        while (this.mergeOnce(pieces)) steps.push(parts.flat())
       }
+      return steps
     }
 
     // Ids -> text, without special tokens. Bytes in a row become characters, or each a "�" if they are no UTF-8.

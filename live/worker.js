@@ -19,6 +19,7 @@ VLM.part("worker", () => {
       score: (...args) => answers.score(...args),
       compare: (...args) => answers.compare(...args),
       tokenize: ({ text }) => answers.tokenize(text),
+      mergeSteps: ({ text }) => answers.mergeSteps(text),
     }
     return async ({ kind, id, method, request }) => {
       if (kind === "stop") return stopped.add(id)
