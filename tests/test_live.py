@@ -515,6 +515,21 @@ def test_multiplications_are_counted_as_the_formulas_say(weights, case):
 
 
 @needs_node
+def test_each_token_has_the_multiplications_of_its_pass(weights, case):
+    fast, slow = run(weights, ("ask", case[0]), ("ask", case[0] | {"cache": False}))
+    L, T, V = 4, 128, 1921
+    S = fast["prompt"]["length"]
+
+    def count(new: int, seen: int) -> int:
+        return L * (new * (2 * T * T + 2 * T * 64 + 3 * T * 384) + 2 * new * seen * T) + T * V
+
+    for step, (quick, long) in enumerate(zip(fast["tokens"], slow["tokens"], strict=True)):
+        assert quick["multiplications"] == count(1 if step else S, S + step)
+        assert long["multiplications"] == count(S + step, S + step)
+    assert sum(token["multiplications"] for token in slow["tokens"][1:]) == slow["multiplications"]["tokens"]
+
+
+@needs_node
 def test_a_head_that_is_knocked_out_adds_nothing(weights, shipped, case):
     model, processor, _ = shipped
     request, image, prompt, suffix = case
@@ -657,19 +672,23 @@ def test_every_bug_has_a_test_a_name_and_a_sentence(weights):
 
 
 @needs_node
-def test_compare_finds_the_first_module_that_departs(weights, case):
-    request = case[0]
-    after_tower, after_embed = "language_model.embed", "language_model.layers.0"
-    first = {"image-shifted": after_tower, "rotate-neighbors": after_embed, "exact-gelu": after_embed}
-    calls = [("compare", request | {"bugs": [bug]}) for bug in first]
+def test_compare_finds_the_module_where_a_bug_acts(weights, case):
+    """All modules before it agree to the bit; it and all after it differ."""
+    request = case[0] | {"padding": 5}
+    merges = {"images-divided", "image-shifted", "text-not-scaled", "text-scaled-twice"}
+    bugs = [*PLANTED, DECODED]
+    calls = [("compare", request | {"bugs": [bug]}) for bug in bugs]
+    not_padded = ("compare", case[0] | {"bugs": ["padding-visible"]})
     covered = ("compare", request | {"edits": {"coverPatches": [20]}})
-    *compared, none, from_the_start = run(weights, *calls, ("compare", request), covered)
+    *compared, none, unseen, from_the_start = run(weights, *calls, ("compare", request), not_padded, covered)
     names = [error["name"] for error in none["errors"]]
-    assert all(error["error"] == 0 for error in none["errors"]) and none["right"]["text"] == none["wrong"]["text"]
-    for found, name in zip(compared, first.values(), strict=True):
+    for same in (none, unseen):
+        assert all(error["error"] == 0 for error in same["errors"]) and same["right"]["text"] == same["wrong"]["text"]
+    for bug, found in zip(bugs, compared, strict=True):
+        first = names.index("language_model.embed" if bug in merges else "language_model.layers.0")
         departed = [error["error"] > 0 for error in found["errors"]]
-        assert departed.index(True) == names.index(name)
-    assert from_the_start["errors"][0]["error"] > 0
+        assert departed == [index >= first for index in range(len(names))], bug
+    assert all(error["error"] > 0 for error in from_the_start["errors"])
     assert names[0] == "vision_tower.embeddings" and names[-1] == "language_model.lm_head"
 
 
