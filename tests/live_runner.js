@@ -35,6 +35,8 @@ const CALLS = {
   },
 
   bugs: (answers) => answers.describe().bugs,
+  weights: (answers) => answers.describe().weights,
+  mergeSteps: (answers, text) => answers.mergeSteps(text),
   encode: (answers, texts) => texts.map((text) => answers.tokenizer.encode(text)),
   decode: (answers, lists) => lists.map((ids) => answers.tokenizer.decode(ids)),
   image: (answers, { image, size }) => VLM.processor.processImage(image, size),

@@ -1,14 +1,22 @@
 """What the small live figures compute, run in Node, against the package."""
 
+import itertools
+import json
+import subprocess
+
 import numpy as np
 import pytest
 import torch
-from test_live import TEXT_LAYERS, TOLERANCE, as_pixels, dequantized, needs_node, python_logits, run
-from torch import Tensor
+from test_live import NODE, ROOT, TEXT_LAYERS, TOLERANCE, as_pixels, dequantized, needs_node, python_logits, run
+from torch import Tensor, nn
 
 from live import export
 from toybox.prompts import caption
 from toybox.scenes import draw_scene
+from vlm.attention_mask import limit_to_window, make_position_ids, make_prefix_lm_mask
+from vlm.gemma import apply_rotary_pos_emb, rotary_cos_sin
+from vlm.generate import filter_top_p
+from vlm.regions.boxes import box_iou
 
 SCENE = draw_scene(3, "test")
 PROMPT, SUFFIX = "caption en", caption(SCENE).suffix
@@ -21,12 +29,143 @@ def weights(tmp_path_factory):
     return folder / "weights.bin"
 
 
+def compute(*calls) -> list:
+    """The results of some calls, each a name of tests/live_labs_runner.js and its arguments."""
+    command = [NODE, str(ROOT / "tests" / "live_labs_runner.js")]
+    result = subprocess.run(
+        command, input=json.dumps(calls), capture_output=True, text=True, encoding="utf-8", timeout=100
+    )
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def as_tensor(values: Tensor) -> dict:
+    return {"data": values.flatten().tolist(), "shape": list(values.shape)}
+
+
 def score(weights, **request) -> dict:
     [answer] = run(weights, ("score", {"pixels": as_pixels(SCENE.image), "prompt": PROMPT, "suffix": SUFFIX} | request))
     return answer
 
 
+# ---- the mask lab ----
+
+WRONG_RULES = {
+    "right": lambda mask, types: (mask, types),
+    "causal": lambda mask, types: (mask, torch.ones_like(types)),
+    "everything": lambda mask, types: (mask, torch.zeros_like(types)),
+    "padding": lambda mask, types: (torch.ones_like(mask), types),
+}
+
+
+def rows_of_a_batch():
+    names = ("padding", "image", "prompt", "answer", "window")
+    for numbers in itertools.product((0, 1, 3), (1, 4), (4,), (1, 2, 5), (0, 1, 2, 4)):
+        counts = dict(zip(names, numbers))
+        for cached in range(counts["answer"]):
+            yield counts | {"cached": cached}
+
+
+def python_row(counts: dict, rule: str = "right") -> tuple[Tensor, Tensor]:
+    """What is visible, [S, T], and the position ids, [T]."""
+    prefix = counts["padding"] + counts["image"] + counts["prompt"]
+    attention_mask = torch.tensor([[0] * counts["padding"] + [1] * (prefix - counts["padding"] + counts["answer"])])
+    types = torch.tensor([[0] * prefix + [1] * counts["answer"]])
+    if counts["cached"]:
+        types = types[:, prefix + counts["cached"] :]
+    seen_mask, seen_types = WRONG_RULES[rule](attention_mask, types)
+    mask = make_prefix_lm_mask(seen_mask, seen_types, torch.float32)
+    if counts["window"]:
+        mask = limit_to_window(mask, types, counts["window"])
+    return mask[0, 0] == 0, make_position_ids(attention_mask, attention_mask.shape[1])[0]
+
+
+@needs_node
+@pytest.mark.parametrize("rule", WRONG_RULES)
+def test_the_mask_lab_has_the_masks_and_positions_of_the_package(rule):
+    rows = list(rows_of_a_batch())
+    for counts, found in zip(rows, compute(*[("layOut", counts, rule) for counts in rows]), strict=True):
+        visible, positions = python_row(counts, rule)
+        assert found["visible"] == visible.tolist(), counts
+        assert found["positions"] == positions.tolist()
+
+
+@needs_node
+def test_the_mask_lab_gives_a_reason_of_the_right_kind_for_each_cell():
+    hides = ("which no token attends to", "do not attend", "later", "before that")
+    rows = list(rows_of_a_batch())
+    for counts, reasons in zip(rows, compute(*[("explainAll", counts) for counts in rows]), strict=True):
+        hidden = [[any(part in reason for part in hides) for reason in row] for row in reasons]
+        visible, _ = python_row(counts)
+        is_padding = torch.arange(visible.shape[1])[-visible.shape[0] :] < counts["padding"]
+        assert torch.tensor(hidden)[~is_padding].tolist() == (~visible)[~is_padding].tolist(), counts
+
+
+# ---- the rotation ----
+
+
+def python_score(query: Tensor, key: Tensor, query_position: int, key_position: int) -> float:
+    rotated = []
+    for states, position in ((query, query_position), (key, key_position)):
+        cos, sin = rotary_cos_sin(torch.tensor([[position]]), 32, 10_000.0, torch.float32)
+        rotated.append(apply_rotary_pos_emb(states, cos[0, 0, 0], sin[0, 0, 0]))
+    return (rotated[0] @ rotated[1] / 16).item()
+
+
+@needs_node
+def test_the_rotation_has_the_scores_of_the_package():
+    generator = torch.Generator().manual_seed(0)
+    query, key = torch.randn(2, 32, generator=generator)
+    positions = [(0, 0), (7, 3), (100, 0), (0, 100), (57, 53)]
+    found = compute(*[("rotatedScore", query.tolist(), key.tolist(), *pair) for pair in positions])
+    expected = [python_score(query, key, *pair) for pair in positions]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+    assert abs(found[1] - found[4]) < 1e-5 < abs(found[1] - found[2])  # the distance alone
+
+
+@needs_node
+@pytest.mark.parametrize("back", [0, 1, 4, 20])
+def test_a_head_that_looks_back_has_its_best_score_there(back):
+    [scores] = compute(("scoresByDistance", back, list(range(-100, 101))))
+    assert int(np.argmax(scores)) - 100 == back
+    assert max(scores) == pytest.approx(1, abs=1e-5)
+
+
+# ---- patch similarity ----
+
+
+@needs_node
+def test_similarity_is_the_cosine_and_kinds_are_counted_by_pixels():
+    states = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
+    owner = np.full((4, 4), -1)
+    owner[:2, :2] = 1  # a whole patch
+    owner[0, 2:] = 0  # half of a patch
+    owner[2, 0] = 0  # a quarter
+    toys = [{"label": "cat"}, {"label": "dog"}]
+    similarity, kinds = compute(("toRow", as_tensor(states), 2), ("findKinds", owner.flatten().tolist(), toys, 4))
+    expected = torch.cosine_similarity(states[2], states, dim=-1)
+    np.testing.assert_allclose(similarity, expected, rtol=0, atol=1e-6)
+    assert kinds == ["dog", "cat", None, "ground"]
+
+
 # ---- gates ----
+
+
+@needs_node
+def test_gates_are_ranked_by_what_they_let_through():
+    gates, proposals = torch.randn(2, 3, 50, generator=torch.Generator().manual_seed(0))
+    [ranked, openings] = compute(
+        ("rankGates", as_tensor(gates), as_tensor(proposals), 1), ("openings", as_tensor(gates), 7, 3)
+    )
+    opening = nn.functional.gelu(gates, approximate="tanh")
+    through = opening[1] * proposals[1]
+    assert [one["gate"] for one in ranked] == through.abs().argsort(descending=True).tolist()
+    for one in ranked:
+        gate = one["gate"]
+        expected = [gates[1, gate], opening[1, gate], proposals[1, gate], through[gate]]
+        found = [one["input"], one["opening"], one["proposal"], one["through"]]
+        np.testing.assert_allclose(found, torch.stack(expected), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(openings, opening[:, 7], rtol=0, atol=1e-5)
 
 
 @needs_node
@@ -89,3 +228,78 @@ def test_an_image_is_read_again_with_other_weights(weights):
     answers = run(weights, *[("ask", request | change) for change in ({}, {"rounding": {"bits": 4}}, {}, {})])
     assert [answer["multiplications"]["image"] > 0 for answer in answers] == [True, True, True, False]
     assert answers[0]["tokens"] == answers[2]["tokens"] != answers[1]["tokens"]
+
+
+@needs_node
+def test_the_size_of_the_weights_is_that_of_their_tensors(weights):
+    model, _, _ = dequantized()
+    tensors = {id(parameter): parameter for parameter in model.parameters()}.values()
+    matrices = [tensor for tensor in tensors if tensor.dim() > 1]
+    numbers = sum(tensor.numel() for tensor in matrices)
+    vectors = sum(tensor.numel() for tensor in tensors if tensor.dim() == 1)
+    rows = sum(len(tensor) for tensor in matrices)
+    [counts] = run(weights, ("weights", None))
+    assert counts == {"numbers": numbers, "rows": rows, "matrices": len(matrices), "vectors": vectors}
+    sizes = compute(*[("countBytes", counts, *case) for case in ((32, False), (4, False), (4, True))])
+    assert sizes == [
+        4 * (numbers + vectors),
+        numbers / 2 + 4 * (rows + vectors),
+        numbers / 2 + 4 * (len(matrices) + vectors),
+    ]
+
+
+@needs_node
+def test_boxes_are_compared_by_the_packages_iou():
+    cats = [(10.0, 10.0, 50.0, 60.0), (20.0, 15.0, 55.0, 60.0)]
+    found, right = ([{"label": label, "box": box}] for label, box in zip(("cat", "cat"), cats))
+    [same, other, none] = compute(
+        ("meanIou", found, right), ("meanIou", [{"label": "dog", "box": cats[0]}], right), ("meanIou", [], right)
+    )
+    assert same == pytest.approx(box_iou(*cats)) and 0 < same < 1
+    assert (other, none) == (0, 0)
+
+
+# ---- sampling ----
+
+
+@needs_node
+@pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 1.0), (0.3, 1.0), (2.5, 0.7), (1.0, 0.05)])
+def test_what_is_drawn_from_is_softmax_and_top_p(temperature, top_p):
+    logits = 3 * torch.randn(80, generator=torch.Generator().manual_seed(0))
+    [found] = compute(("distribution", logits.tolist(), temperature, top_p))
+    expected = filter_top_p((logits[None] / temperature).softmax(-1), top_p)[0]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+@needs_node
+def test_at_temperature_0_the_most_likely_token_has_all_and_draws_repeat_with_the_seed():
+    logits = [0.0, 2.0, 1.9]
+    cold, first, again, other, counted = compute(
+        ("distribution", logits, 0, 1.0),
+        *[("drawIds", logits, 1.0, 1.0, seed, 20) for seed in (3, 3, 4)],
+        ("countEqual", ["a", "b", "a"]),
+    )
+    assert cold == [0, 1, 0]
+    assert first == again != other and set(first) == {0, 1, 2}
+    assert counted == [["a", 2], ["b", 1]]
+
+
+# ---- the tokenizer ----
+
+
+@needs_node
+@pytest.mark.parametrize("text", ["two cats and a turtle", "Turtleneck <loc0512> caf\u00e9 \U0001f422", " ", ""])
+def test_merges_go_from_characters_and_bytes_to_the_tokens_one_pair_at_a_time(weights, text):
+    _, processor, _ = dequantized()
+    steps, [ids] = run(weights, ("mergeSteps", text), ("encode", [text]))
+    assert [piece["id"] for piece in steps[-1]] == ids
+    assert ids == processor.tokenizer.encode(text, add_special_tokens=False)
+    whole = "".join(piece["text"] for piece in steps[0])
+    for before, after in itertools.pairwise(steps):
+        assert len(after) == len(before) - 1 and "".join(piece["text"] for piece in after) == whole
+        [place] = compute(("findMerge", before, after))
+        assert after[place]["text"] == before[place]["text"] + before[place + 1]["text"]
+    [counts] = compute(("countKinds", steps[0]))
+    spelled = [*text.replace(" <loc0512> ", "  ").replace("caf\u00e9", "caf").replace("\U0001f422", "")]
+    in_bytes = len(text.encode()) - len("".join(c for c in text if c.isascii()))
+    assert counts == {"merged": 0, "character": len(spelled), "byte": in_bytes, "added": text.count("<loc")}
