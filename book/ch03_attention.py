@@ -240,6 +240,16 @@ ax.set(xlabel="layer", ylabel="mean distance (patches)", xticks=range(4), ylim=(
 plt.show()
 
 # %% [markdown]
+# A patch on a toy and a patch of ground ask for different things. Choose a patch on a cat's face in the figure, then step away from it with the arrow keys, one patch at a time. Before you do: where will the 24 maps change most, inside the face, in the grass, or at the edge between the two?
+#
+# ```{raw} html
+# <div class="live-figure" data-figure="attention-lab" data-view="tower">
+# <p>This figure needs JavaScript. The figure at the beginning of this chapter shows the same maps for one patch.</p>
+# </div>
+# ```
+#
+# At the edge. A query is made from what the patch holds, so two neighboring patches of grass ask nearly the same question, and their maps look alike although the patches are in different places. Two patches of one face differ a little more, and with the step from fur to grass most maps change at once. Choose the other cat next: which heads go from one cat to the other, and which stay close by? Then open “Change the scene” and move the toys: the maps follow the toys, not the places.
+#
 # Choose a patch, a layer and a head yourself, if you run the notebook.
 
 # %% tags=["skip-execution", "nbval-ignore-output"]

@@ -483,6 +483,16 @@ for name, bend in bends.items():
 # The exact formula changes the scores in the third decimal place. No picture and no caption will ever show you that mistake. Only a comparison with a reference does, and that is why
 # the norm and the MLP were each compared with one.
 #
+# This chapter's three mistakes are switches in the figure: the norm without its one, SiLU, and the exact GELU. The pictures show the right model's answer and the answer with the mistake; the bars show how far the output of each module is from the right one. Guess first, for each of the three: does the caption change? Do the boxes? And which module is the first that differs?
+#
+# ```{raw} html
+# <div class="live-figure" data-figure="break-it" data-bugs="norm-without-1 silu exact-gelu" data-tasks="caption detect">
+# <p>This figure needs JavaScript. The cells of this chapter make the same three mistakes in Python.</p>
+# </div>
+# ```
+#
+# All three begin in layer 0 of the language model, because the tower has neither an RMSNorm nor a gated MLP. What differs is the length of the bars. Without the one, the error is as large as the vectors themselves, and no answer makes sense: a loud bug, found within a minute. SiLU makes an error of several percent. Captions survive it, and boxes come out a little different: you would take it for a slightly worse model. The exact GELU makes an error of about one in ten thousand. We tried it on 16 scenes, and no caption and no box changed. Still, every module from layer 0 on differs, and only the bars say so.
+#
 # ## Exercises
 #
 # Open `exercises/ch06_norms_mlp.py`, write what is missing, and grade it, below or in a terminal:

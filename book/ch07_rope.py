@@ -374,6 +374,18 @@ for name, position_ids in (
 # So whether you count from 0 (as Google's own code does) or from 1 (as transformers does) is a matter of taste, and no test that is worth anything may fail you for it. Counting anew in the middle is an error. It happens
 # in practice when a model writes with a cache and each new token is taken for the first.
 #
+# Both ways to get rotary positions wrong are in the figure: pairs of neighbors instead of halves, and a decoder that gives each new token position 1.[^ch07-2] There are two prompts and two bugs. Which of the four answers will still be right? A caption needs little order, and a box is four numbers in a row.
+#
+# ```{raw} html
+# <div class="live-figure" data-figure="break-it" data-bugs="rotate-neighbors positions-restarted" data-tasks="caption detect">
+# <p>This figure needs JavaScript. The cells of this chapter and of chapter 11 make the same mistakes in Python.</p>
+# </div>
+# ```
+#
+# Captions often survive either bug, and boxes do not: on 16 scenes, neither bug left a single list of boxes as it was. So a test that asks for captions may pass a model that cannot count to four. Compare the bars of the two bugs as well. With restarted positions the prompt is read correctly, and all of the error comes from the tokens of the answer. It is small after a short caption and grows with the length of the answer.
+#
+# [^ch07-2]: This is how the first bug is usually made: the code that rotates takes neighbors, while the angles stay those of halves. In the cell above both were changed.
+#
 # Not everything in the layer may be turned. Queries and keys meet in a scalar product, where only the difference of two turns is left. The values are added up. If they were turned as well, the sum would depend on where
 # each one stood, unless somebody turned it back by the query's position, and Gemma does not.
 #

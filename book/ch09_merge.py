@@ -342,6 +342,26 @@ paligemma.make_prefix_lm_mask = finished_mask
 # The causal mask ruins it: this model's image tokens have learned to see the prompt, as you saw in the gates of chapter 6. Seeing the future does not help, it confuses: the model was trained without, and meets vectors that it has never met. A model that is *trained* with that
 # mask would do brilliantly in training, and fail when it writes, since then there is no future to copy from. And note the caption in the last line: when a model writes token by token with a cache, the wrong mask is never used on an answer, and the mistake does not show.
 #
+# What do image tokens look for in the prompt? Choose a patch in the figure. The image shows where it attends among the patches, the stripes below the tokens what it gives to the prompt. Before you choose one: how much of a patch's attention goes to the prompt, and in which of the four layers most? And what will be left of it with a causal prefix?
+#
+# ```{raw} html
+# <div class="live-figure" data-figure="attention-lab" data-view="merge" data-tasks="caption detect count">
+# <p>This figure needs JavaScript. Chapter 6 shows gates that open for a patch with one prompt and stay shut with another.</p>
+# </div>
+# ```
+#
+# In this model it is layer 0: there the patches give about half of their attention to the prompt, and much less from layer 2 on. First they find out what is asked, then they look at each other. Go through the heads of layer 0. Does one of them give nearly everything to the prompt, and was it among those that you could not knock out in chapter 8? With a causal prefix the patches come before the prompt, so none of them sees a word of it. Every stripe is empty, and the answer is lost.
+#
+# The figure below has three mistakes of this chapter: text that is not scaled, features that are shifted by one, and the causal prefix. For each, guess where its bars begin: at the merged embeddings or after them? And is the bug with the largest first bar also the one that does most damage?
+#
+# ```{raw} html
+# <div class="live-figure" data-figure="break-it" data-bugs="text-not-scaled image-shifted causal-prefix" data-tasks="caption detect">
+# <p>This figure needs JavaScript. The cells of this chapter make the same mistakes in Python.</p>
+# </div>
+# ```
+#
+# The mask is used for the first time in layer 0, so the causal prefix begins there; the other two begin at the merged embeddings. The largest first bar is that of the shifted features, since 64 of the prefix's vectors are in the wrong place, and with unscaled text only the few text tokens are wrong. And yet the shift leaves captions alone (all of 16 scenes) and only moves boxes, while the model without scaled text says nothing that makes sense. An error by layer tells you where to look, and nothing about how much the answer suffers.
+#
 # ## All of it
 #
 # Now the class. (`Gemma2ForCausalLM` and `make_layer_masks` are for PaliGemma 2, chapter 15; in this model `make_layer_masks` returns the mask unchanged.) Its parts have the names of the published checkpoint. `forward` is long in words and short in steps: fill in what was not given, look, embed, merge, mask, read, and compare with labels if there are any.
