@@ -82,7 +82,8 @@ VLM.part("engine", () => {
     ...["tensor", "hooks", "model", "bugs", "tokenizer", "resample", "processor", "regions", "generate", "recording"],
     ...["edits", "rounding", "weights", "answers", "worker"],
   ]
-  const FOLDER = new URL(".", document.currentScript.src) // the weights are beside this script
+  // The weights are beside this script, or already here, in a notebook's page (live/jupyter.py).
+  const FOLDER = new URL(".", document.currentScript.src || document.baseURI)
 
   const listeners = new Set()
   let loading = null
@@ -106,7 +107,7 @@ VLM.part("engine", () => {
   async function readWeights() {
     if (!globalThis.DecompressionStream) throw new Error("The model needs a browser of 2023 or later: update yours.")
     try {
-      return location.protocol === "file:" ? await readScript() : await download()
+      return VLM.weightsData || location.protocol === "file:" ? await readScript() : await download()
     } catch (error) {
       throw new Error(`The model's weights did not arrive (${error.message}). Check the connection and try again.`)
     }
@@ -129,17 +130,21 @@ VLM.part("engine", () => {
 
   // A page that was opened as a file may not fetch another file, but it may load a script.
   async function readScript() {
-    await new Promise((resolve, reject) => {
+    if (!VLM.weightsData) await loadScript()
+    for (const listener of listeners) listener(1)
+    const response = await fetch(`data:application/octet-stream;base64,${VLM.weightsData}`)
+    delete VLM.weightsData
+    return response.arrayBuffer()
+  }
+
+  function loadScript() {
+    return new Promise((resolve, reject) => {
       const script = document.createElement("script")
       script.src = new URL("weights_data.js", FOLDER)
       script.onload = resolve
       script.onerror = () => reject(new Error("weights_data.js is not there"))
       document.head.append(script)
     })
-    for (const listener of listeners) listener(1)
-    const response = await fetch(`data:application/octet-stream;base64,${VLM.weightsData}`)
-    delete VLM.weightsData
-    return response.arrayBuffer()
   }
 
   // ---- the thread that computes: { post(message), onMessage, isWorker } ----

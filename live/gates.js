@@ -35,10 +35,11 @@ VLM.figures.define("gates", (frame, data) => {
   const { loadToys } = VLM.scene
   const { geluTanh, geluExact, rankGates, openings } = VLM.gates
   const { element, button } = VLM.dom
-  const { choice: list, check, keepFocus } = VLM.controls
+  const { slider, choice: list, check, keepFocus } = VLM.controls
 
   const IDLE = "Choose a patch. The first one loads the model (3 MB); it runs in this page."
   const LISTED = 8 // gates that let most through
+  const MANY = 64
   const WIDEST = 3 // an opening that is drawn opaque
   const INPUTS = Array.from({ length: 121 }, (_, i) => i / 10 - 6)
   const MAX_NEW_TOKENS = 48
@@ -63,13 +64,16 @@ VLM.figures.define("gates", (frame, data) => {
     const asker = VLM.asker.create({ frame, makeRequest, onAnswer: keep, send })
     const prompts = list("Prompt", {}, renew)
     const layers = list("Layer", { 0: "0" }, () => show())
+    const gates = slider("Gate", { min: 0, max: 0, value: 0 }, () => selectGate(gates.value))
     const tokens = element("div", { class: "vlm-chips", role: "group", "aria-label": "Tokens of prompt and answer" })
     const says = element("p")
     const table = element("table", { class: "vlm-numbers" })
     const experiment = VLM.experiment.create()
     const change = VLM.tokenChange.create()
     const open = button("Open all gates", () => shutGates([]), { disabled: true })
-    const shutAll = button(`Shut these ${LISTED}`, () => shutGates([...shut, ...listed()]), { disabled: true })
+    const shutMost = [LISTED, MANY].map((count) =>
+      button(`Shut the first ${count}`, () => shutGates([...shut, ...first(count)]), { disabled: true }),
+    )
     const curve = VLM.plot.create({
       x: { from: -6, to: 6, ticks: [-6, -3, 0, 3, 6], label: "what gate_proj gives" },
       y: { from: -1, to: 6, ticks: [0, 2, 4, 6], label: "opening" },
@@ -86,6 +90,7 @@ VLM.figures.define("gates", (frame, data) => {
     let position = null // of the token whose gates are shown
     let gate = null // the one that is selected
 
+    gates.input.disabled = true
     frame.say(IDLE)
     offerPrompts()
     curve.draw(drawCurve())
@@ -96,6 +101,7 @@ VLM.figures.define("gates", (frame, data) => {
         "div",
         { class: "vlm-column" },
         layers.element,
+        gates.element,
         says,
         curve.element,
         element("p", {}, "Exact GELU minus the one with tanh:"),
@@ -105,7 +111,7 @@ VLM.figures.define("gates", (frame, data) => {
         "div",
         { class: "vlm-scrolls vlm-wide" },
         table,
-        element("p", { class: "vlm-row" }, shutAll, open),
+        element("p", { class: "vlm-row" }, ...shutMost, open),
         change.element,
       ),
       element("div", { class: "vlm-wide" }, choice.tools),
@@ -153,6 +159,8 @@ VLM.figures.define("gates", (frame, data) => {
       answer = found.before
       frame.say("")
       answer.record.gates.slice(layers.input.length).forEach(() => layers.input.append(new Option(layers.input.length)))
+      gates.input.disabled = false
+      gates.input.max = answer.record.gates[0].shape[1] - 1
       position = Math.min(position, answer.record.gates[0].shape[0] - 1)
       offerTokens()
       show()
@@ -171,6 +179,7 @@ VLM.figures.define("gates", (frame, data) => {
       const layer = Number(layers.value)
       const ranked = rankGates(answer.record, layer, position)
       if (gate === null) gate = ranked[0].gate
+      gates.value = gate
       const one = ranked.find((other) => other.gate === gate)
       curve.draw(
         drawCurve(),
@@ -189,7 +198,7 @@ VLM.figures.define("gates", (frame, data) => {
       says.textContent =
         `${wide} of the ${ranked.length} gates are open by more than 0.5 for this token. On the image: how open gate ` +
         `${gate} is at each patch.`
-      shutAll.disabled = false
+      for (const one of shutMost) one.disabled = false
       tabulate(ranked, layer)
       frame.announce(says.textContent)
     }
@@ -222,10 +231,10 @@ VLM.figures.define("gates", (frame, data) => {
       open.disabled = shut.length === 0
     }
 
-    function listed() {
+    function first(count) {
       const layer = Number(layers.value)
       return rankGates(answer.record, layer, position)
-        .slice(0, LISTED)
+        .slice(0, count)
         .map((one) => [layer, one.gate])
     }
 

@@ -44,13 +44,7 @@ VLM.part("scene", () => {
   }
 
   async function readToys() {
-    await new Promise((done, fail) => {
-      const script = document.createElement("script")
-      script.src = `${FOLDER}toys_data.js`
-      script.onload = done
-      script.onerror = () => fail(new Error("The toys could not be loaded. Check the network, then reload the page."))
-      document.head.append(script)
-    })
+    if (!VLM.toyPictures) await loadScript() // in a notebook's page they are there (live/jupyter.py)
     const read = Object.entries(VLM.toyPictures).map(async ([label, address]) => {
       const image = new Image()
       image.src = address
@@ -60,6 +54,16 @@ VLM.part("scene", () => {
       return [label, { image, pixels: context.getImageData(0, 0, SPRITE, SPRITE).data }]
     })
     return Object.fromEntries(await Promise.all(read))
+  }
+
+  function loadScript() {
+    return new Promise((done, fail) => {
+      const script = document.createElement("script")
+      script.src = `${FOLDER}toys_data.js`
+      script.onload = done
+      script.onerror = () => fail(new Error("The toys could not be loaded. Check the network, then reload the page."))
+      document.head.append(script)
+    })
   }
 
   // What the model sees of a scene.
