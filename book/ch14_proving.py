@@ -319,12 +319,16 @@ for bug, planted in BUGS.items():
 # 2. *Padding visible*: what will the bars show with no padding, and what with 8 pads before the image?
 # 3. Two bugs at once, such as the causal prefix and the exact GELU: can you tell from the bars that there are two?
 #
-# ```{raw} html
 # <div class="live-figure" data-figure="break-it" data-tasks="caption detect segment count">
-# <p>This figure needs JavaScript. The cells of this chapter compare the models in Python.</p>
+# <p>This figure needs JavaScript. The cells of this chapter compare the models in Python. In JupyterLab, run the next cell.</p>
 # </div>
-# ```
-#
+
+# %% tags=["skip-execution", "nbval-ignore-output", "remove-cell"]
+from live.jupyter import show
+
+show("break-it", tasks="caption detect segment count")
+
+# %% [markdown]
 # 1. At least the exact GELU, SiLU and the shifted features: on 16 scenes, no caption changed. With the last two the boxes did.
 # 2. Nothing at all. There is no padding to be seen, so the two models do the same, and all errors are 0. With pads the bars grow at once. A comparison on one prompt would have called this model right.
 # 3. No. Everything after the first departure is wrong already, and the second bug hides in the error of the first. You find it when you have repaired the first and compare again. That is what the hunt below will be like.

@@ -645,12 +645,21 @@ plt.show()
 #
 # The figure asks the same model for boxes while you move things. Two toys of a kind are the hard case. What will happen to the two boxes when you push one cat over the other: will one disappear, or will one box grow around both? At how much of a cat hidden do you expect it to be missed?
 #
-# ```{raw} html
 # <div class="live-figure" data-figure="playground" data-scene="sand.8_cat.74.80.44.0_cat.40.30.44.0.m" data-prompt="detect cat" data-tasks="detect count">
-# <p>This figure needs JavaScript. The cells of this chapter ask the same model the same questions.</p>
+# <p>This figure needs JavaScript. The cells of this chapter ask the same model the same questions. In JupyterLab, run the next cell.</p>
 # </div>
-# ```
-#
+
+# %% tags=["skip-execution", "nbval-ignore-output", "remove-cell"]
+from live.jupyter import show
+
+show(
+    "playground",
+    scene="sand.8_cat.74.80.44.0_cat.40.30.44.0.m",
+    prompt="detect cat",
+    tasks="detect count",
+)
+
+# %% [markdown]
 # Push slowly, and read the probabilities as well. The first token of the second box is where the model decides whether there is a second cat at all: its rival is `<eos>`, or the end of the first box. Ask `answer en how many cats are there?` at the same positions. The two answers need not agree: nothing in the model makes the number it says equal to the number of boxes it draws.
 # ## What the real model does
 #

@@ -546,12 +546,21 @@ plt.show()
 #
 # In the figure you can see both at work. Which changes first when you cover a part of the rocket with another toy, the box or the form? And what happens to the mask if the rocket is tilted, which no rocket in the training data was?
 #
-# ```{raw} html
 # <div class="live-figure" data-figure="playground" data-scene="night.3_rocket.60.56.52.0_ball.86.24.30.0" data-prompt="segment rocket" data-tasks="segment detect">
-# <p>This figure needs JavaScript. The cells of this chapter ask the same model the same questions.</p>
+# <p>This figure needs JavaScript. The cells of this chapter ask the same model the same questions. In JupyterLab, run the next cell.</p>
 # </div>
-# ```
-#
+
+# %% tags=["skip-execution", "nbval-ignore-output", "remove-cell"]
+from live.jupyter import show
+
+show(
+    "playground",
+    scene="night.3_rocket.60.56.52.0_ball.86.24.30.0",
+    prompt="segment rocket",
+    tasks="segment detect",
+)
+
+# %% [markdown]
 # The mask is drawn into the box, so it moves and stretches with it, and an error of the box is an error of the mask. A tilted rocket gets a box that fits, and often the mask of an upright one: the location tokens have seen boxes of every shape, and the mask tokens only the shapes of the training data. Compare the probabilities: where a `<loc>` token has several good neighbors, a `<seg>` token has rivals with another form.
 # ## What the real model does
 #

@@ -80,7 +80,7 @@ VLM.figures.define("mask-lab", (frame, data) => {
     prompt: (i) => PROMPT[i],
     answer: (i) => ["two", "cats", "and", "a", "dog", "on", "sand", "<eos>"][i],
   }
-  const RANGES = { padding: [0, 4], image: [1, 8], answer: [1, 8], cached: [0, 7], window: [0, 8] }
+  const RANGES = { padding: [0, 4], image: [1, 8], answer: [1, 8], cached: [0, 7], window: [0, 20] }
   const STARTS = { padding: 2, image: 4, answer: 5, cached: 0, window: 0 }
   const NAMES = {
     padding: "Padding",

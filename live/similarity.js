@@ -1,6 +1,6 @@
 // Patch similarity: how alike the vectors of all patches are to that of one, before and after each layer of the tower.
 //
-//     <div class="live-figure" data-figure="similarity" data-scene="sand.3_cat.56.40.48.0" data-patch="27">
+//     <div class="live-figure" data-figure="similarity" data-scene="sand.3_cat.56.40.48.0">
 "use strict"
 
 VLM.part("similarity", () => {
