@@ -1,7 +1,9 @@
 """What the small live figures compute, run in Node, against the package."""
 
+import ast
 import itertools
 import json
+import re
 import subprocess
 
 import numpy as np
@@ -10,7 +12,8 @@ import torch
 from test_live import NODE, ROOT, TEXT_LAYERS, TOLERANCE, as_pixels, dequantized, needs_node, python_logits, run
 from torch import Tensor, nn
 
-from live import export
+from live import FIGURE_SCRIPTS, MODEL_SCRIPTS, export
+from live.jupyter import make_page, show
 from toybox.prompts import caption
 from toybox.scenes import draw_scene
 from vlm.attention_mask import limit_to_window, make_position_ids, make_prefix_lm_mask
@@ -18,6 +21,7 @@ from vlm.gemma import apply_rotary_pos_emb, rotary_cos_sin
 from vlm.generate import filter_top_p
 from vlm.regions.boxes import box_iou
 
+DEFINED = re.compile(r'VLM\.figures\.define\("([^"]+)"')
 SCENE = draw_scene(3, "test")
 PROMPT, SUFFIX = "caption en", caption(SCENE).suffix
 
@@ -303,3 +307,46 @@ def test_merges_go_from_characters_and_bytes_to_the_tokens_one_pair_at_a_time(we
     spelled = [*text.replace(" <loc0512> ", "  ").replace("caf\u00e9", "caf").replace("\U0001f422", "")]
     in_bytes = len(text.encode()) - len("".join(c for c in text if c.isascii()))
     assert counts == {"merged": 0, "character": len(spelled), "byte": in_bytes, "added": text.count("<loc")}
+
+
+# ---- the chapters and notebooks ----
+
+PLACE = re.compile(r'<div class="live-figure" data-figure="([^"]+)"([^>]*)>\n# <p>This figure needs JavaScript\.')
+FIGURES = {name for path in (ROOT / "live").glob("*.js") for name in DEFINED.findall(path.read_text(encoding="utf-8"))}
+
+
+def read_places(text: str) -> list[tuple[str, dict]]:
+    return [(name, dict(re.findall(r'data-(\S+)="([^"]*)"', rest))) for name, rest in PLACE.findall(text)]
+
+
+def read_calls(text: str) -> list[tuple[str, dict]]:
+    calls = [
+        node
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "show" and node.args
+    ]
+    ordered = sorted(calls, key=lambda call: call.lineno)
+    return [
+        (call.args[0].value, {word.arg.replace("_", "-"): word.value.value for word in call.keywords})
+        for call in ordered
+    ]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "book").glob("*.py")), ids=lambda path: path.stem)
+def test_each_live_figure_of_a_chapter_is_in_its_notebook_too(path):
+    text = path.read_text(encoding="utf-8")
+    places = read_places(text)
+    assert places == read_calls(text) and len(places) == text.count('class="live-figure"')
+    assert {name for name, _ in places} <= FIGURES
+    assert "interact(" not in text
+
+
+def test_a_notebooks_page_has_all_scripts_and_the_weights_where_they_are_needed():
+    light, heavy = (make_page(name, {"scene": 'a"b'}) for name in ("mask-lab", "gates"))
+    for script in (*MODEL_SCRIPTS, *FIGURE_SCRIPTS):
+        assert (ROOT / "live" / f"{script}.js").read_text(encoding="utf-8") in light
+    assert "VLM.weightsData = " not in light.replace("VLM.weightsData = VLM", "") and len(light) < 300_000
+    assert 'VLM.weightsData = "' in heavy and "VLM.toyPictures = {" in heavy
+    assert 'data-figure="gates" data-scene="a&quot;b"' in heavy
+    assert light.count("</script>") == light.count("<script>")
+    assert "<iframe srcdoc=" in show("mask-lab", padding=3).data
