@@ -83,7 +83,7 @@ VLM.part("engine", () => {
     ...["edits", "rounding", "weights", "answers", "worker"],
   ]
   // The weights are beside this script, or already here, in a notebook's page (live/jupyter.py).
-  const FOLDER = new URL(".", document.currentScript.src || document.baseURI)
+  const HERE = document.currentScript.src || document.baseURI
 
   const listeners = new Set()
   let loading = null
@@ -114,7 +114,7 @@ VLM.part("engine", () => {
   }
 
   async function download() {
-    const response = await fetch(new URL("weights.bin", FOLDER))
+    const response = await fetch(new URL("weights.bin", HERE))
     if (!response.ok) throw new Error(`the server says ${response.status}`)
     const size = Number(response.headers.get("Content-Length")) || Infinity
     const chunks = []
@@ -140,7 +140,7 @@ VLM.part("engine", () => {
   function loadScript() {
     return new Promise((resolve, reject) => {
       const script = document.createElement("script")
-      script.src = new URL("weights_data.js", FOLDER)
+      script.src = new URL("weights_data.js", HERE)
       script.onload = resolve
       script.onerror = () => reject(new Error("weights_data.js is not there"))
       document.head.append(script)

@@ -18,10 +18,10 @@
 
     const experiment = VLM.experiment.create()
     const board = VLM.patchBoard.create({ stage, onSelect: select })
-    const maps = VLM.attentionMaps.create({ onSelect: show, onKnock: canKnock ? knock : undefined })
+    const maps = VLM.attentionMaps.create({ onSelect: () => found && show(), onKnock: canKnock ? knock : undefined })
     const positions = VLM.labParts.createPositions(select)
     const changes = VLM.tokenChange.create()
-    const switches = offered.map((label) => ({ label, ...VLM.controls.check(label, ask) }))
+    const switches = offered.map((label) => ({ change: SWITCHES[label], control: VLM.controls.check(label, ask) }))
     const knockButton = button("", () => knock(...maps.selected))
     const back = button("All heads back", restore)
     const out = new Set() // "layer head" of those that are knocked out
@@ -46,7 +46,7 @@
     }
 
     function changesOn() {
-      const on = switches.filter((one) => one.value).map(({ label }) => SWITCHES[label])
+      const on = switches.filter((one) => one.control.value).map((one) => one.change)
       if (out.size) on.push({ edits: { knockOut: [...out].map((key) => key.split(" ").map(Number)) } })
       if (on.length === 0) return null
       return { bugs: on.flatMap((one) => one.bugs ?? []), edits: Object.assign({}, ...on.map((one) => one.edits)) }
@@ -60,7 +60,7 @@
       position = Math.min(position ?? before.prompt.length - 1, length - 1)
       board.mark(position < numPatches ? position : null)
       const [layer, head] = maps.selected
-      const isOut = (one, other) => out.has(`${one} ${other}`)
+      const isOut = (one, other) => found.isOut.has(`${one} ${other}`)
       const picture = stage.element.querySelector("canvas")
       maps.draw({ picture, attention, position, numPatches, isOut })
       const weights = rowOf(attention, layer, head, position)
@@ -69,7 +69,7 @@
       changes.show(found)
       knocking.hidden = false
       knockButton.textContent = isOut(layer, head) ? "Put this head back" : `Knock out layer ${layer}, head ${head}`
-      back.disabled = out.size === 0
+      back.disabled = found.isOut.size === 0
       frame.say(describe(weights, layer, head, isOut(layer, head)))
     }
 
@@ -88,7 +88,7 @@
     }
 
     const knocking = element("p", { class: "vlm-knocking", hidden: true }, ...(canKnock ? [knockButton, back] : []))
-    knocking.append(...switches.map((one) => one.element))
+    knocking.append(...switches.map((one) => one.control.element))
     return {
       parts: [
         element("div", { class: "vlm-lab-wide" }, positions.element),
@@ -98,7 +98,10 @@
       ],
       idle: "Press Ask, then choose a position: a patch or a token. The model (3 MB) loads into this page.",
       request: { record: ["attention"] },
-      send: (engine, request) => experiment.run(engine, request, changesOn()),
+      async send(engine, request) {
+        const isOut = new Set(out) // as things are now
+        return { ...(await experiment.run(engine, request, changesOn())), isOut }
+      },
       onAnswer(result) {
         found = result
         show()

@@ -7,7 +7,7 @@ VLM.labViews.tower = ({ frame, stage, ask, data }) => {
   const { element } = VLM.dom
 
   const board = VLM.patchBoard.create({ stage, onSelect: select })
-  const maps = VLM.attentionMaps.create({ onSelect: show })
+  const maps = VLM.attentionMaps.create({ onSelect: () => attention && show() })
   let attention = null // of the scene as it is
 
   function select() {
