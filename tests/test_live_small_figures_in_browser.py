@@ -65,7 +65,7 @@ def test_the_mask_lab_says_why_and_outlines_what_a_wrong_rule_changes(open_figur
     assert cells.count() == 16 * 16
     cells.first.focus()
     figure.page.keyboard.press("ArrowRight")
-    assert "no token attends to padding" in figure.locator(".vlm-says-why").text_content()
+    assert "it is padding, which no token attends to" in figure.locator(".vlm-says-why").text_content()
     slide(figure, "Of them in the cache", 3)
     assert figure.locator("tbody tr").count() == 2
     slide(figure, "Of them in the cache", 0)
@@ -114,8 +114,8 @@ def test_gates_can_be_chosen_and_shut(open_figure):
     through = [abs(numbers[3]) for numbers in map(numbers_of_gate, rows.all()[1:])]
     assert through == sorted(through, reverse=True)
     slide(figure, "Gate", 7)
-    assert "gate 7 is" in figure.locator("p", has_text="how open gate").text_content()
-    figure.get_by_label(re.compile("^shut gate")).first.check()
+    assert "gate 7 is" in figure.locator("p:not(.vlm-spoken)", has_text="how open gate").text_content()
+    figure.locator(".vlm-numbers input[type=checkbox]").first.check()
     wait_for(figure, ".vlm-row button", "(1 shut)")
     assert figure.page.evaluate("document.activeElement.type") == "checkbox"
     wait_for(figure, ".vlm-change-view", "Probability of this whole answer")
