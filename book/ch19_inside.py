@@ -237,7 +237,7 @@ HTML(explorer_html(frames))
 # %% [markdown]
 # All frames of the explorer are in the page, so it works without Python. In JupyterLab the next cell does the same with any picture and any prompt: put in your own.
 #
-# A map says where a head reads. Does the answer need what it has read there? Take a head away, and see. Find a head in layer 1 (the second row, since the figure counts from 0) whose map lies on the toy that is being named, and knock it out. Guess first: will the model name another toy, name none, or not mind?
+# A map says where a head reads. Does the answer need what it has read there? Take a head away, and see. Ask, choose the position that predicts the name of a toy, and find a head in layer 1 (the second row, since the figure counts from 0) whose map lies on that toy. Knock it out. Guess first: will the model name another toy, name none, or not mind?
 #
 # <div class="live-figure" data-figure="attention-lab" data-view="heads" data-tasks="caption detect count" data-scene="sand.30_house.37.28.50.0_turtle.74.80.32.0">
 # <p>This figure needs JavaScript. The explorer above shows the maps of all heads. In JupyterLab, run the next cell.</p>
