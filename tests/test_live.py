@@ -692,6 +692,33 @@ def test_compare_finds_the_module_where_a_bug_acts(weights, case):
     assert names[0] == "vision_tower.embeddings" and names[-1] == "language_model.lm_head"
 
 
+# ---- what the chapters say of bugs, measured on 16 scenes ----
+
+SPARED = {"caption": ("exact-gelu", "silu", "image-shifted"), "detect": ("exact-gelu",)}
+SPOILED = {
+    "caption": ("heads-tiled", "causal-prefix", "norm-without-1", "text-not-scaled"),
+    "detect": ("heads-tiled", "rotate-neighbors", "positions-restarted", "image-shifted", "silu"),
+}
+ENOUGH = 20  # tokens, in which a spoiled answer has left the right one
+
+
+@needs_node
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["caption", "detect"])
+def test_bugs_spare_and_spoil_the_answers_that_the_chapters_name(weights, task):
+    asked = [draw_scene(seed, "test") for seed in range(500, 516)]
+    prompts = ["caption en" if task == "caption" else f"detect {scene.objects[0].label}" for scene in asked]
+    requests = [{"pixels": as_pixels(scene.image), "prompt": p} for scene, p in zip(asked, prompts)]
+    calls = [("ask", request | {"bugs": [bug] if bug else []}) for bug in (None, *SPARED[task]) for request in requests]
+    for bug in SPOILED[task]:
+        calls += [("ask", request | {"bugs": [bug], "maxNewTokens": ENOUGH}) for request in requests]
+    answers = [[token["id"] for token in answer["tokens"]] for answer in run(weights, *calls)]
+    right, *others = [answers[start : start + 16] for start in range(0, len(answers), 16)]
+    for bug, found in zip(SPARED[task] + SPOILED[task], others, strict=True):
+        count = sum(ids == expected[: len(ids)] for ids, expected in zip(found, right))
+        assert count == (16 if bug in SPARED[task] else 0), bug
+
+
 # ---- messages ----
 
 
