@@ -305,6 +305,24 @@ def test_the_brush_covers_patches_and_moves_the_probabilities(open_figure):
     check_looks(figure)
 
 
+def test_the_brush_and_the_switches_work_by_touch_from_a_folder(browser, site):
+    context = browser.new_context(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
+    tab = context.new_page()
+    tab.set_default_timeout(PATIENCE)
+    tab.goto((site / "book" / "ch19_inside.html").as_uri())
+    brush = tab.locator(f".live-figure{view('brush')}")
+    brush.scroll_into_view_if_needed()
+    brush.get_by_label("Cover the patch in row 5, column 5").tap()
+    wait_until_it_says(brush, view("brush"), "1 of 64 patches are covered")
+    tab.goto((site / "book" / "ch08_gqa.html").as_uri())
+    bugs = tab.locator(f".live-figure{BREAK_IT}")
+    bugs.scroll_into_view_if_needed()
+    bugs.locator("[data-bug=heads-tiled]").tap()
+    wait_until_it_says(bugs, BREAK_IT, "first module that differs: layer 0")
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 360
+    context.close()
+
+
 def test_without_a_cache_each_token_costs_as_much_as_the_prompt(open_figure):
     figure = open_figure("ch11_kv_cache", view("cache"))
     figure.get_by_role("button", name="caption en").click()
