@@ -174,6 +174,20 @@ axes[0].set_ylabel("bug")
 plt.show()
 
 # %% [markdown]
+# Forty scenes give a mean. Here is one scene, and you may change it. Take a bug from the middle of the figure above, *RoPE on neighbors*, and let the model write a caption. Can you make a scene whose caption survives the bug, and one whose caption does not? Guess which: few toys or many, one kind or several?
+#
+# <div class="live-figure" data-figure="break-it" data-tasks="caption detect segment count">
+# <p>This figure needs JavaScript. The bars above count what each bug costs on 40 scenes. In JupyterLab, run the next cell.</p>
+# </div>
+
+# %% tags=["skip-execution", "nbval-ignore-output", "remove-cell"]
+from live.jupyter import show
+
+show("break-it", tasks="caption detect segment count")
+
+# %% [markdown]
+# Both are easy to make, and one toy more can decide. So one picture proves nothing, in either direction, and that is how bugs like these get through. Ask for boxes in the same scene: with this bug they go wrong long before the caption does. And compare the bars of bugs that you cannot see in any answer, such as the exact GELU, with those of the ones that you can. Nearly all begin at the merged embeddings or in layer 0. What tells them apart is how long the bars are.
+#
 # ## Masks
 #
 # **A mask that hides nothing.** When PaliGemma came to *transformers*, in May 2024, its mask let everyone see everything (pull requests 30918 and 30967). For answering that is right, as long as only a prompt goes in. For *training* it is a disaster that looks like success: each token of the answer sees the next one, which it is to predict. unsloth-zoo's pull request 963 (July 2026) describes the same for several models: the loss came out at 3.93 where the reference has

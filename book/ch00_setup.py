@@ -145,7 +145,7 @@ assert [d.label for d in parse_detections(answer, 112, 112)] == ["dog", "dog"]
 #
 # Letters for sizes, such as B and N, mean the same everywhere; {doc}`notation` has them all. A comment at the end of a line gives the shape of what the line makes.
 #
-# Some figures have a slider, like the next one: which example shall the model look at? Its pictures were all drawn when the page was made. Other chapters have cells whose sliders compute anew; they need Python behind them, so on the page you see only their code, and in the notebook you can move them.
+# Some figures have a slider, like the next one, which chooses an example. Its images were drawn when the page was made. Other figures run the trained model itself, in your browser: you move a toy or switch something off, and the answer changes. They work on these pages, and in JupyterLab too, where the cell after such a figure shows it.
 
 
 # %% tags=["hide-input", "nbval-ignore-output"]

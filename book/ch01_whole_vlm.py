@@ -191,14 +191,19 @@ def show_similarity(patch: int):
 show_similarity(y * 8 + x)
 
 # %% [markdown]
-# If you run the notebook, choose another patch: one of a bird, one of the grass.
+# The next figure computes such maps in your browser, at the start, after each of the tower's four layers, and after the projector, which comes below. Predict before you click. You choose a patch inside a *bird*. Birds are red here, cats are orange. At the start, is it more similar to the other patches of birds or to those of cats? And at the end?
+#
+# <div class="live-figure" data-figure="similarity">
+# <p>This figure needs JavaScript. The maps above show one patch, before and after the layers. In JupyterLab, run the next cell.</p>
+# </div>
 
-# %% tags=["skip-execution", "nbval-ignore-output"]
-from ipywidgets import IntSlider, interact
+# %% tags=["skip-execution", "nbval-ignore-output", "remove-cell"]
+from live.jupyter import show
 
-interact(
-    show_similarity, patch=IntSlider(value=y * 8 + x, min=0, max=N - 1, description="patch")
-)
+show("similarity")
+
+# %% [markdown]
+# Choose a patch inside a toy: at its edge a patch is part toy, part ground. Read the table from left to right. At the start a vector says little more than which colors are in its patch. So a red bird can be close to an orange cat, and an eye far from the face that it is in. At the end, patches of one kind are alike, and the gap between their row and the row of the other toys is at its widest. Now open “Change the scene” and drag a toy elsewhere. The gap goes along: these vectors say more about what a toy is than about where it is.
 
 # %% [markdown]
 # ## One sequence from two worlds
@@ -525,6 +530,26 @@ for text in (
 # %% [markdown]
 # The first three answers are right, and that was taught: some training scenes are empty, and some questions ask for things that are no toys. (Asked about a zebra, a first version of this
 # model answered "0".) The last question is of a kind that it has never met, and it answers all the same. The real model invents too, and a later chapter measures it.
+#
+# ## Your own scene, your own questions
+#
+# The figure below is the same model with the same weights, in your browser. Before you touch it, write down what you expect of three experiments.
+#
+# 1. Drag the dog to the left and to the right. Which of its four location tokens change: the first and the third, or the second and the fourth?
+# 2. Push the dog slowly over the cat. Does the box of the cat shrink with what you can see of it, or does it stay the size of a whole cat?
+# 3. Ask for a toy that is not there: `detect turtle`. What can a model that only continues text write when there is nothing to write?
+#
+# <div class="live-figure" data-figure="playground">
+# <p>This figure needs JavaScript. The cells of this chapter ask the same model the same questions. In JupyterLab, run the next cell.</p>
+# </div>
+
+# %% tags=["skip-execution", "nbval-ignore-output", "remove-cell"]
+from live.jupyter import show
+
+show("playground")
+
+# %% [markdown]
+# A box is (*y*<sub>min</sub>, *x*<sub>min</sub>, *y*<sub>max</sub>, *x*<sub>max</sub>), so a move to the side changes the second and the fourth token. The box follows what is visible, because the boxes it learned from did. And for a toy that is not there the answer is empty: the first token is `<eos>`. Click a token of an answer: the patches light up that the model attended to when it wrote it. Look for the token of a left edge, and compare it with the token of the label.
 #
 # ## Is this really PaliGemma?
 #

@@ -240,26 +240,19 @@ ax.set(xlabel="layer", ylabel="mean distance (patches)", xticks=range(4), ylim=(
 plt.show()
 
 # %% [markdown]
-# Choose a patch, a layer and a head yourself, if you run the notebook.
+# A patch on a toy and a patch of ground ask for different things. Choose a patch on a cat's face in the figure, then step away from it with the arrow keys, one patch at a time. Before you do: where will the 24 maps change most, inside the face, in the grass, or at the edge between the two?
+#
+# <div class="live-figure" data-figure="attention-lab" data-view="tower">
+# <p>This figure needs JavaScript. The figure at the beginning of this chapter shows the same maps for one patch. In JupyterLab, run the next cell.</p>
+# </div>
 
-# %% tags=["skip-execution", "nbval-ignore-output"]
-from ipywidgets import IntSlider, interact
+# %% tags=["skip-execution", "nbval-ignore-output", "remove-cell"]
+from live.jupyter import show
 
+show("attention-lab", view="tower")
 
-def show_look(patch: int = LOOKING, layer: int = 1, head: int = 0):
-    """Where one head of one layer looks from a patch."""
-    _, ax = plt.subplots(figsize=(3.2, 3.2), layout="constrained")
-    draw_patch_values(image, attention_of_layer[layer][head, patch], ax)
-    mark(ax, patch)
-    plt.show()
-
-
-interact(
-    show_look,
-    patch=IntSlider(LOOKING, 0, 63),
-    layer=IntSlider(1, 0, 3),
-    head=IntSlider(0, 0, 5),
-)
+# %% [markdown]
+# At the edge. A query is made from what the patch holds, so two neighboring patches of grass ask nearly the same question, and their maps look alike although the patches are in different places. Two patches of one face differ a little more, and with the step from fur to grass most maps change at once. Choose the other cat next: which heads go from one cat to the other, and which stay close by? Then open “Change the scene” and move the toys: the maps follow the toys, not the places.
 
 # %% [markdown]
 # ## Thinking
@@ -419,6 +412,20 @@ fig.colorbar(layer, ax=axes, label="cosine similarity", shrink=0.8)
 plt.show()
 
 # %% [markdown]
+# That was one patch of one scene. In the figure below you choose both. Take a patch inside a toy, and compare the first two rows of the table, those of its own kind and of the other toys. Where will the gap between them open: at the embeddings, little by little in the blocks, or at the end? And will the similarity to other toys fall from block to block, or can it rise?
+#
+# <div class="live-figure" data-figure="similarity">
+# <p>This figure needs JavaScript. The figure above shows the maps for one patch. In JupyterLab, run the next cell.</p>
+# </div>
+
+# %% tags=["skip-execution", "nbval-ignore-output", "remove-cell"]
+from live.jupyter import show
+
+show("similarity")
+
+# %% [markdown]
+# It can rise. In the first block each patch takes in something of the whole image, and what all have taken in makes all of them more alike, other toys included. In most scenes it is the row of the patch's own kind that rises further, from block to block. The gap opens at the end. A linear map can make directions small that all patches share, and the projector does; what is left is what tells them apart. So a high cosine in the middle of a network does not say that the network can't tell two things apart. Now choose a patch of ground that touches a toy, and one far from all toys. Both show nothing but ground, and still their maps differ: the layers have told the first what is beside it.
+#
 # The package wraps this class once more, as `SiglipVisionModel`, only so that the names of its weights are those of the published checkpoints. The published tower (So400m: its shape was optimised {cite}`alabdulmohsin2023getting`, its size is
 # 400 million weights) is the same code with other numbers: 27 blocks, 16 heads of 72 numbers, D = 1,152. Everything you saw
 # here was learned from toys, in the two hours that trained the whole model. How a tower can learn to look from pictures and texts of the web, without boxes

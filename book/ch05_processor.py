@@ -401,7 +401,7 @@ plt.show()
 
 # %% [markdown]
 # The shipped tokenizer was made in this way: 5 control tokens, {term}`256 bytes <byte fallback>`, of which every character that has no piece can be written, 507 letters and learned pieces, and then, as in PaliGemma, 1,024 location tokens, 128 for masks, and `<image>`.
-# Gemma's, made with SentencePiece {cite}`kudo2018sentencepiece`, has 256,000 pieces, learned from much of the web, and the order is the same. Type what you like, if you run the notebook.
+# Gemma's, made with SentencePiece {cite}`kudo2018sentencepiece`, has 256,000 pieces, learned from much of the web, and the order is the same.
 
 
 # %% mystnb={"image": {"alt": "A strip of boxes: the pieces of a sentence. Known words are one box, others are several."}, "figure": {"caption": "A sentence in the shipped vocabulary. Words of the Toybox are one piece; “kangaroos”, “jumps” and “over” are put together from several.", "name": "fig-ch05-strip"}}
@@ -417,10 +417,20 @@ def show_pieces(text: str = "detect cat ; two kangaroos jumps over <loc0512>"):
 
 show_pieces()
 
-# %% tags=["skip-execution", "nbval-ignore-output"]
-from ipywidgets import Text, interact
+# %% [markdown]
+# Here is the shipped tokenizer, for a text of your own. First guess how many tokens these are: `two turtles`, `Turtleneck`, `café`, and an emoji. Then cut them, and move the slider back to 0: what does the tokenizer start from, and in which order does it join?
+#
+# <div class="live-figure" data-figure="tokenizer">
+# <p>This figure needs JavaScript. The figure above shows the tokens of one sentence. In JupyterLab, run the next cell.</p>
+# </div>
 
-interact(show_pieces, text=Text(value="answer en is there a zebra?", description="text"))
+# %% tags=["skip-execution", "nbval-ignore-output", "remove-cell"]
+from live.jupyter import show
+
+show("tokenizer")
+
+# %% [markdown]
+# The merges don't run from left to right. The pair that was learned first is joined first, wherever it is in the text. A word that is frequent in the Toybox is one token, together with the space before it; with a capital letter it is another string, and falls apart. No text is unknown: a character without a token becomes its bytes of UTF-8, and all 256 bytes have tokens. The price is length, four tokens for one emoji. And `<loc0512>` is found before anything is merged, so it can't be joined with its neighbors.
 
 # %% [markdown]
 # ## One sequence

@@ -422,26 +422,23 @@ plt.show()
 print(f"open by more than 0.5: {(gates > 0.5).float().mean():.0%} of the gates")
 
 # %% [markdown]
-# Choose a layer, a gate and a prompt yourself, if you run the notebook. Most maps will make no sense to you, and that is the normal case.
+# In the next figure you choose the token, the layer and the gate. Guess first. Take a patch inside a cat, in layer 0: is the gate that lets most through there open on cats alone, or everywhere? And if you shut that one gate, for all tokens, will the model still write “cats”? What if you shut the first 8, or 64?
+#
+# <div class="live-figure" data-figure="gates">
+# <p>This figure needs JavaScript. The picture at the beginning of this chapter shows the openings of three gates. In JupyterLab, run the next cell.</p>
+# </div>
 
-# %% tags=["skip-execution", "nbval-ignore-output"]
-from ipywidgets import IntSlider, interact
+# %% tags=["skip-execution", "nbval-ignore-output", "remove-cell"]
+from live.jupyter import show
 
+show("gates")
 
-def show_gate(layer: int = 0, unit: int = 69, prompt: str = "caption en"):
-    """Where in the picture one gate opens."""
-    _, ax = plt.subplots(figsize=(3.2, 3.2), layout="constrained")
-    gates = open_gates(**processor([prompt], [image]))
-    draw_patch_values(image, gates[layer, :, unit].clamp(min=0), ax)
-    plt.show()
-
-
-interact(
-    show_gate,
-    layer=IntSlider(0, 0, 3),
-    unit=IntSlider(69, 0, config.intermediate_size - 1),
-    prompt=["caption en", "detect cat ; bird", "segment cat"],
-)
+# %% [markdown]
+# On the curve each dot is a gate of your token. Most lie where the GELU is nearly flat, close to 0, and let little through; a few are on its straight arm. In layer 0 you will often find a gate whose map is the map of one kind of toy. Other maps make no sense, and that is the normal case.
+#
+# Shut one gate, and hardly a probability moves. So the “cat gate” is not where the model keeps its cats: other gates carry the same message. Shut 64 of the 384 in layer 0, and there are scenes in which the answer breaks. Try the same in layer 3 with the gates of an image patch. Almost nothing happens, and it can't: after the last layer no position attends to a patch any more, so what the MLP adds there is never read.
+#
+# The lower chart is the exact GELU minus the one with tanh. It never reaches 0.0005. Remember the number: the next section tries the exact one.
 
 # %% [markdown]
 # ## The wrong bend
@@ -482,6 +479,20 @@ for name, bend in bends.items():
 # %% [markdown]
 # The exact formula changes the scores in the third decimal place. No picture and no caption will ever show you that mistake. Only a comparison with a reference does, and that is why
 # the norm and the MLP were each compared with one.
+#
+# This chapter's three mistakes are switches in the figure: the norm without its one, SiLU, and the exact GELU. The pictures show the right model's answer and the answer with the mistake; the bars show how far the output of each module is from the right one. Guess first, for each of the three: does the caption change? Do the boxes? And which module is the first that differs?
+#
+# <div class="live-figure" data-figure="break-it" data-bugs="norm-without-1 silu exact-gelu" data-tasks="caption detect">
+# <p>This figure needs JavaScript. The cells of this chapter make the same three mistakes in Python. In JupyterLab, run the next cell.</p>
+# </div>
+
+# %% tags=["skip-execution", "nbval-ignore-output", "remove-cell"]
+from live.jupyter import show
+
+show("break-it", bugs="norm-without-1 silu exact-gelu", tasks="caption detect")
+
+# %% [markdown]
+# All three begin in layer 0 of the language model, because the tower has neither an RMSNorm nor a gated MLP. What differs is the length of the bars. Without the one, the error is as large as the vectors themselves, and no answer makes sense: a loud bug, found within a minute. SiLU makes an error of several percent. Captions survive it, and boxes come out a little different: you would take it for a slightly worse model. The exact GELU makes an error of about one in ten thousand. We tried it on 16 scenes, and no caption and no box changed. Still, every module from layer 0 on differs, and only the bars say so.
 #
 # ## Exercises
 #

@@ -287,7 +287,7 @@ for ours, other in zip((query, key), theirs):
 print("by hand and by the reference: equal")
 
 # %% [markdown]
-# Turn some pairs yourself, if you run the notebook: the arrows are four pairs of one trained query, and the slider is its position.
+# Here are four pairs of one trained query, rotated to position 7.
 
 # %% mystnb={"image": {"alt": "Four small dials, each with a grey arrow, the pair before the turn, and a blue arrow, after it. Between the arrows lie 41, 127, 40 and 4 degrees."}, "figure": {"caption": "Four pairs of a trained query at position 7: before the turn (grey) and after (blue). From left to right they turned by 401, 127, 40 and 4 degrees: the first hand has gone once around, and 41 degrees more.", "name": "fig-ch07-turning"}} tags=["hide-input"]
 trained_query, _ = queries_and_keys(0)
@@ -320,10 +320,22 @@ def show_turn(position: int = 7):
 
 show_turn()
 
-# %% tags=["skip-execution", "nbval-ignore-output"]
-from ipywidgets import IntSlider, interact
+# %% [markdown]
+# And here is the whole mechanism, for a query (solid) and a key (dashed). At first the two are the same vector, and the score is the mean of their products over all 16 pairs. Predict: (1) You move the query alone, one position at a time. Which dial shows it first, and which hardly at all? (2) You check *move both together* and drag. What does the score do?
+#
+# <div class="live-figure" data-figure="rotation">
+# <p>This figure needs JavaScript. The figure above shows four pairs before and after the rotation. In JupyterLab, run the next cell.</p>
+# </div>
 
-interact(show_turn, position=IntSlider(value=7, min=0, max=100))
+# %% tags=["skip-execution", "nbval-ignore-output", "remove-cell"]
+from live.jupyter import show
+
+show("rotation")
+
+# %% [markdown]
+# (1) Pair 0 moves by a radian a step and is nearly around after six, so by itself it can hardly tell a distance of 6 from 0. Pair 8 moves by a hundredth of a radian a step. One sees the neighborhood, the other the far distance, and only the sum of all pairs has a single highest peak. (2) All hands rotate, and the score keeps all its digits: a rotation of both changes no angle between them.
+#
+# Now move the last slider. It rotates the key beforehand, which is something that the weights of a projection can do. The curve keeps its shape, and its peak moves to that distance. That is how a trained head can attend to the token three before its own, and it is what the curves at the beginning of this chapter show.
 
 # %% [markdown]
 # And now the wrong layout. The same weights, pairs of neighbours instead of halves, in the angles and in the turn. All shapes fit.
@@ -373,6 +385,22 @@ for name, position_ids in (
 # %% [markdown]
 # So whether you count from 0 (as Google's own code does) or from 1 (as transformers does) is a matter of taste, and no test that is worth anything may fail you for it. Counting anew in the middle is an error. It happens
 # in practice when a model writes with a cache and each new token is taken for the first.
+#
+# Both ways to get rotary positions wrong are in the figure: pairs of neighbors instead of halves, and a decoder that gives each new token position 1.[^ch07-2] There are two prompts and two bugs. Which of the four answers will still be right? A caption needs little order, and a box is four numbers in a row.
+#
+# <div class="live-figure" data-figure="break-it" data-bugs="rotate-neighbors positions-restarted" data-tasks="caption detect">
+# <p>This figure needs JavaScript. The cells of this chapter and of chapter 11 make the same mistakes in Python. In JupyterLab, run the next cell.</p>
+# </div>
+
+# %% tags=["skip-execution", "nbval-ignore-output", "remove-cell"]
+from live.jupyter import show
+
+show("break-it", bugs="rotate-neighbors positions-restarted", tasks="caption detect")
+
+# %% [markdown]
+# Captions often survive either bug, and boxes do not: on 16 scenes, neither bug left a single list of boxes as it was. So a test that asks for captions may pass a model that cannot count to four. Compare the bars of the two bugs as well. With restarted positions the prompt is read correctly, and all of the error comes from the tokens of the answer. It is small after a short caption and grows with the length of the answer.
+#
+# [^ch07-2]: This is how the first bug is usually made: the code that rotates takes neighbors, while the angles stay those of halves. In the cell above both were changed.
 #
 # Not everything in the layer may be turned. Queries and keys meet in a scalar product, where only the difference of two turns is left. The values are added up. If they were turned as well, the sum would depend on where
 # each one stood, unless somebody turned it back by the query's position, and Gemma does not.

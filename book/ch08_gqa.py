@@ -114,6 +114,20 @@ gemma.repeat_kv = repeat_kv
 print(generate(model, processor, "caption en", image, max_new_tokens=12)[0])
 
 # %% [markdown]
+# Look at which heads get it wrong. The right order is 0, 0, 1, 1, and the tiled one 0, 1, 0, 1: query heads 0 and 3 have the right key/value head in both. So half of the heads of each layer do what they should. Will half of an answer be right? Choose prompts, move the toys, and try to find a scene that survives.
+#
+# <div class="live-figure" data-figure="break-it" data-bugs="heads-tiled" data-tasks="caption detect count">
+# <p>This figure needs JavaScript. The cell above makes the same mistake in Python. In JupyterLab, run the next cell.</p>
+# </div>
+
+# %% tags=["skip-execution", "nbval-ignore-output", "remove-cell"]
+from live.jupyter import show
+
+show("break-it", bugs="heads-tiled", tasks="caption detect count")
+
+# %% [markdown]
+# We found none: on 16 scenes, not one caption and not one list of boxes was left as it was. `o_proj` adds up what the heads bring, so two wrong heads of four spoil the sum for every position, and the next layer reads that sum. With K = 1 the two orders are the same, and all bars would be 0: no input to PaliGemma 3B can show this bug.
+#
 # Do heads that share a key look at the same things? They have queries of their own, so they need not. Compare the weights of all pairs of heads, over all steps of the answer.
 
 # %%
@@ -301,29 +315,19 @@ print("largest difference below 1e-4:", difference < 1e-4)
 assert difference < 1e-4
 
 # %% [markdown]
-# Choose a step of the answer, a layer and a head yourself, if you run the notebook, and see where in the picture it looks.
+# How many of the 16 heads does an answer need? In the figure, ask for a caption, then choose a position, which is a patch of the image or a token. The large image and the small maps show where it attends; below a token of the answer stands the token that its position predicts. Then knock heads out, with the × on a map or the button below. A head that is knocked out adds nothing to its layer. Guess first: of the 16 heads, how many are there whose loss alone changes the caption? And are they the ones with the brightest maps?
+#
+# <div class="live-figure" data-figure="attention-lab" data-view="heads" data-tasks="caption detect count">
+# <p>This figure needs JavaScript. The figure at the beginning of this chapter shows the attention of all heads for one answer. In JupyterLab, run the next cell.</p>
+# </div>
 
-# %% tags=["skip-execution", "nbval-ignore-output"]
-from ipywidgets import IntSlider, interact
-from vlm.regions.draw import draw_patch_values
+# %% tags=["skip-execution", "nbval-ignore-output", "remove-cell"]
+from live.jupyter import show
 
-answer_tokens = tokenizer.convert_ids_to_tokens(inputs["input_ids"][0, S:].tolist())
+show("attention-lab", view="heads", tasks="caption detect count")
 
-
-def show_head(step: int = 0, layer: int = 1, head: int = 2):
-    """Where one head looks in the picture as one token is written."""
-    _, ax = plt.subplots(figsize=(3.2, 3.4), layout="constrained")
-    draw_patch_values(image, attention_of_layer[layer][head, step, :N], ax)
-    ax.set_title(f"writing {answer_tokens[step]!r}", fontsize=10)
-    plt.show()
-
-
-interact(
-    show_head,
-    step=IntSlider(0, 0, len(answer_tokens) - 1),
-    layer=IntSlider(1, 0, 3),
-    head=IntSlider(2, 0, 3),
-)
+# %% [markdown]
+# Most heads can be lost, one at a time, and the caption stays. A few cannot: without them the model says something else entirely. The maps do not tell you which: a bright map says where a head reads, not whether anything later needs what it has read. (Note the ones that matter. In chapter 9 you can see what they read.) Now knock out several of the harmless ones together. The answer soon breaks: a layer that can spare any one of its heads may not be able to spare two.
 
 # %% [markdown]
 # ## What is saved

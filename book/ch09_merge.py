@@ -281,7 +281,7 @@ def make_prefix_lm_mask(
 
 
 # %% [markdown]
-# This is the mask lab. In the notebook you can set the numbers: padding, image tokens, prompt, answer, and how much of the answer was read before and lies in the cache.
+# Here is a row of two pads, four image tokens, a prompt of three and an answer of five tokens, three of which were read before and are in the cache.
 
 # %% mystnb={"image": {"alt": "A wide grid with two rows, the last two tokens of an answer. Both see picture, prompt and the earlier answer, not the padding; the first of them does not see the second."}, "figure": {"caption": "With a cache: two new tokens of the answer look at everything that was read before, but not at the padding, and the first not at the second.", "name": "fig-ch09-cached"}} tags=["hide-input"]
 
@@ -297,17 +297,20 @@ def show_mask(
 
 show_mask()
 
-# %% tags=["skip-execution", "nbval-ignore-output"]
-from ipywidgets import IntSlider, interact
+# %% [markdown]
+# In the mask lab you set the numbers. It has the rule of the function above. Predict before you move a slider. (1) One more pad: does it change a column, a row, or both? (2) Three answer tokens move into the cache: what disappears from the grid, and what stays? (3) The rule becomes *plain causal*: are cells lost in the rows of the answer?
+#
+# <div class="live-figure" data-figure="mask-lab" data-offers="padding image answer cached rules">
+# <p>This figure needs JavaScript. The figure above shows one mask, and the exercises ask you to write the rule. In JupyterLab, run the next cell.</p>
+# </div>
 
-interact(
-    show_mask,
-    padding=IntSlider(2, 0, 4),
-    pictures=IntSlider(4, 1, 8),
-    prompt=IntSlider(3, 1, 6),
-    answer=IntSlider(5, 1, 8),
-    cached=IntSlider(3, 0, 7),
-)
+# %% tags=["skip-execution", "nbval-ignore-output", "remove-cell"]
+from live.jupyter import show
+
+show("mask-lab", offers="padding image answer cached rules")
+
+# %% [markdown]
+# (1) Both, but only the column matters. No token attends to it. The pad's own row is there, and what comes of it is never read. The position ids, beside the words, don't count the pad. (2) All rows but those of the new tokens are gone, the image and the prompt among them, and all columns stay: a cached token is never a query again, and remains a key for all that follow. (3) Not one. In the answer both rules are the same, and everything that *plain causal* takes away is in the image and the prompt. So a wrong mask of this kind can't be found by looking at the answer's rows.
 
 # %% [markdown]
 # Three wrong masks have been shipped. *Plain causal*: the prefix sees only backwards. *Everything*: no staircase, so the suffix sees its own future. *Padding visible*: it takes two rows to see that one, and chapter 14 does. We ask two things of the other two: what the model writes, and, {term}`fed the right answer <teacher forcing>`, how many of its 27 tokens it
@@ -341,6 +344,34 @@ paligemma.make_prefix_lm_mask = finished_mask
 # %% [markdown]
 # The causal mask ruins it: this model's image tokens have learned to see the prompt, as you saw in the gates of chapter 6. Seeing the future does not help, it confuses: the model was trained without, and meets vectors that it has never met. A model that is *trained* with that
 # mask would do brilliantly in training, and fail when it writes, since then there is no future to copy from. And note the caption in the last line: when a model writes token by token with a cache, the wrong mask is never used on an answer, and the mistake does not show.
+#
+# What do image tokens look for in the prompt? Choose a patch in the figure. The image shows where it attends among the patches, the stripes below the tokens what it gives to the prompt. Before you choose one: how much of a patch's attention goes to the prompt, and in which of the four layers most? And what will be left of it with a causal prefix?
+#
+# <div class="live-figure" data-figure="attention-lab" data-view="merge" data-tasks="caption detect count">
+# <p>This figure needs JavaScript. Chapter 6 shows gates that open for a patch with one prompt and stay shut with another. In JupyterLab, run the next cell.</p>
+# </div>
+
+# %% tags=["skip-execution", "nbval-ignore-output", "remove-cell"]
+from live.jupyter import show
+
+show("attention-lab", view="merge", tasks="caption detect count")
+
+# %% [markdown]
+# In this model it is layer 0: there the patches give about half of their attention to the prompt, and much less from layer 2 on. First they find out what is asked, then they look at each other. Go through the heads of layer 0. Does one of them give nearly everything to the prompt, and was it among those that you could not knock out in chapter 8? With a causal prefix the patches come before the prompt, so none of them sees a word of it. Every stripe is empty, and the answer is lost.
+#
+# The figure below has three mistakes of this chapter: text that is not scaled, features that are shifted by one, and the causal prefix. For each, guess where its bars begin: at the merged embeddings or after them? And is the bug with the largest first bar also the one that does most damage?
+#
+# <div class="live-figure" data-figure="break-it" data-bugs="text-not-scaled image-shifted causal-prefix" data-tasks="caption detect">
+# <p>This figure needs JavaScript. The cells of this chapter make the same mistakes in Python. In JupyterLab, run the next cell.</p>
+# </div>
+
+# %% tags=["skip-execution", "nbval-ignore-output", "remove-cell"]
+from live.jupyter import show
+
+show("break-it", bugs="text-not-scaled image-shifted causal-prefix", tasks="caption detect")
+
+# %% [markdown]
+# The mask is used for the first time in layer 0, so the causal prefix begins there; the other two begin at the merged embeddings. The largest first bar is that of the shifted features, since 64 of the prefix's vectors are in the wrong place, and with unscaled text only the few text tokens are wrong. And yet the shift leaves captions alone (all of 16 scenes) and only moves boxes, while the model without scaled text says nothing that makes sense. An error by layer tells you where to look, and nothing about how much the answer suffers.
 #
 # ## All of it
 #

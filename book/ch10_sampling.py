@@ -175,38 +175,21 @@ for top_p in (0.3, 0.7, 0.95):
 print("600 rows: the same tokens are kept, with the same probabilities")
 
 # %% [markdown]
-# Here are temperature and top-p together, for a step where the model has a choice: the first mark of a box. Move them.
+# Here are temperature and top-p together, on the logits that the model has for a scene of yours. The gray bars are the model's own probabilities, the blue ones those from which the next token is drawn. The axis goes by powers of ten, because the tail would not be visible otherwise. Predict. (1) For the first word of a caption you raise the temperature from 1 to 2. The tail grows; by how much, 2 times or 100 times? (2) Top-p is 0.9. How many tokens stay at the first word, and how many at the first location token of a box?
+#
+# <div class="live-figure" data-figure="sampling" data-prompt="caption en">
+# <p>This figure needs JavaScript. The cells above compute the same for one example image. In JupyterLab, run the next cell.</p>
+# </div>
 
-# %% tags=["hide-input", "nbval-ignore-output"]
-from figures.filmstrip import filmstrip_html
-from IPython.display import HTML
+# %% tags=["skip-execution", "nbval-ignore-output", "remove-cell"]
+from live.jupyter import show
 
+show("sampling", prompt="caption en")
 
-def show_distribution(temperature: float, top_p: float):
-    """The likeliest tokens of the first mark, before and after."""
-    before = mark_logits[0].softmax(-1)  # [V]
-    after = filter_top_p((mark_logits[:1] / temperature).softmax(-1), top_p)[0]
-    order = before.argsort(descending=True)[:60]
-    _fig, ax = plt.subplots(figsize=(6.8, 3), layout="constrained")
-    ax.bar(range(60), after[order], color="#0072B2", label="after")
-    ax.step(range(60), before[order], where="mid", color="#888888", label="before")
-    ax.set(xlabel="tokens, the likeliest first", ylabel="probability")
-    kept = int((after > 0).sum())
-    ax.set_title(f"tokens that stay: {kept:,}", fontsize=10)
-    ax.legend()
-    plt.show()
-
-
-HTML(
-    filmstrip_html(
-        show_distribution,
-        "The first mark of a box, its likeliest tokens in order: grey, as the model has it; blue, after "
-        "temperature and top-p. What is cut off goes to those that stay.",
-        start=[4, 2],
-        temperature=[0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0],
-        top_p=[0.1, 0.3, 0.5, 0.7, 0.9, 1.0],
-    )
-)
+# %% [markdown]
+# (1) On this axis dividing by T is nearly a stretching of the staircase by 1/T: what was a millionth becomes about a thousandth. So the answer is neither; the rarer the token, the more it gains. (2) At a word one or two tokens stay, at a location token dozens, with the same p. A fixed top-k could not do both.
+#
+# Then draw 20 answers at temperature 1, at 2, and at 2 with a top-p of 0.9. Of a caption, look at those that went wrong at 2: a single token from the tail, a location token for example, and the model goes on as if a box had been asked for. Without the tail nearly all are right again. For `detect` the boxes are drawn on the scene. They scatter around the toy, with and without the tail, because the many good location tokens are no tail. And move a toy: the bars belong to the scene that you see.
 
 # %% [markdown]
 # ## Chance, and how to repeat it

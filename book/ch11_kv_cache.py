@@ -204,6 +204,20 @@ print(
 # %% [markdown]
 # The first figure does not show such a ratio, and you should know why. A pass over one token is not seventy times cheaper than a pass over seventy: each weight must be fetched from memory in both, and for one token it is used once. Reading a prompt is limited by arithmetic, writing {term}`by memory <memory bandwidth>`. And in so small a model each call of a function has a price of its own, whatever it computes (chapter 12 comes back to that).
 #
+# Count multiplications instead. The figure lets the model answer twice, with a cache and without one, and draws a dot for each token: the multiplications of the pass that predicted it. Guess three things before you ask for boxes: where the first dots of the two runs lie, how many times as many multiplications the second token needs without a cache, and whether your machine needs as many times as much *time*.
+#
+# <div class="live-figure" data-figure="attention-lab" data-view="cache" data-tasks="detect caption segment" data-prompt="detect bird ; cat">
+# <p>This figure needs JavaScript. The figure above shows the number of tokens that are read, which grows in the same way. In JupyterLab, run the next cell.</p>
+# </div>
+
+# %% tags=["skip-execution", "nbval-ignore-output", "remove-cell"]
+from live.jupyter import show
+
+show("attention-lab", view="cache", tasks="detect caption segment", prompt="detect bird ; cat")
+
+# %% [markdown]
+# The first dots are one: both runs must read the prompt. After that a pass with a cache reads 1 token, and one without reads all of them, so the ratio is nearly the number of tokens in the sequence, and it grows with every token. (Nearly: the head is applied to the last position only, in both runs.) The ratio of the seconds is smaller, since a pass over one token is not limited by arithmetic. Ask for a caption next: the answer is shorter, so there is less to save, but its dots lie on the same two curves.
+#
 # This grid shows the scores that count at one step. Step 0 reads the prefix. Move the step.
 
 # %% tags=["hide-input", "nbval-ignore-output"]

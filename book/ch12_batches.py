@@ -176,6 +176,20 @@ axes[1].set(xlabel="looked at", ylabel="new", yticks=[])
 plt.show()
 
 # %% [markdown]
+# Set it yourself, and watch the small numbers beside the words: they are the position ids. With three pads, which position does the first answer token have? What changes in its row when two answer tokens are in the cache? And which cells does *padding visible* add?
+#
+# <div class="live-figure" data-figure="mask-lab" data-offers="padding answer cached rules" data-padding="3">
+# <p>This figure needs JavaScript. The figure above shows the masks of one row. In JupyterLab, run the next cell.</p>
+# </div>
+
+# %% tags=["skip-execution", "nbval-ignore-output", "remove-cell"]
+from live.jupyter import show
+
+show("mask-lab", offers="padding answer cached rules", padding="3")
+
+# %% [markdown]
+# The pads shift every column, and no position id: each row counts its own real tokens. The cache takes rows away, and the columns of the pads stay masked in every row that is left, however long the answer becomes. Forget that for the new tokens alone, and the prompt is still read correctly: the first token of the answer is right, and the rest need not be.
+#
 # And the *rows* of padding? What a pad sees is of no importance, but it must see something. Suppose a mask with minus infinity, and a pad that sees nothing at all, as in a causal mask with padding on the left. Softmax divides by the sum of all exponentials, and the sum is 0.
 
 # %%

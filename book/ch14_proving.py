@@ -313,6 +313,26 @@ for bug, planted in BUGS.items():
 # With one prompt you find two of five. An answer that sees its future needs an answer. Padding needs two prompts of different lengths. That is how the masks of PaliGemma's first release could be wrong: a mask that hides nothing is right for one prompt alone. More inputs of this kind: two key/value heads, since with one it makes no difference how heads are
 # shared; norm weights that are not 0; positions that go far, for the angles.
 #
+# You can try this with your own inputs. The figure plants bugs that people shipped, one or several. Both models read the right answer, and the bars are the relative errors of what their modules give (here by the Euclidean norm over all positions). No rounding gets in the way: both models compute in the same order, so before the bug the error is exactly 0. Guess first:
+#
+# 1. Which bugs leave a caption as it was, though the bars say that the model is wrong?
+# 2. *Padding visible*: what will the bars show with no padding, and what with 8 pads before the image?
+# 3. Two bugs at once, such as the causal prefix and the exact GELU: can you tell from the bars that there are two?
+#
+# <div class="live-figure" data-figure="break-it" data-tasks="caption detect segment count">
+# <p>This figure needs JavaScript. The cells of this chapter compare the models in Python. In JupyterLab, run the next cell.</p>
+# </div>
+
+# %% tags=["skip-execution", "nbval-ignore-output", "remove-cell"]
+from live.jupyter import show
+
+show("break-it", tasks="caption detect segment count")
+
+# %% [markdown]
+# 1. At least the exact GELU, SiLU and the shifted features: on 16 scenes, no caption changed. With the last two the boxes did.
+# 2. Nothing at all. There is no padding to be seen, so the two models do the same, and all errors are 0. With pads the bars grow at once. A comparison on one prompt would have called this model right.
+# 3. No. Everything after the first departure is wrong already, and the second bug hides in the error of the first. You find it when you have repaired the first and compare again. That is what the hunt below will be like.
+#
 # And the eps of LayerNorm departs nowhere. A tower's vectors have entries up to 100, and next to their variance it makes no difference whether 10⁻⁶ or 10⁻⁵ is added. Is it a bug at all? For a vector of small variance it is a large one:
 
 # %%

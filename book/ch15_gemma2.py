@@ -434,7 +434,23 @@ assert (mask[0, 0] == 0).int().tolist() == [[1, 1, 1, 0, 0]] * 3 + [
 ]
 
 # %% [markdown]
-# The first answer token sees one token of the prefix, the second none.[^ch15-1] So a picture that lies further back than the window is out of sight in half of the layers. In the others it is not, and what they find there is carried on in the vectors. Is that enough? Before you look: the Toybox has 64 image tokens in front of a prompt of four tokens, `<bos>` and the newline included. From which window on will it be blind in layers 0 and 2? (The first token of the answer is said by the last one of the prompt, which is prefix, and sees everything. The j-th after it sees the prompt, the j answer tokens so far and itself, and then the picture, if the window is long enough.)
+# The first answer token sees one token of the prefix, the second none.[^ch15-1]
+#
+# The mask lab has a window too. Before you move it: in the rows of the image and the prompt, how many cells does a window of 3 take away? And from which window on does the last answer token attend to the whole image?
+#
+# <div class="live-figure" data-figure="mask-lab" data-offers="image answer cached window" data-padding="0" data-window="3">
+# <p>This figure needs JavaScript. The cell above prints the mask of one row. In JupyterLab, run the next cell.</p>
+# </div>
+
+# %% tags=["skip-execution", "nbval-ignore-output", "remove-cell"]
+from live.jupyter import show
+
+show("mask-lab", offers="image answer cached window", padding="0", window="3")
+
+# %% [markdown]
+# None: the window holds for the answer alone. The last token needs a window as long as the whole sequence, and each further token of the answer one more. That is what the long form of the rule says: not a fixed part of the image is out of sight, but a part that grows while the model writes.
+#
+# So a picture that lies further back than the window is out of sight in half of the layers. In the others it is not, and what they find there is carried on in the vectors. Is that enough? Before you look: the Toybox has 64 image tokens in front of a prompt of four tokens, `<bos>` and the newline included. From which window on will it be blind in layers 0 and 2? (The first token of the answer is said by the last one of the prompt, which is prefix, and sees everything. The j-th after it sees the prompt, the j answer tokens so far and itself, and then the picture, if the window is long enough.)
 #
 # [^ch15-1]: The running sum over the types makes a suffix of everything from the first answer token on, padding behind it included.
 

@@ -643,6 +643,24 @@ plt.show()
 # On scenes like those of its training, 10 of 326 objects are missed, and nothing is invented. On the hard ones it is one in ten, and the pictures say which: things that touch or hide each other (the pizzas, the boat in front of the bus), and a small thing beside a large one of its kind (the car, whose box has slipped off and counts as *invented*). Where it draws the same thing twice it has lost count: it has to remember, while it writes the third box, which two it has already
 # written. That is the price of a detector that writes.
 #
+# The figure asks the same model for boxes while you move things. Two toys of a kind are the hard case. What will happen to the two boxes when you push one cat over the other: will one disappear, or will one box grow around both? At how much of a cat hidden do you expect it to be missed?
+#
+# <div class="live-figure" data-figure="playground" data-scene="sand.8_cat.74.80.44.0_cat.40.30.44.0.m" data-prompt="detect cat" data-tasks="detect count">
+# <p>This figure needs JavaScript. The cells of this chapter ask the same model the same questions. In JupyterLab, run the next cell.</p>
+# </div>
+
+# %% tags=["skip-execution", "nbval-ignore-output", "remove-cell"]
+from live.jupyter import show
+
+show(
+    "playground",
+    scene="sand.8_cat.74.80.44.0_cat.40.30.44.0.m",
+    prompt="detect cat",
+    tasks="detect count",
+)
+
+# %% [markdown]
+# Push slowly, and read the probabilities as well. The first token of the second box is where the model decides whether there is a second cat at all: its rival is `<eos>`, or the end of the first box. Ask `answer en how many cats are there?` at the same positions. The two answers need not agree: nothing in the model makes the number it says equal to the number of boxes it draws.
 # ## What the real model does
 #
 # The words are the same, `<loc0000>` to `<loc1023>`, y first. big_vision reads them with 1,023 steps in its evaluators; the demonstration space on the hub reads them with 1,024. The published *pt* models know `detect` from pretraining on boxes that other detectors drew, and want fine-tuning; *mix* models answer at once. Google's PaliGemma was trained on the one right mark, without our soft targets, so a mark that it is sure of can have a probability near 1.

@@ -544,6 +544,24 @@ plt.show()
 # %% [markdown]
 # Both have a part in it, and the box the larger one: with the true box five points come back, with the true words two, and with both eleven. It makes sense. The four words of the box are read first, and a box that is two pixels too narrow squeezes even a perfect shape. (In the model card masks have 0.76. There, all things of a kind are asked for, and one that is missed, or drawn twice, counts 0.)
 #
+# In the figure you can see both at work. Which changes first when you cover a part of the rocket with another toy, the box or the form? And what happens to the mask if the rocket is tilted, which no rocket in the training data was?
+#
+# <div class="live-figure" data-figure="playground" data-scene="night.3_rocket.60.56.52.0_ball.86.24.30.0" data-prompt="segment rocket" data-tasks="segment detect">
+# <p>This figure needs JavaScript. The cells of this chapter ask the same model the same questions. In JupyterLab, run the next cell.</p>
+# </div>
+
+# %% tags=["skip-execution", "nbval-ignore-output", "remove-cell"]
+from live.jupyter import show
+
+show(
+    "playground",
+    scene="night.3_rocket.60.56.52.0_ball.86.24.30.0",
+    prompt="segment rocket",
+    tasks="segment detect",
+)
+
+# %% [markdown]
+# The mask is drawn into the box, so it moves and stretches with it, and an error of the box is an error of the mask. A tilted rocket gets a box that fits, and often the mask of an upright one: the location tokens have seen boxes of every shape, and the mask tokens only the shapes of the training data. Compare the probabilities: where a `<loc>` token has several good neighbors, a `<seg>` token has rivals with another form.
 # ## What the real model does
 #
 # Google's mask decoder is a file of its own, `vae-oid.npz`, trained on the masks of Open Images, and no part of the PaliGemma checkpoint. Its layers and names are those of `vlm/regions/mask_vqvae.py`, so `load_mask_decoder("vae-oid.npz")` reads it: an `.npz` of plain numbers, with pickles refused. We could not try it on the real file, which was not at hand; a test writes a file with its names and shapes and reads it back. The words are the same 128, but their meaning is another: a codebook is learned, and yours

@@ -236,33 +236,26 @@ HTML(explorer_html(frames))
 
 # %% [markdown]
 # All frames of the explorer are in the page, so it works without Python. In JupyterLab the next cell does the same with any picture and any prompt: put in your own.
+#
+# A map says where a head reads. Does the answer need what it has read there? Take a head away, and see. Ask, choose the position that predicts the name of a toy, and find a head in layer 1 (the second row, since the figure counts from 0) whose map lies on that toy. Knock it out. Guess first: will the model name another toy, name none, or not mind?
+#
+# <div class="live-figure" data-figure="attention-lab" data-view="heads" data-tasks="caption detect count" data-scene="sand.30_house.37.28.50.0_turtle.74.80.32.0">
+# <p>This figure needs JavaScript. The explorer above shows the maps of all heads. In JupyterLab, run the next cell.</p>
+# </div>
 
+# %% tags=["skip-execution", "nbval-ignore-output", "remove-cell"]
+from live.jupyter import show
 
-# %% tags=["skip-execution", "nbval-ignore-output"]
-from ipywidgets import Dropdown, IntSlider, Text, interact
-
-
-def explore(picture: int, prompt: str, word: int, layer: int, head: int):
-    """Ask, and draw where one word of the answer looks."""
-    asked = example_image(picture)
-    [text] = generate(model, processor, [prompt], [asked])
-    seen = attend_word_by_word(model, processor, prompt, asked, text)
-    place = min(word, len(seen.tokens) - 1)
-    _, ax = plt.subplots(figsize=(4, 4.2), layout="constrained")
-    values = seen.weights[place, layer - 1, head - 1]
-    draw_patch_values(asked, values.tolist(), ax, f"{seen.tokens[place]}: {values.sum():.2f}")
-    plt.show()
-    print(text)
-
-
-_ = interact(
-    explore,
-    picture=Dropdown(options=range(6)),
-    prompt=Text("caption en", continuous_update=False),
-    word=IntSlider(1, 0, 30),
-    layer=IntSlider(2, 1, NUM_LAYERS),
-    head=IntSlider(3, 1, NUM_HEADS),
+show(
+    "attention-lab",
+    view="heads",
+    tasks="caption detect count",
+    scene="sand.30_house.37.28.50.0_turtle.74.80.32.0",
 )
+
+# %% [markdown]
+# For most heads it does not mind, however bright the map was: the other heads of the layer look at the same toy, and they are enough. Knock out the whole row, and the answer breaks. And if you find a head whose loss ends the caption early, or changes a number, look at its map again: nothing there said so. Knocking out a head is an *intervention*, as covering a part of the image is, further below. A map is a measurement. It says what a head reads, and not what for.
+
 
 # %% [markdown]
 # ## Through several layers
@@ -369,6 +362,20 @@ print(
 
 # %% [markdown]
 # After layer 2 the right token has e⁻⁶ with the norm, one in 400, and e⁻⁹·⁶ without, one in 14,000. After layer 4 both are certain. Leave the norm out, and you will say that the model knows its words later than it does.
+#
+# Read it off yourself. Each column of the table is a token of the answer, each row a layer; the top row is what goes into layer 0, and the bottom row is the answer. Before you ask: what will the lens read in the top row, where no layer has done anything yet? And which tokens are there first on the way down, the names of toys, the numbers, or words like `and` and `on`?
+#
+# <div class="live-figure" data-figure="attention-lab" data-view="lens" data-tasks="caption detect count">
+# <p>This figure needs JavaScript. The numbers above are means over many tokens. In JupyterLab, run the next cell.</p>
+# </div>
+
+# %% tags=["skip-execution", "nbval-ignore-output", "remove-cell"]
+from live.jupyter import show
+
+show("attention-lab", view="lens", tasks="caption detect count")
+
+# %% [markdown]
+# In the top row each position says the token that it *holds*, with a probability near 1: the embedding is also the head, so a vector that has just been looked up is closest to itself. In the bottom row it says the token that *comes next*. The layers in between turn one into the other, and halfway you find both, or words that are neither. So a lens reads in coordinates, those of the vocabulary, and a vector has to be turned into them before anything can be read. Move the toys, and find out which tokens settle early in every scene.
 #
 # Now the part that surprises people. Put the lens on the *patches*. In the language model no loss was ever taken there: what a patch's place foretells was never compared with anything.[^ch19-1] And still the language model turns it into its own words:
 #
@@ -484,6 +491,25 @@ for text in texts:
 
 # %% [markdown]
 # The covered cats are gone from the captions. But a grey square is something too, and the model, which has no word for it, sees a tree, then a cake and rockets. Whenever you cover, you also add.
+#
+# Cover something yourself: drag over the image in the figure. For each token of the answer the bar shows how probable it is now, and the line how probable it was. Guess first: is there a single patch of the turtle without which its name is gone? And if you cover as many patches of sand as the turtle has, what falls, and what stays?
+#
+# <div class="live-figure" data-figure="attention-lab" data-view="brush" data-tasks="caption count" data-scene="sand.30_house.37.28.50.0_turtle.74.80.32.0">
+# <p>This figure needs JavaScript. The figure above shows two covered versions of a scene. In JupyterLab, run the next cell.</p>
+# </div>
+
+# %% tags=["skip-execution", "nbval-ignore-output", "remove-cell"]
+from live.jupyter import show
+
+show(
+    "attention-lab",
+    view="brush",
+    tasks="caption count",
+    scene="sand.30_house.37.28.50.0_turtle.74.80.32.0",
+)
+
+# %% [markdown]
+# We found no such patch: the name stands until most of the toy is gray. Cover all of it, and the name is gone, while the other toy keeps its own. Cover sand, and both names stay. But look at the short tokens before them: `a` may fall to nothing, because the model takes your gray for one more toy and says `two`. So covering is evidence about the name, and a poor experiment about the number.
 #
 # Count over many scenes: cover the only toy of its kind, and ask whether the caption still names it; as a control, cover a rectangle of the same size where no toy is.
 

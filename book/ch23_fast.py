@@ -527,6 +527,20 @@ for task, measures in float32.items():
 # %% [markdown]
 # Some answers are others, some of them better: it is noise, a third of a point at most. A large model is less patient. Some of its vectors have a few entries that are twenty times as large as the rest, and a vector has one scale; LLM.int8() {cite}`dettmers2022llmint8` computes those entries in 16 bits.
 #
+# How far down can you go? The figure rounds the weights in your browser, with a scale for each row as above, and asks again. (Only the weights: vectors stay in floating point. The page's own weights have 7 bits, −63 to 63, so the model that you have been playing with is a rounded one already.) Guess first. With each bit less, by which factor do the logits' errors grow? At how many bits will the caption change, and at how many a box? And what does one scale for a whole matrix cost: a tenth of a bit, one, or three?
+#
+# <div class="live-figure" data-figure="eight-bits" data-prompt="caption en">
+# <p>This figure needs JavaScript. The table above compares 8 bits with float32. In JupyterLab, run the next cell.</p>
+# </div>
+
+# %% tags=["skip-execution", "nbval-ignore-output", "remove-cell"]
+from live.jupyter import show
+
+show("eight-bits", prompt="caption en")
+
+# %% [markdown]
+# A bit less doubles the step from one level to the next, so it doubles the rounding error, and the logits follow roughly. The answer doesn't follow: it stays as it is until an error is as large as the lead of the best token over the next. The lead is large at most words of a caption, and small at a location token, whose neighbors are nearly as good. So boxes begin to move by a bin at bit widths that leave every word in place. But a bin is a ninth of a pixel: read the IoU. One scale for a matrix costs about one bit in our model, whose rows have similar sizes. In a model with a few large rows it costs more.
+#
 # ## All of it, beside transformers
 #
 # `make bench` times all this, each in a process of its own, in turns with *transformers* (`benchmark`). "Readable" is the model of the chapters, "fast" has step 3, "packed" and "int8" step 5, "compiled" steps 3 and 4. These are our figures, on two cores: medians of seven turns (three for the 3B), and ratios of neighbouring turns, so that what else the machine did hit both.

@@ -91,6 +91,17 @@ def test_text_alone_is_not_taken_over_where_the_code_is_another(executed):
         notebooks.take_over_text(executed)
 
 
+def test_a_live_figure_that_no_one_runs_may_come_and_go_like_text(executed):
+    without = executed.read_text(encoding="utf-8")
+    for live in ("show('mask-lab')", "show('rotation')"):
+        executed.write_text(f'{without}\n# %% tags=["skip-execution"]\n{live}\n', encoding="utf-8")
+        notebooks.take_over_text(executed)
+        assert notebooks.check(executed) == [] and live in executed.with_suffix(".ipynb").read_text(encoding="utf-8")
+    executed.write_text(without, encoding="utf-8")
+    notebooks.take_over_text(executed)
+    assert notebooks.check(executed) == []
+
+
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
@@ -136,7 +147,7 @@ def test_refresh_writes_the_package_definition_into_the_cell(chapter):
     assert notebooks.check_definitions(notebooks.read_source(chapter), "chapter") == []
 
 
-def test_a_cell_with_sliders_is_neither_run_nor_kept(chapter, monkeypatch):
+def test_a_cell_with_a_live_figure_is_neither_run_nor_kept(chapter, monkeypatch):
     definition = CHAPTER.partition('ids"]\n')[2].replace("Tensor", "object")
     monkeypatch.setattr(notebooks, "package_source", lambda name: definition)
     live = '\n# %% tags=["skip-execution"]\nraise RuntimeError("run")\n'

@@ -68,4 +68,6 @@ def test_a_language_model_gives_the_logits_of_all_positions_unless_fewer_are_ask
     positions = torch.arange(1, length + 1)[None]
     everything = language_model(embeds, positions, masks)
     assert everything.shape[1] == length
-    assert torch.equal(language_model(embeds, positions, masks, logits_to_keep=2), everything[:, -2:])
+    last = language_model(embeds, positions, masks, logits_to_keep=2)
+    # A product of another shape may be summed in another order: equal up to rounding.
+    torch.testing.assert_close(last, everything[:, -2:], rtol=1e-5, atol=1e-6)

@@ -11,7 +11,7 @@ vlm.commands.ctrl_c
 vlm.config vlm.attention vlm.attention_mask vlm.kv_cache vlm.siglip vlm.gemma vlm.gemma2 vlm.paligemma
 vlm.image_processing vlm.processor vlm.generate vlm.checkpoints vlm.loader
 vlm.regions vlm.inside vlm.metrics vlm.training vlm.parallel vlm.fast vlm vlm.commands vlm.__main__
-figures toybox benchmark grader
+figures toybox benchmark grader live
 """
 ORDER = ROOMS.split()
 
@@ -29,7 +29,7 @@ def imports(path: Path) -> set[str]:
 
 def test_every_import_points_down():
     for path in [
-        path for folder in ("vlm", "figures", "toybox", "benchmark", "grader") for path in (ROOT / folder).rglob("*.py")
+        path for folder in ("vlm", "figures", "toybox", "benchmark", "grader", "live") for path in (ROOT / folder).rglob("*.py")
     ]:
         own = room(".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"))
         above = {name for name in map(room, imports(path)) if name and ORDER.index(name) > ORDER.index(own)}

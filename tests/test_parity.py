@@ -117,8 +117,10 @@ def test_loss_equals_the_reference(pair):
 def test_what_transformers_saves_loads_here(pair, tmp_path):
     reference, model = pair
     reference.save_pretrained(tmp_path)
-    inputs = make_inputs([5, 5])
-    assert torch.equal(load_model(tmp_path)(**inputs).logits, model(**inputs).logits)
+    loaded, inputs = load_model(tmp_path), make_inputs([5, 5])
+    torch.testing.assert_close(loaded.state_dict(), model.state_dict(), rtol=0, atol=0)
+    # Weights from a file begin at other addresses, and some kernels then sum in another order.
+    assert largest_difference(loaded(**inputs).logits, model(**inputs).logits) <= BAR
 
 
 @torch.inference_mode()
@@ -130,7 +132,8 @@ def test_what_is_saved_here_loads_in_transformers(pair, tmp_path):
     loaded, report = ReferenceModel.from_pretrained(tmp_path, output_loading_info=True)
     assert not report["missing_keys"] and not report["unexpected_keys"]
     inputs = make_inputs([5, 5])
-    assert torch.equal(loaded(**inputs).logits, reference(**inputs).logits)
+    torch.testing.assert_close(loaded.state_dict(), reference.state_dict(), rtol=0, atol=0)
+    assert largest_difference(loaded(**inputs).logits, reference(**inputs).logits) <= BAR
 
 
 @torch.inference_mode()

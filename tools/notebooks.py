@@ -9,8 +9,8 @@ command makes book/chNN_name.ipynb of it, executed, with its outputs.
 
 A cell tagged `from:vlm.siglip.SiglipAttention` shows that definition. `--check` compares the two as syntax
 trees, docstrings aside, so what a chapter shows is what the package runs. A cell tagged
-`skip-execution` has sliders, which do nothing on a page: nbclient leaves it alone (it can hang on them, nbclient issue
-312), and only nbval runs it.
+`skip-execution` shows a live figure in JupyterLab, where the page has the figure itself: nbclient leaves it alone,
+since its output is megabytes, and only nbval runs it.
 """
 
 import argparse
@@ -63,12 +63,18 @@ def take_over_text(path: Path) -> Path:
         ValueError: if a cell of code says something else than the one that was executed, comments and docstrings aside.
     """
     notebook, executed = read_source(path), nbformat.read(path.with_suffix(".ipynb"), as_version=4)
-    new, old = ([cell for cell in book.cells if cell.cell_type == "code"] for book in (notebook, executed))
+    new, old = (executed_cells(book) for book in (notebook, executed))
     if [syntax(cell.source) for cell in new] != [syntax(cell.source) for cell in old]:
         raise ValueError(f"the code of {path.name} has changed since it was executed: execute it anew")
     for cell, before in zip(new, old):
         cell.outputs, cell.execution_count = before.outputs, before.execution_count
     return write(notebook, path)
+
+
+def executed_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    """The cells of code but those that nbclient leaves alone."""
+    is_live = [LIVE in cell.metadata.get("tags", []) for cell in notebook.cells]
+    return [cell for cell, live in zip(notebook.cells, is_live) if cell.cell_type == "code" and not live]
 
 
 def write(notebook: nbformat.NotebookNode, path: Path) -> Path:

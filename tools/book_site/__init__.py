@@ -15,6 +15,7 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 
 from book_site.launch import BRANCH
+from book_site.live import add_live, copy_live
 from book_site.mathjax import MATHJAX, copy_mathjax
 from book_site.pages import dress_page
 from book_site.theme import lost, name_things, trim_scripts
@@ -44,6 +45,8 @@ def setup(app: Sphinx) -> dict:
     app.setup_extension("notfound.extension")
     app.connect("config-inited", set_theme_options)
     app.connect("html-page-context", dress_page)
+    app.connect("builder-inited", copy_live)
+    app.connect("html-page-context", add_live)
     for last_touch in (trim_scripts, name_things):  # after everybody who adds something
         app.connect("html-page-context", last_touch, priority=999)
     app.connect("build-finished", copy_mathjax)

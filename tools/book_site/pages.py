@@ -11,11 +11,6 @@ from book_site.contents import BUILDS_ON, ROOT, Page, read_contents
 from book_site.model_map import draw_map, find_stage
 
 _HEADING = re.compile(r"<h1>(?P<question>.*?[?]) (?P<topic>[^<]+)(?P<link><a)")
-_LIVE_CELL = '<div class="cell tag_skip-execution'
-_LIVE_NOTE = (
-    '<p class="live-note">The next cell makes sliders. They need Python behind them, so you see only its code here: '
-    "start the chapter with <code>make lab</code> to move them.</p>"
-)
 _HELP = re.compile(r'<div class="dropdown admonition">(\s*<p class="admonition-title">(Hint|Solution))')
 _EXERCISE = re.compile(r"\((\d+) points?, ")
 _SCRIPT = re.compile(r"<script>.*?</script>", re.DOTALL)
@@ -47,7 +42,7 @@ def dress_page(app: Sphinx, pagename: str, templatename: str, context: dict, doc
         body = put_on_one_page(body)
     body = give_pictures_their_sizes(body, app.builder.images)
     body = _HELP.sub(lambda match: f'<div class="dropdown admonition {match[2].lower()}">{match[1]}', body)
-    context["body"] = body.replace(_LIVE_CELL, _LIVE_NOTE + _LIVE_CELL)
+    context["body"] = body
 
 
 def put_on_one_page(body: str) -> str:
