@@ -11,22 +11,21 @@
 # ---
 
 # %% [markdown]
-# # How do you know that all the weights arrived? Loading a checkpoint
+# # Loading a checkpoint: how do you know that all the weights arrived?
 #
-# You have written a PaliGemma. What it knows lies in a file, 109 tensors in the Toybox's case, 603 in that of Google's model. A loader puts each into its place. If one of them does not
-# arrive, nothing breaks: the place keeps the random numbers that it was born with, and the model runs.
+# You have written a PaliGemma. What it knows is in a file: 109 tensors for the Toybox, 603 for Google's model. A loader copies each tensor into the right parameter. If one tensor is missed, nothing breaks: the parameter keeps the random numbers it was initialized with, and the model runs.
 #
 # At the end you will be able to
 #
 # - read a safetensors file byte by byte, and say why weights should never come as a pickle;
-# - translate the names of the five layouts in which PaliGemmas lie on people's disks;
-# - write a loader that names everything that is missing, surplus or of the wrong shape;
-# - say what a tied head is, and three ways to lose the tie;
-# - load a model with each number in memory once.
+# - translate the tensor names of the five layouts in which PaliGemma checkpoints are found;
+# - write a strict loader that reports all missing keys, unexpected keys and wrong shapes;
+# - say what a tied head is, and name three ways to lose the tie;
+# - load a model with every weight in memory only once.
 #
-# It takes about 45 minutes. This is what we are up against. In each line one part of the trained model has been replaced by the random numbers that a new model begins with, as if a loader had missed it.
+# Time: about 20 minutes to read and run, and 40 for the four exercises. This is the problem: in each row of the figure, one part of the trained model has been replaced by the random numbers of a new model, as if a loader had missed it.
 
-# %% mystnb={"image": {"alt": "Horizontal bars: captions right of 40, by the part that stayed random. Nothing 40. Last norm 40. Key biases of the tower 40. Position embedding 38. Last block of the tower 28, second block 24. Last layer of the language model 7. First layer of the language model 0. Projector 0. Whole tower 0."}, "figure": {"caption": "Captions that are right, of 40 test scenes, when one part of the model stayed random. Some losses show at once. Some cost a third of the answers, and some nothing that 40 captions can show.", "name": "fig-ch13-goal"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Horizontal bars: correct captions of 40, by the part that stayed random. Nothing 40. Last norm 40. Key biases of the tower 40. Position embedding 38. Last block of the tower 28, second block 24. Last layer of the language model 7. First layer of the language model 0. Projector 0. Whole tower 0."}, "figure": {"caption": "Some lost weights show at once, some cost a third of the answers, and some cost nothing that 40 captions can show. Each bar: correct captions on 40 test scenes when one part of the model stayed random.", "name": "fig-ch13-goal"}} tags=["hide-input"]
 import json
 import shutil
 import subprocess
@@ -65,14 +64,14 @@ model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
 config = model.config
 processor = PaliGemmaProcessor.for_model(model, tokenizer)
 torch.manual_seed(0)
-newborn = PaliGemmaForConditionalGeneration(config)
-initialize(newborn)
-trained, random = dict(model.state_dict()), dict(newborn.state_dict())
+untrained = PaliGemmaForConditionalGeneration(config)
+initialize(untrained)
+trained, random = dict(model.state_dict()), dict(untrained.state_dict())
 scenes = [draw_scene(seed, "test") for seed in range(40)]
 
 
 def with_random(*parts: str) -> PaliGemmaForConditionalGeneration:
-    """The trained model, but for the tensors whose names have one of the parts in them."""
+    """The trained model, with random tensors wherever the name contains one of the parts."""
     weights = {
         name: (random if any(part in name for part in parts) else trained)[name]
         for name in trained
@@ -110,16 +109,15 @@ fig, ax = plt.subplots(figsize=(6.8, 3.4), layout="constrained")
 bars = ax.barh(list(right), list(right.values()), color="#0072B2")
 ax.bar_label(bars, padding=3)
 ax.invert_yaxis()
-ax.set(xlabel="captions right, of 40", ylabel="what stayed random", xlim=(0, 44))
+ax.set(xlabel="correct captions, of 40", ylabel="part left random", xlim=(0, 44))
 plt.show()
 
 # %% [markdown]
-# Look at the lines that still say 40. The last norm can be lost because a new norm begins with weights of 0, so all its factors are 1. The trained factors lie between 1.3 and 2.9, most of them alike, and a common factor does not change which score is the largest. The key biases could never matter: a bias b on all keys adds the same number q · b to all scores of a query q, and softmax does not
-# see what is added to all. So no test that looks at answers can prove that the weights arrived. Something has to count.
+# Look at the rows that still say 40. The last norm can be lost because a new norm starts with weights of 0, so all its factors are 1. The trained factors are between 1.3 and 2.9, most of them similar, and a common factor does not change which logit is the largest. The key biases could never matter: a bias b on all keys adds the same number q · b to all attention scores of a query q, and a softmax does not change when the same number is added to all of its inputs. So a test that only looks at answers cannot prove that the weights arrived. The loader has to check.
 #
-# ## What is in the file
+# ## The safetensors format, and why not pickle
 #
-# Before you write a loader, look at what it reads. For years weights came as {term}`pickles <pickle>`. A pickle is not data. It is a small program, which Python runs to build an object. Here is a whole one, of 29 bytes. We do not run it, we let Python's own tool list its instructions.
+# Before you write a loader, look at what it reads. For years weights came as {term}`pickles <pickle>`. A pickle is not just data. It is a small program that Python runs to build an object. Here is a complete one, 29 bytes long. We do not run it; Python's own disassembler lists its instructions.
 
 # %%
 import pickletools
@@ -128,24 +126,25 @@ program = b"cbuiltins\nprint\n(S'I ran'\ntR."
 pickletools.dis(program)
 
 # %% [markdown]
-# GLOBAL fetches a function, MARK to TUPLE collect its arguments, and REDUCE *calls* it. Whoever loads this file prints a line. In place of `print` could stand what deletes your files. Therefore this course reads weights from {term}`safetensors` alone. Such a file can be described in two sentences. Eight bytes say how long the header is, and the header, in JSON, says of each tensor its name, dtype,
-# shape, and from which byte to which it goes. Then come the numbers.
+# GLOBAL fetches a function, MARK to TUPLE collect its arguments, and REDUCE *calls* it. If you load this file, it prints a line. Instead of `print` it could call a function that deletes your files. That is why this course only reads weights from {term}`safetensors` files. The format takes two sentences to describe. The first eight bytes give the length of the header; the header, in JSON, gives each tensor's name, dtype, shape, and the byte offsets where it begins and ends. Then come the numbers.
 
 # %%
 data = (CHECKPOINT_DIRECTORY / "model.safetensors").read_bytes()
-header_length = int.from_bytes(data[:8], "little")  # the least significant byte first
+# "little": the least significant byte comes first
+header_length = int.from_bytes(data[:8], "little")
 header = json.loads(data[8 : 8 + header_length])
-print(f"{len(data):,} bytes, {header_length:,} of them header, {len(header) - 1} tensors")
+num_tensors = len(header) - 1
+print(f"{len(data):,} bytes, {header_length:,} of them header, {num_tensors} tensors")
 print("first entry: ", header["__metadata__"])
 name = "language_model.model.norm.weight"
 print(name, header[name])
 
 # %% [markdown]
-# Nothing in it can be run. Read one tensor by hand, and compare with the library.
+# Nothing in this file can be executed. Read one tensor by hand, and compare it with what the library reads.
 
 # %%
 begin, end = header[name]["data_offsets"]
-assert end - begin == 128 * 4  # 128 numbers of float32
+assert end - begin == 128 * 4  # 128 float32 numbers
 numbers = data[8 + header_length :]
 by_hand = torch.frombuffer(bytearray(numbers[begin:end]), dtype=torch.float32).reshape(
     header[name]["shape"]
@@ -155,9 +154,9 @@ with safe_open(CHECKPOINT_DIRECTORY / "model.safetensors", framework="pt") as fi
 print("the first three numbers:", [round(x, 3) for x in by_hand[:3].tolist()])
 
 # %% [markdown]
-# Where do the numbers go? Here is the file by part, beside Google's smallest. That model you can build too, on the {term}`device <meta device>` `meta`: there a tensor has a shape and no numbers, and a model of 3 billion parameters needs no memory. Which part is larger in the small model than in the large one, in proportion?
+# Which parts hold the parameters? The figure shows the Toybox next to Google's smallest model. You can build that one too, on the {term}`meta device`: there a tensor has a shape but no data, so a model with 3 billion parameters needs no memory. Guess first: which part takes a larger fraction of the small model than of the large one?
 
-# %% mystnb={"image": {"alt": "Two stacked horizontal bars of percent. Toybox: embedding 9, language model 30, projector 1, tower 60. PaliGemma 3B: embedding 18, language model 68, projector below 1, tower 14."}, "figure": {"caption": "Where the parameters are. In the real model most of them are in the language model; in the Toybox most are in the tower, since it has much to see and little to say.", "name": "fig-ch13-parts"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Two stacked horizontal bars of percent. Toybox: embedding 9, language model 30, projector 1, tower 60. PaliGemma 3B: embedding 18, language model 68, projector below 1, tower 14."}, "figure": {"caption": "In the real model most parameters are in the language model; in the Toybox most are in the tower, because it has much to see and little to say. Each bar splits the parameters of one model by part.", "name": "fig-ch13-parts"}} tags=["hide-input"]
 paligemma_3b = PaliGemmaConfig(
     SiglipVisionConfig(
         hidden_size=1152,
@@ -211,12 +210,11 @@ plt.show()
 assert total == 2_923_466_480  # what the published index file implies: 11,693,865,920 bytes / 4
 
 # %% [markdown]
-# The numbers agree to the last one with the published index file of the 3B model. That is a first check that costs nothing: *count the parameters*.
+# The total is exactly the number that the published index file of the 3B model implies. That is a first check, and it costs nothing: *count the parameters*.
 #
-# ## The loader that forgives
+# ## `strict=False`: the loader that forgives
 #
-# PyTorch has `load_state_dict`. It is strict, unless it is told not to be. And it is often told, since the first attempt gives an error, and `strict=False` makes the error go away. Take a {term}`checkpoint` as *transformers* writes it today. Some names in it differ from
-# ours. What will a forgiving loader's model say about this picture?
+# PyTorch modules have `load_state_dict`. It is strict unless you tell it not to be, and people often do, because the first attempt raises an error and `strict=False` makes the error go away. Take a {term}`checkpoint` as *transformers* writes it today. Some of its names differ from ours. What will a model loaded with `strict=False` say about this image?
 
 # %%
 tensors = load_file(CHECKPOINT_DIRECTORY / "model.safetensors")
@@ -232,20 +230,20 @@ for which in (model, forgiving):
     print(generate(which, processor, "caption en", image, max_new_tokens=20))
 
 # %% [markdown]
-# A fine sentence, in the model's own words, about a picture that is not there. The language model was loaded, the tower was not. Nothing was printed, because the list of losses is in the result, and nobody looks at it. (110, since PyTorch counts the head apart from the embedding; the file does not have it, so one more is missing than is surplus.)
+# A fine sentence, in the model's own style, about an image that it did not see. The language model was loaded, the tower was not. Nothing was printed, because the missing keys are in the return value, and the code above never checks it. Check it now:
 
 # %%
-print(
-    f"missing {len(result.missing_keys)}, surplus {len(result.unexpected_keys)}, of {len(trained)}"
-)
-print(result.missing_keys[0])
-print(result.unexpected_keys[0])
+missing, unexpected = result.missing_keys, result.unexpected_keys
+print(f"missing {len(missing)}, unexpected {len(unexpected)}, of {len(trained)}")
+print(missing[0])
+print(unexpected[0])
 
 # %% [markdown]
-# ## Five layouts
+# (The model has 110 keys and the file 109 tensors, because PyTorch lists the head and the embedding separately and the file stores the matrix only once. So there is one more missing key than there are unexpected ones.)
 #
-# A tensor's name is the path of the modules that lead to it: `language_model.model.layers.0.mlp.up_proj.weight`. When a library moves a module, all names change, and the files that people have do not. PaliGemma's weights lie on disks in five layouts. A is the published
-# one, which this package's names follow. B and C are what *transformers* 5 writes and holds in memory, D is from the versions between, E is from older ones and from merged fine-tunes. C, D and E hold the head as well, a copy of the embedding: the section on the tied head says what to do with it. In all other names E is A.
+# ## Five checkpoint layouts
+#
+# A tensor's name is the path of modules that leads to it: `language_model.model.layers.0.mlp.up_proj.weight`. When a library moves a module, all names below it change, and the files that people already have do not. PaliGemma checkpoints exist in five layouts. Layout A is the published one, and this package follows its names. *transformers* 5 writes B and holds C in memory; D comes from the versions in between, E from older ones and from merged fine-tunes. C, D and E also store the head, a copy of the embedding: the section on the tied head says what to do with it. Apart from that, E is the same as A.
 
 
 # %%
@@ -263,13 +261,11 @@ def as_layout(layout: str) -> dict[str, Tensor]:
 
 
 for layout in "ABCDE":
-    names = [
-        name for name in as_layout(layout) if "layers.0" in name and "q_proj.weight" in name
-    ]
-    print(layout, *names)
+    names = [name for name in as_layout(layout) if "layers.0" in name]
+    print(layout, *(name for name in names if "q_proj.weight" in name))
 
 # %% [markdown]
-# One function brings them together. Two kinds of tensors are let go, by name: SigLIP's pooling head, which PaliGemma does not use and some files carry, and `position_ids`, a buffer that counts 0, 1, 2. To let go of something known is not the same as to forgive everything.
+# One function maps all five to the package's names. It drops two kinds of tensors, by name: SigLIP's pooling head, which PaliGemma does not use but some files contain, and `position_ids`, a buffer with the values 0, 1, 2 … Dropping what you know is not the same as ignoring everything you don't.
 
 
 # %% tags=["from:vlm.checkpoints.layouts.canonical_name"]
@@ -279,7 +275,7 @@ def canonical_name(name: str) -> str | None:
     if name.endswith(".position_ids") or (
         name.startswith("vision_tower.") and ".head." in name
     ):
-        return None  # a buffer that counts 0, 1, 2 …, and SigLIP's pooling head
+        return None  # a buffer with the values 0, 1, 2 …, and SigLIP's pooling head
     if name in ("lm_head.weight", HEAD):
         return HEAD
     if name.startswith("language_model."):
@@ -293,14 +289,14 @@ def canonical_name(name: str) -> str | None:
     return name
 
 
-# %% mystnb={"image": {"alt": "Stacked bars for the layouts A to E. A: 109 names fit as they stand. B: 40 fit, 69 after renaming. C and D: none fit, 110 after renaming. E: 110 fit. A dashed line marks the 109 tensors of layout A."}, "figure": {"caption": "Key coverage: how many names of a file are those of the model as they stand, and how many more after `canonical_name`. The dashed line is at 109, all tensors without the head; C, D and E have the head too. In layout B a forgiving loader gets 40 and no tower; in C and D it gets nothing.", "name": "fig-ch13-coverage"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Stacked bars for the layouts A to E. A: 109 names match unchanged. B: 40 match unchanged, 69 after renaming. C and D: none match unchanged, 110 after renaming. E: 110 match unchanged. A dashed line marks the 109 tensors of layout A."}, "figure": {"caption": "Renaming brings every layout to full coverage; without it, `strict=False` loads 40 tensors and no tower from layout B, and nothing from C and D. Blue: names that match the model's unchanged; orange: names that match after `canonical_name`. The dashed line is at 109, all tensors without the head; C, D and E contain the head too.", "name": "fig-ch13-coverage"}} tags=["hide-input"]
 fits, fits_renamed = [], []
 for layout in "ABCDE":
     names = as_layout(layout)
     fits.append(sum(name in trained for name in names))
     fits_renamed.append(sum(canonical_name(name) in trained for name in names) - fits[-1])
 fig, ax = plt.subplots(figsize=(6.6, 3.2), layout="constrained")
-bars = ax.bar(list("ABCDE"), fits, color="#0072B2", label="as it stands")
+bars = ax.bar(list("ABCDE"), fits, color="#0072B2", label="unchanged")
 ax.bar_label(bars, [n or "" for n in fits], label_type="center", color="white")
 bars = ax.bar(
     list("ABCDE"),
@@ -311,16 +307,15 @@ bars = ax.bar(
 )
 ax.bar_label(bars, [n or "" for n in fits_renamed], label_type="center")
 ax.axhline(len(tensors), color="black", linestyle="--", linewidth=1)
-ax.set(xlabel="layout", ylabel="tensors of the file that fit", ylim=(0, 145))
+ax.set(xlabel="layout", ylabel="tensors whose name matches", ylim=(0, 145))
 ax.legend(loc="upper center", ncols=2)
 plt.show()
 assert all(a + b >= len(tensors) for a, b in zip(fits, fits_renamed))
 
 # %% [markdown]
-# ## Nothing is forgiven
+# ## A strict loader: missing keys, unexpected keys, wrong shapes
 #
-# Three things can be wrong with a file: a tensor is missing, a tensor is surplus, a tensor has another shape. `load_state_dict` stops at shapes with one kind of error and at names with another. The package collects everything, and raises once. Whoever has the wrong
-# file sees at a glance that it *is* the wrong file, and which parts do not fit.
+# Three things can be wrong with a file: a key is missing, a key is unexpected, or a tensor has the wrong shape. `load_state_dict` reports all three in one error, but it needs the tensors themselves, and it insists on a head, which the published files do not have. Even with `strict=False` it still raises an error for wrong shapes. The package's check needs only names and shapes, allows the head to be missing, and raises one error with everything it found. If you have the wrong file, you see at a glance *that* it is the wrong one, and which parts do not fit.
 
 
 # %% tags=["from:vlm.checkpoints.skeleton.check_tensors"]
@@ -351,7 +346,7 @@ def check_tensors(
 
 
 # %% [markdown]
-# Try it on a file with two faults, which make three entries. One is sly: a tensor that is called by an old name of another library is at the same time a surplus one and a missing one.
+# Try it on a file with two faults, which give three entries. A tensor that has another library's name for it causes two: an unexpected key and a missing one.
 
 # %%
 faulty = dict(tensors)
@@ -367,14 +362,13 @@ except ValueError as error:
     print(error)
 
 # %% [markdown]
-# One absence is allowed: the head's.
+# Only one tensor may be missing: the head.
 #
 # ## The tied head
 #
-# The embedding turns a token into a vector. The head turns a vector into a score for each token. Gemma uses one matrix for both (Gemma, arXiv 2403.08295 {cite}`gemma2024open`, section 2; the idea is older {cite}`press2016using`). In PaliGemma 3B it has 527 million numbers, a sixth of the model, and the
-# published files have it once. A loader has to know that, and {term}`tie <tied head>` the head: `lm_head.weight` and `embed_tokens.weight` must be the same parameter.
+# The embedding maps a token to a vector. The head maps a vector to one logit per token. Gemma uses a single matrix for both (Gemma, arXiv 2403.08295 {cite}`gemma2024open`, section 2; the idea is older {cite}`press2016using`). In PaliGemma 3B it has 527 million numbers, 18 % of the model, and the published files store it once. A loader has to know that, and {term}`tie <tied head>` the head: `lm_head.weight` and `embed_tokens.weight` must be the same parameter.
 #
-# There are three ways to lose the tie, all in silence. You don't tie, and the head stays random.
+# There are three ways to lose the tie, all of them silent. You forget to tie, and the head stays random:
 
 # %%
 torch.manual_seed(0)
@@ -383,7 +377,7 @@ untied.language_model.lm_head.weight = torch.nn.Parameter(random[HEAD].clone())
 print(generate(untied, processor, "caption en", image, max_new_tokens=6))
 
 # %% [markdown]
-# You tie too early: a loader that puts new parameters in place (`assign=True`, see below) replaces the embedding, and the head still holds the old one.
+# You tie too early: a loader that replaces parameters instead of copying into them (`assign=True`, see below) replaces the embedding, and the head still holds the old one.
 
 # %%
 with torch.device("meta"):
@@ -395,20 +389,17 @@ print("after: ", language.lm_head.weight is language.model.embed_tokens.weight)
 print("the head is on the device", language.lm_head.weight.device)
 
 # %% [markdown]
-# Or you copy: the answers are right, the memory is not, and as soon as the model is trained the two drift apart. The opposite mistake exists as well. Some fine-tuned models have a head of their own, which differs from the embedding. Who ties it away gets another model. So the
-# rule is: if the file has no head, or one that is equal to the embedding, tie; if it has another one, keep it.
+# Or you copy: the answers are right, but the matrix is in memory twice, and as soon as you train the model, the two copies drift apart. The opposite mistake exists as well. Some fine-tuned models have a head of their own, which differs from the embedding. If you tie it anyway, you get a different model. So the rule is: if the file has no head, or a head equal to the embedding, tie it; if it has a different one, keep that.
 #
-# ## Each number once
+# ## Peak memory: every weight once
 #
-# A parameter in bfloat16 has 2 bytes, so the 3B model has 5.9 GB. The obvious loader needs far more. It builds the model first, in float32 and filled with random numbers. It reads the file beside it. It casts. Then it copies, and at last it casts the model back to what it should have
-# been. How many times the file's size will it need at its peak? Count before you look.
+# A bfloat16 parameter takes 2 bytes, so the 3B model takes 5.9 GB. The obvious loader needs far more. It builds the model, in float32 and filled with random numbers. It reads the file. It casts the tensors to float32. It copies them into the model. Then it casts the model back to the dtype that you wanted. How many times the size of the file will it need at its peak? Count before you look.
 #
-# To measure it, take a larger file: the Toybox's tower with a language model of 75 million parameters, 146 MB in bfloat16. Memory does not care what the numbers are, so they are all 0.01. Each loader runs in a process of its own, while a thread looks a hundred times a second at how much memory the process has.
+# To measure it, we take a larger file: the Toybox's tower with a language model of 75 million parameters, 146 MB in bfloat16. The values make no difference to memory, so they are all 0.01. Each loader runs in a process of its own, while a thread samples the memory of the process a hundred times a second.
 
 # %% tags=["hide-input"]
-temporary = (
-    tempfile.TemporaryDirectory()
-)  # all that this chapter writes; it goes when the notebook ends
+# For all files that this chapter writes; deleted when the notebook ends.
+temporary = tempfile.TemporaryDirectory()
 folder = Path(temporary.name) / "middle"
 middle = replace(
     config,
@@ -454,7 +445,7 @@ LOADERS = {
     "the package, cast to float32": lambda directory: load_model(directory, dtype=torch.float32),
     "the package": load_model,
 }
-load_model(CHECKPOINT_DIRECTORY)  # what is imported on the way does not count
+load_model(CHECKPOINT_DIRECTORY)  # so that imports do not count
 process, samples, done = psutil.Process(), [], threading.Event()
 before, start = process.memory_info().rss, time.perf_counter()
 
@@ -467,7 +458,7 @@ def watch():
 threading.Thread(target=watch).start()
 model = LOADERS[sys.argv[1]](Path(sys.argv[2]))
 for parameter in model.parameters():
-    parameter.view(torch.uint8).flatten()[::4096].sum()  # touch every page: what is mapped is read only then
+    parameter.view(torch.uint8).flatten()[::4096].sum()  # touch every page: a mapped file is read only then
 time.sleep(0.2)
 done.set()
 print(json.dumps(samples))
@@ -475,14 +466,14 @@ print(json.dumps(samples))
 
 
 def measure(loader: str) -> list[tuple[float, float]]:
-    """Seconds and MB while a loader works."""
+    """(seconds, MB) samples while a loader runs."""
     command = [sys.executable, "-c", MEASURE, loader, str(folder)]
     return json.loads(
         subprocess.run(command, capture_output=True, check=True, text=True).stdout
     )
 
 
-# %% mystnb={"image": {"alt": "Memory over time for three loaders. The obvious one climbs in steps to about five times the file and falls back to one. The package cast to float32 peaks at about three times and ends at two. The package rises to one and stays there."}, "figure": {"caption": "Memory while loading, as a multiple of the file's 146 MB. All three models have all their weights at the end; the dashed one needed five times their size on the way.", "name": "fig-ch13-memory"}} tags=["hide-input", "nbval-ignore-output"]
+# %% mystnb={"image": {"alt": "Memory over time for three loaders. The obvious one climbs in steps to about five times the file and falls back to one. The package with a cast to float32 peaks at about three times and ends at two. The package without a cast rises to one and stays there."}, "figure": {"caption": "The obvious loader (dashed) needs five times the size of the file on the way; the package needs the file's size once. Memory while loading, as a multiple of the file's 146 MB; all three models have all their weights at the end.", "name": "fig-ch13-memory"}} tags=["hide-input", "nbval-ignore-output"]
 LOADERS = (
     "build, read, cast, copy, cast",
     "the package, cast to float32",
@@ -495,15 +486,14 @@ for loader, color, style in zip(LOADERS, ("#D55E00", "#CC79A7", "#0072B2"), ("--
     ax.plot(
         seconds, [m / megabytes for m in memory], color=color, linestyle=style, label=loader
     )
-ax.set(xlabel="seconds", ylabel="memory, in sizes of the file", ylim=(0, 6))
+ax.set(xlabel="seconds", ylabel="memory / file size", ylim=(0, 6))
 ax.legend(fontsize=9)
 plt.show()
 
 # %% [markdown]
-# Five times. Two for the random numbers, in float32. Two for the cast copies. One for the file. For the real 3B model that is 29 GB, and many a laptop stops there, for a model that needs 5.9.
+# Five times: two for the random numbers in float32, two for the tensors cast to float32, one for the file. For the real 3B model that is 29 GB, more than many laptops have, to load a model of 5.9.
 #
-# The package builds the model on `meta`, where the random numbers cost nothing, and makes each tensor of the file a parameter: `assign=True`. A tensor that has the right dtype already is not even copied. safetensors {term}`maps <memory mapping>` the file: its pages are read when somebody touches them. A cast makes a second copy while the file's page is
-# in memory too, therefore the middle curve peaks above its end.
+# The package builds the model on the meta device, where initialization costs nothing, and then makes each tensor of the file a parameter: `assign=True`. A tensor that already has the right dtype is not even copied, because safetensors {term}`maps the file into memory <memory mapping>`: a page is read when it is first accessed. A cast makes a second copy while the page of the file is in memory too. That is why the middle curve peaks above its final value.
 
 
 # %% tags=["from:vlm.loader.fill_model"]
@@ -520,13 +510,11 @@ def fill_model(
     check_tensors(model, headers)  # before a single weight is read
     tensors = read_tensors(paths, headers, device, dtype or headers[EMBEDDING].dtype, read)
     head = tensors.pop(HEAD, None)
-    model.load_state_dict(
-        tensors, strict=False, assign=True
-    )  # checked above; only the head is missing
+    # Checked above; only the head is missing.
+    model.load_state_dict(tensors, strict=False, assign=True)
     model.tie_weights()
-    if head is not None and not torch.equal(
-        head, tensors[EMBEDDING]
-    ):  # some fine-tunes have a head of their own
+    # Some fine-tunes have a head of their own.
+    if head is not None and not torch.equal(head, tensors[EMBEDDING]):
         model.language_model.lm_head.weight = torch.nn.Parameter(head)
     logger.info("%s: %s", directory, describe(headers, paths))
     return model.eval()
@@ -548,25 +536,23 @@ def load_model(
 
 
 # %% [markdown]
-# `fill_model` is the loader; `load_model` gives it an empty model and a way to read one tensor. (`read` is an argument because chapter 24 uses the same function to read slices.) There is a `strict=False` in it after all. It comes after a check that is stricter than PyTorch's and needs only the headers of the files, which takes milliseconds: so you find out that you have the wrong file before 6 GB are read. `empty_model` is the three lines with `meta`,
-# `logger.info` says what was loaded in one table (`vlm inspect` prints it too).
+# `fill_model` is the loader; `load_model` gives it an empty model and a function that reads one tensor. (`read` is an argument because chapter 24 uses the same function to read slices.) Without a `dtype`, all weights get the dtype of the embedding; if the file mixes dtypes, the others are cast to it. There is a `strict=False` after all, but it comes after `check_tensors`, which allows nothing but a missing head. That check needs only the headers of the files and takes milliseconds, so you find out that you have the wrong file before 6 GB are read. `empty_model` builds the model on the meta device, and `logger.info` logs a table of what was loaded (`vlm inspect` prints it too).
 #
-# All five layouts must give one and the same model, to the last bit. So must a model in pieces: large checkpoints are cut into {term}`shards <shard>`, several files with an index that says which tensor is in which.
+# All five layouts must give the same model, bit for bit. So must a model in several files: large checkpoints are split into {term}`shards <shard>`, with an index that says which tensor is in which file.
+
 
 # %%
-SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
-
-
 def write(layout: str, in_shards: bool = False) -> Path:
-    """A directory with the Toybox's weights."""
+    """A directory with the Toybox's weights in one layout, in one file or in two."""
     directory = Path(tempfile.mkdtemp(dir=temporary.name))
     shutil.copy(CHECKPOINT_DIRECTORY / "config.json", directory)
     named = {name: tensor.clone() for name, tensor in as_layout(layout).items()}
     if not in_shards:
         save_file(named, directory / "model.safetensors")
         return directory
-    weight_map = {name: SHARDS["vision_tower" in name] for name in named}
-    for shard in SHARDS:
+    shards = [f"model-0000{number}-of-00002.safetensors" for number in (1, 2)]
+    weight_map = {name: shards["vision_tower" in name] for name in named}
+    for shard in shards:
         in_this = {name: named[name] for name in named if weight_map[name] == shard}
         save_file(in_this, directory / shard)
     index = json.dumps({"weight_map": weight_map})
@@ -574,17 +560,21 @@ def write(layout: str, in_shards: bool = False) -> Path:
     return directory
 
 
+# %%
 for layout in "ABCDE":
     loaded = load_model(write(layout, in_shards=layout == "A"))
-    assert all(
-        torch.equal(tensor, trained[name]) for name, tensor in loaded.state_dict().items()
-    )
-    assert (
-        loaded.language_model.lm_head.weight is loaded.language_model.model.embed_tokens.weight
-    )
+    for name, tensor in loaded.state_dict().items():
+        assert torch.equal(tensor, trained[name])
+    language = loaded.language_model
+    assert language.lm_head.weight is language.model.embed_tokens.weight
 print("five layouts, one of them in shards: one model, and its head is tied")
+
+# %% [markdown]
+# What if one of two shards is missing?
+
+# %%
 in_two = write("A", in_shards=True)
-(in_two / SHARDS[1]).unlink()
+(in_two / "model-00002-of-00002.safetensors").unlink()
 try:
     load_model(in_two)
 except FileNotFoundError as error:
@@ -592,9 +582,9 @@ except FileNotFoundError as error:
 temporary.cleanup()
 
 # %% [markdown]
-# A half-copied checkpoint is an error, with the name of what is not there. And the reference? *transformers* reads layouts A to E too. It fills what is missing with random numbers and prints a table about it. It is polite enough to load a checkpoint for another purpose, and it relies on you to read the table.
+# A half-copied checkpoint raises an error that names the missing file. And the reference? *transformers* also reads layouts A to E. It initializes missing weights at random and prints a table of them. That lets you load a checkpoint for another purpose, and it relies on you to read the table.
 #
-# One more look at how little a lost part may show. Here is a model with the last block of its tower left random. The slider loses another part.
+# One more look at how little the loss of a part may show. On the left are the boxes of the trained model, on the right those of a model with the last block of its tower left random. The slider chooses another part.
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 from figures.filmstrip import filmstrip_html
@@ -602,7 +592,7 @@ from IPython.display import HTML
 
 
 def show_lost(part: str = "last block of the tower"):
-    """Boxes of the trained model, and of one that lost a part."""
+    """Boxes of the trained model, and of one with a part left random."""
     _fig, axes = plt.subplots(1, 2, figsize=(7, 3.6), layout="constrained")
     for ax, which, title in zip(
         axes, (model, with_random(*PARTS[part])), ("as trained", f"random: {part}")
@@ -616,7 +606,7 @@ def show_lost(part: str = "last block of the tower"):
 HTML(
     filmstrip_html(
         show_lost,
-        "Left the model as it was trained, right the same with one part of it random.",
+        "Left: the trained model. Right: the same model with one part left random.",
         start=[list(PARTS).index("last block of the tower")],
         part=list(PARTS),
     )
@@ -625,7 +615,7 @@ HTML(
 # %% [markdown]
 # ## Exercises
 #
-# Open `exercises/ch13_loading.py`, write what is missing, and grade it, below or in a terminal:
+# Open `exercises/ch13_loading.py`, replace each `raise NotImplementedError` by your code, and grade it with the cell below or in a terminal:
 #
 # ```text
 # pytest exercises/test_ch13_loading.py
@@ -633,17 +623,19 @@ HTML(
 #
 # ### `read_safetensors` (2 points, 15 minutes)
 #
+# Read a safetensors file from its bytes, without the library.
+#
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
-# Three parts: eight bytes, the header, the numbers. Cut the bytes into these three first. Where does the third begin?
+# Three parts: eight bytes, the header, the numbers. Split the bytes into these three first. Where does the third begin?
 # ```
 # ```{admonition} Hint 2: which functions
 # :class: dropdown
-# `int.from_bytes(..., "little")`, `json.loads`, and `torch.frombuffer(bytearray(piece), dtype=...)`, which gives a row of numbers.
+# `int.from_bytes(..., "little")`, `json.loads`, and `torch.frombuffer(bytearray(piece), dtype=...)`, which returns a one-dimensional tensor.
 # ```
 # ```{admonition} Hint 3: a file that is too short
 # :class: dropdown
-# Python cuts a slice that goes too far without a word. Compare the second offset with the length of the third part.
+# A Python slice that goes past the end is shortened silently. Compare the second offset with the length of the third part.
 # ```
 # ````{admonition} Solution
 # :class: dropdown
@@ -654,13 +646,15 @@ HTML(
 #
 # ### `canonical_name` (2 points, 10 minutes)
 #
+# Map a tensor's name from any of the five layouts to the name in this package.
+#
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
 # `vision_model.` ends in `model.`. What does `replace` do to it?
 # ```
 # ```{admonition} Hint 2: which function
 # :class: dropdown
-# `name.removeprefix("model.")` cuts at the beginning, and does nothing if it is not there. To put `vision_model.` in where it may stand or not: remove it, then put it in.
+# `name.removeprefix("model.")` removes a prefix, and does nothing if it is not there. To make sure that `vision_model.` is there exactly once: remove it, then add it.
 # ```
 # ````{admonition} Solution
 # :class: dropdown
@@ -670,6 +664,8 @@ HTML(
 # ````
 #
 # ### `list_problems` (1 point, 5 minutes)
+#
+# List the missing keys, the unexpected keys (called "surplus" there) and the wrong shapes.
 #
 # ```{admonition} Hint
 # :class: dropdown
@@ -684,19 +680,19 @@ HTML(
 #
 # ### `load_weights` (3 points, 20 minutes)
 #
-# The grader counts the bytes that you ask for.
+# Load a language model's tensors strictly, and tie the head if it should be tied. The grader counts the bytes that you allocate. One difference from the package: with `dtype=None`, each tensor keeps the dtype it has in the file.
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
-# In this order: check; decide whether the head is tied; put the tensors in place; tie.
+# In this order: check; decide whether the head is tied; assign the tensors; tie.
 # ```
 # ```{admonition} Hint 2: which functions
 # :class: dropdown
-# `tensor.to(dtype)` with `dtype=None`, or with the dtype that it has, gives the tensor itself. `model.load_state_dict(..., strict=False, assign=True)` puts it in place.
+# `tensor.to(dtype)` returns the tensor itself if `dtype` is None or the dtype it already has. `model.load_state_dict(..., strict=False, assign=True)` makes the tensors the model's parameters.
 # ```
 # ```{admonition} Hint 3: the head
 # :class: dropdown
-# Leave a head that equals the embedding out of what you load, and call `model.tie_weights()` after loading. If the head is another one, load it like any other tensor, and don't tie.
+# If the head equals the embedding, leave it out of what you load, and call `model.tie_weights()` after loading. If the head differs, load it like any other tensor, and don't tie.
 # ```
 # ````{admonition} Solution
 # :class: dropdown
@@ -713,7 +709,6 @@ grade_chapter("ch13_loading")
 # %% [markdown]
 # ## Summary
 #
-# A checkpoint is named arrays. A pickle is a program, so weights come as safetensors. A lost tensor leaves random numbers in its place, and answers cannot prove that none was lost: count, compare names and shapes, and name everything that does not fit. Names come in five layouts, and one function translates them. The head is the
-# embedding, unless the file says otherwise, and it is tied last. Built on `meta` and loaded by assignment, a model needs its own size in memory and no more.
+# A checkpoint is a set of named arrays. A pickle is a program, so use safetensors. A missed tensor leaves random numbers in its place, and answers cannot prove that none was missed: count the parameters, compare names and shapes, and raise an error that lists everything that does not fit. Names come in five layouts, and one function translates them. The head is the embedding unless the file says otherwise, and you tie it last. If you build the model on the meta device and assign the tensors, loading needs the memory of the model and no more.
 #
-# All weights are where they belong. Is what you *compute* with them right? For that you need a reference, and a way to find the first layer that departs from it. That is next.
+# All weights are where they belong. Is what you *compute* with them right? For that you need a reference, and a way to find the first layer that diverges from it. That is the {doc}`next chapter <ch14_proving>`.
