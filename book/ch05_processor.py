@@ -11,22 +11,22 @@
 # ---
 
 # %% [markdown]
-# # How do a picture and a question become tensors? The processor
+# # The processor: how do an image and a prompt become tensors?
 #
-# A model takes tensors. People have photographs with transparent corners, phone pictures that lie on their side, and questions. The {term}`processor` stands
-# between them. It has no weights and nothing to learn, and it is where most broken uses of a good model go wrong: a picture in the wrong range, a
-# newline that is missing. Nothing fails then. The model only gets worse, and you will measure by how much.
+# A model takes tensors. People have photographs with transparent corners, phone pictures that lie on their side, and questions. The {term}`processor` sits
+# between them: it turns the image into normalized pixel values and the text into tokens. It has no weights and nothing to learn, and it is where many uses
+# of a good model go wrong: pixel values in the wrong range, a missing newline. Nothing crashes then. The model only gets worse, and you will measure by how much.
 #
 # At the end you will be able to
 #
-# - turn any picture into the numbers that PaliGemma was trained on, and say what each wrong way costs;
-# - train a {term}`tokenizer` on a text by byte-pair encoding, and cut words with it;
-# - write the sequence that PaliGemma reads, token by token;
-# - put rows of different lengths into one batch, with masks and labels.
+# - turn any image into the pixel values that PaliGemma was trained on, and say what the common mistakes cost;
+# - train a {term}`tokenizer` by byte-pair encoding (BPE), and split words with it;
+# - build the sequence that PaliGemma reads, token by token;
+# - put rows of different lengths into one batch, with padding, masks and labels.
 #
-# It takes about 50 minutes. Here is what comes out for one prompt with its answer: the sequence that the model sees in training.
+# Time: about 30 minutes to read and run, and 60 for the six exercises. Here is the goal: the sequence that the model sees in training, for one prompt and its answer.
 
-# %% mystnb={"image": {"alt": "A strip of coloured boxes, one for each token: 64 image tokens, shown as one box, then bos, detect, car, a newline, four location tokens, car, eos."}, "figure": {"caption": "Anatomy of a training sequence. The picture's places and the prompt are the prefix; the answer is the suffix, and the only part that the model is taught to write.", "name": "fig-ch05-anatomy"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "A strip of colored boxes, one per token: the 64 image tokens, drawn as one box, then bos, detect, car, a newline, four location tokens, car, eos."}, "figure": {"caption": "Anatomy of a training sequence. The image tokens, the prompt and the newline are the prefix; the answer and the eos token are the suffix, the only part that the model is trained to predict.", "name": "fig-ch05-anatomy"}} tags=["hide-input"]
 from collections import Counter
 
 import matplotlib.pyplot as plt
@@ -51,7 +51,7 @@ N, image_size = (
 processor = PaliGemmaProcessor(tokenizer, N, image_size)
 
 COLORS = {
-    "picture": "#56B4E9",
+    "image": "#56B4E9",
     "prompt": "#E69F00",
     "answer": "#009E73",
     "control": "#BBBBBB",
@@ -60,16 +60,16 @@ COLORS = {
 
 
 def draw_strip(tokens: list[tuple[str, str]], ax, row: int = 0, per_line: int = 12):
-    """Boxes for tokens, each given with its kind, a key of COLORS."""
+    """Draw tokens as boxes. Each comes with its kind, a key of COLORS."""
     for i, (text, kind) in enumerate(tokens):
-        line, place = divmod(i, per_line)
+        line, column = divmod(i, per_line)
         ax.add_patch(
             plt.Rectangle(
-                (place, -row - line), 0.94, 0.8, facecolor=COLORS[kind], edgecolor="none"
+                (column, -row - line), 0.94, 0.8, facecolor=COLORS[kind], edgecolor="none"
             )
         )
         ax.text(
-            place + 0.47,
+            column + 0.47,
             -row - line + 0.4,
             text.replace("\n", "\\n"),
             ha="center",
@@ -89,7 +89,7 @@ suffix = [tokenizer.convert_ids_to_tokens(i) for i in processor.encode_suffix(ex
 prompt = [
     tokenizer.convert_ids_to_tokens(i) for i in processor.encode_text(example.prompt, "prompt")
 ]
-strip = [(f"<image>\n× {N}".replace("\n", " "), "picture"), ("<bos>", "control")]
+strip = [(f"<image>\n× {N}".replace("\n", " "), "image"), ("<bos>", "control")]
 strip += [(token, "prompt") for token in prompt] + [("\n", "control")]
 strip += [(token, "answer") for token in suffix[:-1]] + [("<eos>", "control")]
 fig, ax = plt.subplots(figsize=(8.6, 0.9), layout="constrained")
@@ -97,7 +97,7 @@ draw_strip(strip, ax)
 fig.legend(
     handles=[
         plt.Rectangle((0, 0), 1, 1, color=COLORS[k], label=k)
-        for k in ("picture", "prompt", "answer", "control")
+        for k in ("image", "prompt", "answer", "control")
     ],
     ncols=4,
     loc="outside lower center",
@@ -107,40 +107,40 @@ fig.legend(
 plt.show()
 
 # %% [markdown]
-# ## From a picture to numbers
+# ## From an image to pixel values
 #
-# The first version is one line: read the pixels, divide by 255.
+# The first version is one line: read the pixels and divide by 255.
 
 
 # %%
-def to_numbers_v1(image: Image.Image) -> Tensor:
+def to_pixels_v1(image: Image.Image) -> Tensor:
     return torch.from_numpy(np.array(image)) / 255
 
 
 image = example_image(0)
-print(list(to_numbers_v1(image).shape))
+print(list(to_pixels_v1(image).shape))
 
 # %% [markdown]
-# It works for this picture. Now give it what people have: a grey scan, a picture with a palette, an icon with a transparent ground. Before you run the cell:
+# It works for this image. Now give it what people have: a grayscale scan, an image with a palette, an icon with a transparent background, a wide photograph. Before you run the cell:
 # which shape will each have?
 
 # %%
-icon = Image.new("RGBA", (40, 30), (255, 0, 0, 0))  # red, and wholly transparent
-pictures = {
-    "grey": image.convert("L"),
+icon = Image.new("RGBA", (40, 30), (255, 0, 0, 0))  # red, but fully transparent
+images = {
+    "gray": image.convert("L"),
     "palette": image.quantize(16),
     "transparent": icon,
     "wide": image.resize((300, 100)),
 }
-for name, picture in pictures.items():
-    numbers = to_numbers_v1(picture)
-    print(f"{name:12}{list(numbers.shape)!s:16} largest {numbers.max():.2f}")
+for name, one in images.items():
+    pixels = to_pixels_v1(one)
+    print(f"{name:12}{list(pixels.shape)!s:16} largest {pixels.max():.2f}")
 
 # %% [markdown]
-# A grey picture has no channels. A palette picture has none either, and its numbers are not even brightnesses: they are line numbers in a table of colours. The
-# icon has four channels, and under its transparency it is bright red, which nobody was ever meant to see. The model wants three channels, always, and a square.
+# A grayscale image has no channel axis. A palette image has none either, and its values are not even brightnesses: they are indices into a table of colors. The
+# icon has four channels, and under its transparency it is bright red, which nobody was ever meant to see. The model always wants three channels, and a square.
 #
-# `to_rgb` is the package's answer. It also turns a phone's picture upright: the camera stores how it was held, and PIL leaves the turning to you.
+# `to_rgb` is the package's answer. It also puts a phone picture upright: the camera records its orientation in the EXIF data, and PIL does not apply that rotation for you.
 
 
 # %%
@@ -149,14 +149,10 @@ from PIL import ImageOps
 
 # %% tags=["from:vlm.image_processing.to_rgb"]
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Any PIL picture as 8-bit RGB, upright.
+    """Convert any PIL image to 8-bit RGB, upright.
 
-    A camera's EXIF turn is applied. Transparent pixels show white behind them. 16-bit grey (0..65535) is
-    scaled down to 8 bit, where PIL's own conversion would clip it. Palette, grey and CMYK are converted.
-
-    Raises:
-        TypeError: not a PIL picture.
-        ValueError: a picture without pixels.
+    The camera's EXIF rotation is applied. Transparent pixels are blended with white.
+    16-bit grayscale (0..65535) is scaled to 8 bits, where PIL would clip it.
     """
     if not isinstance(image, Image.Image):
         raise TypeError(
@@ -167,9 +163,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
             f"image is {image.width}x{image.height} pixels: a picture needs at least 1x1"
         )
     image = ImageOps.exif_transpose(image)
-    if image.mode.startswith(
-        "I"
-    ):  # "I;16" and its kin, and "I", which is what PIL makes of some 16-bit files
+    # "I;16" and its variants, and "I", the mode in which PIL opens some 16-bit files
+    if image.mode.startswith("I"):
         grey = np.asarray(image).astype(np.float64) / 257  # 65535 / 257 = 255
         image = Image.fromarray(grey.round().clip(0, 255).astype(np.uint8))
     if image.has_transparency_data:
@@ -180,23 +175,23 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 # %%
-for name, picture in pictures.items():
-    rgb = to_rgb(picture)
-    print(f"{name:12}{rgb.mode}, the pixel at the top left: {rgb.getpixel((0, 0))}")
+for name, one in images.items():
+    rgb = to_rgb(one)
+    print(f"{name:12}{rgb.mode}, top left pixel: {rgb.getpixel((0, 0))}")
 assert to_rgb(icon).getpixel((0, 0)) == (255, 255, 255)
 
 # %% [markdown]
-# The square comes next. You could cut the picture, or put bars beside it. PaliGemma does neither: it squeezes every picture to a square, whatever its sides were. A wide
-# picture looks narrow to the model, as every wide picture did in training. Nothing is lost at the edges, and a box is easily brought back: its numbers are fractions of height and width.
-# How to compute the new pixels matters as well. The published processor is *bicubic* (each new pixel is a weighted mean of the 4 × 4 around its place) with *antialiasing* (of more, when the picture shrinks), as PIL does it.
+# The square comes next. You could crop the image, or pad it with bars. PaliGemma does neither: it resizes every image to a square, whatever its aspect ratio was. A wide
+# image looks narrow to the model, as every wide image did in training. Nothing is cut off at the edges, and a box is easy to map back, because its coordinates are fractions of height and width.
+# How the new pixels are computed matters as well. The published processor's resampling is *bicubic* (each new pixel is a weighted sum of the 4 × 4 old ones around its position) with *antialiasing* (when the image shrinks, the window of old pixels grows), as PIL does it.
 #
-# Last, the range. Bytes are divided by 255, which gives 0 to 1, and then (x − 0.5) / 0.5 gives −1 to 1. Many texts have other constants here, the mean and spread of ImageNet's {cite}`russakovsky2014imagenet`
+# Last comes the *normalization*. Bytes divided by 255 lie between 0 and 1, and (x − 0.5) / 0.5 maps this range to −1 to 1. Many texts have other constants here, the mean and standard deviation of ImageNet's {cite}`russakovsky2014imagenet`
 # pixels, since many models want those. SigLIP does not.
 
 
 # %% tags=["from:vlm.image_processing.resize"]
 def resize(image: Image.Image, image_size: int) -> Image.Image:
-    """Squeeze to a square, whatever the aspect ratio; bicubic, with antialiasing, as the published processor does."""
+    """Resize to a square, ignoring the aspect ratio: bicubic with antialiasing."""
     return image.resize((image_size, image_size), Image.Resampling.BICUBIC)
 
 
@@ -208,13 +203,14 @@ IMAGE_STD = 0.5
 # %% tags=["from:vlm.image_processing.normalize"]
 def normalize(pixels: np.ndarray) -> Tensor:
     """Bytes [..., H, W, C] in 0..255 -> float32 [..., C, H, W] in -1..1."""
-    values = torch.from_numpy(np.array(pixels, dtype=np.float32)) / 255  # [..., H, W, C]
+    # [..., H, W, C]
+    values = torch.from_numpy(np.array(pixels, dtype=np.float32)) / 255
     return ((values - IMAGE_MEAN) / IMAGE_STD).movedim(-1, -3)  # [..., C, H, W]
 
 
 # %% tags=["from:vlm.image_processing.process_images"]
 def process_images(images: list[Image.Image], image_size: int) -> Tensor:
-    """PIL pictures of any size and mode -> pixel_values [B, C, image_size, image_size], float32 in -1..1."""
+    """Any PIL images -> pixel_values [B, C, image_size, image_size], in -1..1."""
     return torch.stack(
         [normalize(np.asarray(resize(to_rgb(image), image_size))) for image in images]
     )
@@ -225,28 +221,31 @@ by_hand = normalize(np.array([[[0, 127, 255]]], dtype=np.uint8))  # one pixel, [
 print([round(value, 3) for value in by_hand.flatten().tolist()])
 assert torch.allclose(by_hand.flatten(), torch.tensor([-1.0, 127 / 127.5 - 1, 1.0]))
 
-batch = process_images([example_image(i) for i in range(6)], image_size)  # [6, 3, 112, 112]
+# [6, 3, 112, 112]
+batch = process_images([example_image(i) for i in range(6)], image_size)
 print(list(batch.shape), f"from {batch.min():.1f} to {batch.max():.1f}")
 
 # %% [markdown]
-# Against the reference, on a picture that has to be squeezed:
+# Compare with the reference, on an image that has to be squeezed:
 
 # %%
 from transformers import SiglipImageProcessorPil
 
 reference_images = SiglipImageProcessorPil(
-    size={"height": image_size, "width": image_size}, image_mean=[0.5] * 3, image_std=[0.5] * 3
+    size={"height": image_size, "width": image_size},
+    image_mean=[0.5] * 3,
+    image_std=[0.5] * 3,
 )
-theirs = reference_images(pictures["wide"], return_tensors="pt")["pixel_values"]
-ours = process_images([pictures["wide"]], image_size)
+theirs = reference_images(images["wide"], return_tensors="pt")["pixel_values"]
+ours = process_images([images["wide"]], image_size)
 assert torch.allclose(ours, theirs, atol=1e-6)
 print("the reference gives the same pixels")
 
 # %% [markdown]
-# ## What a small mistake costs
+# ## What small preprocessing mistakes cost
 #
-# These are mistakes that people make. The sizes of the tensors are right, so nothing complains. Which of them do you expect to hurt most? We let the shipped model write a caption for 60
-# test pictures, and count the captions that are right to the last word.
+# Here are six mistakes that people make. All shapes fit, so nothing complains. Which of them do you expect to hurt most? We let the shipped model caption 60
+# test images, and count the captions that are exactly right.
 
 
 # %% tags=["hide-input"]
@@ -260,47 +259,49 @@ unit = right["pixel_values"] / 2 + 0.5  # 0..1
 bos, ids = tokenizer.bos_token_id, right["input_ids"]
 bos_first = torch.cat([torch.full((60, 1), bos), ids[:, :N], ids[:, N + 1 :]], dim=1)
 changes = {
-    "as it should be": {},
-    "colours from 0 to 1": {"pixel_values": unit},
-    "ImageNet's constants": {"pixel_values": (unit - mean[:, None, None]) / std[:, None, None]},
-    "blue, green, red": {"pixel_values": right["pixel_values"].flip(1)},
+    "correct input": {},
+    "range 0 to 1": {"pixel_values": unit},
+    "ImageNet mean and std": {
+        "pixel_values": (unit - mean[:, None, None]) / std[:, None, None]
+    },
+    "BGR, not RGB": {"pixel_values": right["pixel_values"].flip(1)},
     "upside down": {"pixel_values": right["pixel_values"].flip(2)},
     "no newline": {
         "input_ids": ids[:, :-1],
         "attention_mask": right["attention_mask"][:, :-1],
     },
-    "<bos> before the picture": {"input_ids": bos_first},
+    "<bos> before the image": {"input_ids": bos_first},
 }
-scores = {}
+exactly_right = {}
 for name, change in changes.items():
     steps = list(generate_tokens(model, right | change, max_new_tokens=30))
     answers = [processor.decode(row) for row in torch.stack(steps, dim=1)]
-    scores[name] = sum(a == b for a, b in zip(answers, true_captions)) / 60
+    exactly_right[name] = sum(a == b for a, b in zip(answers, true_captions)) / 60
 
-# %% mystnb={"image": {"alt": "Horizontal bars: the share of 60 captions that are right. Five of the six mistakes are far lower, three of them near zero; with the bos token before the picture nothing changes."}, "figure": {"caption": "Captions of 60 test pictures that are exactly right, by the shipped model. Only the inputs differ. Five mistakes are costly, one costs nothing: our model does not mind where the bos token stands.", "name": "fig-ch05-mistakes"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Horizontal bars: the fraction of 60 captions that are exactly right. Five of the six mistakes are far below the correct input, three of them near zero; with the bos token before the image nothing changes."}, "figure": {"caption": "Five mistakes are costly, one costs nothing: the fraction of 60 test captions that the shipped model gets exactly right. Only the inputs differ. Our model does not mind where the bos token is.", "name": "fig-ch05-mistakes"}} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(6.4, 2.8), layout="constrained")
-names = list(scores)[::-1]
-ax.barh(names, [scores[name] for name in names], color=["#D55E00"] * 6 + ["#0072B2"])
-ax.set(xlabel="captions exactly right", xlim=(0, 1))
+names = list(exactly_right)[::-1]
+ax.barh(names, [exactly_right[name] for name in names], color=["#D55E00"] * 6 + ["#0072B2"])
+ax.set(xlabel="fraction of captions exactly right", xlim=(0, 1))
 plt.show()
-assert scores["as it should be"] > 0.8
-costly = [name for name in scores if scores[name] < 0.5]
+assert exactly_right["correct input"] > 0.8
+costly = [name for name in exactly_right if exactly_right[name] < 0.5]
 print(costly)
 assert len(costly) == 5
 
 # %% [markdown]
-# Did you guess the last one? The image tokens see `<bos>` wherever it stands, since the prefix sees itself in full, and a shift by one place probably means little to them. That is luck, and you learn it only by measuring.
-# Without the newline the model is lost, because the newline was the sign to begin. The real model, trained on more kinds of pictures, may bend further before it breaks. We have not measured that.
+# Did you guess the last one? The image tokens attend to `<bos>` wherever it is, since attention within the prefix goes both ways, and a shift by one position probably means little to them. That is luck, and you learn it only by measuring.
+# Without the newline the model is lost, because the newline was its signal to begin the answer. The real model, trained on more kinds of images, may tolerate more. We have not measured that.
 #
-# Why the wrong constants hurt is seen best in the numbers themselves. The tower's filters were trained on numbers that lie in −1 to 1.
+# The values themselves show best why the wrong constants hurt. The tower's filters were trained on values between −1 and 1.
 
-# %% mystnb={"image": {"alt": "Two histograms of the same six pictures. With 0.5 and 0.5 all values lie between -1 and 1. With ImageNet's constants they reach from -2.1 to 2.6, differently for each channel."}, "figure": {"caption": "The same six pictures in the range that the model was trained on, and with ImageNet's constants: twice as wide, and shifted differently in each channel.", "name": "fig-ch05-histogram"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Two histograms of the same six images. With 0.5 and 0.5 all values lie between -1 and 1. With ImageNet's constants they reach from -2.1 to 2.6, differently for each channel."}, "figure": {"caption": "ImageNet's constants give a range more than twice as wide, shifted differently in each channel. Left: six images, normalized as in the model's training. Right: the same images with ImageNet's mean and standard deviation. The gray band marks −1 to 1.", "name": "fig-ch05-histogram"}} tags=["hide-input"]
 fig, axes = plt.subplots(
     1, 2, figsize=(7.4, 2.6), sharex=True, sharey=True, layout="constrained"
 )
 with_imagenet = (batch / 2 + 0.5 - mean[:, None, None]) / std[:, None, None]
 for ax, values, title in zip(
-    axes, (batch, with_imagenet), ("0.5 and 0.5", "ImageNet's mean and spread")
+    axes, (batch, with_imagenet), ("0.5 and 0.5", "ImageNet's mean and std")
 ):
     for channel, (name, color, style) in enumerate(
         [("red", "#D55E00", "-"), ("green", "#009E73", "--"), ("blue", "#0072B2", ":")]
@@ -310,18 +311,18 @@ for ax, values, title in zip(
             edges[:-1], counts / 1000, where="post", color=color, linestyle=style, label=name
         )
     ax.axvspan(-1, 1, color="#999999", alpha=0.2)
-    ax.set(title=title, xlabel="value")
+    ax.set(title=title, xlabel="pixel value")
 axes[0].set_ylabel("thousands of pixels")
 axes[1].legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# ## Pieces that are learned
+# ## Byte-pair encoding: a vocabulary that is learned
 #
-# Now the words. A {term}`vocabulary` of whole words cannot hold all words, and one of letters makes long sequences. {term}`Byte-pair encoding` (arXiv 1508.07909 {cite}`sennrich2015neural`) goes between: it starts from letters, and joins what often stands
-# together, until the vocabulary is full. Frequent words become one piece, rare ones stay in several.
+# Now the text. A {term}`vocabulary` of whole words can never hold all words, and one of letters makes long sequences. {term}`Byte-pair encoding` (BPE, arXiv 1508.07909 {cite}`sennrich2015neural`) lies in between: it starts from letters and joins pairs that
+# often occur side by side, until the vocabulary is full. Frequent words become one token, rare ones stay in several pieces.
 #
-# We need words to learn from. These are the prompts and answers of 300 scenes. As in Gemma, a space becomes "▁" and belongs to the word behind it.
+# We need text to learn from: the prompts and answers of 300 scenes. As in Gemma, a space becomes "▁" and belongs to the word after it.
 
 # %%
 import itertools
@@ -337,10 +338,10 @@ for seed in range(300):
 print(len(words), "different words;", words.most_common(4))
 
 # %% [markdown]
-# One step of the training counts all pairs of neighbours and joins the most frequent pair. Here is the first, by hand.
+# One training step counts all pairs of neighbors and joins the most frequent pair. Here is the first count, by hand.
 
 # %%
-split = {word: list(word) for word in words}  # at first, letters
+split = {word: list(word) for word in words}  # at first, single letters
 pairs = Counter()
 for word, pieces in split.items():
     for pair in itertools.pairwise(pieces):
@@ -348,8 +349,8 @@ for word, pieces in split.items():
 print(pairs.most_common(3))
 
 # %% [markdown]
-# In the exercises you write the whole of it, `merge`, `train_bpe` and `encode_word`. It is some twenty lines. To make vocabularies of real size one uses a library, here Hugging Face's *tokenizers*, and so does
-# the package. These are its first merges for our words; the first must be the pair that you see above.
+# In the exercises you write all of it, `merge`, `train_bpe` and `encode_word`: about twenty lines. For vocabularies of real size one uses a library, here Hugging Face's *tokenizers*, and so did we for
+# the shipped model. These are its first merges for our words; the first must be the pair that you see above.
 
 # %%
 import json
@@ -370,17 +371,17 @@ for left, right_piece in merges[:10]:
 assert merges[0] == pairs.most_common(1)[0][0]
 
 # %% [markdown]
-# Look at how "answer" grows. No one told the algorithm what a word is. What does it do with words that it has never seen? Cutting a word means to start from its letters and to
-# join by the merges, in the order in which they were learned.
+# Watch "answer" grow. Nobody told the algorithm which letters belong together: it only counts pairs inside words. What does it do with words that it has never seen? To split a word, start from its letters and
+# apply the merges in the order in which they were learned.
 
 # %%
 for word in ("▁answer", "▁turtle", "▁butter", "▁turtleneck"):
     print(word, "->", learner.encode(word).tokens)
 
 # %% [markdown]
-# "▁answer" stays in two pieces, although "answer" is one: in our texts it only ever stood at the beginning, with no space before it, so the two never met.
+# "▁answer" stays in two pieces, although "answer" is one: in our texts it only occurs at the beginning, with no space before it, so the two pieces were never neighbors.
 
-# %% mystnb={"image": {"alt": "A falling curve: with more merges, the number of pieces for the same text falls from about four to one for each word."}, "figure": {"caption": "Pieces per word of the same text, by the number of merges. The first merges save most. After 200 almost every word of our small world is one piece.", "name": "fig-ch05-merges"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "A falling curve: with more merges, the number of pieces per word falls from about four to one."}, "figure": {"caption": "The first merges save most. Mean number of pieces per word of the training text, by number of merges: after 200, almost every word of our small world is one piece.", "name": "fig-ch05-merges"}} tags=["hide-input"]
 
 
 def pieces_per_word(num_merges: int) -> float:
@@ -400,14 +401,15 @@ ax.set(xlabel="merges", ylabel="pieces per word", ylim=(0, None))
 plt.show()
 
 # %% [markdown]
-# The shipped tokenizer was made in this way: 5 control tokens, {term}`256 bytes <byte fallback>`, of which every character that has no piece can be written, 507 letters and learned pieces, and then, as in PaliGemma, 1,024 location tokens, 128 for masks, and `<image>`.
-# Gemma's, made with SentencePiece {cite}`kudo2018sentencepiece`, has 256,000 pieces, learned from much of the web, and the order is the same.
+# The shipped tokenizer was made this way: 5 control tokens, {term}`256 byte tokens <byte fallback>`, which spell every character that has no piece, 507 characters and learned pieces, and then, as in PaliGemma, 1,024 location tokens, 128 mask tokens, and `<image>`.
+# Gemma's tokenizer, made with SentencePiece {cite}`kudo2018sentencepiece`, has 256,000 entries, learned from far more text; PaliGemma adds its tokens in the same order as ours.
 
 
-# %% mystnb={"image": {"alt": "A strip of boxes: the pieces of a sentence. Known words are one box, others are several."}, "figure": {"caption": "A sentence in the shipped vocabulary. Words of the Toybox are one piece; “kangaroos”, “jumps” and “over” are put together from several.", "name": "fig-ch05-strip"}}
+# %% mystnb={"image": {"alt": "A strip of boxes, one per token of a sentence. Known words are one box, others are several."}, "figure": {"caption": "A sentence split by the shipped tokenizer. Words of the Toybox are one token; “kangaroos”, “jumps” and “over” take several.", "name": "fig-ch05-strip"}}
 def show_pieces(text: str = "detect cat ; two kangaroos jumps over <loc0512>"):
-    """The tokens of a text as a strip."""
-    tokens = tokenizer.convert_ids_to_tokens(tokenizer.encode(text, add_special_tokens=False))
+    """Draw the tokens of a text as a strip."""
+    ids = tokenizer.encode(text, add_special_tokens=False)
+    tokens = tokenizer.convert_ids_to_tokens(ids)
     _fig, ax = plt.subplots(
         figsize=(8, 0.35 + 0.4 * ((len(tokens) - 1) // 12 + 1)), layout="constrained"
     )
@@ -418,7 +420,7 @@ def show_pieces(text: str = "detect cat ; two kangaroos jumps over <loc0512>"):
 show_pieces()
 
 # %% [markdown]
-# Here is the shipped tokenizer, for a text of your own. First guess how many tokens these are: `two turtles`, `Turtleneck`, `café`, and an emoji. Then cut them, and move the slider back to 0: what does the tokenizer start from, and in which order does it join?
+# Here is the shipped tokenizer, for a text of your own. First guess how many tokens these are: `two turtles`, `Turtleneck`, `café`, and an emoji. Then type them in, and move the slider back to 0: what does the tokenizer start from, and in which order does it merge?
 #
 # <div class="live-figure" data-figure="tokenizer">
 # <p>This figure needs JavaScript. The figure above shows the tokens of one sentence. In JupyterLab, run the next cell.</p>
@@ -430,26 +432,26 @@ from live.jupyter import show
 show("tokenizer")
 
 # %% [markdown]
-# The merges don't run from left to right. The pair that was learned first is joined first, wherever it is in the text. A word that is frequent in the Toybox is one token, together with the space before it; with a capital letter it is another string, and falls apart. No text is unknown: a character without a token becomes its bytes of UTF-8, and all 256 bytes have tokens. The price is length, four tokens for one emoji. And `<loc0512>` is found before anything is merged, so it can't be joined with its neighbors.
+# Merges are not applied from left to right. The pair that was learned first is joined first, wherever it is in the text. A word that is frequent in the Toybox is one token, together with the space before it; with a capital letter it is a different string, and falls apart. No text is out of vocabulary: a character without a token becomes its UTF-8 bytes, and all 256 bytes have tokens. The price is length: four tokens for most emoji. And `<loc0512>` is matched before any merge, so it can't be joined with its neighbors.
 
 # %% [markdown]
-# ## One sequence
+# ## One sequence: image tokens, prompt, answer
 #
-# The model reads one sequence. In front are N {term}`image tokens <image token>`, which keep the places for the picture. Then `<bos>`, the prompt and a newline. The order is a matter of training and nothing else: PaliGemma was trained with `<bos>` behind the picture. You
+# The model reads one sequence. It begins with N {term}`image tokens <image token>`, placeholders for the vectors of the image. Then come `<bos>`, the prompt and a newline. The order is a matter of training and nothing else: PaliGemma was trained with `<bos>` after the image. You
 # saw above that the other order happens to do no harm here; keep to the trained one all the same.
 #
-# The newline is more than a habit. It separates the question from the answer, and it must always be the same token. So prompt and answer are
-# tokenised apart. If they were one text, a tokenizer with a piece for "newline and a space" could join the two, and the model would meet a token that it has never seen there. In Gemma's vocabulary that is
-# no mere idea: two newlines are one token, 109, and 31 of them are another. A prompt that ends in a newline of its own therefore ends in a wrong token.
+# The newline is more than a habit. It separates the prompt from the answer, and it must always be the same token. So prompt and answer are
+# tokenized separately. If they were one text, a tokenizer with a token for "newline and a space" could join the two, and the model would meet a token that it has never seen in this position. In Gemma's vocabulary the danger
+# is real: two newlines are one token, 109, and 31 of them are another. So a prompt that already ends in a newline gets the wrong separator.
 #
-# The user's text must not contain `<image>`, or a place for the picture would stand in the middle of the question. `<loc0100>` may stand in it: you can ask what is at some place.
+# The prompt must not contain `<image>`, or vectors of the image would land in the middle of the text. `<loc0100>` is allowed: a prompt may refer to a location.
 #
-# ## A batch
+# ## A batch: padding, attention mask and labels
 #
-# Rows of a batch must have one length, but questions do not. Short rows are filled up with `<pad>`, and a mask says which places to leave out. On which side? When the model answers, the next token of *every* row comes at the
-# right end. So {term}`padding` goes to the left. Before you look at the figure: will `<bos>` stand at the same place in both rows?
+# All rows of a batch must have the same length, but prompts do not. Short rows are filled up with `<pad>`, and a mask says which tokens to ignore. On which side? When the model answers, the next token of *every* row is appended at the
+# right end. So {term}`padding` goes on the left. Before you look at the figure: will `<bos>` have the same index in both rows?
 
-# %% mystnb={"image": {"alt": "Two strips of tokens, one above the other. The upper, shorter one begins with light boxes of padding; both end at the same place."}, "figure": {"caption": "Two training rows in one batch. The image tokens are folded into one box. Padding stands on the left, so that both rows end at the same place.", "name": "fig-ch05-padding"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Two strips of tokens, one above the other. The upper, shorter one begins with light boxes of padding; both end in the same column."}, "figure": {"caption": "Padding goes on the left, so that both rows end at the same index: two training rows of one batch. The image tokens are drawn as one box.", "name": "fig-ch05-padding"}} tags=["hide-input"]
 rows = processor(
     ["caption en", "detect cat ; dog"],
     [example_image(0), example_image(1)],
@@ -457,7 +459,7 @@ rows = processor(
 )
 fig, ax = plt.subplots(figsize=(8.6, 1.3), layout="constrained")
 for row in range(2):
-    boxes, in_picture = [], False
+    boxes, in_image = [], False
     for token_id, kind, used in zip(
         rows["input_ids"][row].tolist(),
         rows["token_type_ids"][row].tolist(),
@@ -465,9 +467,9 @@ for row in range(2):
     ):
         token = tokenizer.convert_ids_to_tokens(token_id)
         if token == "<image>":
-            if not in_picture:
-                boxes.append((f"<image> × {N}", "picture"))
-            in_picture = True
+            if not in_image:
+                boxes.append((f"<image> × {N}", "image"))
+            in_image = True
         elif not used:
             boxes.append(("<pad>", "padding"))
         elif token in ("<bos>", "\n", "<eos>"):
@@ -479,12 +481,12 @@ ax.set_ylim(-1.1, 1)
 plt.show()
 
 # %% [markdown]
-# It does not: only the right ends meet.
+# It will not: only the right ends line up.
 #
-# Four tensors describe such a batch, each `[B, S]`. `input_ids` holds the tokens. {term}`attention_mask <attention mask>` is 0 at the padding. {term}`token_type_ids <token types>` is 0 in the prefix and 1 in the suffix; the model's mask is
-# made of it, since the prefix sees itself in full and the suffix only backwards. `labels` is what the model should have written: the suffix's own tokens, and −100 wherever nothing is to
-# be learned, which PyTorch's cross-entropy skips. Each label stands under its own token. The loss compares it with the scores one place to its left, where the model had to
-# foresee it.
+# Four tensors describe such a batch, each `[B, S]`. `input_ids` holds the tokens. {term}`attention_mask <attention mask>` is 0 at the padding. {term}`token_type_ids <token types>` is 0 in the prefix and 1 in the suffix. The model builds its own mask
+# from it, since a prefix token attends to the whole prefix, and a suffix token only to itself and what comes before it. `labels` is what the model should generate: the suffix's own tokens, and −100 wherever there is nothing to
+# learn, which PyTorch's cross-entropy ignores. Each label is stored at the index of its own token. The loss compares it with the logits one position to the left, where the model had to
+# predict it.
 
 # %%
 last = slice(-8, None)
@@ -492,7 +494,7 @@ for name in ("input_ids", "attention_mask", "token_type_ids", "labels"):
     print(f"{name:15}", rows[name][0, last].tolist())
 
 # %% [markdown]
-# Now the whole of it, as the package has it. It is folded, because two of its methods are close to your exercises.
+# Now the whole processor, as in the package. It is folded, because two of its methods are close to your exercises.
 
 # %%
 from collections.abc import Sequence
@@ -554,7 +556,7 @@ class PaliGemmaProcessor:
 
         Returns:
             input_ids and attention_mask [B, S], pixel_values [B, C, H, W]; with a suffix also token_type_ids
-            [B, S] (0 prefix and padding, 1 suffix) and labels [B, S] (-100 everywhere but in the suffix).
+            [B, S] (0 prefix and padding, 1 suffix) and labels [B, S] (-100 everywhere except in the suffix).
 
         Raises:
             ValueError: the numbers of texts, images and suffixes differ, or a text contains `<image>`, `<bos>`,
@@ -634,7 +636,7 @@ class PaliGemmaProcessor:
 
 
 # %% [markdown]
-# And the reference: the processor of *transformers*, with the same tokenizer, must make the same batch.
+# And the reference: the processor of *transformers*, with the same tokenizer, must build the same batch.
 
 # %%
 from transformers import PaliGemmaProcessor as ReferenceProcessor
@@ -642,15 +644,13 @@ from transformers import PaliGemmaProcessor as ReferenceProcessor
 ours = PaliGemmaProcessor(tokenizer, N, image_size)
 reference_images.image_seq_length = N
 reference = ReferenceProcessor(reference_images, tokenizer)
-texts, suffixes = (
-    ["caption en", "detect cat ; dog"],
-    ["two cats", "<loc0100><loc0200><loc0300><loc0400> dog"],
-)
-both = [example_image(0), example_image(1)]
-mine = ours(texts, both, suffix=suffixes)
+texts = ["caption en", "detect cat ; dog"]
+suffixes = ["two cats", "<loc0100><loc0200><loc0300><loc0400> dog"]
+two_images = [example_image(0), example_image(1)]
+mine = ours(texts, two_images, suffix=suffixes)
 theirs = reference(
     text=["<image>" + text for text in texts],
-    images=both,
+    images=two_images,
     suffix=suffixes,
     return_tensors="pt",
     padding="longest",
@@ -661,8 +661,8 @@ assert torch.allclose(mine["pixel_values"], theirs["pixel_values"], atol=1e-6)
 print("all five tensors agree")
 
 # %% [markdown]
-# The real one differs in two ways that you may meet. Its text part may be cut to a maximal length, and if it is cut at the end, the newline goes first: you will do better in the exercise. And its vocabulary is Gemma's, so the same prompt
-# has other ids. Ask the tokenizer for the id of `<image>`: it is 257,152 in PaliGemma's, 1,920 in ours, and the default in the library's configuration, 256,000, is the id of `<loc0000>`.
+# Two differences may surprise you in practice. The processor of *transformers* can truncate the text to a maximum length, and truncation at the end loses the newline: you will do better in the exercise. And PaliGemma's vocabulary is Gemma's, extended, so the same prompt
+# has other ids than here. Ask the tokenizer for the id of `<image>`: it is 257,152 in PaliGemma's vocabulary and 1,920 in ours, and the default of the library's configuration class, 256,000, is the id of `<loc0000>`.
 #
 # ## Exercises
 #
@@ -674,13 +674,15 @@ print("all five tensors agree")
 #
 # ### `to_pixel_values` (2 points, 10 minutes)
 #
+# Turn a PIL image of any mode into pixel values for the vision tower.
+#
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
-# Do it in the order of the docstring. Convert to RGBA first: then every picture has a transparency, and there is one case and not five.
+# Follow the order of the docstring. Convert to RGBA first: then every image has an alpha channel, and there is one case instead of five.
 # ```
 # ```{admonition} Hint 2: which function
 # :class: dropdown
-# `Image.alpha_composite(ground, image)` lays one RGBA picture on another of the same size.
+# `Image.alpha_composite(ground, image)` lays one RGBA image over another of the same size.
 # ```
 # ```{admonition} Hint 3: almost the line
 # :class: dropdown
@@ -695,13 +697,15 @@ print("all five tensors agree")
 #
 # ### `encode_prefix` (2 points, 10 minutes)
 #
+# Build the sequence that comes before the answer. If the text is too long, shorten the prompt, and keep `<bos>` and the newline.
+#
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
-# Which tokens must be there whatever the prompt is? How many are left for the prompt?
+# Which tokens must be there, whatever the prompt is? How many does that leave for the prompt?
 # ```
 # ```{admonition} Hint 2: almost the line
 # :class: dropdown
-# Cut `encode(prompt)` to `max_text_tokens - 2`, then put everything together from lists.
+# Cut `encode(prompt)` to `max_text_tokens - 2` tokens, then join the lists.
 # ```
 # ````{admonition} Solution
 # :class: dropdown
@@ -712,13 +716,15 @@ print("all five tensors agree")
 #
 # ### `pad_batch` (2 points, 15 minutes)
 #
+# Turn rows of different lengths into the four tensors of a batch, padded on the left.
+#
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
-# Each row has three parts: padding, prefix, suffix. Write down how many places each has, and what each of the four tensors holds there.
+# Each row has three parts: padding, prefix, suffix. Write down how long each part is, and what each of the four tensors holds there.
 # ```
 # ```{admonition} Hint 2: almost the line
 # :class: dropdown
-# `[pad_id] * pads + prefix + suffix` is a row of `input_ids`. The other three are made in the same way; `torch.tensor` turns a list of rows into a tensor.
+# `[pad_id] * pads + prefix + suffix` is a row of `input_ids`. Build the other three in the same way; `torch.tensor` turns a list of rows into a tensor.
 # ```
 # ````{admonition} Solution
 # :class: dropdown
@@ -729,9 +735,11 @@ print("all five tensors agree")
 #
 # ### `merge` (1 point, 5 minutes)
 #
+# Join a pair of pieces wherever the two occur side by side.
+#
 # ```{admonition} Hint
 # :class: dropdown
-# Walk along with an index. If the two pieces at it are the pair, go on by two, else by one.
+# Walk through the list with an index. If the next two pieces are the pair, advance by two, otherwise by one.
 # ```
 # ````{admonition} Solution
 # :class: dropdown
@@ -742,13 +750,15 @@ print("all five tensors agree")
 #
 # ### `train_bpe` (2 points, 15 minutes)
 #
+# Learn merges from word counts: again and again, join the most frequent pair.
+#
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
-# You need three things that change: how each word is cut at the moment, the vocabulary with its numbers, and the merges so far.
+# Three things change as you go: how each word is currently split, the vocabulary with its ids, and the merges so far.
 # ```
 # ```{admonition} Hint 2: which function
 # :class: dropdown
-# `min(counts, key=...)` with a tuple as key: minus the count, the number of the left piece, the number of the right.
+# `min(counts, key=...)` with a tuple as key: minus the count, the id of the left piece, the id of the right piece.
 # ```
 # ````{admonition} Solution
 # :class: dropdown
@@ -759,9 +769,11 @@ print("all five tensors agree")
 #
 # ### `encode_word` (1 point, 5 minutes)
 #
+# Split a new word into pieces with the learned merges.
+#
 # ```{admonition} Hint
 # :class: dropdown
-# A merge can only use pieces that earlier merges have made. So one pass for each merge, in order, is enough.
+# A merge only uses letters and pieces made by earlier merges. So one pass per merge, in order, is enough.
 # ```
 # ````{admonition} Solution
 # :class: dropdown
@@ -778,7 +790,7 @@ grade_chapter("ch05_processor")
 # %% [markdown]
 # ## Summary
 #
-# A picture becomes RGB, upright, with white behind what is transparent; it is squeezed to a square, and its bytes become numbers from −1 to 1. A text is cut into learned pieces. The sequence is: image tokens, `<bos>`, prompt, newline, and in training the answer
-# and `<eos>`. Rows are filled up on the left. None of this is hard. But five of six small mistakes, none of which raises an error, cost the model more than half of its right answers.
+# An image becomes RGB, upright, with white where it was transparent; it is resized to a square, and its bytes are normalized to values from −1 to 1. A text is split into learned tokens. The sequence is: image tokens, `<bos>`, prompt, newline, and in training the answer
+# and `<eos>`. Rows are padded on the left. None of this is hard. But five of six small mistakes, none of which raises an error, push the fraction of exactly right captions below one half.
 #
-# This ends the first part: everything from a picture to the vectors and the tokens. The next part is about the language model that reads them.
+# This ends the first part: everything from the image to its vectors, and from the text to its tokens. The next part is about the language model that reads them.

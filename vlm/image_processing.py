@@ -1,4 +1,4 @@
-"""From a picture as people have it to the numbers that the vision tower expects.
+"""Turns images of any size and mode into the pixel values that the vision tower expects.
 
 Shapes: B batch, C channels (3: red, green, blue), H W height and width.
 """
@@ -9,27 +9,29 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 # PaliGemma maps 0..1 to -1..1. These are not the statistics of ImageNet (0.485, 0.456, 0.406 and
-# 0.229, 0.224, 0.225), which many texts use in their place.
+# 0.229, 0.224, 0.225), which many texts use instead.
 IMAGE_MEAN = 0.5
 IMAGE_STD = 0.5
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Any PIL picture as 8-bit RGB, upright.
+    """Convert any PIL image to 8-bit RGB, upright.
 
-    A camera's EXIF turn is applied. Transparent pixels show white behind them. 16-bit grey (0..65535) is
-    scaled down to 8 bit, where PIL's own conversion would clip it. Palette, grey and CMYK are converted.
+    The camera's EXIF rotation is applied. Transparent pixels are blended with white. 16-bit grayscale
+    (0..65535) is scaled to 8 bits, where PIL would clip it. Palette, grayscale and CMYK
+    images are converted.
 
     Raises:
-        TypeError: not a PIL picture.
-        ValueError: a picture without pixels.
+        TypeError: not a PIL image.
+        ValueError: an image without pixels.
     """
     if not isinstance(image, Image.Image):
         raise TypeError(f"images must hold PIL pictures, got {type(image).__name__}: open a file with PIL.Image.open")
     if min(image.size) < 1:
         raise ValueError(f"image is {image.width}x{image.height} pixels: a picture needs at least 1x1")
     image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):  # "I;16" and its kin, and "I", which is what PIL makes of some 16-bit files
+    # "I;16" and its variants, and "I", the mode in which PIL opens some 16-bit files
+    if image.mode.startswith("I"):
         grey = np.asarray(image).astype(np.float64) / 257  # 65535 / 257 = 255
         image = Image.fromarray(grey.round().clip(0, 255).astype(np.uint8))
     if image.has_transparency_data:
@@ -40,7 +42,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def resize(image: Image.Image, image_size: int) -> Image.Image:
-    """Squeeze to a square, whatever the aspect ratio; bicubic, with antialiasing, as the published processor does."""
+    """Resize to a square, ignoring the aspect ratio: bicubic with antialiasing, as the published processor does."""
     return image.resize((image_size, image_size), Image.Resampling.BICUBIC)
 
 
@@ -51,5 +53,5 @@ def normalize(pixels: np.ndarray) -> Tensor:
 
 
 def process_images(images: list[Image.Image], image_size: int) -> Tensor:
-    """PIL pictures of any size and mode -> pixel_values [B, C, image_size, image_size], float32 in -1..1."""
+    """Any PIL images -> pixel_values [B, C, image_size, image_size], in -1..1."""
     return torch.stack([normalize(np.asarray(resize(to_rgb(image), image_size))) for image in images])

@@ -64,7 +64,7 @@ class PaliGemmaProcessor:
 
         Returns:
             input_ids and attention_mask [B, S], pixel_values [B, C, H, W]; with a suffix also token_type_ids
-            [B, S] (0 prefix and padding, 1 suffix) and labels [B, S] (-100 everywhere but in the suffix).
+            [B, S] (0 prefix and padding, 1 suffix) and labels [B, S] (-100 everywhere except in the suffix).
 
         Raises:
             ValueError: the numbers of texts, images and suffixes differ, or a text contains `<image>`, `<bos>`,
