@@ -11,25 +11,25 @@
 # ---
 
 # %% [markdown]
-# # How does a picture become an answer? A whole VLM in one sitting
+# # A whole vision language model (VLM) in one sitting: how does an image become an answer?
 #
-# A {term}`vision language model` (VLM) takes a picture and a text, and gives back a text. In this chapter you follow
-# one picture and one prompt through a whole one, from the bytes of the picture to the boxes drawn on it. Nothing
-# is trained, and no step is skipped, though some stay closed until their own chapter. The model is small: 2.7 million parameters, where Google's PaliGemma has
+# A {term}`vision language model` (VLM) takes an image and a text, and returns a text. In this chapter you follow
+# one image and one prompt through a complete VLM, from the bytes of the image to the boxes drawn on it. Nothing
+# is trained, and no step is skipped, though some remain black boxes until their own chapter. The model is small: 2.7 million parameters, where Google's PaliGemma has
 # 2.9 billion. But it has the same parts under the same names, and the same code runs both.
 #
 # At the end you will be able to
 #
-# - name the main tensors between a picture and an answer, and say why they have the shapes they have;
-# - write the loop that turns scores into words, first the slow way, then with a cache;
-# - read boxes and outlines out of the words, and draw them;
-# - look inside, and see which patches the model looked at when it wrote a word.
+# - name the main tensors between an image and an answer, and explain their shapes;
+# - write the loop that turns logits into tokens, first the slow way, then with a cache;
+# - read boxes and outlines from the answer, and draw them;
+# - look inside the model, and see which patches it attended to when it generated a token.
 #
-# It takes about 45 minutes. You should have met a neural network and a little PyTorch before.
+# Time: about 25 minutes to read and run, and 30 for the three exercises. You should have met a neural network and a little PyTorch before.
 #
-# Here is where we are going. The cell loads a model, gives it one picture and one prompt, and draws what it says.
+# Here is where we are going. The cell loads a model, gives it one image and one prompt, and draws its answer.
 
-# %% mystnb={"image": {"alt": "A toy scene with two birds and two cats on grass, each with a labelled box."}, "figure": {"caption": "The prompt was \"detect cat ; bird\". The model never saw this picture in training. It answered in words, and four of the words for each thing were the edges of its box. All four things are found; some edges are a few pixels off.", "name": "fig-ch01-goal"}}
+# %% mystnb={"image": {"alt": "A toy scene with two birds and two cats on grass, each with a labeled box."}, "figure": {"caption": "The answer to \"detect cat ; bird\", drawn. The model never saw this image in training. Its answer is text, in which four tokens for each toy give the edges of a box. All four toys are found; some edges are a few pixels off.", "name": "fig-ch01-goal"}}
 import matplotlib.pyplot as plt
 import torch
 from torch import Tensor
@@ -38,7 +38,7 @@ from toybox.examples import example_image, example_scene
 from vlm import KVCache, PaliGemmaProcessor, generate, load_hf_model, parse_detections
 from vlm.regions.draw import draw_detections, draw_patch_values
 
-torch.set_grad_enabled(False)  # we only look: nothing is trained in this chapter
+torch.set_grad_enabled(False)  # nothing is trained in this chapter
 
 model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY, device="cpu")
 vision_config, text_config = model.config.vision_config, model.config.text_config
@@ -55,11 +55,11 @@ plt.show()
 # We call it the {term}`Toybox` model. Its world is images of up to six toys, of 20 kinds, on any ground, and small signs to read. That is small enough
 # to be learned on a laptop, and every step in it is a step that the real model takes.
 #
-# ## Three parts
+# ## Three parts: vision tower, projector, language model
 #
-# A PaliGemma has three parts (arXiv 2407.07726 {cite}`beyer2024paligemma`, section 3). A {term}`vision tower`, SigLIP {cite}`zhai2023sigmoid`, turns the picture into
-# vectors. A {term}`projector`, one linear layer, gives those vectors the width that the language model wants. A
-# *language model*, Gemma {cite}`gemma2024open`, reads them together with the words of the prompt, and predicts the next word.
+# A PaliGemma has three parts (arXiv 2407.07726 {cite}`beyer2024paligemma`, section 3). A {term}`vision tower`, SigLIP {cite}`zhai2023sigmoid`, turns the image into
+# vectors. A {term}`projector`, one linear layer, brings those vectors to the width of the language model. The
+# *language model*, Gemma {cite}`gemma2024open`, reads them together with the tokens of the prompt, and predicts the next token.
 
 # %%
 for name, part in model.named_children():
@@ -67,21 +67,21 @@ for name, part in model.named_children():
     print(f"{name:24}{num_parameters:>10,} parameters")
 
 # %% [markdown]
-# We name the sizes once, and use the same letters in the whole book; {doc}`notation` has them all on one page.
-# The comment at the end of a line gives the shape of what that line makes.
+# We name the sizes once, and use the same letters in the whole book; {doc}`notation` lists them all on one page.
+# The comment at the end of a line gives the shape of that line's result.
 
 # %%
-B = 1  # batch: one picture with one prompt
+B = 1  # batch: one image with one prompt
 P = vision_config.patch_size  # a patch is P x P pixels
 N = vision_config.num_image_tokens  # image tokens: one for each patch
-D = text_config.hidden_size  # numbers in one vector of the language model
-V = text_config.vocab_size  # tokens that it knows
+D = text_config.hidden_size  # hidden size of the language model
+V = text_config.vocab_size  # vocabulary: tokens that it knows
 print(f"B = {B}, P = {P}, N = {N}, D = {D}, V = {V}")
 
 # %% [markdown]
-# ## From a picture to numbers
+# ## From an image to pixel values
 #
-# The *processor* prepares both inputs. Let it work, and look at what comes out.
+# The *processor* prepares both inputs. Let it run, and look at what comes out.
 
 # %%
 inputs = processor(text=[prompt], images=[image])
@@ -89,8 +89,8 @@ for name, tensor in inputs.items():
     print(f"{name:16}{list(tensor.shape)!s:18}{tensor.dtype}")
 
 # %% [markdown]
-# `pixel_values` is the picture: 3 colours, 112 rows, 112 columns. The picture was already 112 pixels wide; a larger
-# one would have been squeezed to that. Bytes from 0 to 255 became numbers from -1 to 1. You can do that by hand
+# `pixel_values` is the image: 3 color channels, 112 rows, 112 columns. This image was already 112 pixels wide and high; the processor resizes
+# any other to that size. It also maps bytes from 0 to 255 to numbers from -1 to 1. You can compute that by hand
 # for one pixel, and the processor must agree.
 
 # %%
@@ -101,10 +101,10 @@ assert torch.allclose(inputs["pixel_values"][0, :, row, column], by_hand)
 print("red, green, blue:", byte.tolist(), "->", [round(x, 3) for x in by_hand.tolist()])
 
 # %% [markdown]
-# A model that compared every pixel with every other would have 12,544 things to compare. So the tower cuts the
-# picture into patches of 14 by 14 pixels first. 112 / 14 = 8, so there are 8 rows of 8 patches: N = 64.
+# A model in which every pixel attends to every other would have to compare 12,544² pairs, 157 million. So the tower first cuts the
+# image into patches of 14 by 14 pixels. 112 / 14 = 8, so there are 8 rows of 8 patches: N = 64.
 
-# %% mystnb={"image": {"alt": "The scene with white lines that cut it into 8 by 8 patches, numbered 0 to 63 in reading order."}, "figure": {"caption": "What the model gets: 64 patches in reading order. A cat spreads over a dozen of them, and no patch holds a whole one. Putting the parts together is the tower's work.", "name": "fig-ch01-patches"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "The scene with white lines that divide it into 8 by 8 patches, numbered from 0 to 63 in reading order."}, "figure": {"caption": "What the model gets: 64 patches in reading order. A cat spreads over a dozen of them, and no patch contains a whole one. Putting the pieces together is the tower's job.", "name": "fig-ch01-patches"}} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(4.2, 4.2), layout="constrained")
 ax.imshow(image, extent=(0, 112, 112, 0))
 ax.set_xticks(range(0, 113, P))
@@ -113,15 +113,15 @@ ax.grid(color="white", linewidth=1)
 for patch in range(N):
     y, x = divmod(patch, 8)
     ax.text(x * P + 1.5, y * P + 5.5, patch, color="white", fontsize=6.5)
-ax.set(xlabel="column of pixels", ylabel="row of pixels")
+ax.set(xlabel="pixel column", ylabel="pixel row")
 plt.show()
 
 # %% [markdown]
-# ## From a text to numbers
+# ## From a text to tokens
 #
-# `input_ids` is the text, cut into pieces of a fixed vocabulary. Each piece, a {term}`token`, has a number. A token may be a whole
-# word, a part of one, or a sign with a meaning of its own. We say "word" for it too, where that reads better. A *place* is a position in the
-# sequence, counted from 0. Here is the sequence in full. The 64 places in front are kept free for the picture.
+# `input_ids` is the text, cut into pieces of a fixed vocabulary. Each piece, a {term}`token`, has a number, its id. A token may be a whole
+# word, a part of one, or a symbol with a meaning of its own. The *position* of a token is its index in the
+# sequence, counted from 0. Here is the sequence in full. The first 64 positions are reserved for the image.
 
 # %%
 ids = inputs["input_ids"][0].tolist()
@@ -131,23 +131,22 @@ for token_id, token in list(zip(ids, tokens))[N:]:
     print(f"{token_id:6}  {token!r}")
 
 # %% [markdown]
-# "▁" stands for a space. `<bos>` says that a text begins here. The newline at the end says that the question is
-# over, and that it is the model's turn. Count them: the whole sequence has S = 64 + 6 = 70 places, the same
-# number as in the shape of `input_ids` above. How many would a prompt with no words at all have? Think first: the cell
-# below tells.
+# "▁" represents a space. `<bos>` marks the beginning of the text. The newline at the end says that the prompt is
+# over, and that the answer comes next. Count them: the whole sequence has S = 64 + 6 = 70 positions, the same
+# number as in the shape of `input_ids` above. How long would the sequence be with an empty prompt? Think first; then run the cell.
 
 # %%
 S = inputs["input_ids"].shape[1]
-words = tokenizer.encode(prompt, add_special_tokens=False)
-assert N + len(["<bos>", *words, "\n"]) == S
+prompt_tokens = tokenizer.encode(prompt, add_special_tokens=False)
+assert N + len(["<bos>", *prompt_tokens, "\n"]) == S
 empty = processor(text=[""], images=[image])
-print(f"{S} places with the prompt, {empty['input_ids'].shape[1]} with an empty one")
+print(f"{S} positions with the prompt, {empty['input_ids'].shape[1]} with an empty one")
 
 # %% [markdown]
-# ## The tower looks
+# ## The vision tower: patches become vectors
 #
-# The vision tower makes one vector of each patch. It starts from the patch's own pixels. Then, in four rounds,
-# each patch looks at all others and takes in what it can use.
+# The vision tower makes one vector of each patch. It starts from the patch's own pixels. Then, in each of its four layers,
+# every patch attends to all patches and takes in what it can use.
 
 # %%
 pixel_values = inputs["pixel_values"]  # [B, 3, 112, 112]
@@ -156,14 +155,14 @@ patch_vectors = model.vision_tower(pixel_values)  # [B, N, 192]
 print(list(embeddings.shape), "->", list(patch_vectors.shape))
 
 # %% [markdown]
-# The shape is the same before and after. What has changed is what the vectors say. Take one patch in the middle
-# of the large cat, and ask how similar the other patches' vectors are to its vector. The measure is the cosine of
-# the angle between two vectors: 1 for the same direction, 0 for no relation.
+# The shape is the same before and after. What has changed is the content of the vectors. Take one patch in the middle
+# of the large cat, and ask how similar the other patches' vectors are to its vector. The measure is the {term}`cosine similarity`, the cosine of
+# the angle between two vectors: 1 for the same direction, 0 for perpendicular vectors.
 #
-# Before you look at the picture: the two cats do not touch, and both are orange. Which patches will be similar to the
-# cat's patch *before* the tower's four rounds? What will the rounds change?
+# Before you look at the figure: the two cats do not touch, and both are orange. Which patches will be similar to the
+# cat's patch *before* the tower's four layers? What will the layers change?
 
-# %% mystnb={"image": {"alt": "Two maps of the scene. Before the rounds, patches with orange in them are similar to the chosen one, and the grass is half similar. After them, both cats stand out, a rim around the things is half similar, and the grass beyond it is dark."}, "figure": {"caption": "Similarity to the patch marked in white. Before the rounds it goes by colour, and the grass is half similar too. After them the grass has moved away, and both cats stand out, with a rim of patches around all four things.", "name": "fig-ch01-similarity"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Two maps of the scene. Before the layers, patches that contain orange are similar to the chosen one, and the grass is moderately similar. After the layers, both cats stand out, a rim around the toys is moderately similar, and the rest of the grass is dark."}, "figure": {"caption": "The tower separates toys from ground. The maps show the cosine similarity to the patch marked in white. Before the layers it follows color, and the grass is moderately similar too. After them the grass is dissimilar, and both cats stand out, with a rim of patches around all four toys.", "name": "fig-ch01-similarity"}} tags=["hide-input"]
 scene = example_scene(0)
 largest_cat = max(
     (thing for thing in scene.objects if thing.label == "cat"),
@@ -173,11 +172,11 @@ y, x = (int(value // P) for value in largest_cat.center)
 
 
 def show_similarity(patch: int):
-    """How similar all patches are to one, before and after the rounds."""
+    """How similar all patches are to one, before and after the tower's layers."""
     y, x = divmod(patch, 8)
     fig, axes = plt.subplots(1, 2, figsize=(7.2, 3.7), layout="constrained")
     for ax, vectors, title in zip(
-        axes, (embeddings, patch_vectors), ("before the rounds", "after the rounds")
+        axes, (embeddings, patch_vectors), ("before the layers", "after the layers")
     ):
         similarity = torch.cosine_similarity(vectors[0], vectors[0, patch], dim=-1)  # [N]
         layer = draw_patch_values(image, similarity.clamp(min=0), ax, title, vmax=1)
@@ -191,7 +190,7 @@ def show_similarity(patch: int):
 show_similarity(y * 8 + x)
 
 # %% [markdown]
-# The next figure computes such maps in your browser, at the start, after each of the tower's four layers, and after the projector, which comes below. Predict before you click. You choose a patch inside a *bird*. Birds are red here, cats are orange. At the start, is it more similar to the other patches of birds or to those of cats? And at the end?
+# The next figure computes such maps in your browser: at the start, after each of the tower's four layers, and after the projector, which comes below. Predict before you click. You choose a patch inside a *bird*. Birds are red here, cats are orange. At the start, is it more similar to the other patches of birds or to those of cats? And at the end?
 #
 # <div class="live-figure" data-figure="similarity">
 # <p>This figure needs JavaScript. The maps above show one patch, before and after the layers. In JupyterLab, run the next cell.</p>
@@ -203,23 +202,24 @@ from live.jupyter import show
 show("similarity")
 
 # %% [markdown]
-# Choose a patch inside a toy: at its edge a patch is part toy, part ground. Read the table from left to right. At the start a vector says little more than which colors are in its patch. So a red bird can be close to an orange cat, and an eye far from the face that it is in. At the end, patches of one kind are alike, and the gap between their row and the row of the other toys is at its widest. Now open “Change the scene” and drag a toy elsewhere. The gap goes along: these vectors say more about what a toy is than about where it is.
-
-# %% [markdown]
-# ## One sequence from two worlds
+# Choose a patch inside a toy: at its edge a patch is part toy, part ground. Read the table from left to right. At the start a vector encodes little more than the colors in its patch. So a red bird can be close to an orange cat, and an eye far from the face that it is in. At the end, patches of one kind are alike, and the gap between their row and the row of the other toys is at its widest. Now open “Change the scene” and drag a toy elsewhere. The gap moves with it: these vectors say more about what a toy is than about where it is.
 #
-# The tower's vectors have 192 numbers, Gemma's have 128. The projector, a single linear layer, takes one to the
+# One caveat: our tower was also trained to name what is under each patch, which Google's was not, so do not expect maps this clean from the real one ({doc}`chapter 4 <ch04_contrastive>`).
+#
+# ## One sequence from two modalities: projector and merge
+#
+# The tower's vectors have 192 numbers, Gemma's have 128. The projector, a single linear layer, maps one to the
 # other. It is the only bridge between seeing and speaking.
 
 # %%
 image_features = model.multi_modal_projector(patch_vectors)  # [B, N, D]
-word_embeddings = model.language_model.model.embed(inputs["input_ids"])  # [B, S, D]
-print("picture", list(image_features.shape), " text", list(word_embeddings.shape))
+token_embeddings = model.language_model.model.embed(inputs["input_ids"])  # [B, S, D]
+print("image", list(image_features.shape), " text", list(token_embeddings.shape))
 
 # %% [markdown]
-# The text has a vector for each of its 70 places. The 64 in front are only placeholders, the embedding of the token
-# `<image>`. The merge overwrites them with the picture. This is the package's own function, all of it. It refuses to
-# go on when the numbers don't match, because a picture that is shifted by one place gives answers that are wrong
+# The text has a vector, an {term}`embedding`, for each of its 70 positions. The first 64 are only placeholders, the embedding of the token
+# `<image>`. The merge overwrites them with the image features. Below is the package's own function, all of it. It raises an
+# error if the counts don't match: if the image features were shifted by one position, the answers would be wrong
 # but look fine.
 
 
@@ -250,53 +250,50 @@ def merge_image_features(
 
 # %%
 is_image = inputs["input_ids"] == model.config.image_token_index  # [B, S]
-sequence = merge_image_features(word_embeddings, image_features, is_image)  # [B, S, D]
-assert torch.equal(sequence[0, :N], image_features[0])  # the picture stands in front
-assert torch.equal(sequence[0, N:], word_embeddings[0, N:])  # the words are as they were
+sequence = merge_image_features(token_embeddings, image_features, is_image)  # [B, S, D]
+assert torch.equal(sequence[0, :N], image_features[0])  # the image comes first
+assert torch.equal(sequence[0, N:], token_embeddings[0, N:])  # the text is unchanged
 print(list(sequence.shape))
 
 # %% [markdown]
-# From here on the language model does not know which vectors were pixels and which were words.
+# From here on nothing tells the language model which vectors were pixels and which were text.
 #
-# ## Who may look at whom
+# ## The attention mask: who may attend to whom?
 #
-# A language model that writes must not see what it has not written yet. But the picture and the question are there
+# A model that generates text must not see what it has not generated yet. But the image and the prompt are there
 # from the beginning, so they may see each other in full. PaliGemma therefore has two rules in one mask: everything in the
-# {term}`prefix` (picture and prompt) sees the whole prefix; each token of the {term}`suffix` (the answer) sees the prefix, and
-# the answer up to itself.
+# {term}`prefix` (image and prompt) sees the whole prefix; each token of the {term}`suffix` (the answer) sees the prefix, and
+# the answer up to and including itself.
 #
-# Looking is done by *attention*: each place gives every other place a score, and takes in a mean of the others, weighted by the
-# scores. It does this several times side by side, each time in another *head* (chapter 3 builds all of it). The mask is added to the scores:
-# 0 allows a look, a huge negative number forbids it. The 1 in its shape says that it is the same for all heads. Here is the mask for our prompt and the first ten tokens of an answer.
+# Positions exchange information by *attention*: each position scores every position it may attend to, itself included; a softmax turns
+# the scores into weights, and the position takes in the weighted mean. It does this several times in parallel, in several *heads* (chapter 3 builds all of it). The mask is added to the scores:
+# 0 where attention is allowed, a huge negative number where it is not. The 1 in its shape means that all heads share it. Here is the mask for our prompt and the first ten tokens of an answer.
 
-# %% mystnb={"image": {"alt": "A square grid. The 70 columns of the prefix are visible to all rows. The last ten columns, the answer, are visible only to the answer's own rows, as a staircase."}, "figure": {"caption": "The prefix-LM mask. Rows look, columns are looked at; light means \"may see\". The prefix is one full block, the answer a staircase.", "name": "fig-ch01-mask"}}
+# %% mystnb={"image": {"alt": "A square grid with one row for each query position and one column for each key position. The 70 columns of the prefix are visible to all rows. The last ten columns, the answer, are visible only to the answer's own rows, in a staircase."}, "figure": {"caption": "The prefix-LM mask: the prefix is one full block, the answer a staircase. Rows are queries, columns are keys; where the square is light, the query may attend to the key.", "name": "fig-ch01-mask"}}
 from vlm.attention_mask import make_prefix_lm_mask
 
-attention_mask = torch.ones(
-    B, S + 10, dtype=torch.long
-)  # every place is real: none is there only to fill up a row
+attention_mask = torch.ones(B, S + 10, dtype=torch.long)  # no padding
 token_type_ids = torch.tensor([[0] * S + [1] * 10])  # 0: prefix, 1: suffix
-mask = make_prefix_lm_mask(
-    attention_mask, token_type_ids, torch.float32
-)  # [B, 1, S + 10, S + 10]
+mask = make_prefix_lm_mask(attention_mask, token_type_ids, torch.float32)
+# The mask is [B, 1, S + 10, S + 10].
 
 fig, ax = plt.subplots(figsize=(4.6, 4.6), layout="constrained")
 ax.imshow(mask[0, 0] == 0, cmap="cividis", interpolation="nearest")
 for edge in (N, S):
     ax.axhline(edge - 0.5, color="#D55E00", linewidth=1.2)
     ax.axvline(edge - 0.5, color="#D55E00", linewidth=1.2)
-ticks, names = [N / 2, (N + S) / 2, S + 5], ["picture", "prompt", "answer"]
+ticks, names = [N / 2, (N + S) / 2, S + 5], ["image", "prompt", "answer"]
 ax.set_xticks(ticks, names, rotation=90)
 ax.set_yticks(ticks, names)
-ax.set(xlabel="looked at", ylabel="looking")
+ax.set(xlabel="key position", ylabel="query position")
 plt.show()
 
 # %% [markdown]
-# ## The model speaks its first word
+# ## Logits: the first token
 #
-# Now Gemma runs. In four layers each place takes in what it needs from the places it may see. At the end each
-# place has a score for every word in the vocabulary: how likely that word is to come next. The scores are called
-# {term}`logits`. We want the answer's first word, so we need the last place alone.
+# Now Gemma runs. In four layers each position takes in what it needs from the positions it may attend to. At the end each
+# position has one number for each token of the vocabulary. These numbers are called
+# {term}`logits`; a softmax turns them into the probability of each token to come next. For the first token of the answer, we need only the last position.
 
 # %%
 outputs = model(**inputs)
@@ -307,13 +304,14 @@ for probability, token_id in zip(*probabilities.topk(5)):
     print(f"{probability:6.1%}  {tokenizer.convert_ids_to_tokens(int(token_id))}")
 
 # %% [markdown]
-# The likeliest words are not words at all. PaliGemma's vocabulary has 1,024 {term}`tokens <location token>` `<loc0000>` to `<loc1023>`: marks on a ruler
-# from the picture's top edge to its bottom edge, or from left to right. A {term}`box` is four of them: top, left, bottom,
-# right. So the first word of the answer says how far down the first thing begins. No mark has more than 3.7 %:
-# neighbouring marks mean nearly the same, and share the probability among them. Let us look at all 1,024 marks, and at where
-# the cats in this picture really begin.
+# The most likely tokens are not words at all. PaliGemma's vocabulary has 1,024 {term}`location tokens <location token>`, `<loc0000>` to `<loc1023>`. They stand for 1,024 bins
+# from the image's top edge to its bottom edge, or from left to right. A {term}`box` is four of them: top, left, bottom,
+# right. So the first token of the answer says how far down the first toy begins. No token has more than 3.7 %:
+# neighboring bins mean nearly the same, and share the probability among them. That is partly because of how the Toybox was trained: its {term}`soft targets <soft target>` give credit
+# for neighboring bins, and Google's recipe has no such thing. Let us look at all 1,024 bins, and at where
+# the cats in this image really begin.
 
-# %% mystnb={"image": {"alt": "Probability over the 1,024 location marks: one hill near the first of two dashed lines, the true top edges of the two cats."}, "figure": {"caption": "The model's first word, before it is chosen: one hill, a few pixels wide, at the upper cat's top edge, and nothing at the lower cat's. The dashed lines are the true edges; 9 marks are one pixel. The model was taught to begin with the topmost thing, and has settled on it.", "name": "fig-ch01-first-word"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Probability over the 1,024 location tokens: a single peak near the first of two dashed lines, which mark the true top edges of the two cats."}, "figure": {"caption": "The model has settled on the upper cat. The curve is the distribution of the first token: one peak, a few pixels wide, at the upper cat's top edge, and nothing at the lower cat's. The dashed lines are the true edges; 9 bins are one pixel. The model was trained to begin with the topmost toy.", "name": "fig-ch01-first-word"}} tags=["hide-input"]
 from vlm.regions.boxes import NUM_LOCATION_BINS
 
 first_location = tokenizer.convert_tokens_to_ids("<loc0000>")
@@ -326,7 +324,7 @@ for thing in scene.objects:
     if thing.label == "cat":
         ax.axvline(thing.box[0] / image.height * 1023, color="#D55E00", linestyle="--")
 ax.set(
-    xlabel="location mark, 0 (top edge) to 1023 (bottom edge)",
+    xlabel="location token, 0 (top edge) to 1023 (bottom edge)",
     ylabel="probability",
     xlim=(0, 1023),
     ylim=(0, None),
@@ -334,70 +332,70 @@ ax.set(
 plt.show()
 
 # %% [markdown]
-# ## The loop
+# ## The generation loop: greedy decoding
 #
-# One run of the model gives one word. To get an answer, take the likeliest word, put it behind the sequence, and run
-# again, until the model says `<eos>`: end of sequence. Taking the likeliest each time is called {term}`greedy decoding`. We
-# count how many places the model has to work through.
+# One run of the model gives one token. To get an answer, take the most likely token, append it to the sequence, and run the model
+# again, until it generates `<eos>`: end of sequence. Taking the most likely token each time is called {term}`greedy decoding`. We
+# count how many positions the model has to process.
 
 # %%
 input_ids, token_type_ids = inputs["input_ids"], torch.zeros_like(inputs["input_ids"])
 one = torch.ones(B, 1, dtype=torch.long)
-new_tokens, places = [], 0
+new_tokens, positions = [], 0
 while not new_tokens or new_tokens[-1] != tokenizer.eos_token_id:
-    logits = model(
-        input_ids, pixel_values, token_type_ids=token_type_ids
-    ).logits  # [B, places so far, V]
-    places += input_ids.shape[1]
+    # logits: [B, length so far, V]
+    logits = model(input_ids, pixel_values, token_type_ids=token_type_ids).logits
+    positions += input_ids.shape[1]
     new_tokens.append(int(logits[0, -1].argmax()))
     input_ids = torch.cat([input_ids, one * new_tokens[-1]], dim=1)
-    token_type_ids = torch.cat([token_type_ids, one], dim=1)  # what the model writes is suffix
+    token_type_ids = torch.cat([token_type_ids, one], dim=1)  # new tokens are suffix
 
 print(processor.decode(new_tokens))
-print(f"{len(new_tokens)} new tokens, {places:,} places worked through")
-print(f"the tower run {len(new_tokens)} times")
+print(f"{len(new_tokens)} new tokens, {positions:,} positions processed")
+print(f"the tower ran {len(new_tokens)} times")
 
 # %% [markdown]
-# The 27 tokens are 16 locations, 4 names, three times "▁;" and a space that stands alone (between "▁;" and a location there is no word that it
-# could belong to), and `<eos>`, which is not printed: 16 + 4 + 6 + 1. But the loop is
-# wasteful. Each run reads the picture and the prompt again, although nothing about them has
-# changed: no place may see a later one of the answer, so what a place has computed stays as it is. A {term}`KV cache` keeps
-# what later places need of the earlier ones. Then the first run reads the picture and the prompt, and each
-# further run reads one new token. It needs no mask: a new token may look at everything in the cache. `logits_to_keep=1` asks for
-# the last place's scores alone, and `max_length` is how many places the cache has room for.
+# The 27 tokens are 16 location tokens, 4 names, three times "▁;" and a single space (between "▁;" and a location token there is no word that the
+# space could be part of), and `<eos>`, which is not printed: 16 + 4 + 6 + 1.
+#
+# But the loop is wasteful. Each run processes the image and the prompt again, although nothing about them has
+# changed: no position may attend to a later one of the answer, so its result stays the same. A {term}`KV cache` keeps
+# what later positions need of the earlier ones, their *keys* and *values*. Then the first run, called {term}`prefill`, processes the image and the prompt, and each
+# further run processes one new token. These runs need no mask: a new token may attend to everything in the cache. `logits_to_keep=1` computes
+# only the last position's logits, and `max_length` is how many positions the cache can hold.
 
 # %%
 kv_cache = KVCache(text_config, batch_size=B, max_length=S + 100)
 logits = model(**inputs, kv_cache=kv_cache, logits_to_keep=1).logits  # [B, 1, V]
 token = logits[:, -1].argmax(-1)  # [B]
-cached_tokens, places = [int(token)], S
+cached_tokens, positions = [int(token)], S
 while cached_tokens[-1] != tokenizer.eos_token_id:
     logits = model(token[:, None], kv_cache=kv_cache).logits  # [B, 1, V]
-    places += 1
+    positions += 1
     token = logits[:, -1].argmax(-1)  # [B]
     cached_tokens.append(int(token))
 
 assert cached_tokens == new_tokens
-print(f"the same {len(cached_tokens)} tokens, {places} places worked through")
-print("the tower run once")
+print(f"the same {len(cached_tokens)} tokens, {positions} positions processed")
+print("the tower ran once")
 
 # %% [markdown]
-# `generate`, which made the first picture of this chapter, is this second loop, for many rows at once and with
-# more ways to choose a word. Its answer must be ours.
+# `generate`, which produced the answer in the first figure of this chapter, is this second loop, for many rows at once and with
+# more ways to choose a token. Its answer must be ours.
 
 # %%
 assert answer == processor.decode(new_tokens)
 
 # %% [markdown]
-# ## From words to boxes
+# ## From location tokens to boxes
 #
-# The answer is text. Reading boxes from it is a matter of looking for four locations and a name. A mark becomes
-# pixels again when you divide by 1023 and multiply by the height or width. How good are the boxes? The usual measure is
+# The answer is text. To read boxes from it, look for four location tokens and a name. A bin becomes
+# a pixel coordinate when you divide its number by 1023 and multiply by the height or width. How good are the boxes? The usual measure is
 # {term}`intersection over union` (IoU): the area that two boxes share, divided by the area they cover together. It is 1
-# for equal boxes and 0 for boxes that do not touch. We drew the scene ourselves, so we know the truth.
+# for equal boxes and 0 for boxes that do not overlap. We drew the scene ourselves, so we know the true boxes.
 #
-# For each box, we take the best match among the things of that name. So a second box on the same cat would look good here,
-# and a bird without a box would not show. A later chapter measures detection properly. Over 1,000 scenes like this one, the
+# For each predicted box, we take the best match among the toys of that name. So a second box on the same cat would look good here,
+# and a missed bird would not show. {doc}`Chapter 17 <ch17_boxes>` measures detection properly. Over 1,000 scenes like this one, the
 # shipped model finds 97 % of the things it is asked for, and 98 % of its boxes are on such a thing, with an IoU of 0.5 or more.
 
 # %%
@@ -407,15 +405,15 @@ for detection in parse_detections(answer, image.height, image.width):
     truths = [thing.box for thing in scene.objects if thing.label == detection.label]
     best = max(box_iou(detection.box, truth) for truth in truths)
     edges = [round(edge) for edge in detection.box]
-    print(f"{detection.label:6}{edges!s:22}IoU with the truth {best:.2f}")
+    print(f"{detection.label:6}{edges!s:22}IoU with the true box {best:.2f}")
 
 # %% [markdown]
-# ## From words to shapes
+# ## From mask tokens to outlines
 #
-# A box says where a thing is. If you ask the model to `segment`, it also says which shape the thing has. After the four
-# locations come 16 {term}`tokens <mask token>` more, of the 128 from `<seg000>` to `<seg127>`. Each of them stands for a learned piece of
-# outline; together they are the shape inside the box, in a 4 by 4 grid. A second, small network, the *mask decoder*, draws
-# a picture of 64 by 64 pixels from the 16 numbers, and we stretch it over the box. A later chapter builds that network.
+# A box says where a toy is. If you ask the model to `segment`, it also describes the toy's shape. After the four
+# location tokens come 16 {term}`mask tokens <mask token>`, of the 128 from `<seg000>` to `<seg127>`. Each of them stands for a learned piece of
+# outline; together, in a 4 by 4 grid, they describe the shape inside the box. A second, small network, the *mask decoder*, turns
+# the 16 tokens into a mask of 64 by 64 pixels, and we resize that to the box. {doc}`Chapter 18 <ch18_masks>` builds that network.
 
 # %%
 from toybox import MASK_VQVAE_FILE
@@ -424,26 +422,25 @@ from vlm import decode_masks, load_mask_decoder
 [outline] = generate(model, processor, ["segment cat"], [image])
 shapes = parse_detections(outline, image.height, image.width)
 for detection in shapes:
-    print(
-        detection.label, [round(edge) for edge in detection.box], "codes", detection.mask_codes
-    )
+    edges = [round(edge) for edge in detection.box]
+    print(detection.label, edges, "mask tokens", detection.mask_codes)
 
 mask_decoder = load_mask_decoder(MASK_VQVAE_FILE)
 masks = decode_masks(shapes, mask_decoder, image.height, image.width)  # each [112, 112]
 
-# %% mystnb={"image": {"alt": "The scene with a box and a tinted outline on each of the two cats."}, "figure": {"caption": "The answer to \"segment cat\". Each outline was drawn from 16 words.", "name": "fig-ch01-masks"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "The scene with a box and a tinted outline on each of the two cats."}, "figure": {"caption": "The answer to \"segment cat\", drawn. Each outline was decoded from 16 mask tokens.", "name": "fig-ch01-masks"}} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(3.6, 3.6), layout="constrained")
 draw_detections(image, shapes, ax, masks=masks)
 plt.show()
 
 # %% [markdown]
-# ## What did it look at?
+# ## What does the model attend to?
 #
-# While Gemma wrote, each new token looked at the picture in its own way: that is what attention weights are. They can be
-# recorded from the running model. For each thing in the answer we take the moment at which the model is about to say
-# what it is: it has written four locations and is choosing the name. From where does it take that?
+# While Gemma generated the answer, each new token attended to the image in its own way, and these attention weights can be
+# recorded from the running model. For each toy in the answer we take the moment at which the model is about to
+# name it: it has generated four location tokens and is choosing the name. Which patches does it attend to?
 
-# %% mystnb={"image": {"alt": "Four copies of the scene, one for each thing that was found. Each shows bright patches where the model looked when it chose the thing's name, and the box it had just written."}, "figure": {"caption": "Attention from the last place to the 64 patches at the moment before each name is written, as the mean over heads and layers. The model has just written the box shown; each map has its own scale. In all four the brightest patches lie in that box or at its edge. Attention says where numbers came from, not what was made of them.", "name": "fig-ch01-attention"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Four copies of the scene, one for each toy that was found. Bright patches show what the model attended to when it chose the toy's name; a white frame shows the box it had just generated."}, "figure": {"caption": "To name a toy, the model attends to the patches of that toy: in all four maps the brightest patches lie in the box that it has just generated, or at its edge. Each map shows the attention from the last position to the 64 patches just before the name, averaged over heads and layers, on its own scale. Attention weights show where information was read, not how it was used.", "name": "fig-ch01-attention"}} tags=["hide-input"]
 from vlm.inside.recording import record_attention
 
 kv_cache.reset()
@@ -463,10 +460,10 @@ fig, axes = plt.subplots(
     1, len(detections), figsize=(2.1 * len(detections), 2.6), layout="constrained"
 )
 for ax, moment, detection in zip(axes, moments, detections):
-    looks = torch.stack(
+    attention = torch.stack(
         [layer[moment][0, :, -1, :N].mean(0) for layer in weights.values()]
     ).mean(0)  # [N]
-    draw_patch_values(image, looks, ax)
+    draw_patch_values(image, attention, ax)
     y_min, x_min, y_max, x_max = detection.box
     ax.add_patch(
         plt.Rectangle(
@@ -482,10 +479,10 @@ for ax, moment, detection in zip(axes, moments, detections):
 plt.show()
 
 # %% [markdown]
-# ## Other questions
+# ## Other prompts
 #
-# The same model answers other prompts. What it should do is said in words, as in the published PaliGemma: `caption`, `answer`,
-# `detect`, `segment`, `ocr` (reading text); and the language, `en`, where the answer is in words.
+# The same model answers other prompts. As in the published PaliGemma, the first word of a prompt names the task: `caption`, `answer`,
+# `detect`, `segment`, `ocr` (reading text). Where the answer is in words, the language follows: `en`.
 
 # %%
 questions = [
@@ -498,21 +495,21 @@ questions = [
     (7, "answer en what color is the rocket?"),
     (7, "ocr"),
 ]
-answers = generate(
-    model, processor, [text for _, text in questions], [example_image(i) for i, _ in questions]
-)
+texts = [text for _, text in questions]
+images = [example_image(index) for index, _ in questions]
+answers = generate(model, processor, texts, images)
 for (index, text), reply in zip(questions, answers):
-    print(f"picture {index}: {text:60}{reply}")
+    print(f"image {index}: {text:60}{reply}")
 
-# %% mystnb={"image": {"alt": "Four toy scenes: birds and cats on grass; two dogs and a car at night; a flower, a clock and two apples on water; a blue rocket, two trees and a sign with the word ART on sand."}, "figure": {"caption": "Pictures 0, 1, 2 and 7 of the questions above. Check the answers.", "name": "fig-ch01-pictures"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Four toy scenes: birds and cats on grass; two dogs and a car at night; a flower, a clock and two apples on water; a blue rocket, two trees and a sign with the word ART on sand."}, "figure": {"caption": "Images 0, 1, 2 and 7, to which the prompts above refer. Check the answers.", "name": "fig-ch01-pictures"}} tags=["hide-input"]
 fig, axes = plt.subplots(1, 4, figsize=(8.6, 2.5), layout="constrained")
 for index, ax in zip((0, 1, 2, 7), axes):
     ax.imshow(example_image(index))
-    ax.set(xticks=[], yticks=[], title=f"picture {index}")
+    ax.set(xticks=[], yticks=[], title=f"image {index}")
 plt.show()
 
 # %% [markdown]
-# It answers in the words that it was trained on. What happens outside its world? Here is a picture of nothing: plain grey.
+# The model answers in the words that it was trained on. What happens outside its world? Here is an image of nothing: plain gray.
 
 # %%
 from PIL import Image
@@ -528,16 +525,16 @@ for text in (
     print(f"{text:32}{reply!r}")
 
 # %% [markdown]
-# The first three answers are right, and that was taught: some training scenes are empty, and some questions ask for things that are no toys. (Asked about a zebra, a first version of this
-# model answered "0".) The last question is of a kind that it has never met, and it answers all the same. The real model invents too, and a later chapter measures it.
+# The first three answers are right, and that is a result of training: some training scenes are empty, and some questions ask for things that are not toys. (Asked about a zebra, a first version of this
+# model answered "0".) The last question is of a kind that it has never met, and it answers all the same. Real models make things up too, and {doc}`chapter 20 <ch20_evaluation>` measures it.
 #
 # ## Your own scene, your own questions
 #
 # The figure below is the same model with the same weights, in your browser. Before you touch it, write down what you expect of three experiments.
 #
 # 1. Drag the dog to the left and to the right. Which of its four location tokens change: the first and the third, or the second and the fourth?
-# 2. Push the dog slowly over the cat. Does the box of the cat shrink with what you can see of it, or does it stay the size of a whole cat?
-# 3. Ask for a toy that is not there: `detect turtle`. What can a model that only continues text write when there is nothing to write?
+# 2. Push the dog slowly over the cat. Does the box of the cat shrink to its visible part, or does it stay the size of a whole cat?
+# 3. Ask for a toy that is not there: `detect turtle`. What can a model that only continues text generate when there is nothing to report?
 #
 # <div class="live-figure" data-figure="playground">
 # <p>This figure needs JavaScript. The cells of this chapter ask the same model the same questions. In JupyterLab, run the next cell.</p>
@@ -549,13 +546,13 @@ from live.jupyter import show
 show("playground")
 
 # %% [markdown]
-# A box is (*y*<sub>min</sub>, *x*<sub>min</sub>, *y*<sub>max</sub>, *x*<sub>max</sub>), so a move to the side changes the second and the fourth token. The box follows what is visible, because the boxes it learned from did. And for a toy that is not there the answer is empty: the first token is `<eos>`. Click a token of an answer: the patches light up that the model attended to when it wrote it. Look for the token of a left edge, and compare it with the token of the label.
+# A box is (*y*<sub>min</sub>, *x*<sub>min</sub>, *y*<sub>max</sub>, *x*<sub>max</sub>), so a move to the side changes the second and the fourth token. The box follows what is visible, because the boxes in the training data did. And for a toy that is not there the answer is empty: the first token is `<eos>`. Click a token of an answer, and the patches light up that the model attended to when it generated that token. Look for the token of a left edge, and compare it with the token of the label.
 #
-# ## Is this really PaliGemma?
+# ## Is this really PaliGemma? Comparing with transformers
 #
-# The strongest check we have: give the same files to the implementation in Hugging Face's *transformers* library {cite}`wolf2019transformers`, feed it the same inputs,
-# and compare all logits. Two programs, written apart, must agree to the rounding of their arithmetic. (The
-# reference wants to be told that all places are prefix; our model takes that for granted.)
+# The strongest check we have: load the same files into the implementation of Hugging Face's *transformers* library {cite}`wolf2019transformers`, feed it the same inputs,
+# and compare all logits. Two programs, written independently, must agree up to the rounding of their arithmetic. (The
+# reference has to be told that all positions are prefix; our model assumes it.)
 
 # %%
 from transformers import PaliGemmaForConditionalGeneration, logging
@@ -581,12 +578,12 @@ assert difference < 1e-4
 #
 # ### `trace_shapes` (2 points, 10 minutes)
 #
-# Every shape from the picture to the scores, for any PaliGemma. PaliGemma itself comes in three picture sizes, 224, 448 and 896 pixels, all with patches of
+# Return the shape of every tensor from the image to the logits, for a PaliGemma of any size. Google's PaliGemma comes in three image sizes, 224, 448 and 896 pixels, all with patches of
 # 14: how many image tokens does each have?
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
-# Count the patches along one side first. Then count the tokens of the empty prompt, as above: what is there besides the picture?
+# Count the patches along one side first. Then count the tokens of the empty prompt, as above: what is there besides the image?
 # ```
 # ```{admonition} Hint 2: which tensor
 # :class: dropdown
@@ -594,7 +591,7 @@ assert difference < 1e-4
 # ```
 # ```{admonition} Hint 3: almost the line
 # :class: dropdown
-# `num_image_tokens = (image_size // patch_size) ** 2`, and the sequence has `num_image_tokens + 1 + prompt_tokens + 1` places. (224 pixels make 256, 448 make 1,024, 896 make 4,096.)
+# `num_image_tokens = (image_size // patch_size) ** 2`, and the sequence has `num_image_tokens + 1 + prompt_tokens + 1` positions. (There are 256 image tokens at 224 pixels, 1,024 at 448, 4,096 at 896.)
 # ```
 # ````{admonition} Solution
 # :class: dropdown
@@ -605,15 +602,15 @@ assert difference < 1e-4
 #
 # ### `places_worked_through` (1 point, 10 minutes)
 #
-# The slow loop and the fast one above printed how many places they worked through. Find both numbers for any prefix and any answer.
+# The slow loop and the fast one above printed how many positions they processed (the function's name says *places*). Compute both numbers for any length of the prefix and of the answer.
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
-# Write down the lengths of the first three runs of each loop. Is the last token of the answer ever read?
+# Write down the lengths of the first three runs of each loop. Does the model ever process the last token of the answer?
 # ```
 # ```{admonition} Hint 2: almost the line
 # :class: dropdown
-# With S for `prefix_length` and n for `new_tokens`. Slow: S + (S + 1) + … + (S + n − 1). Fast: S, and then 1 for each token but the last.
+# Write S for `prefix_length` and n for `new_tokens`. Slow: S + (S + 1) + … + (S + n − 1). Fast: S, and then 1 for each token but the last.
 # ```
 # ````{admonition} Solution
 # :class: dropdown
@@ -624,15 +621,15 @@ assert difference < 1e-4
 #
 # ### `read_boxes` (2 points, 15 minutes)
 #
-# From words to boxes, without the package.
+# Parse the boxes from an answer, without the package.
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
-# Split the answer into things first, then each thing into four tokens and a name. Which of the four go with the height?
+# Split the answer into objects first, then each object into four tokens and a name. Which of the four belong to the height?
 # ```
 # ```{admonition} Hint 2: which function
 # :class: dropdown
-# `re.findall` with one pattern for a whole thing gives all numbers and names at once: four times `<loc(\d{4})>`, a space, and then anything but `;` and `<`. Strip the name: a space may stand between it and the `;`.
+# `re.findall` with one pattern for a whole object gives all numbers and names at once: four times `<loc(\d{4})>`, a space, and then anything but `;` and `<`. Strip the name: there may be a space between it and the `;`.
 # ```
 # ````{admonition} Solution
 # :class: dropdown
@@ -647,20 +644,20 @@ from grader import grade_chapter
 grade_chapter("ch01_whole_vlm")
 
 # %% [markdown]
-# Two things to try without a grade. Change `prompt` in the first cell to `detect bird` and run the chapter again: what changes in the answer, and in the figure of the first word? And what if you ask for `detect bird ; cat`?
+# Two things to try without a grade. Change `prompt` in the first cell to `detect bird` and run the chapter again: what changes in the answer, and in the distribution of the first token? And what if you ask for `detect bird ; cat`?
 #
 # ```{admonition} What happens
 # :class: dropdown
-# Only the birds are found, and the hill moves to the upper bird's top edge. With `detect bird ; cat` nearly nothing changes: the model was taught to go from top to bottom, whatever the
+# Only the birds are found, and the peak moves to the upper bird's top edge. With `detect bird ; cat` almost nothing changes: the model was trained to go from top to bottom, whatever the
 # order of the kinds in the prompt.
 # ```
 #
 # ## Summary
 #
-# A picture of 3 × 112 × 112 numbers became 64 vectors, one for each patch. A tower let them look at each other, a linear layer
-# brought them to Gemma's width, and they took the places kept free in a sequence of tokens. Gemma read the sequence under a mask
-# that is open in the prefix and a staircase in the answer. It wrote one token at a time; a cache made that cheap. Four of its
-# words were the edges of a box, and sixteen more were a shape.
+# An image of 3 × 112 × 112 numbers became 64 vectors, one for each patch. The layers of the vision tower let the patches attend to each other, the projector
+# brought the vectors to Gemma's width, and they took the positions of the image tokens in the sequence. Gemma processed the sequence under a prefix-LM mask:
+# full attention in the prefix, causal attention in the answer. It generated one token at a time, and a KV cache made that cheap. Four location
+# tokens are a box, and sixteen mask tokens more are a shape.
 #
-# Each part has a chapter of its own, in which you build it. The next one begins where the picture does: how a patch
+# Each part has a chapter of its own, in which you build it. The next one begins where the image does: how a patch
 # of pixels becomes a vector.
