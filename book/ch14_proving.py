@@ -11,22 +11,22 @@
 # ---
 
 # %% [markdown]
-# # How do you know that it is right? Comparing layer by layer
+# # Comparing layer by layer: how do you know that your model is right?
 #
-# Your model runs, and its captions are right. So it is right? In chapter 13 a quarter of the tower could be lost and most captions stayed. A wrong formula can cost even less. And what costs little in a small model on easy pictures may cost much in a large one.
+# Your model runs, and its captions are right. So is the model right? In chapter 13 a quarter of the tower could be lost, and most captions stayed right. A wrong formula can cost even less. And what costs little in a small model on easy images may cost a lot in a large one.
 #
-# There is a better question than "does it answer well?": does every layer give {term}`the same numbers as the reference <parity>`, on the same input? That question has a yes or a no, and when the answer is no it says where.
+# There is a better question than "does it answer well?": does every layer give {term}`the same numbers as the reference <parity>` on the same input? That question has a yes-or-no answer, and if the answer is no, the comparison says where.
 #
 # At the end you will be able to
 #
-# - say what difference between two implementations is rounding, and what is a bug;
-# - compare two models module by module without changing either, and find the first that departs;
-# - choose inputs on which a bug must show;
-# - find and mend eight bugs that other people shipped.
+# - tell rounding error from a bug when two implementations differ;
+# - compare two models module by module without changing either, and find the first module whose outputs differ;
+# - choose test inputs on which a bug must show;
+# - find and fix eight bugs that other people shipped.
 #
-# It takes about 75 minutes, two thirds of them for the hunt at the end. This is what a bug looks like from the inside.
+# Time: about 20 minutes to read and run, and 100 for the ten exercises, eight of which are the bug hunt at the end. This is what a bug looks like from the inside:
 
-# %% mystnb={"image": {"alt": "Relative error on a logarithmic axis over 27 modules in the order in which they run. The right model is at zero in the tower and below one part in a million after it. With a larger eps the tower is at one part in a million. The other three bugs follow the right model through the tower and jump to between 0.01 and 1 in the language model's first layer: two at its attention, SiLU at its MLP."}, "figure": {"caption": "How far each module's output is from the reference's, in the order in which the modules run (0 is drawn at 1e-8). The right model has rounding errors and nothing else. Each bug follows it up to the module that it sits in.", "name": "fig-ch14-goal"}} tags=["hide-input", "nbval-ignore-output"]
+# %% mystnb={"image": {"alt": "Relative error on a logarithmic axis over 27 modules in the order in which they run. The right model is at zero in the tower and below one part in a million after it. With a larger eps the tower is at one part in a million. The other three bugs follow the right model through the tower and jump to between 0.01 and 1 in the language model's first layer: two at its attention, SiLU at its MLP."}, "figure": {"caption": "Each bug follows the right model up to the module that contains it; the right model has rounding errors and nothing else. Each curve: the relative error of each module's output against the reference, in the order in which the modules run (0 is drawn at 1e-8).", "name": "fig-ch14-goal"}} tags=["hide-input", "nbval-ignore-output"]
 import re
 from contextlib import ExitStack, nullcontext
 from unittest.mock import patch
@@ -58,14 +58,12 @@ batch = processor(
     ["caption en", "detect cat ; bird"], [example_image(1), image], suffix=["two dogs", BOXES]
 )
 LAYER_0 = "language_model.model.layers.0"
-TABLES = (
-    "embed_tokens",
-    "position_embedding",
-)  # the two use them in other ways; what comes of them is compared
+# The two programs use these in different ways; what they compute from them is compared.
+NOT_COMPARED = ("embed_tokens", "position_embedding")
 
 
 def record(network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What each module gives, by the module's name in the package, in the order in which they run."""
+    """Each module's output, by its name in the package, in the order in which the modules run."""
     kept = {}
 
     def keep(name: str):
@@ -96,7 +94,7 @@ def relative_error(ours: Tensor, theirs: Tensor, is_real: Tensor | None = None) 
     if is_real is not None:
         ours, theirs = ours[is_real], theirs[is_real]
     error = ((ours - theirs).abs().max() / theirs.abs().max()).item()
-    return float("inf") if error != error else error  # only nan differs from itself
+    return float("inf") if error != error else error  # only nan is unequal to itself
 
 
 THEIRS = record(reference, batch)
@@ -105,13 +103,13 @@ THEIRS = record(reference, batch)
 def compare(
     batch: dict[str, Tensor] = batch, theirs: dict[str, Tensor] = THEIRS
 ) -> dict[str, float]:
-    """The relative error of each module that both models have, in the order of the reference."""
+    """The relative error of each module that both models have, in the reference's order."""
     ours = record(model, batch)
     is_real = batch["attention_mask"].bool()
     errors = {}
     for name in theirs:
         in_both = name in dict(model.named_modules()) or name.endswith("(in)")
-        if not in_both or name.endswith(TABLES):
+        if not in_both or name.endswith(NOT_COMPARED):
             continue
         chosen = is_real if name.startswith("language_model") else None
         did_run = name in ours
@@ -148,7 +146,7 @@ BUGS = {
     "LayerNorm, eps 1e-5": patch.object(nn.LayerNorm, "forward", layer_norm_with_larger_eps),
     "RoPE angles in bfloat16": patch.object(gemma, "rotary_cos_sin", angles_in_bfloat16),
     "SiLU for GELU": patch.object(gemma.GemmaMLP, "forward", silu_mlp),
-    "the answer sees its future": patch.object(paligemma, "make_prefix_lm_mask", all_visible),
+    "suffix attends to its future": patch.object(paligemma, "make_prefix_lm_mask", all_visible),
 }
 STYLES = (
     ("#000000", "-"),
@@ -192,7 +190,7 @@ ax.legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# All four bugs of the figure have been in public code (the numbers are those of issues and pull requests on GitHub). An eps of 10⁻⁵ for 10⁻⁶: candle 271, in Llama's norm. Angles in 16 bits: *transformers* 29285. SiLU in a Gemma: candle 3745. An answer that sees its future: *transformers* 30918, in PaliGemma's first weeks. Answers did not give them away at once. Do you see them here?
+# All four bugs in the figure have been in public code (the numbers are those of issues and pull requests on GitHub). An eps of 10⁻⁵ instead of 10⁻⁶: candle 271, in Llama's norm. RoPE angles in 16 bits: *transformers* 29285. SiLU in a Gemma model: candle 3745. A suffix that attends to its own future: *transformers* 30918, in PaliGemma's first weeks. Answers did not reveal them at once. Can you see them here?
 
 # %%
 for bug in BUGS:
@@ -203,9 +201,9 @@ for bug in BUGS:
     print(f"{bug}: {text}\n    {numbers}")
 
 # %% [markdown]
-# ## One number for a layer
+# ## Relative error: one number per layer
 #
-# Two results are never quite equal. Floating point numbers are rounded after each operation, and two programs that add the same numbers in another order round differently. A float32 has 24 significant bits, so one rounding costs up to 2⁻²⁴, or 6 · 10⁻⁸ of a number.
+# Two results are rarely equal to the last bit. Floating-point numbers are rounded after each operation, and two programs that add the same numbers in a different order round differently. A float32 has 24 significant bits, so one rounding changes a number by a factor of at most 1 ± 2⁻²⁴, an error of 6 · 10⁻⁸.
 
 # %%
 large, small = torch.tensor(1e8), torch.tensor(1.0)
@@ -213,21 +211,22 @@ print("(large + small) - large =", ((large + small) - large).item())
 print("(large - large) + small =", ((large - large) + small).item())
 
 # %% [markdown]
-# So ask how *large* a difference is. Large against what? The last MLP's vectors in this model have entries up to 84, those of its first norm up to 5. A difference of 10⁻⁵ means something else in each. Divide by the size of the reference: the largest absolute difference, over the largest absolute value. The mean will not do: a mask that is wrong for one token of a hundred should be seen.
+# So the question is how *large* a difference is. Compared with what? The outputs of the last MLP in this model have entries up to 84, those of its first norm up to 5. A difference of 10⁻⁵ means something else in each. So divide by the size of the reference: the relative error is the largest absolute difference over the largest absolute value. A mean would not do: it should also show a mask that is wrong for one token in a hundred.
 #
 # By hand: ours [1, 2], theirs [1, 4]. The largest difference is 2, the largest value 4, and the error 0.5.
 
 # %%
-assert relative_error(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 4.0])) == 0.5
-assert relative_error(torch.tensor([1.0, torch.nan]), torch.tensor([1.0, 4.0])) == float("inf")
+right = torch.tensor([1.0, 4.0])
+assert relative_error(torch.tensor([1.0, 2.0]), right) == 0.5
+assert relative_error(torch.tensor([1.0, torch.nan]), right) == float("inf")
 assert relative_error(torch.zeros(1, 3), torch.zeros(2, 3)) == float("inf")
 
 # %% [markdown]
-# The last two lines matter. A nan is neither larger nor smaller than any number, so a nan passes every test of the kind "error above the tolerance?". And tensors of the shapes [1, 3] and [2, 3] can be subtracted, by broadcasting.
+# The last two lines matter. `nan > x` is false for every x, so a nan passes any test of the form "error above the tolerance?". And tensors of shapes [1, 3] and [2, 3] can be subtracted, because PyTorch broadcasts them.
 #
-# ## Listening without touching
+# ## Forward hooks: reading every module's output
 #
-# You need what each module gives, in both models, and you don't want to change either. PyTorch lets you hang a {term}`hook` on a module: a function that is called with the module's result each time it has run.
+# You need the output of every module, in both models, without changing either. PyTorch lets you register a {term}`hook` on a module: a function that is called with the module's output each time the module has run.
 
 # %%
 kept = []
@@ -239,18 +238,18 @@ hook.remove()
 print("what left the tower:", list(kept[0].shape))
 
 # %% [markdown]
-# `record`, in the first cell of this page, hangs one on every module. The two models' modules have nearly the same names, since both take them from the published checkpoint. What differs is the layout of today's *transformers*, and `canonical_name` of chapter 13 translates modules as well as tensors.
+# `record`, in the first (folded) cell of this page, registers one on every module. The modules of the two models have nearly the same names, because both follow the published checkpoint. They differ only by the layout of today's *transformers*, and `canonical_name` from chapter 13 translates the names of modules as well as those of tensors.
 #
-# ## The table
+# ## The table of errors, and its first mismatch
 #
-# Every module that both have, in the order in which they ran; `print_table` shows the part around the first departure. Padding is left out: what stands there is nobody's business. Errors below 10⁻⁵ are shown as "ok". Why 10⁻⁵? The right model's errors stay below about 10⁻⁶ (the black line above), those of three of the four bugs rise above 10⁻². The limit lies between. The fourth bug is smaller than the limit, and we come back to it.
+# Compare every module that both models have, in the order in which the modules run; `print_table` shows the rows around the first mismatch. Padded positions are left out: no real token attends to them, so their values do not matter. Errors below 10⁻⁵ are shown as "ok". Why 10⁻⁵? The right model's errors stay below about 10⁻⁶ (the black line above), and three of the four bugs rise above 10⁻². The tolerance is between. The fourth bug stays below it; we come back to it.
 
 # %%
 TOLERANCE = 1e-5
 
 
 def print_table(errors: dict[str, float], rows: int = 12):
-    """Some modules before the first departure, and what comes after them."""
+    """The modules around the first mismatch, with their errors."""
     names = list(errors)
     first = next((i for i, name in enumerate(names) if errors[name] > TOLERANCE), None)
     if first is None:
@@ -264,22 +263,22 @@ def print_table(errors: dict[str, float], rows: int = 12):
 print_table(compare())
 
 # %% [markdown]
-# All of them agree. This is the proof that the chapters before this one have promised: not only the logits, every layer. (*Which* input it was made with matters, as you will see.)
+# They all agree. This is the proof that the earlier chapters promised: not only the logits match, every layer does. (*Which* input we used matters, as you will see.)
 #
-# Now with one of the bugs. Before you look: SiLU takes the place of GELU in all four MLPs of the language model. Where is the first departure, and what is the error of the norm that comes right after?
+# Now with one of the bugs. SiLU replaces GELU in all four MLPs of the language model. Guess first: where is the first mismatch, and what is the error of the norm that comes right after it?
 
 # %%
 with BUGS["SiLU for GELU"]:
     print_table(compare())
 
 # %% [markdown]
-# Everything before the MLP is right, and so are its `gate_proj` and its `up_proj`. `down_proj` is the first that is not. Its weights are right, since both programs read them from one file, strictly, so what *goes into* it is wrong. One line of code makes that from the other two.
+# Everything before the MLP is right, and so are its `gate_proj` and `up_proj`. `down_proj` is the first mismatch. Its weights are right, since both programs read them from the same file, strictly. So its *input* is wrong, and a single line of code computes that input from the outputs of the other two.
 #
-# The first departure is not always where the bug sits. A norm divides by the length of a vector. So if somebody makes a vector ten times too long, the norm after it gives what it should, and so does all that follows, until the vector itself is needed again. Remember this when you hunt.
+# The first mismatch is not always where the bug is. A norm divides a vector by its length. So if a bug makes a vector ten times too long, the output of the next norm is still right, and so is everything computed from that output; the error shows only where the vector itself is used again, at the residual connection. Remember this when you hunt.
 #
-# ## What input?
+# ## Which inputs reveal a bug?
 #
-# A comparison proves something about the input that it was made with. Some bugs cannot show on some inputs. Take four inputs, and a fifth bug, *padding is seen*. For each pair: is there a departure at all? Which of the bugs would you find with one prompt, the input that everybody begins with?
+# A comparison only says something about the input it was made with. Some bugs cannot show on some inputs. Take four inputs, and a fifth bug, *visible padding*. For each pair: is there a mismatch at all? Which of the bugs would you find with a single prompt, the input that everybody starts with?
 
 
 # %%
@@ -288,35 +287,36 @@ def prepare(texts: list[str], suffix: list[str] | None = None) -> dict[str, Tens
     return {"token_type_ids": torch.zeros_like(inputs["input_ids"])} | inputs
 
 
-def no_padding_mask(attention_mask, token_type_ids, dtype):
+def ignore_padding(attention_mask, token_type_ids, dtype):
     return original_mask(torch.ones_like(attention_mask), token_type_ids, dtype)
 
 
-BUGS["padding is seen"] = patch.object(paligemma, "make_prefix_lm_mask", no_padding_mask)
+BUGS["visible padding"] = patch.object(paligemma, "make_prefix_lm_mask", ignore_padding)
 INPUTS = {
     "a prompt": prepare(["caption en"]),
     "and answer": prepare(["caption en"], ["two cats"]),
     "two prompts": prepare(["caption en", "detect cat ; bird"]),
     "and answers": prepare(["caption en", "detect cat ; bird"], ["two cats", BOXES]),
 }
-print(" " * 26 + "".join(f"{name:>13}" for name in INPUTS))
+
+# %%
+print(" " * 30 + "".join(f"{name:>13}" for name in INPUTS))
 for bug, planted in BUGS.items():
     seen = []
     for inputs in INPUTS.values():
         theirs = record(reference, inputs)
         with planted:
             worst = max(compare(inputs, theirs).values())
-        seen.append("departs" if worst > TOLERANCE else "-")
-    print(f"{bug:26}" + "".join(f"{word:>13}" for word in seen))
+        seen.append("mismatch" if worst > TOLERANCE else "-")
+    print(f"{bug:30}" + "".join(f"{word:>13}" for word in seen))
 
 # %% [markdown]
-# With one prompt you find two of five. An answer that sees its future needs an answer. Padding needs two prompts of different lengths. That is how the masks of PaliGemma's first release could be wrong: a mask that hides nothing is right for one prompt alone. More inputs of this kind: two key/value heads, since with one it makes no difference how heads are
-# shared; norm weights that are not 0; positions that go far, for the angles.
+# A single prompt finds two of the five. To see a suffix that attends to its future, you need a suffix. To see padding, you need two prompts of different lengths. That is how the masks of PaliGemma's first release could be wrong: for a single prompt, a mask that hides nothing is the right mask. More inputs of this kind: two key/value heads, because with one it makes no difference how heads are shared; norm weights that are not 0; large positions, for the RoPE angles.
 #
-# You can try this with your own inputs. The figure plants bugs that people shipped, one or several. Both models read the right answer, and the bars are the relative errors of what their modules give (here by the Euclidean norm over all positions). No rounding gets in the way: both models compute in the same order, so before the bug the error is exactly 0. Guess first:
+# You can try this with your own inputs. The figure plants one or several of the bugs that people shipped. Both models read the right answer, and the bars are the relative errors of their modules' outputs (here with the Euclidean norm over all positions). There is no rounding noise: both models compute in the same order, so before the bug the error is exactly 0. Guess first:
 #
-# 1. Which bugs leave a caption as it was, though the bars say that the model is wrong?
-# 2. *Padding visible*: what will the bars show with no padding, and what with 8 pads before the image?
+# 1. Which bugs leave a caption unchanged, although the bars say that the model is wrong?
+# 2. *Padding visible*: what will the bars show without padding, and what with 8 pads before the image?
 # 3. Two bugs at once, such as the causal prefix and the exact GELU: can you tell from the bars that there are two?
 #
 # <div class="live-figure" data-figure="break-it" data-tasks="caption detect segment count">
@@ -329,11 +329,11 @@ from live.jupyter import show
 show("break-it", tasks="caption detect segment count")
 
 # %% [markdown]
-# 1. At least the exact GELU, SiLU and the shifted features: on 16 scenes, no caption changed. With the last two the boxes did.
-# 2. Nothing at all. There is no padding to be seen, so the two models do the same, and all errors are 0. With pads the bars grow at once. A comparison on one prompt would have called this model right.
-# 3. No. Everything after the first departure is wrong already, and the second bug hides in the error of the first. You find it when you have repaired the first and compare again. That is what the hunt below will be like.
+# 1. At least the exact GELU, SiLU and the shifted image features: on 16 scenes, no caption changed. With the last two, boxes did.
+# 2. Without padding, nothing at all. There is no padding to attend to, so the two models do the same, and all errors are 0. With pads, the bars grow at once. A comparison on one prompt would have called this model right.
+# 3. No. Everything after the first mismatch is already wrong, and the second bug hides in the error of the first. You find it when you have fixed the first and compare again. The hunt below works the same way.
 #
-# And the eps of LayerNorm departs nowhere. A tower's vectors have entries up to 100, and next to their variance it makes no difference whether 10⁻⁶ or 10⁻⁵ is added. Is it a bug at all? For a vector of small variance it is a large one:
+# The eps of LayerNorm never shows as a mismatch. The tower's vectors have entries up to 100, and next to their variance it makes no difference whether you add 10⁻⁶ or 10⁻⁵. Is it a bug at all? For a vector of small variance the error is large:
 
 # %%
 norm = model.vision_tower.vision_model.encoder.layers[0].layer_norm1
@@ -346,7 +346,7 @@ for scale in (10, 1e-1, 1e-3):
     print(f"entries of about {scale:6}: error {relative_error(wrong, right):.0e}")
 
 # %% [markdown]
-# There are two ways to such bugs. Test the part alone, on inputs that are made to be nasty, as the graders of this course do. Or lower the noise: in float64 rounding costs 10⁻¹⁶, and a difference of 10⁻⁶ stands out.
+# There are two ways to catch such bugs. Test the part alone, on inputs made to be hard, as this course's graders do. Or lower the noise: in float64 the rounding error is about 10⁻¹⁶, so a difference of 10⁻⁶ stands out.
 
 # %%
 model.double()
@@ -367,17 +367,16 @@ _ = reference.float()
 # %% [markdown]
 # Without the noise the wrong eps stands out, in the tower.[^ch14-1]
 #
-# ## Eight bugs
+# ## Bug hunt: find and fix eight bugs
 #
-# Now the hunt. The file `exercises/ch14_proving.py` has eight parts of a PaliGemma, and each has a bug that was once shipped. The next cell puts the parts of the file in the places of the package's own, and prints the table. Begin at the top: find the first departure, think, mend it in the file, and run the cells again from here. The next bug comes into sight further down; three of them, 5, 6 and 8, come into sight together. This is
-# how such bugs are found in earnest.
+# Now the hunt. The file `exercises/ch14_proving.py` contains eight parts of a PaliGemma, each with a bug that was once shipped. The next cells put the parts of the file in place of the package's own and print the table. Begin at the top: find the first mismatch, think, fix it in the file, and run the cells again from here. Then the next bug shows up further down; three of them, 5, 6 and 8, show up together. This is how such bugs are found in real projects.
 #
-# [^ch14-1]: Gemma's part stays at 10⁻⁷ even so, in both programs, because its norms and its softmax compute in float32 whatever they are given.
+# [^ch14-1]: Gemma's part stays at 10⁻⁷ even so, in both programs, because its norms and its softmax compute in float32 whatever the dtype of their input.
 
 
-# %%
+# %% tags=["hide-input"]
 def put_in_place(parts) -> list:
-    """What to patch so that the package runs with the functions of a file."""
+    """The patches that make the package run with the functions of a file."""
     return [
         patch.object(
             siglip.SiglipVisionTransformer,
@@ -415,7 +414,7 @@ def put_in_place(parts) -> list:
 
 
 def compare_file() -> dict[str, float]:
-    """The table of the exercise file as it is now."""
+    """The errors of the exercise file as it is now."""
     with ExitStack() as stack:
         for change in put_in_place(load_file(EXERCISES / "ch14_proving.py", "parts")):
             stack.enter_context(change)
@@ -426,9 +425,9 @@ def compare_file() -> dict[str, float]:
 print_table(compare_file())
 
 # %% [markdown]
-# As the file is shipped, the first thing to see is a module that did not run at all: its error is infinite. When the table says that all agree, you have found all eight. The whole curve helps too:
+# In the file as it is shipped, the first mismatch is a module that did not run at all: its error is infinite. When the table says that all modules agree, you have found all eight bugs. The whole curve helps too:
 
-# %% mystnb={"image": {"alt": "Relative error on a logarithmic axis over the modules, for the file with its eight bugs: right up to the tower's last block, and between 0.1 and 10 from there on."}, "figure": {"caption": "The exercise file as it is shipped, with all eight bugs: right up to the tower's last block (10 stands for everything above it). Run the cell again after each repair.", "name": "fig-ch14-hunt"}} tags=["hide-input", "nbval-ignore-output"]
+# %% mystnb={"image": {"alt": "Relative error on a logarithmic axis over the modules, for the file with its eight bugs: right up to the tower's last block, and between 0.1 and 10 from there on."}, "figure": {"caption": "The exercise file as it is shipped, with all eight bugs, is right up to the tower's last block and wrong from there on. Relative error by module; the axis ends at 10, which stands for everything above it. Run the cell again after each fix.", "name": "fig-ch14-hunt"}} tags=["hide-input", "nbval-ignore-output"]
 fig, ax = plt.subplots(figsize=(7.6, 3.8), layout="constrained")
 plot_errors(ax, compare_file(), "your file", "#D55E00", "--")
 plot_errors(ax, compare(), "right", "#000000", "-")
@@ -445,7 +444,7 @@ from IPython.display import HTML
 
 
 def show_bug(bug: str):
-    """The curve of one bug."""
+    """Plot the errors of one bug."""
     _fig, ax = plt.subplots(figsize=(7.6, 3.8), layout="constrained")
     with BUGS[bug]:
         plot_errors(ax, compare(), bug)
@@ -456,7 +455,7 @@ def show_bug(bug: str):
 HTML(
     filmstrip_html(
         show_bug,
-        "Relative error by module with one bug planted: right before the bug, wrong from there on.",
+        "With one bug planted, modules before it are right and modules after it are wrong. The curve is the relative error by module.",
         bug=list(BUGS),
     )
 )
@@ -464,19 +463,21 @@ HTML(
 # %% [markdown]
 # ## Exercises
 #
-# Open `exercises/ch14_proving.py`. The first two are written from nothing (`relative_error` stands in the first, folded cell of this page: leave it folded); the others are to be mended. Grade them below or in a terminal:
+# Open `exercises/ch14_proving.py`. The first two functions you write from scratch (`relative_error` is in the first, folded cell of this page: leave it folded); the other eight you fix. Grade them with the cell below or in a terminal:
 #
 # ```text
 # pytest exercises/test_ch14_proving.py
 # ```
 #
-# The graders test each part alone, on nasty inputs. So they also find what the table cannot, an eps for example. And the table hears only modules that are called: whoever writes a norm out by hand passes the grader, and stays infinite in the table.
+# The graders test each part alone, on inputs made to be hard. So they also find what the table cannot, a wrong eps for example. The table, on the other hand, only sees modules that are called: if you write a norm out by hand, it passes the grader but stays infinite in the table.
 #
 # ### `relative_error` (1 point, 10 minutes)
 #
+# Compute the relative error of a result, as defined above.
+#
 # ```{admonition} Hint
 # :class: dropdown
-# In this order: shapes; what is real; nan; the quotient. `ours[is_real]` picks the places of a mask, whatever comes after the first two dimensions.
+# In this order: shapes; real tokens; nan; the quotient. `ours[is_real]` selects the positions where a boolean mask is true, whatever comes after the first two dimensions.
 # ```
 # ````{admonition} Solution
 # :class: dropdown
@@ -487,9 +488,11 @@ HTML(
 #
 # ### `first_departure` (1 point, 5 minutes)
 #
+# Return the name of the first layer whose error is above the tolerance: the first mismatch.
+#
 # ```{admonition} Hint
 # :class: dropdown
-# A dict keeps the order in which it was filled. `for name, error in errors.items()` goes through it.
+# A dict keeps the order in which it was filled. `for name, error in errors.items()` iterates in that order.
 # ```
 # ````{admonition} Solution
 # :class: dropdown
@@ -502,11 +505,11 @@ HTML(
 #
 # ```{admonition} Hint
 # :class: dropdown
-# The function is given something that it does not use.
+# One of the function's arguments is never used.
 # ```
 # ````{admonition} Solution, and where the bug was
 # :class: dropdown
-# The last norm was made and never called: so it was in the vision tower of mlc-llm (pull request 3456). The opposite exists too, in models whose vectors are wanted *before* that norm (vLLM, pull request 8106).
+# The last norm was created and never called: this was in the vision tower of mlc-llm (pull request 3456). The opposite exists too, in models that need the vectors from *before* that norm (vLLM, pull request 8106).
 # ```{literalinclude} ../solutions/ch14_proving.py
 # :pyobject: finish_tower
 # ```
@@ -516,11 +519,11 @@ HTML(
 #
 # ```{admonition} Hint
 # :class: dropdown
-# Which of the two worlds is scaled? See “Words at the right size” in chapter 9.
+# Which embeddings are scaled, those of the text or those of the image? See the section on scaling by √D in chapter 9.
 # ```
 # ````{admonition} Solution, and where the bug was
 # :class: dropdown
-# vLLM, issue 52667 (August 2026). Gemma once scaled everything that came in by √D, and PaliGemma divided its pictures by it beforehand. Then the scaling moved to the words, and the division was forgotten: with D = 2,048 pictures came in 45 times too small. The model still talked.
+# vLLM, issue 52667 (August 2026). Gemma's code once scaled all of its inputs by √D, and PaliGemma's divided the image features by it beforehand. Then the scaling moved to the text embeddings, and the division was forgotten: with D = 2,048 the image features were 45 times too small. The model still produced text.
 # ```{literalinclude} ../solutions/ch14_proving.py
 # :pyobject: project_image
 # ```
@@ -530,11 +533,11 @@ HTML(
 #
 # ```{admonition} Hint
 # :class: dropdown
-# The table shows "layers.0 (in)", what goes into the first layer. How many times too large are the words in it? (The norm after it hides the mistake.)
+# The table shows "layers.0 (in)", the input of the first layer. How many times too large are the text embeddings in it? (The norm that follows hides the mistake.)
 # ```
 # ````{admonition} Solution, and where the bug was
 # :class: dropdown
-# OpenTau, pull request 179 (April 2026): a model that scaled its words by hand was moved to a library whose embedding scales them already. They came in 51 times larger than the pictures next to them.
+# OpenTau, pull request 179 (April 2026): a model that scaled its text embeddings by hand was moved to a library whose embedding layer already scales them. They were 51 times too large next to the image features.
 # ```{literalinclude} ../solutions/ch14_proving.py
 # :pyobject: embed_words
 # ```
@@ -548,7 +551,7 @@ HTML(
 # ```
 # ````{admonition} Solution, and where the bug was
 # :class: dropdown
-# Liger-Kernel, issue 74 (August 2024): Llama's norm was put into Gemma. And from the other side: files whose norms have the 1 added already, read by code that adds it again (utensils/mold, issue 1074).
+# Liger-Kernel, issue 74 (August 2024): Gemma models got Llama's norm. The reverse exists too: files whose norm weights already include the 1, read by code that adds it again (utensils/mold, issue 1074).
 # ```{literalinclude} ../solutions/ch14_proving.py
 # :pyobject: rms_norm
 # ```
@@ -558,7 +561,7 @@ HTML(
 #
 # ```{admonition} Hint 1: where to look
 # :class: dropdown
-# The outputs of `q_proj`, `k_proj` and `v_proj` agree, that of `o_proj` departs. Three parts of the file have a say in what goes into `o_proj`: `turn`, `share_heads` and `make_mask`. Mend all three before you judge. A right repair may leave this error as it is, or even raise it, while the others are still wrong; each grader tests its part alone, and tells you. The first departure moves on when all three are right.
+# The outputs of `q_proj`, `k_proj` and `v_proj` agree, that of `o_proj` does not. Three functions of the file affect the input of `o_proj`: `turn`, `share_heads` and `make_mask`. Fix all three before you judge by the table. While one of them is still wrong, a correct fix of another may leave this error unchanged or even increase it; each grader tests its part alone and tells you. The first mismatch moves on when all three are right.
 # ```
 # ```{admonition} Hint 2
 # :class: dropdown
@@ -566,7 +569,7 @@ HTML(
 # ```
 # ````{admonition} Solution, and where the bug was
 # :class: dropdown
-# AiDotNet, pull request 2074 (August 2026): weights stored for halves met code that turns neighbours, and every model of the Llama family was wrong in silence.
+# AiDotNet, pull request 2074 (August 2026): the weights were stored for pairs of halves, the code rotated neighboring entries, and every model of the Llama family was silently wrong.
 # ```{literalinclude} ../solutions/ch14_proving.py
 # :pyobject: turn
 # ```
@@ -576,11 +579,11 @@ HTML(
 #
 # ```{admonition} Hint
 # :class: dropdown
-# With two key/value heads and two groups, which of the two should query head 1 get?
+# With two key/value heads and two query heads per group, which key/value head should query head 1 use?
 # ```
 # ````{admonition} Solution, and where the bug was
 # :class: dropdown
-# jax-js, pull request 180 (August 2026): tiled instead of repeated. With one key/value head, as PaliGemma 3B has it, the two are the same, and no test of that model could have seen it.
+# jax-js, pull request 180 (August 2026): heads were tiled instead of repeated. With one key/value head, as in PaliGemma 3B, the two are the same, so no test of that model could have found the bug.
 # ```{literalinclude} ../solutions/ch14_proving.py
 # :pyobject: share_heads
 # ```
@@ -590,7 +593,7 @@ HTML(
 #
 # ```{admonition} Hint
 # :class: dropdown
-# There are two GELUs, and `torch.nn.functional.gelu` has an argument that chooses.
+# There are two GELUs, and an argument of `torch.nn.functional.gelu` chooses between them.
 # ```
 # ````{admonition} Solution, and where the bug was
 # :class: dropdown
@@ -604,11 +607,11 @@ HTML(
 #
 # ```{admonition} Hint
 # :class: dropdown
-# Only rows with padding are wrong. Which `token_type_ids` has padding? In which order are the two rules applied?
+# Only rows with padding are wrong. Which `token_type_ids` does padding have? In which order are the two rules applied?
 # ```
 # ````{admonition} Solution, and where the bug was
 # :class: dropdown
-# *transformers* 4.48, issue 35855 (January 2025): in training, padding was hidden first, and then the whole prefix was shown again, padding included.
+# *transformers* 4.48, issue 35855 (January 2025): in training, padding was masked first, and then the whole prefix was unmasked again, padding included.
 # ```{literalinclude} ../solutions/ch14_proving.py
 # :pyobject: make_mask
 # ```
@@ -622,6 +625,6 @@ grade_chapter("ch14_proving")
 # %% [markdown]
 # ## Summary
 #
-# Answers cannot prove a model right; numbers can, layer by layer, against a reference on the same input. Rounding costs about 10⁻⁷ of a layer's size in float32, and most bugs a thousand times more. Hooks listen without touching. The first departure says where to look, and a norm may hide one for a while. The input must be able to show the bug: answers, padding, two key/value heads. What no input of the whole model shows, a test of the part alone does.
+# Answers cannot prove a model right. Numbers can, layer by layer, against a reference on the same input. In float32, rounding errors are about 10⁻⁷ of a layer's size, and most bugs cause errors at least a thousand times larger. Hooks read every module's output without changing the model. The first mismatch says where to look, though a norm may hide a bug for a few modules. The input must be able to reveal the bug: use answers, padding and two key/value heads. What no input of the whole model reveals, a test of the part alone does.
 #
 # You have now written every part of a PaliGemma, and you know how to prove it right. The {doc}`next page <bugs_in_the_wild>` shows what such bugs did to models that were already in use. Then, in the {doc}`capstone <capstone>`, you put your own parts together, and your model answers as the package does.
