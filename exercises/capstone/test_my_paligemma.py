@@ -151,7 +151,7 @@ def sequences(random: Random) -> Iterator[Case]:
 def run_think(submission: ModuleType, parts: SimpleNamespace, case: Case) -> dict[str, Tensor]:
     mask = case["attention_mask"]
     states = submission.think(parts, CONFIG, trained_weights(), case["inputs_embeds"], mask, case["token_type_ids"])
-    names = [*(f"layer {i}" for i in range(len(states) - 2)), "last norm", "scores"]
+    names = [*(f"layer {i}" for i in range(len(states) - 2)), "last norm", "logits"]
     return {name: state[:, [10, 14, -4, -1], ::7] for name, state in zip(names, states, strict=True)}
 
 

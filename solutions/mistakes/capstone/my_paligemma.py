@@ -148,7 +148,7 @@ def padding_visible(parts, config, weights, inputs_embeds, attention_mask, token
     return solution.think(parts, config, weights, inputs_embeds, torch.ones_like(attention_mask), token_type_ids)
 
 
-@mistake("think", "The two norms of a layer are exchanged.")
+@mistake("think", "The two norms of a layer are swapped.")
 def norms_exchanged(parts, config, weights, inputs_embeds, attention_mask, token_type_ids) -> list[Tensor]:
     first, second = "input_layernorm", "post_attention_layernorm"
     changed = {}
