@@ -11,24 +11,22 @@
 # ---
 
 # %% [markdown]
-# # How does a picture get into a sentence? One sequence from two worlds
+# # Image tokens and the prefix-LM mask: how does an image get into a sentence?
 #
-# You have a tower that looks, and a language model that reads vectors. Between them there is very little: one linear layer, a rule for where the picture goes, and
-# a mask that says who may look at whom. In this chapter you put them together, and have a PaliGemma.
+# You have a vision tower that turns an image into vectors, and a language model that reads vectors. Between them there is very little: one linear layer, a rule for where the image goes in the sequence, and a mask that says which position may attend to which. In this chapter you put them together, and have a PaliGemma.
 #
-# Little as it is, it is where most public re-implementations went wrong. A wrong matrix makes noise, and somebody notices. A wrong mask, or a picture that is one place off, makes a model that still
-# talks, a little worse.
+# Little as it is, many public re-implementations went wrong here. A wrong weight matrix produces noise, and somebody notices. With a wrong mask, or with image features that are off by one position, the model still talks, a little worse.
 #
 # At the end you will be able to
 #
-# - say at what size words and pictures meet, and which of the two is scaled;
-# - {term}`merge` a batch of pictures into a batch of texts, and refuse to when the numbers don't match;
+# - say how large text and image vectors are when they meet, and which of the two is scaled;
+# - {term}`merge` a batch of images into a batch of texts, and raise an error when the counts don't match;
 # - draw the {term}`prefix-LM mask` for any row, with padding and with a cache, and say what each mistake in it does;
 # - write `PaliGemmaForConditionalGeneration.forward` and compare it with the reference, logit by logit.
 #
-# It takes about 50 minutes. This is the mask for a batch of two rows. You will be able to say of every cell why it is light or dark.
+# Time: about 20 minutes to read and run, and 50 for the four exercises. The figure shows the mask for a batch of two rows. You will be able to say of every cell why it is light or dark.
 
-# %% mystnb={"image": {"alt": "Two square grids. In the left one the columns of picture and prompt are light for all rows, and the answer's columns form a staircase. In the right one, which begins with two places of padding, the columns of the padding are dark for all rows."}, "figure": {"caption": "The mask lab: who may look (row) at whom (column), light means yes. Left, a row with 4 image tokens, 3 of prompt and 4 of answer. Right, a shorter row in the same batch, with two places of padding in front. Letters: p padding, i image, q prompt, a answer.", "name": "fig-ch09-goal"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Two square grids. In the left one, the columns of the image and the prompt are light in all rows, and the columns of the answer form a staircase. The right one begins with two padding columns, which are dark in all rows; the rest has the same pattern."}, "figure": {"caption": "The prefix-LM mask of a batch of two rows: image and prompt attend to each other in full, the answer attends causally, and no token attends to padding. A row of the grid is a query, a column a key, and light means that the query may attend to the key. Letters: p padding, i image, q prompt, a answer. The second row of the batch is shorter, so it begins with two pads.", "name": "fig-ch09-goal"}} tags=["hide-input"]
 import matplotlib.pyplot as plt
 import torch
 from torch import Tensor, nn
@@ -50,33 +48,33 @@ from vlm.siglip import SiglipVisionModel
 torch.set_grad_enabled(False)  # nothing is trained in this chapter
 
 
-def draw_mask(ax, pads: int, pictures: int, prompt: int, answer: int, cached: int = 0):
-    """One row's mask; `cached` is how many tokens of the answer were read before."""
-    names = ["p"] * pads + ["i"] * pictures + ["q"] * prompt + ["a"] * answer
+def draw_mask(ax, pads: int, image: int, prompt: int, answer: int, cached: int = 0):
+    """Draw the mask of one row; `cached` is how many answer tokens are in the cache."""
+    names = ["p"] * pads + ["i"] * image + ["q"] * prompt + ["a"] * answer
     attention_mask = torch.tensor([[int(name != "p") for name in names]])  # [B, T]
     types = torch.tensor([[int(name == "a") for name in names]])
-    read_before = pads + pictures + prompt + cached if cached else 0
-    mask = finished_mask(attention_mask, types[:, read_before:], torch.float32)  # [B, 1, S, T]
+    num_cached = pads + image + prompt + cached if cached else 0
+    # [B, 1, S, T]
+    mask = finished_mask(attention_mask, types[:, num_cached:], torch.float32)
     ax.imshow(mask[0, 0] == 0, cmap="cividis", vmin=0, vmax=1)
     ax.set_xticks(range(len(names)), names)
-    ax.set_yticks(range(len(names) - read_before), names[read_before:])
-    for edge in (pads, pads + pictures, pads + pictures + prompt):
+    ax.set_yticks(range(len(names) - num_cached), names[num_cached:])
+    for edge in (pads, pads + image, pads + image + prompt):
         ax.axvline(edge - 0.5, color="#D55E00", linewidth=1)
-        if not read_before:
+        if not num_cached:
             ax.axhline(edge - 0.5, color="#D55E00", linewidth=1)
-    ax.set(xlabel="looked at", ylabel="looking")
+    ax.set(xlabel="key position", ylabel="query position")
 
 
 fig, axes = plt.subplots(1, 2, figsize=(7.8, 3.9), layout="constrained")
-draw_mask(axes[0], pads=0, pictures=4, prompt=3, answer=4)
-draw_mask(axes[1], pads=2, pictures=4, prompt=2, answer=3)
+draw_mask(axes[0], pads=0, image=4, prompt=3, answer=4)
+draw_mask(axes[1], pads=2, image=4, prompt=2, answer=3)
 plt.show()
 
 # %% [markdown]
-# ## Words at the right size
+# ## Embedding scale: Gemma multiplies text by √D
 #
-# The language model begins with a table, the {term}`embedding`: one row of D numbers for each token. Gemma multiplies what it looks up by √D. The reason lies at the other end: the same
-# table is used as the head, where its rows are compared with the last vectors, and for that they had better be small. So small rows are stored, and made larger at the entrance.
+# The language model begins with the {term}`embedding` matrix: one row of D numbers for each token. Gemma's code multiplies each row that it looks up by √D, as the original Transformer did {cite}`vaswani2017attention` (section 3.4). The papers don't say why. A likely reason is at the other end of the model: the same matrix is the head, where its rows are multiplied with the last hidden states, and small rows give logits of moderate size. So small rows are stored, and scaled up at the input.
 
 # %%
 model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
@@ -85,28 +83,27 @@ N, D = config.vision_config.num_image_tokens, config.text_config.hidden_size
 processor = PaliGemmaProcessor.for_model(model, tokenizer)
 image = example_image(0)
 inputs = processor(["detect cat ; bird"], [image])
-table = model.language_model.model.embed_tokens.weight  # [V, D]
-words = model.language_model.model.embed(inputs["input_ids"])  # [B, S, D]
-assert torch.equal(words, table[inputs["input_ids"]] * D**0.5)
+embedding = model.language_model.model.embed_tokens.weight  # [V, D]
+text_embeds = model.language_model.model.embed(inputs["input_ids"])  # [B, S, D]
+assert torch.equal(text_embeds, embedding[inputs["input_ids"]] * D**0.5)
 
 
 def size(vectors: Tensor) -> float:
-    """Mean root mean square."""
+    """The root mean square of each vector, averaged over all vectors."""
     return vectors.square().mean(-1).sqrt().mean().item()
 
 
 image_features = model.get_image_features(inputs["pixel_values"])  # [B, N, D]
-print(
-    f"a row of the table {size(table):.2f}, a word at the entrance {size(words[0, N:]):.2f}, a patch at the entrance {size(image_features):.2f}"
-)
+print(f"row of the embedding matrix   {size(embedding):.2f}")
+print(f"token at the model's input    {size(text_embeds[0, N:]):.2f}")
+print(f"patch at the model's input    {size(image_features):.2f}")
 
 # %% [markdown]
-# The picture's vectors come from the projector, and are *not* scaled: the projector is a trained layer and makes them as large as they have to be. For some years the reference implementation divided them by √D first and then multiplied everything by √D. That is the same on paper, and
-# not quite the same in 16 bits.
+# The image features come from the projector, and are *not* scaled: the projector is trained, and makes them as large as they have to be. Until early 2026 the reference implementation divided them by √D, and then multiplied the whole sequence by √D. On paper that is the same; in 16 bits it is not quite the same.
 #
-# There is a second subtlety in 16 bits. √D is 45.2548 for D = 2,048, and bfloat16 knows only 45.25. The published code rounds the root to the dtype of the table first, and multiplies then; whoever multiplies by the exact root gets other last digits.
+# There is a second subtlety in 16 bits. For D = 2,048, √D is 45.2548, and the nearest bfloat16 number is 45.25. The published code first rounds the root to the dtype of the embedding matrix, and then multiplies. If you multiply by the exact root, you get other last digits.
 #
-# Scaling by the wrong D is easily done. A published config has a `hidden_size` for the tower, one for the language model, and a third at the top, which is wrong for PaliGemma 2. What happens if you take none, or the tower's, or scale the picture as well? Guess which of the three the model forgives.
+# It is easy to scale by the wrong D. A published config has a `hidden_size` for the tower, one for the language model, and a third one at the top level, which is wrong for PaliGemma 2. What happens if you don't scale at all, or use the tower's size, or scale the image as well? Guess which of the three mistakes the model forgives.
 
 # %%
 original_embed, original_merge = gemma.GemmaModel.embed, paligemma.merge_image_features
@@ -115,34 +112,35 @@ original_embed, original_merge = gemma.GemmaModel.embed, paligemma.merge_image_f
 def caption_with(embed=original_embed, merge=original_merge) -> str:
     gemma.GemmaModel.embed, paligemma.merge_image_features = embed, merge
     [text] = generate(model, processor, "caption en", image, max_new_tokens=10)
-    gemma.GemmaModel.embed, paligemma.merge_image_features = original_embed, original_merge
+    gemma.GemmaModel.embed = original_embed
+    paligemma.merge_image_features = original_merge
     return text
 
 
-print("as it should be:      ", caption_with())
-print("words not scaled:     ", caption_with(embed=lambda gemma, ids: gemma.embed_tokens(ids)))
-print(
-    "words by √192:        ",
-    caption_with(embed=lambda gemma, ids: gemma.embed_tokens(ids) * 192**0.5),
-)
-print(
-    "picture scaled by √D: ",
-    caption_with(
-        merge=lambda words, features, mask: original_merge(words, features * D**0.5, mask)
-    ),
-)
+def scale_by(factor: float):
+    return lambda gemma, ids: gemma.embed_tokens(ids) * factor
+
+
+def scale_image_too(embeds: Tensor, features: Tensor, mask: Tensor) -> Tensor:
+    return original_merge(embeds, features * D**0.5, mask)
+
+
+print("correct:           ", caption_with())
+print("text not scaled:   ", caption_with(embed=scale_by(1)))
+print("text times √192:   ", caption_with(embed=scale_by(192**0.5)))
+print("image times √128:  ", caption_with(merge=scale_image_too))
 
 # %% [markdown]
-# The tower's size is near enough for this caption. That is the dangerous kind: it works in the demonstration, and costs a few points in an evaluation.
+# √192 is close enough to √128 for this caption. That is the dangerous kind of mistake: it works in the demo, and can cost you a few points in an evaluation.
 #
-# ## The bridge
+# ## The projector: one linear layer
 #
-# The {term}`projector` takes the tower's 192 numbers to the language model's 128. A linear layer with a bias, nothing more.
+# The {term}`projector` maps the tower's 192 numbers to the language model's 128. It is a linear layer with a bias, nothing more.
 
 
 # %% tags=["from:vlm.paligemma.PaliGemmaMultiModalProjector"]
 class PaliGemmaMultiModalProjector(nn.Module):
-    """The only bridge between the two worlds: one linear layer from the tower's width to Gemma's."""
+    """One linear layer that maps image features from the tower's width to Gemma's."""
 
     def __init__(self, config: PaliGemmaConfig):
         super().__init__()
@@ -155,62 +153,58 @@ class PaliGemmaMultiModalProjector(nn.Module):
 
 
 # %% [markdown]
-# Does it translate patches into words? One could imagine that the vector of a patch of cat comes out near the word "cat". Look up the nearest word for each of a few patches.
+# Does it translate patches into words? One could imagine that the vector of a patch of cat comes out near the embedding of `cat`. Look up the nearest token embedding for each of a few patches.
 
 # %%
 patches = nn.functional.normalize(image_features[0], dim=-1)  # [N, D]
-cosines = patches @ nn.functional.normalize(table, dim=-1).T  # [N, V]
+cosines = patches @ nn.functional.normalize(embedding, dim=-1).T  # [N, V]
 for name, patch in (("cat's face", 4 * 8 + 2), ("bird", 5 * 8 + 5), ("grass", 7)):
     nearest = cosines[patch].argmax()
-    print(
-        f"{name:10} nearest word {tokenizer.convert_ids_to_tokens(int(nearest))!r}, cosine {cosines[patch, nearest]:.2f}"
-    )
+    token = tokenizer.convert_ids_to_tokens(int(nearest))
+    print(f"{name:10} nearest token {token!r}, cosine {cosines[patch, nearest]:.2f}")
 
 # %% [markdown]
-# No. The nearest words mean nothing, and they are not near. An image token is not a word. It is a vector that the layers above have learned to read, and the only thing that it has in common with a word is that it has D numbers.
+# No. The nearest tokens mean nothing, and they are not near. An image token is not a word. Its vector is one that the layers above have learned to read, and all that it has in common with a token embedding is that it has D numbers.
 #
-# ## The merge
+# ## Merging image features into the text
 #
-# The processor has kept N places free, each filled with the token `<image>`. Now the picture takes them. The tempting way is one line: `masked_scatter` writes vectors into the places where a mask is True, in order.
+# The processor has reserved N positions for the image, each filled with the token `<image>`. Now the image features go there. The tempting way is one line: `masked_scatter` writes vectors, in order, to the positions where a mask is True.
 
 # %%
 is_image = inputs["input_ids"] == config.image_token_index  # [B, S]
-merged = words.masked_scatter(is_image[..., None], image_features)  # [B, S, D]
+merged = text_embeds.masked_scatter(is_image[..., None], image_features)  # [B, S, D]
 assert torch.equal(merged[0, :N], image_features[0])
-too_many = torch.cat([torch.zeros(1, 1, D), image_features], dim=1)  # N + 1 vectors
-print(
-    "with a vector too many it says:",
-    list(words.masked_scatter(is_image[..., None], too_many).shape),
-)
+too_many = torch.cat([torch.zeros(1, 1, D), image_features], dim=1)  # [1, N + 1, D]
+merged = text_embeds.masked_scatter(is_image[..., None], too_many)
+print("with one vector too many, no error:", list(merged.shape))
 
 # %% [markdown]
-# It says nothing: the surplus vector at the end is dropped, and all others stand one place too late. What does the model make of a picture that is off by one place?
+# There is no error: the last vector is dropped, and each of the others is one position late. What does the model make of an image that is off by one position?
 
 # %%
 from vlm.regions.boxes import box_iou, parse_detections
 
 [right] = generate(model, processor, "detect cat ; bird", image)
-paligemma.merge_image_features = lambda words, features, mask: original_merge(
-    words, features.roll(1, dims=1), mask
+paligemma.merge_image_features = lambda embeds, features, mask: original_merge(
+    embeds, features.roll(1, dims=1), mask
 )
 [shifted] = generate(model, processor, "detect cat ; bird", image)
 paligemma.merge_image_features = original_merge
 for before, after in zip(
     parse_detections(right, 112, 112), parse_detections(shifted, 112, 112)
 ):
-    print(
-        f"{before.label:5} {after.label:5} IoU of the two boxes {box_iou(before.box, after.box):.2f}"
-    )
+    iou = box_iou(before.box, after.box)
+    print(f"{before.label:5} {after.label:5} IoU of the two boxes {iou:.2f}")
 
 # %% [markdown]
-# The boxes are still found, some of them a little worse: you would never see it in a picture, and it costs you in every evaluation. So the package counts before it writes, and refuses.
+# The model still finds the boxes, some of them a little worse. You would never see it in a single image, and it costs you in every evaluation. So the package counts before it writes, and raises an error if the counts differ.
 
 
 # %% tags=["from:vlm.paligemma.merge_image_features", "hide-input"]
 def merge_image_features(
     inputs_embeds: Tensor, image_features: Tensor, image_mask: Tensor
 ) -> Tensor:
-    """Put the picture's vectors, in order, where the image tokens stand.
+    """Write the image features, in order, to the positions of the image tokens.
 
     Args:
         inputs_embeds: [B, S, D].
@@ -223,8 +217,9 @@ def merge_image_features(
     num_tokens, num_features = int(image_mask.sum()), image_features.shape[:2].numel()
     if num_tokens != num_features:
         raise ValueError(
-            f"the text has {num_tokens} image tokens and the pictures give {num_features} features: "
-            "each picture needs exactly its own run of image tokens, as PaliGemmaProcessor writes it"
+            f"the text has {num_tokens} image tokens and the pictures give "
+            f"{num_features} features: each picture needs exactly its own run of "
+            "image tokens, as PaliGemmaProcessor writes it"
         )
     return inputs_embeds.masked_scatter(
         image_mask[..., None], image_features.to(inputs_embeds.dtype)
@@ -233,72 +228,64 @@ def merge_image_features(
 
 # %%
 try:
-    merge_image_features(words, too_many, is_image)
+    merge_image_features(text_embeds, too_many, is_image)
 except ValueError as error:
     print(str(error).split(":")[0])
 
 # %% [markdown]
-# ## Two rules in one mask
+# ## The prefix-LM mask: two rules in one
 #
-# Most language models read with a {term}`causal mask`: each token sees itself and what came before, because that is all there is when it is written. But a picture and a question are not written by the model. They are there, whole, from the beginning, and nothing is
-# gained by hiding the end of the question from its beginning. PaliGemma {cite}`beyer2024paligemma` (section 3.1) has two rules, like the prefix language models of the T5 paper {cite}`raffel2019exploring`. The prefix, picture and prompt, sees itself in full. The suffix, the answer, sees the prefix and what came before.
+# Most language models use a {term}`causal mask`: each token attends to itself and to what came before, because that is all there is when it is generated. But the image and the prompt are not generated by the model. They are complete from the beginning, and nothing is gained by hiding the end of the question from its beginning. So PaliGemma {cite}`beyer2024paligemma` (section 3.1) has two rules, like the prefix language models in the T5 paper {cite}`raffel2019exploring`. The prefix, which is image and prompt, attends to itself in full. A token of the suffix, which is the answer, attends to the prefix, to the suffix before it, and to itself.
 #
-# How do you write that down, for a batch of rows with different lengths? With a trick that makes both rules one. Give each token a *block* number: the whole prefix is block 0, and each token of the suffix opens a block of its own: 1, 2, 3 … Then the rule is:
-# a token may look at every block that is not later than its own. The block numbers are a running sum over `token_type_ids`.
+# How do you write that for a batch of rows with different lengths? One trick turns both rules into one. Give each token a *block* number: the whole prefix is block 0, and each token of the suffix opens a block of its own: 1, 2, 3 … Then the rule is: a token may attend to every block that is not later than its own. The block numbers are the cumulative sum of `token_type_ids`.
 
 # %%
-token_type_ids = torch.tensor(
-    [[0, 0, 0, 1, 1]]
-)  # a place of padding, two of prefix, two of suffix
+# One pad, two tokens of prefix, two of suffix.
+token_type_ids = torch.tensor([[0, 0, 0, 1, 1]])
 attention_mask = torch.tensor([[0, 1, 1, 1, 1]])
 blocks = token_type_ids.cumsum(-1)
 visible = (blocks[:, None, :] <= blocks[:, :, None]) & attention_mask[:, None, :].bool()
 print("blocks", blocks[0].tolist())
 print(visible[0].int())
-assert visible[0].int().tolist() == [[0, 1, 1, 0, 0]] * 3 + [[0, 1, 1, 1, 0], [0, 1, 1, 1, 1]]
+expected = [[0, 1, 1, 0, 0]] * 3 + [[0, 1, 1, 1, 0], [0, 1, 1, 1, 1]]
+assert visible[0].int().tolist() == expected
 
 # %% [markdown]
-# The first column is dark for everyone: nobody looks at padding. The first *row*, the padding's own, is not empty. It sees the prefix, which does no harm, because nobody looks at what comes of it. An empty row could become a nan, as you know.
+# The first column is 0 in every row: no token attends to padding. The first *row*, that of the pad itself, is not empty. The pad attends to the prefix, which does no harm, because nothing uses its output. An empty row could become nan, as chapter 8 showed.
 #
-# When the model writes with a cache, only the new token is read, and all that came before is in the cache. Then the mask has one row and T columns: it sees everything but the padding.
+# During generation with a cache, only the new token goes through the model, and everything before it is in the cache. Then the mask has one row and T columns, and the new token may attend to everything but the padding.
 
 
 # %% tags=["from:vlm.attention_mask.make_prefix_lm_mask"]
 def make_prefix_lm_mask(
     attention_mask: Tensor, token_type_ids: Tensor, dtype: torch.dtype
 ) -> Tensor:
-    """Picture and prompt see each other in full; each token of the answer sees them and the answer before it."""
+    """Bidirectional in the prefix; the suffix sees the prefix, and itself causally."""
     query_blocks = token_type_ids.cumsum(-1)  # [B, S]
     num_cached = attention_mask.shape[1] - token_type_ids.shape[1]
-    key_blocks = torch.nn.functional.pad(
-        query_blocks, (num_cached, 0)
-    )  # [B, T]: what is cached is seen by all
-    visible = (key_blocks[:, None, :] <= query_blocks[:, :, None]) & attention_mask[
-        :, None, :
-    ].bool()  # [B, S, T]
+    # [B, T]: every query may attend to what is cached
+    key_blocks = torch.nn.functional.pad(query_blocks, (num_cached, 0))
+    visible = (  # [B, S, T]
+        (key_blocks[:, None, :] <= query_blocks[:, :, None])
+        # and the key is not padding
+        & attention_mask[:, None, :].bool()
+    )
     mask = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
     return mask.masked_fill(~visible, torch.finfo(dtype).min)[:, None]  # [B, 1, S, T]
 
 
 # %% [markdown]
-# Here is a row of two pads, four image tokens, a prompt of three and an answer of five tokens, three of which were read before and are in the cache.
+# Here is a row of two pads, four image tokens, a prompt of three tokens and an answer of five. Three of the answer's tokens are in the cache, with everything before them.
 
-# %% mystnb={"image": {"alt": "A wide grid with two rows, the last two tokens of an answer. Both see picture, prompt and the earlier answer, not the padding; the first of them does not see the second."}, "figure": {"caption": "With a cache: two new tokens of the answer look at everything that was read before, but not at the padding, and the first not at the second.", "name": "fig-ch09-cached"}} tags=["hide-input"]
-
-
-def show_mask(
-    padding: int = 2, pictures: int = 4, prompt: int = 3, answer: int = 5, cached: int = 3
-):
-    """A mask of one row."""
-    _fig, ax = plt.subplots(figsize=(5, 3.6), layout="constrained")
-    draw_mask(ax, padding, pictures, prompt, answer, min(cached, answer - 1))
-    plt.show()
+# %% mystnb={"image": {"alt": "A wide grid with two rows, the last two tokens of an answer. Both rows are light for the image, the prompt and the earlier answer, and dark for the padding; the first row is dark for the second new token."}, "figure": {"caption": "With a cache, the mask has rows for the new tokens only. Both attend to the image, the prompt and the earlier answer, and neither attends to the padding. The second new token attends to the first, but not the other way around.", "name": "fig-ch09-cached"}} tags=["hide-input"]
 
 
-show_mask()
+_fig, ax = plt.subplots(figsize=(5, 3.6), layout="constrained")
+draw_mask(ax, pads=2, image=4, prompt=3, answer=5, cached=3)
+plt.show()
 
 # %% [markdown]
-# In the mask lab you set the numbers. It has the rule of the function above. Predict before you move a slider. (1) One more pad: does it change a column, a row, or both? (2) Three answer tokens move into the cache: what disappears from the grid, and what stays? (3) The rule becomes *plain causal*: are cells lost in the rows of the answer?
+# In the mask lab you set the numbers. It follows the rule of the function above. Predict before you move a slider. (1) One more pad: does it change a column, a row, or both? (2) Three answer tokens move into the cache: what disappears from the grid, and what stays? (3) The rule becomes *plain causal*: do the answer's rows lose any cells?
 #
 # <div class="live-figure" data-figure="mask-lab" data-offers="padding image answer cached rules">
 # <p>This figure needs JavaScript. The figure above shows one mask, and the exercises ask you to write the rule. In JupyterLab, run the next cell.</p>
@@ -310,11 +297,10 @@ from live.jupyter import show
 show("mask-lab", offers="padding image answer cached rules")
 
 # %% [markdown]
-# (1) Both, but only the column matters. No token attends to it. The pad's own row is there, and what comes of it is never read. The position ids, beside the words, don't count the pad. (2) All rows but those of the new tokens are gone, the image and the prompt among them, and all columns stay: a cached token is never a query again, and remains a key for all that follow. (3) Not one. In the answer both rules are the same, and everything that *plain causal* takes away is in the image and the prompt. So a wrong mask of this kind can't be found by looking at the answer's rows.
+# (1) Both, but only the column matters: no token attends to the pad. The pad has a row of its own, and nothing uses the output of that row. The position ids, beside the tokens, don't count the pad. (2) Only the rows of the new tokens are left, so even the rows of the image and the prompt are gone, and all columns stay: a cached token is never a query again, and remains a key for every later token. (3) None. In the answer's rows the two rules are the same, and all the cells that *plain causal* removes are in the rows of the image and the prompt. So you can't find a wrong mask of this kind by looking at the answer's rows.
 
 # %% [markdown]
-# Three wrong masks have been shipped. *Plain causal*: the prefix sees only backwards. *Everything*: no staircase, so the suffix sees its own future. *Padding visible*: it takes two rows to see that one, and chapter 14 does. We ask two things of the other two: what the model writes, and, {term}`fed the right answer <teacher forcing>`, how many of its 27 tokens it
-# foresees. Before you run it: the second mask shows the model what it is to foresee. Will that help it?
+# Three wrong masks have been shipped. *Plain causal*: each token of the prefix attends only to what came before it. *Everything*: there is no staircase, so the suffix attends to its own future. *Padding visible*: you need two rows to notice that one, and chapter 14 has them. We check two things for the other two: what the model generates, and how many of the answer's 27 tokens it predicts when it is fed the right answer ({term}`teacher forcing`). Before you run it: the second mask shows the model the tokens that it has to predict. Will that help it?
 
 # %%
 training_row = processor(["detect cat ; bird"], [image], suffix=[right])
@@ -322,12 +308,12 @@ S = inputs["input_ids"].shape[1]
 target = training_row["input_ids"][0, S:]
 
 
-def causal(attention_mask: Tensor, token_type_ids: Tensor, dtype: torch.dtype) -> Tensor:
-    return finished_mask(attention_mask, torch.ones_like(token_type_ids), dtype)
+def causal(attention_mask: Tensor, types: Tensor, dtype: torch.dtype) -> Tensor:
+    return finished_mask(attention_mask, torch.ones_like(types), dtype)
 
 
-def everything(attention_mask: Tensor, token_type_ids: Tensor, dtype: torch.dtype) -> Tensor:
-    return finished_mask(attention_mask, torch.zeros_like(token_type_ids), dtype)
+def everything(attention_mask: Tensor, types: Tensor, dtype: torch.dtype) -> Tensor:
+    return finished_mask(attention_mask, torch.zeros_like(types), dtype)
 
 
 for name, wrong_mask in (
@@ -337,15 +323,14 @@ for name, wrong_mask in (
 ):
     paligemma.make_prefix_lm_mask = wrong_mask
     [text] = generate(model, processor, "caption en", image, max_new_tokens=10)
-    foreseen = model(**training_row).logits[0, S - 1 : -1].argmax(-1) == target
-    print(f"{name:11} {int(foreseen.sum()):2} of {len(target)} foreseen   {text!r}")
+    is_right = model(**training_row).logits[0, S - 1 : -1].argmax(-1) == target
+    print(f"{name:11} {int(is_right.sum()):2} of {len(target)} predicted   {text!r}")
 paligemma.make_prefix_lm_mask = finished_mask
 
 # %% [markdown]
-# The causal mask ruins it: this model's image tokens have learned to see the prompt, as you saw in the gates of chapter 6. Seeing the future does not help, it confuses: the model was trained without, and meets vectors that it has never met. A model that is *trained* with that
-# mask would do brilliantly in training, and fail when it writes, since then there is no future to copy from. And note the caption in the last line: when a model writes token by token with a cache, the wrong mask is never used on an answer, and the mistake does not show.
+# The causal mask ruins the answer: this model's image tokens have learned to attend to the prompt, as you saw in the gates of chapter 6. Seeing the future does not help the model, it confuses it: the model was trained without the future, and now meets vectors that it has never met. A model that is *trained* with that mask would do brilliantly in training and fail at generation, where there is no future to copy from. And note the caption in the last line: when a model generates token by token with a cache, its answer has no future to attend to, so the wrong mask does nothing and the mistake does not show.
 #
-# What do image tokens look for in the prompt? Choose a patch in the figure. The image shows where it attends among the patches, the stripes below the tokens what it gives to the prompt. Before you choose one: how much of a patch's attention goes to the prompt, and in which of the four layers most? And what will be left of it with a causal prefix?
+# What do image tokens attend to in the prompt? Choose a patch in the figure. The image shows how it attends to the other patches, and the stripes below the tokens show how it attends to the prompt. Before you choose one: how much of a patch's attention goes to the prompt, and in which of the four layers most? And what will be left of it with a causal prefix?
 #
 # <div class="live-figure" data-figure="attention-lab" data-view="merge" data-tasks="caption detect count">
 # <p>This figure needs JavaScript. Chapter 6 shows gates that open for a patch with one prompt and stay shut with another. In JupyterLab, run the next cell.</p>
@@ -357,9 +342,9 @@ from live.jupyter import show
 show("attention-lab", view="merge", tasks="caption detect count")
 
 # %% [markdown]
-# In this model it is layer 0: there the patches give about half of their attention to the prompt, and much less from layer 2 on. First they find out what is asked, then they look at each other. Go through the heads of layer 0. Does one of them give nearly everything to the prompt, and was it among those that you could not knock out in chapter 8? With a causal prefix the patches come before the prompt, so none of them sees a word of it. Every stripe is empty, and the answer is lost.
+# In this model it is layer 0: there the patches give about half of their attention to the prompt, and much less from layer 2 on. First they find out what is asked, then they attend to each other. Go through the heads of layer 0. Does one of them give nearly everything to the prompt, and was it among those that you could not knock out in chapter 8? With a causal prefix, the patches come before the prompt, so none of them attends to any of its tokens. Every stripe is empty, and the answer is lost.
 #
-# The figure below has three mistakes of this chapter: text that is not scaled, features that are shifted by one, and the causal prefix. For each, guess where its bars begin: at the merged embeddings or after them? And is the bug with the largest first bar also the one that does most damage?
+# The figure below has three mistakes of this chapter: text that is not scaled, image features that are shifted by one position, and the causal prefix. For each, guess where its bars begin: at the merged embeddings or after them? And does the bug with the largest first bar also do the most damage?
 #
 # <div class="live-figure" data-figure="break-it" data-bugs="text-not-scaled image-shifted causal-prefix" data-tasks="caption detect">
 # <p>This figure needs JavaScript. The cells of this chapter make the same mistakes in Python. In JupyterLab, run the next cell.</p>
@@ -368,14 +353,26 @@ show("attention-lab", view="merge", tasks="caption detect count")
 # %% tags=["skip-execution", "nbval-ignore-output", "remove-cell"]
 from live.jupyter import show
 
-show("break-it", bugs="text-not-scaled image-shifted causal-prefix", tasks="caption detect")
+show(
+    "break-it",
+    bugs="text-not-scaled image-shifted causal-prefix",
+    tasks="caption detect",
+)
 
 # %% [markdown]
-# The mask is used for the first time in layer 0, so the causal prefix begins there; the other two begin at the merged embeddings. The largest first bar is that of the shifted features, since 64 of the prefix's vectors are in the wrong place, and with unscaled text only the few text tokens are wrong. And yet the shift leaves captions alone (all of 16 scenes) and only moves boxes, while the model without scaled text says nothing that makes sense. An error by layer tells you where to look, and nothing about how much the answer suffers.
+# The mask is first used in layer 0, so the error of the causal prefix begins there; the other two begin at the merged embeddings. The shifted features have the largest first bar: 64 of the prefix's vectors are wrong, while without the scale only the few text tokens are wrong. And yet the shift leaves captions alone (in all 16 scenes) and only moves boxes, while the model without scaled text says nothing that makes sense. The error of each layer tells you where to look, and nothing about how much the answer suffers.
 #
-# ## All of it
+# ## The whole forward pass
 #
-# Now the class. (`Gemma2ForCausalLM` and `make_layer_masks` are for PaliGemma 2, chapter 15; in this model `make_layer_masks` returns the mask unchanged.) Its parts have the names of the published checkpoint. `forward` is long in words and short in steps: fill in what was not given, look, embed, merge, mask, read, and compare with labels if there are any.
+# Now the class. (`Gemma2ForCausalLM` and `make_layer_masks` are for PaliGemma 2, chapter 15; in this model `make_layer_masks` returns the mask unchanged.) Its submodules have the names of the published checkpoint. `forward` looks long, but does seven things:
+#
+# 1. fill in the arguments that were not given: attention mask, token types, positions;
+# 2. compute the image features;
+# 3. embed the tokens;
+# 4. merge the two;
+# 5. make the mask;
+# 6. run the language model;
+# 7. compute the loss, if there are labels.
 
 
 # %% tags=["from:vlm.paligemma.PaliGemmaForConditionalGeneration"]
@@ -403,23 +400,24 @@ class PaliGemmaForConditionalGeneration(nn.Module):
         return self.language_model.lm_head.weight.dtype
 
     def tie_weights(self):
-        """Let the head share the embedding's matrix, as in every published PaliGemma."""
+        """Tie the head to the embedding matrix, as in every published PaliGemma."""
         self.language_model.tie_weights()
 
     def get_image_features(self, pixel_values: Tensor) -> Tensor:
-        """Pictures [I, C, H, W] -> [I, N, D], ready to stand between word embeddings (and not scaled by sqrt(D))."""
+        """Images [I, C, H, W] -> features [I, N, D], not scaled by sqrt(D)."""
         return self.multi_modal_projector(self.vision_tower(pixel_values))
 
     def embed_inputs(self, input_ids: Tensor, image_features: Tensor | None) -> Tensor:
-        """Word embeddings [B, S, D], with the image features in the places of the image tokens."""
+        """Token embeddings [B, S, D], with the image features at the image tokens."""
         inputs_embeds = self.language_model.model.embed(input_ids)
         if image_features is None:
             return inputs_embeds
         image_mask = input_ids == self.config.image_token_index
         if not image_mask.any():
             raise ValueError(
-                f"images were given, and no image token is among the {input_ids.shape[1]} input_ids of each row: "
-                "pixel_values belong to the first pass, which reads the prompt; give None in later passes"
+                "images were given, and no image token is among the "
+                f"{input_ids.shape[1]} input_ids of each row: pixel_values belong to "
+                "the first pass, which reads the prompt; give None in later passes"
             )
         return merge_image_features(inputs_embeds, image_features, image_mask)
 
@@ -438,31 +436,41 @@ class PaliGemmaForConditionalGeneration(nn.Module):
         """Predict the token after each position.
 
         Args:
-            input_ids: [B, S], the tokens that are not in the cache yet; pictures stand as runs of image tokens.
-            pixel_values: [I, C, H, W], the pictures in the order of their image tokens; None once they are cached.
-            attention_mask: [B, T], 1 for real tokens, 0 for padding, the cached ones included. None: no padding.
-            token_type_ids: [B, S], 0 for prefix, 1 for suffix. None: all prefix without a cache (or with an
-                empty one); all suffix once the cache holds something.
+            input_ids: [B, S], the tokens that are not cached yet; each image is a run
+                of image tokens.
+            pixel_values: [I, C, H, W], in the order of their image tokens; None once
+                the images are cached.
+            attention_mask: [B, T], 1 for real tokens, 0 for padding; it covers cached
+                and new tokens. None: no padding.
+            token_type_ids: [B, S], 0 for prefix, 1 for suffix. None: all prefix if
+                nothing is cached, else all suffix.
             position_ids: [B, S]. None: real tokens are counted from 1.
-            labels: [B, S], the input ids again, with -100 where no loss is wanted; shifted here, not by you.
-            kv_cache: read and filled.
+            labels: [B, S], the input ids, with -100 where no loss is wanted. Don't
+                shift them: the loss does.
+            kv_cache: read, and extended by the new tokens.
             logits_to_keep: compute logits for this many last positions only; 0 for all.
-            image_features: [I, N, D], what `get_image_features` made of the pictures, in place of pixel_values:
-                several prompts about one picture then share one pass of the tower.
+            image_features: [I, N, D] from `get_image_features`, instead of
+                pixel_values, so that several prompts about one image share one pass of
+                the tower.
 
         Raises:
-            ValueError: image tokens and pictures do not match in number, or the mask's length is off.
+            ValueError: the numbers of image tokens and image features differ, or the
+                mask has the wrong shape.
         """
         num_cached = kv_cache.length if kv_cache is not None else 0
         batch_size, num_new = input_ids.shape
         if attention_mask is None:
             attention_mask = torch.ones(
-                batch_size, num_cached + num_new, dtype=torch.long, device=input_ids.device
+                batch_size,
+                num_cached + num_new,
+                dtype=torch.long,
+                device=input_ids.device,
             )
         if attention_mask.shape != (batch_size, num_cached + num_new):
             raise ValueError(
                 f"attention_mask has shape {list(attention_mask.shape)}: expected "
-                f"[{batch_size}, {num_cached + num_new}], for {num_cached} cached and {num_new} new tokens"
+                f"[{batch_size}, {num_cached + num_new}], for {num_cached} cached and "
+                f"{num_new} new tokens"
             )
         if token_type_ids is None:
             token_type_ids = torch.full_like(input_ids, 1 if num_cached else 0)
@@ -477,12 +485,12 @@ class PaliGemmaForConditionalGeneration(nn.Module):
             and (input_ids == self.config.image_token_index).any()
         ):
             raise ValueError(
-                "the text has image tokens and there is no picture: give pixel_values or image_features"
+                "the text has image tokens and there is no picture: "
+                "give pixel_values or image_features"
             )
         inputs_embeds = self.embed_inputs(input_ids, image_features)  # [B, S, D]
-        mask = make_prefix_lm_mask(
-            attention_mask, token_type_ids, inputs_embeds.dtype
-        )  # [B, 1, S, T]
+        # [B, 1, S, T]
+        mask = make_prefix_lm_mask(attention_mask, token_type_ids, inputs_embeds.dtype)
         mask = self.language_model.make_layer_masks(mask, token_type_ids)
         logits = self.language_model(
             inputs_embeds, position_ids, mask, kv_cache, logits_to_keep
@@ -493,39 +501,40 @@ class PaliGemmaForConditionalGeneration(nn.Module):
 
 
 # %% [markdown]
-# The loss compares each label with the scores one place to its left, and leaves out labels of −100: the prefix and the padding. It is the mean over all labels of the batch.[^ch09-1]
+# The loss compares each label with the logits one position earlier, and ignores labels of −100: the prefix and the padding. It is the mean over all other labels of the batch.[^ch09-1]
 #
-# Two details are the package's own. `labels` come unshifted, and the shift is done inside, as in *transformers*. And without `token_type_ids` everything new counts as prefix if nothing is cached, and as suffix if something is. The reference has changed its mind on
-# this more than once: its version 5.23 then reads the prompt causally, its older ones did not.
+# Two conventions are not obvious. You give `labels` unshifted, as in *transformers*, and the loss shifts them. And without `token_type_ids`, all new tokens count as prefix if nothing is cached, and as suffix otherwise. The reference has changed its behavior here: without `token_type_ids`, version 5.23 reads the prompt causally, and older versions did not.
 #
-# The proof. The shipped weights go into our class and into the reference, with a batch of two rows of different lengths, answers included. All logits at real tokens are compared, and the loss.
+# Now the proof. Our class and the reference get the shipped weights, and a batch of two rows of different lengths, answers included. We compare all logits at real tokens, and the loss.
 #
-# [^ch09-1]: Google's code takes the mean of each row first. With rows of different lengths that is not the same.
+# [^ch09-1]: Google's code first takes the mean over each row. For rows of different lengths the result differs.
 
 # %%
 from transformers import PaliGemmaForConditionalGeneration as Reference
 from transformers import logging
 
 logging.disable_progress_bar()
-reference = Reference.from_pretrained(CHECKPOINT_DIRECTORY, attn_implementation="eager").eval()
+reference = Reference.from_pretrained(CHECKPOINT_DIRECTORY, attn_implementation="eager")
+reference.eval()
 ours = PaliGemmaForConditionalGeneration(config)
 ours.load_state_dict(model.state_dict())
 batch = processor(
-    ["caption en", "detect cat ; bird"], [example_image(1), image], suffix=["two dogs", right]
+    ["caption en", "detect cat ; bird"],
+    [example_image(1), image],
+    suffix=["two dogs", right],
 )
 mine, theirs = ours(**batch), reference(**batch)
 is_real = batch["attention_mask"].bool()  # [B, S]
 difference = (mine.logits - theirs.logits)[is_real].abs().max().item()
-print(
-    f"largest difference below 1e-4: {difference < 1e-4}, of logits up to {mine.logits.abs().max():.0f}"
-)
+print("logits up to", round(mine.logits.abs().max().item()))
+print("largest difference below 1e-4:", difference < 1e-4)
 print(f"loss: ours {mine.loss:.4f}, theirs {theirs.loss:.4f}")
 assert difference < 1e-4 and abs(mine.loss - theirs.loss) < 1e-5
 
 # %% [markdown]
 # ## Exercises
 #
-# Open `exercises/ch09_merge.py`, write what is missing, and grade it, below or in a terminal:
+# Open `exercises/ch09_merge.py`, complete the functions, and grade them, below or in a terminal:
 #
 # ```text
 # pytest exercises/test_ch09_merge.py
@@ -535,11 +544,11 @@ assert difference < 1e-4 and abs(mine.loss - theirs.loss) < 1e-5
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
-# Indexing a table of rows with a tensor of numbers gives a tensor of rows. Which of the config's two hidden sizes has the table?
+# Indexing a matrix with a tensor of whole numbers gives a tensor of its rows. Which of the config's two hidden sizes is the width of the embedding matrix?
 # ```
 # ```{admonition} Hint 2: a detail
 # :class: dropdown
-# A Python number is not rounded before it is multiplied. `torch.tensor(number, dtype=weight.dtype)` is.
+# A Python number is not rounded before the multiplication. `torch.tensor(number, dtype=weight.dtype)` is.
 # ```
 # ````{admonition} Solution
 # :class: dropdown
@@ -552,11 +561,11 @@ assert difference < 1e-4 and abs(mine.loss - theirs.loss) < 1e-5
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
-# Two counts must agree. And the argument must not be changed: what do you write into?
+# Two counts must agree. And you must not change the argument: what do you write into?
 # ```
 # ```{admonition} Hint 2: which step
 # :class: dropdown
-# `copy[mask] = rows` writes rows in order where the mask is True. The features are [I, N, D]: make one list of rows of them first.
+# `copy[mask] = rows` writes rows, in order, where the mask is True. The features are [I, N, D]: first flatten them into one list of rows.
 # ```
 # ````{admonition} Solution
 # :class: dropdown
@@ -569,15 +578,15 @@ assert difference < 1e-4 and abs(mine.loss - theirs.loss) < 1e-5
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
-# Draw the matrix of the example in the file, and number the blocks. When is a look allowed, in terms of two block numbers?
+# Draw the matrix of the example in the file, and number the blocks. When may a query attend to a key, in terms of their block numbers?
 # ```
 # ```{admonition} Hint 2: which tensors
 # :class: dropdown
-# `blocks[:, :, None]` belongs to who looks, [B, S, 1]; `blocks[:, None, :]` to who is looked at. The cached places have block 0, since everyone sees them: put them in front.
+# `blocks[:, :, None]`, [B, S, 1], belongs to the queries, and `blocks[:, None, :]` to the keys. The cached positions have block 0, since every query may attend to them: put them in front.
 # ```
 # ```{admonition} Hint 3: almost the line
 # :class: dropdown
-# `(all_blocks[:, None, :] <= blocks[:, :, None])` is [B, S, T]. Padding is still in it: combine it with `attention_mask[:, None, :].bool()`.
+# `(all_blocks[:, None, :] <= blocks[:, :, None])` is [B, S, T]. It still allows padding: combine it with `attention_mask[:, None, :].bool()`.
 # ```
 # ````{admonition} Solution
 # :class: dropdown
@@ -590,11 +599,11 @@ assert difference < 1e-4 and abs(mine.loss - theirs.loss) < 1e-5
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
-# Six steps: look, project, embed, merge, positions and mask, read. Which of them have you written above?
+# There are six steps: vision tower, projector, embedding, merge, positions and mask, language model. Which of them have you written above?
 # ```
 # ```{admonition} Hint 2: a detail
 # :class: dropdown
-# A running sum over `attention_mask` counts the real tokens of each row.
+# A cumulative sum over `attention_mask` counts the real tokens of each row.
 # ```
 # ````{admonition} Solution
 # :class: dropdown
@@ -611,6 +620,6 @@ grade_chapter("ch09_merge")
 # %% [markdown]
 # ## Summary
 #
-# A picture becomes N vectors, and they take the places of N tokens in the text. Words are scaled by √D, picture vectors are not. The merge counts before it writes. The mask gives every token a block, and lets it see every block that is not later: the prefix sees itself, the suffix sees backwards, nobody sees padding.
+# An image becomes N vectors, which replace N image tokens in the text. Token embeddings are scaled by √D, image features are not. The merge counts before it writes, because `masked_scatter` ignores a surplus. The prefix-LM mask gives each token a block number, and a token attends to every block that is not later than its own: the prefix is bidirectional, the suffix is causal, and no token attends to padding.
 #
 # You have written a PaliGemma. For each position it returns 1,921 logits. How does a list of logits become a sentence? That is next.

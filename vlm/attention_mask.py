@@ -1,4 +1,4 @@
-"""Who may look at whom: the prefix-LM mask, and the positions that go with it.
+"""Which token may attend to which: the prefix-LM mask, and the position ids that go with it.
 
 Shapes: B batch, S new tokens, T all tokens so far, the cached ones included.
 """
@@ -8,10 +8,10 @@ from torch import Tensor
 
 
 def make_prefix_lm_mask(attention_mask: Tensor, token_type_ids: Tensor, dtype: torch.dtype) -> Tensor:
-    """Picture and prompt see each other in full; each token of the answer sees them and the answer before it.
+    """Bidirectional in the prefix; the suffix sees the prefix, and itself causally.
 
     Number the tokens so that each token of the suffix opens a block of its own, and the whole prefix is
-    block 0. A query may look at a key when the key is real (not padding) and its block is not later. For one
+    block 0. A query may attend to a key if the key is real (not padding) and its block is not later. For one
     row with a pad (p), two tokens of prefix (a b) and two of suffix (c d):
 
         token_type_ids  0 0 0 1 1          p a b c d
@@ -21,29 +21,29 @@ def make_prefix_lm_mask(attention_mask: Tensor, token_type_ids: Tensor, dtype: t
                                        c   . x x x .
                                        d   . x x x x
 
-    No row is empty, so softmax never meets a row of nothing but minus infinity.
+    No row is empty: every query, even a pad, may attend to the prefix.
 
     Args:
-        attention_mask: [B, T], 1 for a real token, 0 for padding; covers what is in the cache too.
+        attention_mask: [B, T], 1 for a real token, 0 for padding; it covers cached and new tokens.
         token_type_ids: [B, S], 0 for the prefix (and padding), 1 for the suffix. Only the new tokens.
 
     Returns:
-        [B, 1, S, T] to add to the scores: 0 for "may look", the lowest number of `dtype` for "may not".
+        [B, 1, S, T] to add to the attention scores: 0 where a query may attend, the lowest number of `dtype` elsewhere.
 
     Source: PaliGemma (arXiv 2407.07726), section 3.1 and Figure 2.
     """
     query_blocks = token_type_ids.cumsum(-1)  # [B, S]
     num_cached = attention_mask.shape[1] - token_type_ids.shape[1]
-    key_blocks = torch.nn.functional.pad(query_blocks, (num_cached, 0))  # [B, T]: what is cached is seen by all
+    key_blocks = torch.nn.functional.pad(query_blocks, (num_cached, 0))  # [B, T]: all queries see the cache
     visible = (key_blocks[:, None, :] <= query_blocks[:, :, None]) & attention_mask[:, None, :].bool()  # [B, S, T]
     mask = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
     return mask.masked_fill(~visible, torch.finfo(dtype).min)[:, None]  # [B, 1, S, T]
 
 
 def limit_to_window(mask: Tensor, token_type_ids: Tensor, sliding_window: int) -> Tensor:
-    """Let the suffix look back only as far as the window, which counts the token itself.
+    """Limit how far back the suffix attends: the window counts the token itself.
 
-    The prefix keeps its full view of itself, however long it is. With a window of 2, for the row of
+    The prefix still attends to all of itself, however long it is. With a window of 2, for the row of
     `make_prefix_lm_mask`:
 
         token_type_ids  0 0 0 1 1          p a b c d

@@ -1,6 +1,6 @@
-"""PaliGemma: a SigLIP tower looks, one linear layer translates, Gemma speaks.
+"""PaliGemma: a SigLIP vision tower, one linear layer as the projector, and Gemma as the language model.
 
-Shapes: B batch, I pictures, N image tokens for each, S new tokens, T all tokens so far, D hidden size, V vocabulary.
+Shapes: B batch, I images, N image tokens for each, S new tokens, T all tokens so far, D hidden size, V vocabulary.
 
 Sources: "PaliGemma: A versatile 3B VLM for transfer" (arXiv 2407.07726), section 3; "PaliGemma 2: A Family of Versatile
 VLMs for Transfer" (arXiv 2412.03555), section 3, which puts Gemma 2 in Gemma's place.
@@ -30,7 +30,7 @@ class PaliGemmaOutput:
 
 
 class PaliGemmaMultiModalProjector(nn.Module):
-    """The only bridge between the two worlds: one linear layer from the tower's width to Gemma's."""
+    """One linear layer that maps image features from the tower's width to Gemma's."""
 
     def __init__(self, config: PaliGemmaConfig):
         super().__init__()
@@ -60,15 +60,15 @@ class PaliGemmaForConditionalGeneration(nn.Module):
         return self.language_model.lm_head.weight.dtype
 
     def tie_weights(self):
-        """Let the head share the embedding's matrix, as in every published PaliGemma."""
+        """Tie the head to the embedding matrix, as in every published PaliGemma."""
         self.language_model.tie_weights()
 
     def get_image_features(self, pixel_values: Tensor) -> Tensor:
-        """Pictures [I, C, H, W] -> [I, N, D], ready to stand between word embeddings (and not scaled by sqrt(D))."""
+        """Images [I, C, H, W] -> features [I, N, D], not scaled by sqrt(D)."""
         return self.multi_modal_projector(self.vision_tower(pixel_values))
 
     def embed_inputs(self, input_ids: Tensor, image_features: Tensor | None) -> Tensor:
-        """Word embeddings [B, S, D], with the image features in the places of the image tokens."""
+        """Token embeddings [B, S, D], with the image features at the image tokens."""
         inputs_embeds = self.language_model.model.embed(input_ids)
         if image_features is None:
             return inputs_embeds
@@ -95,20 +95,26 @@ class PaliGemmaForConditionalGeneration(nn.Module):
         """Predict the token after each position.
 
         Args:
-            input_ids: [B, S], the tokens that are not in the cache yet; pictures stand as runs of image tokens.
-            pixel_values: [I, C, H, W], the pictures in the order of their image tokens; None once they are cached.
-            attention_mask: [B, T], 1 for real tokens, 0 for padding, the cached ones included. None: no padding.
-            token_type_ids: [B, S], 0 for prefix, 1 for suffix. None: all prefix without a cache (or with an
-                empty one); all suffix once the cache holds something.
+            input_ids: [B, S], the tokens that are not cached yet; each image is a run
+                of image tokens.
+            pixel_values: [I, C, H, W], in the order of their image tokens; None once
+                the images are cached.
+            attention_mask: [B, T], 1 for real tokens, 0 for padding; it covers cached
+                and new tokens. None: no padding.
+            token_type_ids: [B, S], 0 for prefix, 1 for suffix. None: all prefix if
+                nothing is cached, else all suffix.
             position_ids: [B, S]. None: real tokens are counted from 1.
-            labels: [B, S], the input ids again, with -100 where no loss is wanted; shifted here, not by you.
-            kv_cache: read and filled.
+            labels: [B, S], the input ids, with -100 where no loss is wanted. Don't
+                shift them: the loss does.
+            kv_cache: read, and extended by the new tokens.
             logits_to_keep: compute logits for this many last positions only; 0 for all.
-            image_features: [I, N, D], what `get_image_features` made of the pictures, in place of pixel_values:
-                several prompts about one picture then share one pass of the tower.
+            image_features: [I, N, D] from `get_image_features`, instead of
+                pixel_values, so that several prompts about one image share one pass of
+                the tower.
 
         Raises:
-            ValueError: image tokens and pictures do not match in number, or the mask's length is off.
+            ValueError: the numbers of image tokens and image features differ, or the
+                mask has the wrong shape.
         """
         num_cached = kv_cache.length if kv_cache is not None else 0
         batch_size, num_new = input_ids.shape
@@ -136,7 +142,7 @@ class PaliGemmaForConditionalGeneration(nn.Module):
 
 
 def merge_image_features(inputs_embeds: Tensor, image_features: Tensor, image_mask: Tensor) -> Tensor:
-    """Put the picture's vectors, in order, where the image tokens stand.
+    """Write the image features, in order, to the positions of the image tokens.
 
     Args:
         inputs_embeds: [B, S, D].
