@@ -138,7 +138,7 @@ def test_the_attention_explorer_answers_mouse_and_keyboard(visit):
     with_map = explorer.locator("canvas").first.evaluate(paint)
     explorer.get_by_label("show the map").uncheck()
     assert explorer.locator("canvas").first.evaluate(paint) != with_map
-    explorer.get_by_role("combobox", name="picture").select_option(index=1)
+    explorer.get_by_role("combobox", name="image").select_option(index=1)
     told.append(says.text_content())
     assert len(set(told)) == len(told), told
     assert visit.problems == []

@@ -1,5 +1,5 @@
-"""A page's own attention explorer: choose picture, word, layer and head. It needs no server and no Python, since all
-its frames are in it.
+"""An attention explorer for a web page: choose image, token, layer and head (numbered from 0). It needs no server and
+no Python, since the page contains all frames.
 
 Shapes: T tokens of an answer, L layers, A heads, N patches.
 """
@@ -21,11 +21,11 @@ _PLACEHOLDER = "/*FRAMES*/null"
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture, what was asked about it, and where the model looked while it answered.
+    """One image, a prompt about it, and the attention to the image patches while the model answered.
 
     Attributes:
-        tokens: of the answer, [T].
-        weights: the attention that each was written with, [T, L, A, N] (`attend_word_by_word`).
+        tokens: the tokens of the answer, [T].
+        weights: the attention with which each was predicted, [T, L, A, N] (`attend_word_by_word`).
     """
 
     image: Image.Image

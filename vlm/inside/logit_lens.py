@@ -9,7 +9,7 @@ from vlm.gemma import GemmaForCausalLM
 
 @torch.inference_mode()
 def logit_lens(language_model: GemmaForCausalLM, hidden_states: Tensor) -> Tensor:
-    """What the model would say if it stopped here: the last norm, then the head.
+    """The logits if the model stopped here: the final norm, then the head.
 
     Args:
         hidden_states: [B, S, D], the vectors between two layers, before any norm.

@@ -9,7 +9,7 @@ GREY = 128
 
 
 def cover(image: Image.Image, box: tuple[int, int, int, int], value: int = GREY) -> Image.Image:
-    """A copy of the picture with a rectangle painted over.
+    """A copy of the image with a rectangle painted over.
 
     Args:
         box: (y_min, x_min, y_max, x_max) in pixels, the maxima not included.
@@ -24,7 +24,7 @@ def cover(image: Image.Image, box: tuple[int, int, int, int], value: int = GREY)
 def occlusion_map(
     score: Callable[[list[Image.Image]], np.ndarray], image: Image.Image, stride: int, side: int
 ) -> np.ndarray:
-    """By how much the score falls when a square of the picture is covered, for each cell of a grid.
+    """How much the score drops when a square of the image is covered, for each cell of a grid.
 
     Args:
         score: from pictures to one number each, such as the logarithm of an answer's probability.

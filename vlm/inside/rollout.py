@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def attention_rollout(weights: Sequence[Tensor]) -> Tensor:
-    """How much of each place at the top came from each place at the bottom, if attention moved everything.
+    """How much each output position takes from each input position, if attention moved everything.
 
     In each layer a place keeps its own vector (the residual) and adds a mixture of others. Count both alike: half of
     the identity and half of the attention, averaged over the heads. Then multiply the layers, the last one on the left.
