@@ -621,7 +621,7 @@ for bar in benchmark["bars"]:
 #
 # ## Not covered: GPUs, speculative decoding, serving
 #
-# *A GPU.* We had none, so nothing about GPUs is measured here. The steps are the same, but their weights differ: launching an operation costs about as much as here, while memory is thirty times as fast or more. So even a 3B can spend as much time on launches as on weights. The remedy there is to record the compiled step once and replay it as a whole (a CUDA graph). That needs fixed addresses and shapes, so the cache is read whole, or in one of a few lengths.
+# *A GPU.* We had none, so nothing about GPUs is measured here. The steps are the same, but the proportions differ: launching an operation costs about as much as here, while memory is thirty times as fast or more. So even a 3B can spend as much time on launches as on weights. The remedy there is to record the compiled step once and replay it as a whole (a CUDA graph). That needs fixed addresses and shapes, so the cache is read whole, or in one of a few lengths.
 #
 # *Speculative decoding* {cite}`leviathan2022fast`: a small model proposes some tokens, and the large one reads them in one pass and keeps those that it would have generated itself. We have not tried it. Our guess is that it would gain little for boxes and masks, which a small model can hardly predict.
 #
