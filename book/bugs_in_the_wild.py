@@ -11,13 +11,15 @@
 # ---
 
 # %% [markdown]
-# # Bugs found in the wild
+# # Bugs found in the wild: masks, scaling, positions and weights
 #
-# Every bug on this page was once in code that people ran: in *transformers*, vLLM, and other projects that implement PaliGemma or its parts. Nearly all of them are planted into the Toybox here, and you see what it does to captions and boxes; two that concern batches are planted in chapter 12. In the code that they were in, hardly any stopped with an error. They were chosen because you, too, could have written them: most are among the mistakes that the graders of this course know.
+# Every bug on this page was once in code that people ran: in *transformers*, vLLM, and other projects that implement PaliGemma or its parts. Nearly all of them are planted into the Toybox here, and you see what they do to captions and boxes; two that concern batches are planted in chapter 12. In the projects where they were found, hardly any stopped with an error. We chose them because you, too, could have written them: most are among the mistakes that this course's graders detect.
 #
-# The numbers behind a project's name are those of its issues and pull requests on GitHub, where you can read how each was found. We looked them up; what a thread says is said as such.
+# The numbers after a project's name are those of its issues and pull requests on GitHub, where you can read how each bug was found. We looked them up; where we rely on what a thread says, the text says so.
+#
+# Time: about 10 minutes to read and run.
 
-# %% mystnb={"image": {"alt": "Two columns of horizontal bars for fourteen entries: captions right and mean IoU of boxes. Right model: 1.00 and 0.90. Eps of LayerNorm, exact GELU, angles in bfloat16 and SiLU: 1.00 and 0.89 or 0.90. Padding visible: 0.33 and 0.85. Mask of 0 and 1 added: 0.57 and 0.88. Neighbours turned: 0.57 and 0. All others: 0, but for 0.05 with tiled heads."}, "figure": {"caption": "What each bug costs on 40 test scenes: captions that are right, and the mean IoU of the boxes of one kind of thing in each scene. All questions stand in one batch with a longer one, so all have padding. Seven ruin the boxes at once. The others leave the boxes nearly as they were, and some of them the captions too: they stay unseen.", "name": "fig-bugs-cost"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Two columns of horizontal bars for fourteen entries: captions right and mean IoU of boxes. Right model: 1.00 and 0.90. Eps of LayerNorm, exact GELU, angles in bfloat16 and SiLU: 1.00 and 0.89 or 0.90. Padding visible: 0.33 and 0.85. Mask of 0 and 1 added: 0.57 and 0.88. RoPE on neighbors: 0.57 and 0. All others: 0, except 0.05 with tiled heads."}, "figure": {"caption": "Seven bugs ruin the boxes at once; the others hardly change them, and some leave the captions as they were too, so nobody notices. Left: the fraction of correct captions on 40 test scenes; right: the mean IoU of the boxes of one kind of toy per scene. All prompts are in one batch with a longer one, so every row has padding.", "name": "fig-bugs-cost"}} tags=["hide-input"]
 import copy
 from contextlib import nullcontext
 from unittest.mock import patch
@@ -45,17 +47,18 @@ processor = PaliGemmaProcessor.for_model(model, tokenizer)
 image = example_image(0)
 drawn = (draw_scene(seed, "test") for seed in range(50))
 scenes = [scene for scene in drawn if scene.objects][:40]
-pictures = [scene.image for scene in scenes]
+images = [scene.image for scene in scenes]
 labels = [scene.objects[0].label for scene in scenes]
 
 
-LONG = "answer en which is further left, the butterfly or the banana?"  # so that all others are padded
+# A longer prompt, so that all other rows are padded.
+LONG = "answer en which is further left, the butterfly or the banana?"
 
 
 def ask_all(
     which: PaliGemmaForConditionalGeneration, prompts: list[str], max_new_tokens: int
 ) -> list[str]:
-    return generate(which, processor, [*prompts, LONG], [*pictures, image], max_new_tokens)[:-1]
+    return generate(which, processor, [*prompts, LONG], [*images, image], max_new_tokens)[:-1]
 
 
 def captions_right(which=model) -> float:
@@ -64,7 +67,7 @@ def captions_right(which=model) -> float:
 
 
 def mean_iou(which=model) -> float:
-    """Of each thing of the kind that is asked for with the box nearest to it; 0 where there is none."""
+    """The IoU of each toy of the wanted kind with its best box, or 0 if there is no box; the mean."""
     prompts = [f"detect {label}" for label in labels]
     texts = ask_all(which, prompts, 40)
     overlaps = []
@@ -124,9 +127,9 @@ def angles_in_bfloat16(position_ids, head_dim, theta, dtype):
     return angles.cos().to(dtype), angles.sin().to(dtype)
 
 
-def turn_neighbours(states, cos, sin):
-    turned = torch.stack([-states[..., 1::2], states[..., ::2]], dim=-1).flatten(-2)
-    return states * cos + turned * sin
+def rotate_neighbors(states, cos, sin):
+    rotated = torch.stack([-states[..., 1::2], states[..., ::2]], dim=-1).flatten(-2)
+    return states * cos + rotated * sin
 
 
 def plain_weight(self, states):
@@ -147,12 +150,12 @@ BUGS = {
     "padding visible": change_mask(lambda a, t, d: right_mask(torch.ones_like(a), t, d)),
     "mask of 0 and 1 added": change_mask(zeros_and_ones),
     "mask inverted": change_mask(inverted),
-    "causal prompt": change_mask(lambda a, t, d: right_mask(a, torch.ones_like(t), d)),
+    "causal prefix": change_mask(lambda a, t, d: right_mask(a, torch.ones_like(t), d)),
     "heads tiled": patch.object(gemma, "repeat_kv", lambda x, n: x.repeat(1, n, 1, 1)),
-    "neighbours turned": patch.object(gemma, "apply_rotary_pos_emb", turn_neighbours),
+    "RoPE on neighbors": patch.object(gemma, "apply_rotary_pos_emb", rotate_neighbors),
     "norm without 1 +": change_norm(plain_weight),
-    "pictures / √D": change_features(D**-0.5),
-    "words scaled twice": patch.object(
+    "images / √D": change_features(D**-0.5),
+    "text scaled twice": patch.object(
         gemma.GemmaModel, "embed", lambda self, ids: right_embed(self, ids) * D**0.5
     ),
 }
@@ -163,7 +166,7 @@ for bug, planted in BUGS.items():
 
 fig, axes = plt.subplots(1, 2, figsize=(7.8, 4.4), layout="constrained", sharey=True)
 for ax, values, label, color in (
-    (axes[0], [cost[0] for cost in costs.values()], "captions right", "#0072B2"),
+    (axes[0], [cost[0] for cost in costs.values()], "captions right (fraction)", "#0072B2"),
     (axes[1], [cost[1] for cost in costs.values()], "mean IoU of boxes", "#D55E00"),
 ):
     bars = ax.barh(list(costs), values, color=color)
@@ -174,10 +177,10 @@ axes[0].set_ylabel("bug")
 plt.show()
 
 # %% [markdown]
-# Forty scenes give a mean. Here is one scene, and you may change it. Take a bug from the middle of the figure above, *RoPE on neighbors*, and let the model write a caption. Can you make a scene whose caption survives the bug, and one whose caption does not? Guess which: few toys or many, one kind or several?
+# The bars are means over forty scenes. Here is one scene, and you may change it. Take a bug from the middle of the figure above, *RoPE on neighbors*, and let the model generate a caption. Can you make a scene whose caption survives the bug, and one whose caption does not? Guess which: few toys or many, one kind or several?
 #
 # <div class="live-figure" data-figure="break-it" data-tasks="caption detect segment count">
-# <p>This figure needs JavaScript. The bars above count what each bug costs on 40 scenes. In JupyterLab, run the next cell.</p>
+# <p>This figure needs JavaScript. The bars above show what each bug costs on 40 scenes. In JupyterLab, run the next cell.</p>
 # </div>
 
 # %% tags=["skip-execution", "nbval-ignore-output", "remove-cell"]
@@ -186,14 +189,11 @@ from live.jupyter import show
 show("break-it", tasks="caption detect segment count")
 
 # %% [markdown]
-# Both are easy to make, and one toy more can decide. So one picture proves nothing, in either direction, and that is how bugs like these get through. Ask for boxes in the same scene: with this bug they go wrong long before the caption does. And compare the bars of bugs that you cannot see in any answer, such as the exact GELU, with those of the ones that you can. Nearly all begin at the merged embeddings or in layer 0. What tells them apart is how long the bars are.
+# Both are easy to make, and a single additional toy can decide. So one image proves nothing, in either direction, and that is how bugs like these get through. Ask for boxes in the same scene: with this bug they go wrong long before the caption does. Then compare the bars of bugs that you cannot see in any answer, such as the exact GELU, with the bars of those that you can. Nearly all bugs begin at the merged embeddings or in layer 0. They differ in how long the bars are.
 #
-# ## Masks
+# ## Attention masks
 #
-# **A mask that hides nothing.** When PaliGemma came to *transformers*, in May 2024, its mask let everyone see everything (pull requests 30918 and 30967). For answering that is right, as long as only a prompt goes in. For *training* it is a disaster that looks like success: each token of the answer sees the next one, which it is to predict. unsloth-zoo's pull request 963 (July 2026) describes the same for several models: the loss came out at 3.93 where the reference has
-# 7.49. To see it clearly, train on answers that
-# nobody can know: six words drawn by chance from eight, whatever is in the picture. The best that an honest model can do is to give each word ⅛, at a loss of ln 8 = 2.08 for each.
-
+# **A mask that hides nothing.** When PaliGemma came to *transformers*, in May 2024, its mask let every position attend to every other (pull requests 30918 and 30967). For inference that is right, as long as only a prompt goes in. For *training* it is a disaster that looks like success: each token of the answer sees the next one, which the model is supposed to predict. unsloth-zoo's pull request 963 (July 2026) describes the same leak for several models: the loss was 3.93 where the reference has 7.49. To see the leak clearly, train on answers that nobody can know: six words drawn at random from eight, whatever is in the image. The best that an honest model can do is to give each word probability ⅛, at a loss of ln 8 = 2.08 per word.
 
 # %%
 WORDS = ["cat", "dog", "bird", "fish", "car", "boat", "tree", "house"]
@@ -219,7 +219,7 @@ def train_on_chance(mask, steps: int = 80) -> list[float]:
     return losses
 
 
-# %% mystnb={"image": {"alt": "Loss over 80 steps. Both curves fall from above 10. With the right mask the loss stays at about 1.8. With the mask that hides nothing it falls on towards 0."}, "figure": {"caption": "Training on answers drawn by chance. With the right mask the loss stops where it must (dashed: six words at ln 8, and an end that is certain). With the mask that hides nothing it goes on falling: the model reads the answer off.", "name": "fig-bugs-leak"}} tags=["hide-input", "nbval-ignore-output"]
+# %% mystnb={"image": {"alt": "Loss over 80 steps. Both curves fall from above 10. With the right mask the loss stays at about 1.8. With the mask that hides nothing it keeps falling towards 0."}, "figure": {"caption": "With a mask that hides nothing the loss falls below what is possible, because the model copies the answer from its own input. Training on random answers; with the right mask the loss stops at the minimum (dashed: six words at ln 8, and an end token that is certain).", "name": "fig-bugs-leak"}} tags=["hide-input", "nbval-ignore-output"]
 fig, ax = plt.subplots(figsize=(6.6, 3), layout="constrained")
 for name, mask, color, style in (
     ("right mask", right_mask, "#0072B2", "-"),
@@ -230,43 +230,42 @@ for name, mask, color, style in (
     print(f"{name:14} mean of the last ten losses: {sum(losses[-10:]) / 10:.2f}")
 floor = 6 / 7 * torch.log(torch.tensor(8.0)).item()
 ax.axhline(floor, color="black", linestyle="--", linewidth=1)
-ax.text(1, floor * 0.93, "the least that is possible", fontsize=8, va="top")
+ax.text(1, floor * 0.93, "lowest possible loss", fontsize=8, va="top")
 ax.set(xlabel="step", ylabel="loss")
 ax.set_yticks([0.5, 1, 2, 5, 10], ["0.5", "1", "2", "5", "10"])
 ax.minorticks_off()
 ax.legend()
 plt.show()
-print(f"the least that is possible: {floor:.2f}")
+print(f"the lowest possible loss: {floor:.2f}")
 
 # %% [markdown]
-# A loss that is too good is a bug too. When such a model writes, there is no future to read from, and it has learned nothing else.
+# A loss that is too good is a bug too. When such a model generates, there is no future to copy from, and copying is all it has learned.
 #
-# **A mask the wrong way round.** The repair broke something else: in 4.41.2 the mask was handed on with 1 for "may look", where the next function wanted 0 for "may look" and a large negative number for "may not". There it stopped with an error (issue 31171; repaired in 31207). People helped themselves by inverting their own `attention_mask`, and the thread tells what they got: "yes yes yes …" for every picture. *Added as it is*, a mask of 0 and 1 forbids nothing,
-# it only favours a little; without padding captions would survive it whole, here it is padding that spoils four of ten. *Inverted*, everything may be looked at but what should be.
+# **An inverted mask.** The fix broke something else: in 4.41.2 the mask was passed on with 1 for "may attend", where the next function expected 0 for "may attend" and a large negative number for "masked". There it stopped with an error (issue 31171; fixed in 31207). As a workaround people inverted their own `attention_mask`, and the thread says what they got: "yes yes yes …" for every image. *Added as it is*, a mask of 0 and 1 masks nothing, it only adds a small advantage for the positions that are allowed; without padding every caption would survive it, and here it is the padding that spoils four in ten. *Inverted*, each position attends to everything except what it should attend to.
 #
-# **Padding that is seen.** *transformers* 4.48 (issue 35855, repaired in 35859) hid the padding first, and then showed the whole prefix again. Padding has type 0, like the prefix. In the figure two captions of three go wrong, and boxes lose a little. In a batch without padding nothing is lost, and that is where the models were tried.
+# **Visible padding.** *transformers* 4.48 (issue 35855, fixed in 35859) first masked the padding and then unmasked the whole prefix again. Padding has token type 0, like the prefix. In the figure two captions in three go wrong, and boxes get slightly worse. In a batch without padding nothing is lost, and that is how the models were tested.
 #
-# **A causal prompt.** A language model's library reads prompts causally unless it is told otherwise. PaliGemma's image tokens have learned to see the prompt, so this ruins the Toybox at once. In a large model it may cost only some points. *transformers* 5.23 does it when it gets no `token_type_ids`, which its processor therefore always returns (pull request 40917).
+# **A causal prefix.** A language model library treats prompts as causal unless you tell it otherwise. PaliGemma's image tokens have learned to attend to the prompt, so this ruins the Toybox at once. In a large model it may cost only a few points. *transformers* 5.23 does it when it gets no `token_type_ids`; that is why its processor always returns them (pull request 40917).
 #
-# ## Sizes
+# ## Scaling: √D, and the 1 in RMSNorm
 #
-# **Pictures divided by √D.** vLLM 52667 (August 2026). Gemma's code once multiplied everything that came in by √D, and PaliGemma's divided its pictures by it first (*transformers* 37117 is a reader's question about exactly this). Then vLLM moved the multiplication to the words, and left the division where it was. The thread reports image vectors with a cosine of 0.90 to the reference's.
+# **Image features divided by √D.** vLLM 52667 (August 2026). Gemma's code once multiplied all of its inputs by √D, and PaliGemma's divided the image features by it first (*transformers* 37117 is a reader's question about exactly this). Then vLLM moved the multiplication to the text embeddings and left the division where it was. The thread reports a cosine similarity of 0.90 between the image vectors and the reference's.
 #
-# **Words multiplied twice.** OpenTau 179 (April 2026): from Gemma 1, whose embedding does not scale, to Gemma 3, whose embedding does, with a scaling by hand in between.
+# **Text embeddings scaled twice.** OpenTau 179 (April 2026): the code moved from Gemma 1, whose embedding layer does not scale, to Gemma 3, whose embedding layer does, and kept its own scaling.
 #
-# **A norm without its 1.** Gemma stores how far a norm's factor is from 1. Liger-Kernel 74 (August 2024) had Llama's norm in its place; executorch 19901 (May 2026) forgot the 1 on one of two paths of loading.
+# **A norm without the 1.** Gemma stores how far a norm's factor is from 1. Liger-Kernel 74 (August 2024) used Llama's norm instead; executorch 19901 (May 2026) forgot the 1 on one of its two loading paths.
 #
-# ## The inside of a layer
+# ## Inside a layer: activation, RoPE, heads
 #
-# **The wrong activation.** Gemma's first implementations had the exact GELU (*transformers* 29402, gemma_pytorch 37); candle 3745 (July 2026) has SiLU in its quantized Gemma 3, and says why nobody saw it: the two curves are so alike that nothing overflows. Look at the figure: captions don't show it, boxes hardly.
+# **The wrong activation function.** Gemma's first implementations had the exact GELU (*transformers* 29402, gemma_pytorch 37); candle 3745 (July 2026) has SiLU in its quantized Gemma 3, and explains why nobody saw it: the two curves are so similar that nothing overflows. In the figure, captions don't show it, and boxes hardly do.
 #
-# **Angles in 16 bits.** *transformers* 29285 (February 2024): when a whole model runs in bfloat16, so do the positions' angles, unless somebody prevents it. bfloat16 has 8 bits for the digits, so beyond 256 not even all whole numbers exist. Our prompts have 80 tokens, and the figure shows next to nothing. A PaliGemma at 448 pixels has 1,024 image tokens alone.
+# **RoPE angles in 16 bits.** *transformers* 29285 (February 2024): when a whole model runs in bfloat16, so do its RoPE angles, unless the code prevents it. bfloat16 has 8 significant bits, so beyond 256 it cannot even represent every integer. Our prompts have 80 tokens, and the figure shows next to nothing. A PaliGemma at 448 pixels has 1,024 image tokens alone.
 #
-# **Pairs and groups.** Turning neighbours instead of halves (AiDotNet 2074) leaves more than half of the captions right, which need little order, and no box. Tiling heads instead of repeating them (jax-js 180) ruins both. The second cannot show in PaliGemma 3B, which has one key/value head.
+# **Pairs and groups.** Rotating pairs of neighbors instead of halves (AiDotNet 2074) leaves more than half of the captions right, since a caption depends little on positions, and no box. Tiling key/value heads instead of repeating them (jax-js 180) ruins both. This second bug cannot show in PaliGemma 3B, which has one key/value head.
 #
 # ## Weights that never arrive
 #
-# A checkpoint's names change between releases. lerobot 2307 (October 2025) is a robot's policy on top of PaliGemma: one tensor, the embedding, did not find its place, because the file had it only under the name of the head. A line in the log said "Warning: Could not remap state dict keys", and the training began. Here is the Toybox without its embedding, and without its tower.
+# The names in a checkpoint change between releases. lerobot 2307 (October 2025) is a robot policy built on PaliGemma: one tensor, the embedding, was not loaded, because the file had it only under the name of the head. A line in the log said "Warning: Could not remap state dict keys", and training began. Here is the Toybox without its embedding, and without its tower.
 
 # %%
 torch.manual_seed(0)
@@ -280,16 +279,16 @@ for lost in ("embed_tokens", "vision_tower"):
     print(f"without {lost}: {text!r}")
 
 # %% [markdown]
-# And Mistral 3 (*transformers* 43429, January 2026): a head that should be tied was not, since one of two configs did not say so, and it stayed random: "generates gibberish". That one was seen at once.
+# And Mistral 3 (*transformers* 43429, January 2026): a head that should be tied was not, because one of two configs did not say so, and it stayed random: "generates gibberish". That one was noticed at once.
 #
-# ## Batches
+# ## Batches: positions and padding
 #
-# **Positions of another row.** unsloth 3795 (December 2025): each new token got one position for all rows, though the rows had different numbers of pads in front. The longest row came out right, all others did not.
+# **Another row's positions.** unsloth 3795 (December 2025): each new token got the same position in all rows, although the rows had different numbers of pads on the left. The longest row came out right, and all shorter rows came out wrong.
 #
-# **Padding forgotten after the prompt.** unsloth 1066 (2024, repaired 2025): from the second token on the mask was a plain 1, so the pads in the cache could be seen. Batches gave other answers than single prompts, and the thread took half a year.
+# **Padding forgotten after the prompt.** unsloth 1066 (September 2024): from the second token on the mask was all ones, so the pads in the cache became visible. Batches gave other answers than single prompts, and it took half a year until somebody found out why.
 #
-# Chapter 12 has pictures of what the second does, and of a relative of the first: all rows get the positions of the shortest.
+# Chapter 12 has figures of what the second bug does, and of a relative of the first: all rows get the positions of the shortest.
 #
-# ## What they have in common
+# ## What these bugs have in common
 #
-# No error, a plausible output, and a test that could not see it: one prompt, no padding, no answer, one key/value head, float32. Most were found by somebody who compared numbers with a reference, layer by layer. You can do that now.
+# No error, a plausible output, and a test that could not see the bug: one prompt, no padding, no answer, one key/value head, float32. Most were found by people who compared numbers with a reference, layer by layer. You can do that now. In the {doc}`capstone <capstone>` you do it with a model that is put together from your own parts.
