@@ -11,24 +11,24 @@
 # ---
 
 # %% [markdown]
-# # What happens to a single vector? Norms and the gated MLP
+# # RMSNorm and the gated MLP: what happens to a single vector?
 #
-# The language model gets a list of vectors: 64 that were patches, and a handful that were words. From here on they are all
-# treated alike. Each of Gemma's {term}`blocks <block>` does two things with them. First the places look at each other, as the patches did in the tower.
-# Then each place thinks by itself. Looking comes in the next two chapters. This one is about a single vector: how it is kept
-# at a size that the layers can work with, and what the thinking is.
+# The language model gets a list of vectors: 64 that come from patches, and a handful that come from the tokens of the prompt. From here on they are all
+# treated alike. Each of Gemma's {term}`blocks <block>` does two things with them. First the positions exchange information in the attention, as the patches did in the tower.
+# Then an {term}`MLP` processes each vector on its own. Attention comes in the next two chapters. This one is about a single vector: how a norm keeps it
+# at a size that the layers can work with, and what the MLP computes from it.
 #
 # At the end you will be able to
 #
-# - say what RMSNorm divides by, and why the sums between blocks need it;
+# - say what RMSNorm divides by, and why the residual stream needs it;
 # - explain why a checkpoint stores how far a norm's scale is from one, and what happens if you forget it;
-# - read a gate: which patches open it, which close it;
-# - write `GemmaRMSNorm` and `GemmaMLP` as the package has them, and prove that they equal the reference.
+# - read a gate of the MLP: which patches open it, which close it;
+# - write `GemmaRMSNorm` and `GemmaMLP` as in the package, and prove that they equal the reference.
 #
-# It takes about 45 minutes. The picture shows what we look for: single numbers out of thousands inside the trained model, and where in the
+# Time: about 30 minutes to read and run, and 40 for the four exercises. The figure shows what we look for: single numbers out of thousands inside the trained model, and where in the
 # scene they are large.
 
-# %% mystnb={"image": {"alt": "Two rows with the toy scene and three maps of its patches. In the upper row, with the prompt caption en, the patches of the two birds are bright in the first map, those of the two cats in the second, the grass in the third. In the lower row, with the prompt detect cat ; bird, the first two maps are dark, and the third nearly so."}, "figure": {"caption": "Three gates inside the language model, out of 1,536, and the patches for which they open. With the prompt “caption en” one opens for birds, one for cats, one for the grass. The same gates, the same picture, and a prompt that asks for boxes: the first two stay shut, and the third nearly so. We chose them on other scenes, further below.", "name": "fig-ch06-goal"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Two rows, each with the toy scene and three maps of its patches. In the upper row, with the prompt caption en, the patches of the two birds are bright in the first map, those of the two cats in the second, the grass in the third. In the lower row, with the prompt detect cat ; bird, the first two maps are dark, and the third nearly so."}, "figure": {"caption": "Single gates respond to single kinds of things. Three gates of the language model, out of 1,536, and the patches for which they open: with the prompt “caption en” one opens for birds, one for cats, one for the grass. With a prompt that asks for boxes, the first two stay shut on the same image, and the third nearly so. We chose the gates on other scenes, further below.", "name": "fig-ch06-goal"}} tags=["hide-input"]
 import math
 
 import matplotlib.pyplot as plt
@@ -54,7 +54,7 @@ inputs = processor(["detect cat ; bird"], [image])
 
 
 def record(modules: list[nn.Module], **inputs: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Run the model, and keep what went into each module and what came out, without the batch axis."""
+    """Run the model. For each module, return its input and its output, without the batch axis."""
     kept = {}
     hooks = [
         module.register_forward_hook(
@@ -69,13 +69,13 @@ def record(modules: list[nn.Module], **inputs: Tensor) -> list[tuple[Tensor, Ten
 
 
 def open_gates(**inputs: Tensor) -> Tensor:
-    """How far each gate of each layer is open at each patch: [layers, N, F]."""
+    """Opening of each gate of each layer, at each patch: [layers, N, F]."""
     recorded = record([layer.mlp.gate_proj for layer in layers], **inputs)
     return torch.stack([nn.functional.gelu(out[:N], approximate="tanh") for _, out in recorded])
 
 
-def what_is_there(scene) -> list[str]:
-    """The label of the thing under the middle of each patch, or "ground": N of them."""
+def labels_of_patches(scene) -> list[str]:
+    """For each of the N patches, the label of the toy at its center, or "ground"."""
     labels = []
     for patch in range(N):
         y, x = divmod(patch, 8)
@@ -92,15 +92,15 @@ scenes = [scene for scene in scenes if {"cat", "bird"} & {t.label for t in scene
 gates_of_scene = torch.cat(
     [open_gates(**processor(["caption en"], [scene.image])) for scene in scenes], dim=1
 )  # [layers, 40 * N, F]
-under_patch = [label for scene in scenes for label in what_is_there(scene)]
+under_patch = [label for scene in scenes for label in labels_of_patches(scene)]
 
 
 def best_gate(kind: str) -> tuple[int, int]:
-    """The gate, as (layer, unit), that differs most between the patches of a kind and all others."""
+    """The gate, as (layer, unit), that best separates the patches of one kind from the rest."""
     chosen = torch.tensor([label == kind for label in under_patch])
     difference = gates_of_scene[:, chosen].mean(1) - gates_of_scene[:, ~chosen].mean(1)
-    clearness = difference / (gates_of_scene.std(1) + 0.3)  # [layers, F]
-    layer, unit = divmod(int(clearness.argmax()), clearness.shape[1])
+    separation = difference / (gates_of_scene.std(1) + 0.3)  # [layers, F]
+    layer, unit = divmod(int(separation.argmax()), separation.shape[1])
     return layer, unit
 
 
@@ -118,11 +118,11 @@ fig.colorbar(drawn, ax=axes, label="opening of the gate", shrink=0.7)
 plt.show()
 
 # %% [markdown]
-# ## The size of a vector
+# ## The residual stream grows
 #
-# A block never replaces a vector, it adds to it, as in the tower. So a vector is a sum: what it was at first, plus what each step
-# of each block has added. Sums grow. How large is a vector? We measure by the *root mean square*: square all numbers, take the
-# mean, take the root. It says how large a typical entry is, however long the vector. By hand, for four numbers:
+# A block never replaces a vector, it adds to it, as in the tower. So a vector is a running sum, the {term}`residual stream`: the embedding, plus what each attention
+# and each MLP has added. Sums grow. How large is a vector? We measure its size by the *root mean square* (RMS): square all entries, take the
+# mean, take the root. It says how large a typical entry is, however long the vector. By hand, for four entries:
 
 # %%
 vector = torch.tensor([3.0, 4.0, 0.0, 0.0])
@@ -132,26 +132,26 @@ assert root_mean_square == by_hand
 print(by_hand)
 
 # %% [markdown]
-# Now the trained model. Each of its four blocks has two norms, one before the looking and one before the thinking, and there is one more
-# at the very end. What comes into these nine norms is the growing sum. Before you look: what should come out of them?
+# Now the trained model. Each of its four blocks has two norms, one before the attention and one before the MLP, and there is one more
+# at the very end. The input of these nine norms is the residual stream. Before you look: what should their output look like?
 
-# %% mystnb={"image": {"alt": "Lines over the nine norms. What goes in grows from about 2 to more than 5 for patches and from 1.6 to more than 7 for words. What comes out stays near 1, and near 2 at the last norm."}, "figure": {"caption": "Root mean square of the vectors before and after each of the nine norms, as the mean over the 64 patches and over the words of the prompt. The sum grows from norm to norm. What comes out has nearly the same size everywhere, whether it was a patch or a word. The last norm is the one before the scores.", "name": "fig-ch06-sizes"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Line chart over the nine norms. The input's root mean square grows from about 2 to more than 5 for patches and from 1.6 to more than 7 for text tokens. The output's stays near 1, and near 2 at the last norm."}, "figure": {"caption": "The residual stream grows from norm to norm; what comes out of a norm has nearly the same size everywhere, for patches and for text. Root mean square of the vectors before and after each of the nine norms, averaged over the 64 patches and over the text tokens of the prompt. The last norm is the one before the logits.", "name": "fig-ch06-sizes"}} tags=["hide-input"]
 norms = [
     norm for layer in layers for norm in (layer.input_layernorm, layer.post_attention_layernorm)
 ]
 norms.append(model.language_model.model.norm)
 recorded = record(norms, **inputs)
-names = [f"{number}\n{step}" for number in range(4) for step in ("look", "think")] + ["last\n"]
+names = [f"{number}\n{step}" for number in range(4) for step in ("attn", "MLP")] + ["final\n"]
 
 
 def sizes(states: Tensor) -> tuple[float, float]:
-    """Mean size of the vectors of patches, and of words."""
+    """Mean RMS of the vectors of patches, and of text tokens."""
     size = states.square().mean(-1).sqrt()
     return size[:N].mean().item(), size[N:].mean().item()
 
 
 fig, ax = plt.subplots(figsize=(6.8, 3.2), layout="constrained")
-for index, (kind, color) in enumerate((("patches", "#0072B2"), ("words", "#D55E00"))):
+for index, (kind, color) in enumerate((("patches", "#0072B2"), ("text", "#D55E00"))):
     ax.plot(
         names,
         [sizes(before)[index] for before, _ in recorded],
@@ -167,28 +167,28 @@ for index, (kind, color) in enumerate((("patches", "#0072B2"), ("words", "#D55E0
         linestyle="--",
         label=f"{kind}, after",
     )
-ax.set(xlabel="block and norm", ylabel="root mean square", ylim=(0, None))
+ax.set(xlabel="layer and norm", ylabel="root mean square", ylim=(0, None))
 ax.legend(fontsize=9)
 plt.show()
 
 # %% [markdown]
-# Without norms each layer would have to cope with vectors of every size, and a step in training that makes one layer's output
-# larger would change the work of all layers above it. With them, each layer sees vectors of a size it knows.
+# Without norms each layer would have to cope with vectors of every size, and a training step that makes one layer's output
+# larger would change the input scale of all layers above it. With them, each layer gets vectors of a familiar size.
 #
-# The tower's LayerNorm first subtracts the mean of the entries, then divides by their spread. {term}`RMSNorm` (arXiv 1910.07467 {cite}`zhang2019root`) leaves the
-# subtraction out. Is that a loss? Measure what would have been subtracted.
+# ## RMSNorm
+#
+# The tower's LayerNorm first subtracts the mean of the entries, then divides by their standard deviation. {term}`RMSNorm` (arXiv 1910.07467 {cite}`zhang2019root`) leaves out the
+# subtraction and divides by the root mean square. Is that a loss? Measure what would have been subtracted.
 
 # %%
-before, _ = recorded[4]  # the sum as it comes into block 2
-share = before.mean(-1).abs() / before.square().mean(-1).sqrt()
-print(
-    f"the mean of a vector's entries is {share.mean():.2f} of its root mean square, on average"
-)
-assert share.mean() < 0.2
+before, _ = recorded[4]  # the residual stream at the input of layer 2
+ratio = before.mean(-1).abs() / before.square().mean(-1).sqrt()
+print(f"|mean of the entries| / root mean square: {ratio.mean():.2f} on average")
+assert ratio.mean() < 0.2
 
 # %% [markdown]
-# The mean is small beside the size, so subtracting it would change little, and the paper found the same for translation models. What is saved is one pass over
-# the numbers.
+# The mean is small compared with the RMS, so subtracting it would change little, and the paper found that translation models do as well without it. What is saved is one pass over
+# the entries.
 #
 # The first version is one line.
 
@@ -202,21 +202,21 @@ print([round(x, 2) for x in rms_norm_v1(vector).tolist()])
 print(rms_norm_v1(torch.zeros(4)).tolist())
 
 # %% [markdown]
-# The vector of zeros breaks it: 0 / 0. So a tiny number `eps` is added under the root. With 1e-6 a vector of ordinary size does
-# not notice. A vector of size 0.001 does: its mean square is 1e-6 too, so it comes out with 1/√2 of the size that it would
+# The zero vector breaks it: 0 / 0. So a tiny number `eps` is added under the root. With 1e-6 a vector of ordinary size is
+# not affected. A vector with an RMS of 0.001 is: its mean square is 1e-6 too, so it comes out at 1/√2 of the size that it would
 # have had.
 #
 # $$\operatorname{RMSNorm}(x) = \frac{x}{\sqrt{\frac{1}{D} \sum_{d=1}^{D} x_d^2 + \epsilon}}$$
 #
-# ## Why one plus
+# ## Why Gemma's norm multiplies by 1 + weight
 #
-# A norm that makes all entries equally important takes something away from the model. So each entry gets a learned scale
-# of its own. LayerNorm multiplies by a weight that starts at one. Gemma's norm multiplies by *one plus* a weight that starts at zero. On paper it is the same.
-# It is not the same in training: a common trick, {term}`weight decay`, pulls all weights a little towards zero at each step, and here zero is
-# the harmless place: scale one. And it is not the same in a checkpoint: the file holds the weights, and whoever
-# loads them must know to add the one. So Gemma's norm gives $\operatorname{RMSNorm}(x) \odot (1 + w)$, where $w$ is what the file holds.
+# Dividing a whole vector by one number treats all its entries alike. So each entry also gets a learned scale
+# of its own, with which the model can stress some entries and mute others. LayerNorm multiplies by a weight that starts at one. Gemma's norm multiplies by *one plus* a weight that starts at zero. On paper it is the same.
+# It is not the same in training: {term}`weight decay`, where it is applied to norms, pulls all weights a little toward zero at each step, and here zero is
+# the harmless value, a scale of one. And it is not the same in a checkpoint: the file holds the weights, and the code that
+# loads them must add the one. So Gemma's norm computes $\operatorname{RMSNorm}(x) \odot (1 + w)$, where $w$ is what the file holds.
 
-# %% mystnb={"image": {"alt": "Nine dots with bars. The mean scale of the norms in the blocks lies between 0.9 and 1.3, that of the last norm near 1.9, with single entries up to 2.9."}, "figure": {"caption": "Scales (1 + weight) of the nine trained norms: the mean over 128 entries, and the smallest and largest. They have stayed near one, but for the last norm, which makes the scores as decided as they need to be.", "name": "fig-ch06-scales"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Nine dots with bars. The mean scale of the norms in the blocks lies between 0.9 and 1.3, that of the last norm near 1.9, with single entries up to 2.9."}, "figure": {"caption": "The scales (1 + weight) have stayed near one, except in the last norm, which makes the logits as decided as they need to be. Dots: mean over the 128 entries of each of the nine trained norms. Bars: smallest and largest entry.", "name": "fig-ch06-scales"}} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(6.8, 2.8), layout="constrained")
 scales = torch.stack([1 + norm.weight for norm in norms])  # [9, D]
 middle, low, high = scales.mean(1), scales.amin(1), scales.amax(1)
@@ -229,31 +229,29 @@ ax.errorbar(
     color="#0072B2",
 )
 ax.axhline(1, color="#666666", linewidth=1)
-ax.set(xlabel="block and norm", ylabel="1 + weight", ylim=(0, None))
+ax.set(xlabel="layer and norm", ylabel="1 + weight", ylim=(0, None))
 plt.show()
 
 # %% [markdown]
-# What happens to someone who forgets the one? Nothing complains: the shapes fit. Let us do it to the shipped model, and let it describe the
-# picture.
+# What happens if you forget the one? Nothing complains: the shapes fit. Let us do it to the shipped model, and let it describe the
+# image.
 
 # %%
 from vlm.generate import generate
 
-print("as it should be:", generate(model, processor, "caption en", image)[0])
+print("with 1 + weight:", generate(model, processor, "caption en", image)[0])
 for norm in norms:
-    norm.weight -= 1  # now 1 + weight is what weight was
-print(
-    "without the one:",
-    repr(generate(model, processor, "caption en", image, max_new_tokens=8)[0]),
-)
+    norm.weight -= 1  # now 1 + weight is the old weight
+[caption] = generate(model, processor, "caption en", image, max_new_tokens=8)
+print("with weight alone:", repr(caption))
 for norm in norms:
     norm.weight += 1
 
 # %% [markdown]
-# Llama's norm {cite}`touvron2023llama` multiplies by the weight itself, Gemma's by one plus it. Code that was written for Llama and loads Gemma gives this.
+# Llama's norm {cite}`touvron2023llama` multiplies by the weight itself, Gemma's by one plus the weight. Code that was written for Llama and loads Gemma's weights produces this.
 #
-# Llama and Gemma differ in one more detail. Both divide in float32, for in bfloat16 a mean of many squares loses its last digits. ({term}`bfloat16` is a number of 16 bits: the range of float32, but only 8 binary digits of it {cite}`kalamkar2019study`.) Then the result goes back to bfloat16. Llama casts first and scales
-# afterwards. Gemma scales in float32, and casts last. Does that matter? Count how many numbers come out different.
+# Llama and Gemma differ in one more detail. Both divide in float32, because in bfloat16 a mean of many squares loses its last digits. ({term}`bfloat16` is a number of 16 bits: the range of float32, but only 8 significant binary digits {cite}`kalamkar2019study`.) Then the result is cast back to bfloat16. Llama casts first and scales
+# afterward. Gemma scales in float32 and casts last. Does that matter? Count how many entries come out different.
 
 # %%
 before, _ = recorded[4]
@@ -261,17 +259,17 @@ scale = 1 + norms[4].weight
 normed = rms_norm_v1(before)
 cast_last = (normed * scale).bfloat16()
 cast_first = normed.bfloat16() * scale.bfloat16()
-print(f"different: {(cast_last != cast_first).float().mean():.0%} of the numbers")
+print(f"different: {(cast_last != cast_first).float().mean():.0%} of the entries")
 print(f"by at most {((cast_last - cast_first).abs() / cast_last.abs()).max():.1%}")
 
 # %% [markdown]
-# More than a third of the numbers, each in its last digits. No single one matters, but after dozens of layers it is noise that the model was not trained
+# More than a third of the entries differ, each in its last digits. No single one matters, but after dozens of layers they add up to noise that the model was not trained
 # with, and it is the kind of difference that makes a comparison with a reference fail without telling you why. Here is the package's norm.
 
 
 # %% tags=["from:vlm.gemma.GemmaRMSNorm"]
 class GemmaRMSNorm(nn.Module):
-    """Divides a vector by its root mean square, then scales each entry by 1 + weight."""
+    """Divides a vector by its root mean square, then scales entries by 1 + weight."""
 
     def __init__(self, hidden_size: int, eps: float):
         super().__init__()
@@ -286,8 +284,8 @@ class GemmaRMSNorm(nn.Module):
 
 
 # %% [markdown]
-# `rsqrt` is one over the root. First our four numbers again, by hand; then the trained weights, against *transformers*, in both kinds of
-# numbers.
+# `rsqrt` is one over the square root. First our four numbers again, by hand; then the trained weights, against *transformers*, in both
+# dtypes.
 
 # %%
 from transformers.models.gemma.modeling_gemma import GemmaRMSNorm as ReferenceNorm
@@ -305,23 +303,23 @@ assert torch.equal(ours(before.bfloat16()), reference(before.bfloat16()))
 print("equal, in float32 and in bfloat16")
 
 # %% [markdown]
-# One more thing follows from the form of the norm. Behind each norm stand linear layers without biases: three before the attention, two before the MLP. Scaling the entries of a vector and then multiplying by a matrix is the
-# same as multiplying by another matrix. So the scales could be moved into the layers behind them, into each of the three or two, and engines that
-# run models fast do this.[^ch06-1] You will do it in an exercise.
+# One more thing follows from the form of the norm. Each norm in a block is followed by linear layers without biases: three at the attention, two at the MLP. Scaling the entries of a vector and then multiplying by a matrix is the
+# same as multiplying by another matrix. So the scales can be folded into the weights of the layers that follow, all three or both, and some inference engines
+# do this.[^ch06-1] You will do it in an exercise.
 #
-# ## A gate
+# ## GeGLU: an MLP with a gate
 #
-# Now the thinking. In the tower it was: a linear layer to more numbers, a GELU, a linear layer back. Gemma has a third linear
-# layer, and the GELU has become a {term}`gate <GeGLU>` ("GLU Variants Improve Transformer", arXiv 2002.05202 {cite}`shazeer2020glu`).
+# Now the MLP. In the tower it was a linear layer to more entries, a GELU, and a linear layer back. Gemma has a third linear
+# layer, and the GELU has become part of a {term}`gate <GeGLU>` ("GLU Variants Improve Transformer", arXiv 2002.05202 {cite}`shazeer2020glu`).
 #
-# The idea: one layer, `up_proj`, proposes F numbers. Another, `gate_proj`, says for each of them how much of it to let through. The two are multiplied, entry by
-# entry. The gate goes through a GELU, so that it can be shut (near zero) or open (as large as it likes). Then `down_proj` brings the result back to D numbers.
+# The idea: one layer, `up_proj`, proposes F numbers. Another, `gate_proj`, decides for each of them how much to let through. The two are multiplied, entry by
+# entry. The gate goes through a GELU, the {term}`nonlinearity`, so that it can be shut (near zero) or open (as large as it likes). Then `down_proj` brings the result back to D entries.
 #
 # $$\operatorname{MLP}(x) = W_{\text{down}} \bigl( \operatorname{GELU}(W_{\text{gate}}\, x) \odot W_{\text{up}}\, x \bigr)$$
 #
-# Take one entry. It proposes 5. What comes through, for gates of −3, 0, 1 and 2?
+# Take one entry, with a proposal of 5. What comes through, for gates of −3, 0, 1 and 2?
 #
-# [^ch06-1]: Not the last norm's: behind it stands the head, which is the embedding too.
+# [^ch06-1]: Not the last norm's: it is followed by the head, which shares its matrix with the embedding.
 
 # %%
 gate = torch.tensor([-3.0, 0.0, 1.0, 2.0])
@@ -329,7 +327,7 @@ through = nn.functional.gelu(gate, approximate="tanh") * 5.0
 print([round(x, 2) for x in through.tolist()])
 
 # %% [markdown]
-# Without the gate, how much a unit says and what makes it speak are one and the same number. With it they are two, and each can be learned by itself. The price is a third
+# Without a gate, one number decides both whether a unit is active and how much it contributes. With a gate these are two numbers, and each can be learned by itself. The price is a third
 # matrix. To pay for it, the paper makes F smaller, 8/3 of D instead of 4 D: it compares at equal numbers of weights, and the gated form still wins.[^ch06-2]
 #
 # [^ch06-2]: Ours is 3 D. Gemma does not save here, as you will see.
@@ -337,7 +335,7 @@ print([round(x, 2) for x in through.tolist()])
 
 # %% tags=["from:vlm.gemma.GemmaMLP"]
 class GemmaMLP(nn.Module):
-    """GeGLU: one projection, through a GELU, opens or closes the gate for another."""
+    """GeGLU: one projection, through a GELU, gates another."""
 
     def __init__(self, config: GemmaConfig):
         super().__init__()
@@ -346,9 +344,8 @@ class GemmaMLP(nn.Module):
         self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
 
     def forward(self, hidden_states: Tensor) -> Tensor:
-        gate = nn.functional.gelu(
-            self.gate_proj(hidden_states), approximate="tanh"
-        )  # [B, S, F]
+        # [B, S, F]
+        gate = nn.functional.gelu(self.gate_proj(hidden_states), approximate="tanh")
         return self.down_proj(gate * self.up_proj(hidden_states))  # [B, S, D]
 
 
@@ -370,16 +367,15 @@ for mlp in (reference, ours):
 assert torch.allclose(ours(states), output, atol=1e-5)
 assert torch.allclose(ours(states), reference(states), atol=1e-5)
 weights = sum(p.numel() for p in layers[1].mlp.parameters())
-print(
-    f"equal; {weights:,} weights, of {sum(p.numel() for p in layers[1].parameters()):,} in the block"
-)
+in_block = sum(p.numel() for p in layers[1].parameters())
+print(f"equal; {weights:,} of the block's {in_block:,} weights are in the MLP")
 assert weights == 3 * config.hidden_size * config.intermediate_size
 
 # %% [markdown]
-# Three quarters of a block's weights are in here. In Google's 3B model it is 91 %: F is eight times D, and the MLP has 100.7 of a block's 110.1 million weights.
+# Three quarters of a block's weights are in its MLP. In Google's 3B model it is 91 %: F is eight times D, and the MLP has 100.7 of a block's 110.1 million weights.
 #
-# What have the gates learned? We can ask each of the 4 × 384 of them for which patches it opens. We took 40 test scenes, in which we know what is under each
-# patch, let the model write a caption, and looked for the gate that differs most between the patches of a kind and all others. The picture at the beginning shows the winners for
+# What have the gates learned? We can ask each of the 4 × 384 of them for which patches it opens. We took 40 test scenes, in which we know what is at each
+# patch, let the model read them with the prompt for a caption, and looked for the gate that best separates the patches of one kind from the rest. The figure at the beginning shows the winners for
 # three kinds, on a scene that is not among the 40.
 
 # %%
@@ -388,21 +384,23 @@ for kind in ("bird", "cat", "ground"):
     layer, unit = best_gate(kind)
     chosen = torch.tensor([label == kind for label in under_patch])
     opening = gates_of_scene[layer, :, unit]
+    inside, elsewhere = opening[chosen].mean(), opening[~chosen].mean()
     print(
-        f"{kind:6} gate {unit:3} of layer {layer}: mean opening {opening[chosen].mean():.2f}, elsewhere {opening[~chosen].mean():.2f}"
+        f"{kind:6} gate {unit:3} of layer {layer}: "
+        f"mean opening {inside:.2f}, elsewhere {elsewhere:.2f}"
     )
 
 # %% [markdown]
-# And then the lower row of that picture, which we did not expect. When the prompt asks for boxes, the same gates stay shut on the same birds and cats. The picture's
-# places see the prompt, because the whole prefix sees itself in full, so from the first block on they know what will be asked. A caption needs to
-# know *what* is there; a list of boxes also needs *where*, and perhaps it uses other gates. (That is a guess. To test it, make `gates_of_scene` anew with the prompt `detect cat ; bird`, and ask `best_gate` again.)
+# And then the lower row of that figure, which we did not expect. When the prompt asks for boxes, the same gates stay shut on the same birds and cats. The image
+# tokens attend to the prompt, because attention within the prefix goes both ways, so from the first block on they know what will be asked. A caption needs to
+# know *what* is there; a list of boxes also needs *where*, and perhaps it uses other gates. (That is a guess. To test it, compute `gates_of_scene` again with the prompt `detect cat ; bird`, and call `best_gate` again.)
 #
-# Be careful all the same with a name like "bird gate". We searched 1,536 gates for the best one, and in a search that wide something always looks good. That it fits on a new picture
+# Be careful all the same with a name like "bird gate". We searched 1,536 gates for the best one, and in a search that wide something always looks good. That it fits on a new image
 # is evidence. Whether the model *uses* it is another question: you would have to shut it, and see what changes.
 #
-# Most gates do not have such a simple story. How open are they altogether?
+# Most gates do not have such a simple story. How open are they overall?
 
-# %% mystnb={"image": {"alt": "Four curves, one for each layer, with a tall peak between minus 0.17 and zero and a tail to the right that reaches beyond 2."}, "figure": {"caption": "Openings of all gates at all patches of our picture, by layer, for “caption en”. A GELU never falls below −0.17, so shut gates pile up between there and zero. Few gates are wide open at any one place.", "name": "fig-ch06-openings"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Four curves, one for each layer, with a tall peak between minus 0.17 and zero and a tail to the right that reaches beyond 2."}, "figure": {"caption": "Few gates are wide open at any one patch. Distribution of the openings of all gates at all patches of our image, by layer, for “caption en”. A GELU never falls below −0.17, so shut gates pile up between there and zero.", "name": "fig-ch06-openings"}} tags=["hide-input"]
 gates = open_gates(**processor(["caption en"], [image]))  # [layers, N, F]
 fig, ax = plt.subplots(figsize=(6, 2.8), layout="constrained")
 for layer, color, style in zip(
@@ -416,16 +414,16 @@ for layer, color, style in zip(
         linestyle=style,
         label=f"layer {layer}",
     )
-ax.set(xlabel="opening of a gate", ylabel="share of the gates", ylim=(0, None))
+ax.set(xlabel="opening of a gate", ylabel="fraction of the gates", ylim=(0, None))
 ax.legend(fontsize=9)
 plt.show()
 print(f"open by more than 0.5: {(gates > 0.5).float().mean():.0%} of the gates")
 
 # %% [markdown]
-# In the next figure you choose the token, the layer and the gate. Guess first. Take a patch inside a cat, in layer 0: is the gate that lets most through there open on cats alone, or everywhere? And if you shut that one gate, for all tokens, will the model still write “cats”? What if you shut the first 8, or 64?
+# In the next figure you choose the token, the layer and the gate. Guess first. Take a patch inside a cat, in layer 0: is the gate that lets the most through open on cats alone, or everywhere? And if you shut that one gate, for all tokens, will the model still write “cats”? What if you shut the first 8, or 64?
 #
 # <div class="live-figure" data-figure="gates">
-# <p>This figure needs JavaScript. The picture at the beginning of this chapter shows the openings of three gates. In JupyterLab, run the next cell.</p>
+# <p>This figure needs JavaScript. The figure at the beginning of this chapter shows the openings of three gates. In JupyterLab, run the next cell.</p>
 # </div>
 
 # %% tags=["skip-execution", "nbval-ignore-output", "remove-cell"]
@@ -436,30 +434,30 @@ show("gates")
 # %% [markdown]
 # On the curve each dot is a gate of your token. Most lie where the GELU is nearly flat, close to 0, and let little through; a few are on its straight arm. In layer 0 you will often find a gate whose map is the map of one kind of toy. Other maps make no sense, and that is the normal case.
 #
-# Shut one gate, and hardly a probability moves. So the “cat gate” is not where the model keeps its cats: other gates carry the same message. Shut 64 of the 384 in layer 0, and there are scenes in which the answer breaks. Try the same in layer 3 with the gates of an image patch. Almost nothing happens, and it can't: after the last layer no position attends to a patch any more, so what the MLP adds there is never read.
+# Shut one gate, and hardly any probability moves. So the “cat gate” is not where the model keeps its cats: other gates carry the same information. Shut 64 of the 384 in layer 0, and there are scenes in which the answer breaks. Try the same in layer 3 with the gates of an image patch. Almost nothing happens, and the reason is simple: after the last layer no position attends to a patch any more, so what the MLP adds there is never read.
 #
-# The lower chart is the exact GELU minus the one with tanh. It never reaches 0.0005. Remember the number: the next section tries the exact one.
+# The lower chart is the exact GELU minus the tanh approximation. It never reaches 0.0005. Remember that number: the next section tries the exact GELU.
 
 # %% [markdown]
-# ## The wrong bend
+# ## The wrong activation function
 #
-# The GELU has two formulas, as you know from the tower, and a near relative, SiLU (x times its sigmoid), which Llama uses. What does the shipped model say when
-# its gates bend in another way? We replace the function in all four layers and compare the scores at the last place. Guess the order first.
+# The GELU has an exact formula and a tanh approximation, as you know from the tower, and a close relative, SiLU (x times its sigmoid), which Llama uses. What does the shipped model say when
+# its gates use another activation function? We replace it in all four layers and compare the logits at the last position. Guess the order first.
 
 # %%
-scores = model(**inputs).logits[0, -1]
-bends = {
+logits = model(**inputs).logits[0, -1]
+activations = {
     "GELU, exact": nn.functional.gelu,
     "SiLU": nn.functional.silu,
     "ReLU": nn.functional.relu,
 }
 
 
-def scores_with(bend) -> Tensor:
-    """Scores at the last place, with another function in the gates."""
+def logits_with(activation) -> Tensor:
+    """Logits at the last position, with another activation function in the gates."""
 
-    def forward(mlp, hidden_states):
-        return mlp.down_proj(bend(mlp.gate_proj(hidden_states)) * mlp.up_proj(hidden_states))
+    def forward(mlp, states):
+        return mlp.down_proj(activation(mlp.gate_proj(states)) * mlp.up_proj(states))
 
     for layer in layers:
         layer.mlp.forward = forward.__get__(layer.mlp)
@@ -469,18 +467,18 @@ def scores_with(bend) -> Tensor:
     return changed
 
 
-for name, bend in bends.items():
-    changed = scores_with(bend)
-    same = changed.argmax() == scores.argmax()
-    print(
-        f"{name:12} largest change {(changed - scores).abs().max():6.3f}   same first word: {bool(same)}"
-    )
+# %%
+for name, activation in activations.items():
+    changed = logits_with(activation)
+    same = changed.argmax() == logits.argmax()
+    difference = (changed - logits).abs().max()
+    print(f"{name:12} largest change {difference:6.3f}  same first token: {bool(same)}")
 
 # %% [markdown]
-# The exact formula changes the scores in the third decimal place. No picture and no caption will ever show you that mistake. Only a comparison with a reference does, and that is why
+# The exact formula changes the logits in the third decimal place. You will hardly ever see that mistake in an image or a caption. A comparison with a reference shows it at once, and that is why
 # the norm and the MLP were each compared with one.
 #
-# This chapter's three mistakes are switches in the figure: the norm without its one, SiLU, and the exact GELU. The pictures show the right model's answer and the answer with the mistake; the bars show how far the output of each module is from the right one. Guess first, for each of the three: does the caption change? Do the boxes? And which module is the first that differs?
+# This chapter's three mistakes are switches in the figure: the norm without its one, SiLU, and the exact GELU. The images show the right model's answer and the answer with the mistake; the bars show how far the output of each module is from the right one. Guess first, for each of the three: does the caption change? Do the boxes? And which module is the first to differ?
 #
 # <div class="live-figure" data-figure="break-it" data-bugs="norm-without-1 silu exact-gelu" data-tasks="caption detect">
 # <p>This figure needs JavaScript. The cells of this chapter make the same three mistakes in Python. In JupyterLab, run the next cell.</p>
@@ -492,7 +490,7 @@ from live.jupyter import show
 show("break-it", bugs="norm-without-1 silu exact-gelu", tasks="caption detect")
 
 # %% [markdown]
-# All three begin in layer 0 of the language model, because the tower has neither an RMSNorm nor a gated MLP. What differs is the length of the bars. Without the one, the error is as large as the vectors themselves, and no answer makes sense: a loud bug, found within a minute. SiLU makes an error of several percent. Captions survive it, and boxes come out a little different: you would take it for a slightly worse model. The exact GELU makes an error of about one in ten thousand. We tried it on 16 scenes, and no caption and no box changed. Still, every module from layer 0 on differs, and only the bars say so.
+# All three begin in layer 0 of the language model, because the tower has neither an RMSNorm nor a gated MLP. The three differ in the length of the bars. Without the one, the error is as large as the vectors themselves, and no answer makes sense: a loud bug, found within a minute. SiLU makes an error of several percent. Captions survive it, and boxes come out a little different: you would think that the model is slightly worse. The exact GELU makes an error of about one in ten thousand. We tried it on 16 scenes, and no caption and no box changed. Still, every module from layer 0 on differs, and only the bars say so.
 #
 # ## Exercises
 #
@@ -503,6 +501,8 @@ show("break-it", bugs="norm-without-1 silu exact-gelu", tasks="caption detect")
 # ```
 #
 # ### `root_mean_square` (1 point, 5 minutes)
+#
+# Compute the size of each vector of a tensor.
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
@@ -521,11 +521,11 @@ show("break-it", bugs="norm-without-1 silu exact-gelu", tasks="caption detect")
 #
 # ### `GemmaRMSNorm` (2 points, 15 minutes)
 #
-# PyTorch's finished RMSNorm refuses to work here, and so does the package's.
+# Write Gemma's norm from basic operations. The grader blocks PyTorch's RMSNorm and the package's.
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
-# Which steps run in float32? Where does eps stand: inside the root or outside?
+# Which steps run in float32? Where does eps belong: inside the root or outside?
 # ```
 # ```{admonition} Hint 2: which tensor
 # :class: dropdown
@@ -540,9 +540,11 @@ show("break-it", bugs="norm-without-1 silu exact-gelu", tasks="caption detect")
 #
 # ### `GemmaMLP` (2 points, 10 minutes)
 #
+# Write the gated MLP, with its three linear layers.
+#
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
-# Which of the three layers does the GELU belong to? What are the shapes of the two things that are multiplied?
+# Which of the three layers does the GELU belong to? What are the shapes of the two factors?
 # ```
 # ```{admonition} Hint 2: a detail
 # :class: dropdown
@@ -557,9 +559,11 @@ show("break-it", bugs="norm-without-1 silu exact-gelu", tasks="caption detect")
 #
 # ### `fold_norm` (1 point, 10 minutes)
 #
+# Fold the norm's scales into the matrix of the linear layer that follows.
+#
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
-# Write out one entry of the result: a sum over d of matrix[f, d] times scale[d] times x[d]. Which two can be joined before you know x?
+# Write out one entry of the result: a sum over d of matrix[f, d] times scale[d] times x[d]. Which two can be multiplied before you know x?
 # ```
 # ```{admonition} Hint 2: which axis
 # :class: dropdown
@@ -580,8 +584,8 @@ grade_chapter("ch06_norms_mlp")
 # %% [markdown]
 # ## Summary
 #
-# A vector that goes through Gemma is a growing sum. Before each step a copy of it is divided by its root mean square and scaled, entry by entry, by one plus a learned weight; all of that in
-# float32. The MLP then makes F proposals and F gates out of the copy, multiplies them, and brings the result back to D numbers, which are added to the sum. Details that no picture shows, such as
-# the one, the eps and the formula of the bend, are what a comparison with a reference is for.
+# A vector that goes through Gemma is a running sum, the residual stream. Before each attention and each MLP, RMSNorm divides a copy of it by its root mean square and scales it, entry by entry, by one plus a learned weight, all of that in
+# float32. The gated MLP then computes F proposals and F gates from the copy, multiplies them, and projects the result back to D entries, which are added to the residual stream. Details that no image shows, such as
+# the one, the eps and the exact formula of the activation, are what a comparison with a reference is for.
 #
-# Nothing in this chapter knew where a vector stands in the sequence. Words have an order, though, and the next chapter puts it into the vectors by turning them.
+# Nothing in this chapter depended on where a vector is in the sequence. The order of tokens matters, though. In the next chapter rotary position embeddings (RoPE) bring it into the attention.

@@ -1,4 +1,4 @@
-"""Gemma, the language model: vectors of tokens in, one score for each word of the vocabulary out.
+"""Gemma, the language model: vectors of tokens in, one logit for each token of the vocabulary out.
 
 Shapes: B batch, S new tokens, T all tokens so far (S without a cache), D hidden size, F MLP width,
 A heads, K key/value heads, E head_dim, V vocabulary.
@@ -15,9 +15,9 @@ from vlm.kv_cache import KVCache
 
 
 class GemmaRMSNorm(nn.Module):
-    """Divides a vector by its root mean square, then scales each entry by 1 + weight.
+    """Divides a vector by its root mean square, then scales entries by 1 + weight.
 
-    The weight starts at 0, so the norm starts as plain division. Everything runs in float32, and only the
+    The weight starts at 0, so the norm starts as a plain division. Everything runs in float32, and only the
     result is cast back. Source: "Root Mean Square Layer Normalization" (arXiv 1910.07467), section 4.
     """
 
@@ -34,7 +34,7 @@ class GemmaRMSNorm(nn.Module):
 
 
 class GemmaMLP(nn.Module):
-    """GeGLU: one projection, through a GELU, opens or closes the gate for another.
+    """GeGLU: one projection, through a GELU, gates another.
 
     Source: "GLU Variants Improve Transformer" (arXiv 2002.05202), section 2.
     """
@@ -51,10 +51,10 @@ class GemmaMLP(nn.Module):
 
 
 def rotary_cos_sin(position_ids: Tensor, head_dim: int, theta: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Cosine and sine of the angle by which each pair of entries turns at each position.
+    """Cosine and sine of the angle by which each pair is rotated at each position.
 
-    Pair i of E/2 turns by position * theta^(-2i/E). The angles are made in float32, here and anew each
-    time: bfloat16 would be 0.4 rad off at position 300, and a stored buffer would be cast with the model.
+    Pair i of E/2 is rotated by position * theta^(-2i/E). The angles are computed in float32, again at each
+    call: bfloat16 would be 0.4 rad off at position 300, and a stored buffer would be cast with the model.
 
     Args:
         position_ids: [B, S].
@@ -69,26 +69,27 @@ def rotary_cos_sin(position_ids: Tensor, head_dim: int, theta: float, dtype: tor
 
 
 def rotate_half(states: Tensor) -> Tensor:
-    """(first half, second half) -> (-second half, first half): a quarter turn of every pair (i, i + E/2)."""
+    """(first half, second half) -> (-second half, first half): rotate each pair by 90 degrees."""
     first, second = states.chunk(2, dim=-1)
     return torch.cat([-second, first], dim=-1)
 
 
 def apply_rotary_pos_emb(states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn the queries or keys [B, A, S, E] by the angles of their positions."""
+    """Rotate queries or keys [B, A, S, E] by the angles of their positions."""
     return states * cos + rotate_half(states) * sin
 
 
 def repeat_kv(states: Tensor, num_groups: int) -> Tensor:
-    """Give each query head its key/value head: [B, K, T, E] -> [B, K * num_groups, T, E].
+    """Copy key/value heads for the query heads: [B, K, T, E] -> [B, A, T, E].
 
-    Neighbouring query heads share: with K = 2 and 2 groups, heads 0 and 1 use the first, 2 and 3 the second.
+    Neighbors share: with K = 2 and A = 4, query heads 0 and 1 use key/value head 0, and
+    query heads 2 and 3 use key/value head 1.
     """
     return states.repeat_interleave(num_groups, dim=1)
 
 
 class GemmaAttention(nn.Module):
-    """Grouped-query attention with rotary positions; A query heads share K key/value heads.
+    """Grouped-query attention with RoPE: A query heads share K key/value heads.
 
     Source: GQA (arXiv 2305.13245), section 2.2; with K = 1 it is multi-query attention (arXiv 1911.02150).
     """
@@ -126,7 +127,7 @@ class GemmaAttention(nn.Module):
 
 
 class GemmaDecoderLayer(nn.Module):
-    """One pre-norm block: attention, then the gated MLP; each adds to what is there."""
+    """Pre-norm block: attention, then gated MLP, each with a residual connection."""
 
     def __init__(self, config: GemmaConfig, layer_idx: int, attention_class: type[GemmaAttention] = GemmaAttention):
         super().__init__()
