@@ -227,7 +227,7 @@ print("image", list(image_features.shape), " text", list(token_embeddings.shape)
 def merge_image_features(
     inputs_embeds: Tensor, image_features: Tensor, image_mask: Tensor
 ) -> Tensor:
-    """Put the picture's vectors, in order, where the image tokens stand.
+    """Write the image features, in order, to the positions of the image tokens.
 
     Args:
         inputs_embeds: [B, S, D].

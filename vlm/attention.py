@@ -21,8 +21,8 @@ def attention(
         query: [B, A, Q, E].
         key, value: [B, A, S, E].
         scaling: factor for the scores, 1 / sqrt(E) in most models.
-        mask: added to the scores, [B, 1, Q, S]: 0 where a query may look, very negative where it may not.
-        softcap: the scores stay between minus and plus this; before the mask is added, which must stay what it is.
+        mask: added to the scores, [B, 1, Q, S]: 0 where a query may attend, very negative where it may not.
+        softcap: bounds the scores to -softcap..softcap, before the mask is added (the mask must not be capped).
 
     Returns:
         The mixed values [B, A, Q, E] and the weights [B, A, Q, S], whose rows sum to 1.
@@ -40,7 +40,7 @@ def attention(
 
 
 def soft_cap(values: Tensor, cap: float) -> Tensor:
-    """Bend values smoothly into -cap..cap: small ones stay as they are, large ones approach the cap.
+    """Map values smoothly into -cap..cap: small ones hardly change, large ones approach the cap.
 
     With a cap of 50, 1 stays 1.00, 50 becomes 38.1, and 500 becomes 50. The order is kept.
 

@@ -1,10 +1,10 @@
-"""SigLIP's vision tower: a picture becomes one vector for each of its patches.
+"""SigLIP's vision tower: an image becomes one vector for each of its patches.
 
-Shapes: B batch, C channels, H W picture height and width, P patch size, N image tokens (patches),
+Shapes: B batch, C channels, H W image height and width, P patch size, N image tokens (patches),
 D hidden size, F MLP width, A heads, E head_dim.
 
-Source: "Sigmoid Loss for Language Image Pre-Training" (arXiv 2303.15343); the tower is a ViT
-(arXiv 2010.11929) with learned positions and no class token. PaliGemma keeps every patch and drops the pooling head.
+Source: "Sigmoid Loss for Language Image Pre-Training" (arXiv 2303.15343); the tower is a ViT (arXiv 2010.11929) with
+learned position embeddings and no class token. PaliGemma keeps every patch and drops the pooling head.
 """
 
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from vlm.config import SiglipVisionConfig
 
 
 class SiglipVisionEmbeddings(nn.Module):
-    """Cuts the picture into patches, projects each, and adds a learned vector for its place."""
+    """Embed the patches of an image, and add a learned vector for each position."""
 
     def __init__(self, config: SiglipVisionConfig):
         super().__init__()
@@ -31,7 +31,7 @@ class SiglipVisionEmbeddings(nn.Module):
 
 
 class SiglipAttention(nn.Module):
-    """Multi-head self-attention over the patches; every patch sees every other."""
+    """Multi-head self-attention over the patches; each patch attends to all patches."""
 
     def __init__(self, config: SiglipVisionConfig):
         super().__init__()
@@ -69,7 +69,7 @@ class SiglipMLP(nn.Module):
 
 
 class SiglipEncoderLayer(nn.Module):
-    """One pre-norm block: look around, then think; each adds to what is there."""
+    """Pre-norm transformer block: attention, then MLP, each with a residual connection."""
 
     def __init__(self, config: SiglipVisionConfig):
         super().__init__()
@@ -111,7 +111,7 @@ class SiglipVisionTransformer(nn.Module):
 
 
 class SiglipVisionModel(nn.Module):
-    """The vision tower as PaliGemma uses it. The extra level carries the name that checkpoints have."""
+    """The vision tower as PaliGemma uses it. The extra level gives its weights the names of the checkpoints."""
 
     def __init__(self, config: SiglipVisionConfig):
         super().__init__()
@@ -119,10 +119,10 @@ class SiglipVisionModel(nn.Module):
         self.vision_model = SiglipVisionTransformer(config)
 
     def forward(self, pixel_values: Tensor) -> Tensor:
-        """Pictures [B, C, H, W] in -1..1 -> patch vectors [B, N, D].
+        """Images [B, C, H, W] in -1..1 -> patch vectors [B, N, D].
 
         Raises:
-            ValueError: the pictures are not of the size that the positions were learned for.
+            ValueError: the images do not have the size that the position embeddings were learned for.
         """
         config = self.config
         expected = (config.num_channels, config.image_size, config.image_size)
