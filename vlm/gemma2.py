@@ -27,7 +27,7 @@ class LayerMasks(NamedTuple):
 
 
 class Gemma2Attention(GemmaAttention):
-    """Gemma's attention with its scores divided by another root, and soft-capped."""
+    """Gemma's attention with another scale for its scores, which are then soft-capped."""
 
     def __init__(self, config: Gemma2Config, layer_idx: int):
         super().__init__(config, layer_idx)
@@ -36,9 +36,9 @@ class Gemma2Attention(GemmaAttention):
 
 
 class Gemma2DecoderLayer(GemmaDecoderLayer):
-    """Four norms: each of the two steps has one on its way in, and one on its way out.
+    """Four norms: one before and one after the attention, one before and one after the MLP.
 
-    `post_attention_layernorm` changes its place with respect to Gemma: there it stands before the MLP.
+    Beware of `post_attention_layernorm`: here it follows the attention, in Gemma it precedes the MLP.
     """
 
     def __init__(self, config: Gemma2Config, layer_idx: int):
@@ -50,7 +50,7 @@ class Gemma2DecoderLayer(GemmaDecoderLayer):
     def forward(
         self, hidden_states: Tensor, cos: Tensor, sin: Tensor, masks: LayerMasks, kv_cache: KVCache | None = None
     ) -> Tensor:
-        """[B, S, D] -> [B, S, D]; the layer takes the mask of its kind."""
+        """[B, S, D] -> [B, S, D]; the layer uses the mask for its kind."""
         mask = masks.sliding if self.is_sliding else masks.full  # [B, 1, S, T]
         attended, _ = self.self_attn(self.input_layernorm(hidden_states), cos, sin, mask, kv_cache)
         hidden_states = hidden_states + self.post_attention_layernorm(attended)
@@ -78,7 +78,7 @@ class Gemma2ForCausalLM(GemmaForCausalLM):
         kv_cache: KVCache | None = None,
         logits_to_keep: int = 0,
     ) -> Tensor:
-        """As Gemma's; the logits lie between minus and plus `final_logit_softcapping`, in the same order."""
+        """As in Gemma; the logits are then soft-capped by `final_logit_softcapping`, which keeps their order."""
         logits = super().forward(inputs_embeds, position_ids, masks, kv_cache, logits_to_keep)
         cap = self.model.config.final_logit_softcapping
         return logits if cap is None else soft_cap(logits, cap)
