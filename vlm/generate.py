@@ -15,7 +15,7 @@ from vlm.processor import PaliGemmaProcessor
 
 
 def filter_top_p(probabilities: Tensor, top_p: float) -> Tensor:
-    """Keep the most likely tokens that together reach top_p, and renormalize their probabilities.
+    """Keep the most likely tokens that together reach top_p, and renormalize.
 
     A token is kept if the tokens more likely than it do not yet reach top_p, so the most likely token is always
     kept. With [0.5, 0.3, 0.2] and top_p 0.5 only the first is kept; with 0.6 the first two are.
@@ -35,7 +35,7 @@ def filter_top_p(probabilities: Tensor, top_p: float) -> Tensor:
 def choose_token(
     logits: Tensor, temperature: float = 0.0, top_p: float = 1.0, generator: torch.Generator | None = None
 ) -> Tensor:
-    """Logits [B, V] -> token ids [B]: the most likely at temperature 0, else sampled."""
+    """Logits [B, V] -> tokens [B]: the most likely at temperature 0, else sampled."""
     if temperature == 0:
         return logits.argmax(-1)
     probabilities = torch.softmax(logits.float() / temperature, dim=-1)
@@ -51,7 +51,7 @@ def generate_tokens(
     top_p: float = 1.0,
     seed: int | None = None,
 ) -> Iterator[Tensor]:
-    """Yield the next token of every row, [B], until each row has ended with `<eos>` or the limit is reached.
+    """Yield one token for each row, [B], until all rows have ended or hit the limit.
 
     Image and prompt are read once, in one pass that fills the cache; then each step reads one token. A row
     that has ended yields the pad token from then on.
