@@ -11,22 +11,22 @@
 # ---
 
 # %% [markdown]
-# # How do patches look at each other? Attention and the SigLIP encoder
+# # Self-attention and the SigLIP vision encoder: how do patches exchange information?
 #
-# A patch is 14 pixels wide. No patch holds a cat. To find one, patches must compare notes, and that is what the vision
-# tower does: in each of its {term}`blocks <block>` (also called layers) every patch looks at all others, takes in what it can use, and thinks about it. In this
-# chapter you build such a block from nothing, stack four of them, and arrive at the package's `SiglipVisionModel`.
+# A patch is 14 pixels wide. No patch holds a whole cat. To find one, patches must exchange information, and that is what the vision
+# tower does: in each of its {term}`blocks <block>` (also called layers) every patch attends to all patches, takes in what it can use, and processes it. In this
+# chapter you build such a block from scratch, stack four of them, and arrive at the package's `SiglipVisionModel`.
 #
 # At the end you will be able to
 #
-# - compute {term}`attention` by hand for three places, and say what each of its four steps is for;
-# - split vectors into heads and put them together again, without mixing places;
+# - compute {term}`attention` by hand for three positions, and say what each of its four steps is for;
+# - split vectors into heads and put them together again, without mixing positions;
 # - say what residual connections, LayerNorm and GELU do, and which of their details matter;
-# - look into a trained tower, and see which head looks where.
+# - look into a trained tower, and see what each head attends to.
 #
-# It takes about 60 minutes. Here is what we are after: one patch of a trained tower, and where it looks.
+# Time: about 20 minutes to read and run, and 60 for the six exercises. Here is what we are after: one patch of a trained tower, and what it attends to.
 
-# %% mystnb={"image": {"alt": "Four rows of six small maps of the same scene, one row for each layer, one column for each head. A white square marks the looking patch, on a cat's face. Maps differ: some heads look at the neighbours, some at both cats, some at the background."}, "figure": {"caption": "Where the patch marked in white looks: each row is a layer, each column one of its six heads. No one told the heads what to do. Some stay near, some find the rest of the cat or the other cat, some look at the grass.", "name": "fig-ch03-goal"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Four rows of six small maps of the same scene, one row for each layer, one column for each head. A white square marks the query patch, on a cat's face. The maps differ: some heads attend to the neighbors, some to both cats, some to the background."}, "figure": {"caption": "Heads specialize, although nothing in training tells them to: some attend to neighbors, some to the rest of the cat or to the other cat, some to the grass. The maps show the attention weights of the query patch marked in white; each row is a layer, each column one of its six heads.", "name": "fig-ch03-goal"}} tags=["hide-input"]
 import math
 
 import matplotlib.pyplot as plt
@@ -59,12 +59,12 @@ def mark(ax, patch: int):
     ax.add_patch(plt.Rectangle((x * 14, y * 14), 14, 14, fill=False, edgecolor="white", lw=1.5))
 
 
-LOOKING = 4 * 8 + 2  # row 4, column 2: in the face of the large cat
+QUERY_PATCH = 4 * 8 + 2  # row 4, column 2: in the face of the large cat
 fig, axes = plt.subplots(4, 6, figsize=(7.4, 5.2), layout="constrained")
 for layer, row in enumerate(axes):
     for head, ax in enumerate(row):
-        draw_patch_values(image, attention_of_layer[layer][head, LOOKING], ax)
-        mark(ax, LOOKING)
+        draw_patch_values(image, attention_of_layer[layer][head, QUERY_PATCH], ax)
+        mark(ax, QUERY_PATCH)
         if layer == 0:
             ax.set_title(f"head {head}", fontsize=9)
         if head == 0:
@@ -72,22 +72,22 @@ for layer, row in enumerate(axes):
 plt.show()
 
 # %% [markdown]
-# ## Looking is a weighted mean
+# ## Attention is a weighted mean
 #
 # How can one vector take in what is in others? The simplest way is a mean: replace each vector by the mean of all. Then every
-# patch knows something of the whole picture, but all know the same, and no one knows anything of its own. The next
-# idea is a *weighted* mean, with weights that each patch chooses for itself: much from the patches that matter to it,
-# little from the rest. The weights should be positive and sum to 1.
+# patch knows something of the whole image, but every patch now holds the same vector, and its own information is gone. The next
+# idea is a *weighted* mean, with weights that each patch chooses for itself: large for the patches that matter to it,
+# small for the rest. The weights should be positive and sum to 1.
 #
-# Take three places with two numbers each, small enough to follow with a pencil.
+# Take three positions with two numbers each, small enough to follow with a pencil.
 
 # %%
 x = torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, 2.0]])  # [N, D]
-print("plain mean, the same for every place:", x.mean(0).tolist())
+print("plain mean, the same for every position:", x.mean(0).tolist())
 
 # %% [markdown]
-# Who matters to whom? Let vectors that point the same way matter to each other. The scalar product measures that. It gives one
-# score for each pair: row i, column j says how much place j matters to place i.
+# Which positions matter to which? Let us say that vectors matter to each other if they point in the same direction. The {term}`dot product` measures that. It gives one
+# score for each pair: row i, column j says how much position j matters to position i.
 
 # %%
 scores = x @ x.T  # [N, N]
@@ -103,47 +103,45 @@ e = math.e
 by_hand = torch.tensor([e, e, 1]) / (2 * e + 1)
 assert torch.allclose(weights[0], by_hand)
 mixed = weights @ x  # [N, D]
-print("weights of place 0:", [round(w, 3) for w in weights[0].tolist()])
-print("what it becomes:   ", [round(v, 3) for v in mixed[0].tolist()])
+print("weights of position 0:", [round(w, 3) for w in weights[0].tolist()])
+print("weighted mean:        ", [round(v, 3) for v in mixed[0].tolist()])
 
 # %% [markdown]
-# One thing is still poor. A place looks for what it is itself, and gives what it is itself. But an ear may look for eyes,
-# and what it should be told about the eyes may be something else again. So each vector gets three roles, made from it by three
-# linear layers. The {term}`query` says what a place looks for. The {term}`key` says what it can be found by. The {term}`value` says what
-# it gives. Queries are compared with keys, and values are mixed.
+# One limitation remains. Each position uses the same vector to search, to be found, and to pass on information. But an ear may search for eyes,
+# and what it needs to know about the eyes may be something else again. So each vector gets three roles, computed by three
+# linear layers. The {term}`query` says what a position searches for. The {term}`key` says what it can be found by. The {term}`value` is what
+# it passes on. Queries are compared with keys, and the result is a weighted sum of values.
 #
-# ## Scores, shares, mixture
+# ## Scaled dot-product attention: scores, weights, weighted sum
 #
-# A last detail, and it has a number. The longer the vectors, the larger their scalar products, just because there are more terms
+# One detail is missing, and it is a number. The longer the vectors, the larger their dot products, just because there are more terms
 # to add. If a query and a key have E random numbers each, independent, with mean 0 and standard deviation 1, then the sum of their E products has the standard deviation √E. What does that do to
-# the softmax? Before you run the cell: which of the three rows will be closest to "all the weight on one place"?
+# the softmax? Before you run the cell: which of the three rows will be closest to "all the weight on one position"?
 
 # %%
 torch.manual_seed(0)
 for E in (4, 64, 1024):
     queries, keys = torch.randn(1000, E), torch.randn(64, E)
     scores = queries @ keys.T  # [1000, 64]
-    plain, scaled = (
-        scores.softmax(-1).amax(-1),
-        (scores / E**0.5).softmax(-1).amax(-1),
-    )  # [1000]
+    plain = scores.softmax(-1).amax(-1)  # [1000]
+    scaled = (scores / E**0.5).softmax(-1).amax(-1)  # [1000]
     print(
         f"E = {E:4}: largest of 64 weights {plain.mean():.2f}, "
         f"with scores divided by √E {scaled.mean():.2f} (mean of 1,000 queries)"
     )
 
 # %% [markdown]
-# Without the division, long vectors make each place look at one other and at nothing else, and the gradient of its weights is nearly zero: it could
-# not learn to look elsewhere. Divided by √E, the weights stay soft whatever E is ("Attention Is All You Need", arXiv 1706.03762 {cite}`vaswani2017attention`,
-# section 3.2.1). As the paper writes it, with the rows of $Q$ for the queries, those of $K$ for the keys and those of $V$ for the values:
+# Without the division, long vectors put nearly all the weight on a single position, and the gradient of the weights is nearly zero: the model could
+# not learn to attend elsewhere. After division by √E, the weights stay soft whatever E is ("Attention Is All You Need", arXiv 1706.03762 {cite}`vaswani2017attention`,
+# section 3.2.1). As the paper writes it, with the queries as rows of $Q$, the keys as rows of $K$ and the values as rows of $V$:
 #
 # $$\operatorname{Attention}(Q, K, V) = \operatorname{softmax}\!\left(\frac{Q K^{\top}}{\sqrt{E}}\right) V$$
 #
-# The product $Q K^{\top}$ is the table of scores, a row for each query, and the softmax makes each row sum to 1.
+# The product $Q K^{\top}$ is the matrix of attention scores, with a row for each query, and the softmax makes each row sum to 1.
 #
-# Now we have all of it. This is the package's function, the one that SigLIP and Gemma both call. It can do things we do not need
-# yet. The mask is added to the scores, very negative where a look is forbidden, which matters when text is written. Then there may be fewer queries (Q) than places to look at (S); here both are N. `softcap` keeps scores within bounds; only PaliGemma 2 uses it. And the softmax runs in float32, because in 16 bits a sum of
-# thousands of small weights would lose too much.
+# Now we have all of it. This is the package's function, the one that SigLIP and Gemma both call. It has some features that we do not need
+# yet. The mask is added to the scores, very negative where attention is not allowed; that matters for generating text. There may be fewer queries (Q) than keys (S); here both are N. `softcap` keeps the scores within bounds; only PaliGemma 2 uses it. And the softmax runs in float32, because in 16 bits a sum of
+# thousands of small weights would lose too much precision.
 
 
 # %% tags=["from:vlm.attention.attention"]
@@ -167,38 +165,38 @@ def attention(
 
 # %%
 mixed_again, _ = attention(x, x, x, scaling=1.0)
-assert torch.allclose(mixed_again, mixed)  # our three places, with query = key = value
+assert torch.allclose(mixed_again, mixed)  # our three positions, query = key = value
 
 # %% [markdown]
-# ## Heads
+# ## Multi-head attention
 #
-# One weighted mean is one question. A patch may want to ask several at once: what is to my left, where is the rest of me, is there
-# another one like me? So the queries, the keys and the values are cut into A parts each, called {term}`heads <head>`, and each part does its own attention with
+# A single weighted mean answers a single question. A patch may want to ask several at once: what is to my left, where is the rest of me, is there
+# another one like me? So the queries, the keys and the values are split into A slices each, called {term}`heads <head>`, and each head computes its own attention with
 # its own weights.[^ch03-1] Our tower has D = 192 and A = 6, so each head has E = 32 numbers.
 #
-# Cutting is a reshape and, once more, a transpose: for the matrix products the heads have to stand where the batch stands,
-# in front of the places. Here is what happens without it. We give the numbers names: 0 to 3 at place 0, 10 to 13 at place 1, 20 to 23 at place 2.
+# Splitting takes a reshape and, once more, a transpose: for the matrix products the axis of heads has to come before the axis of positions,
+# beside the batch. Here is what happens without the transpose. We number the elements so that you can recognize them: 0 to 3 at position 0, 10 to 13 at position 1, 20 to 23 at position 2.
 #
-# [^ch03-1]: Every head's part is made from the whole vector: the linear layers come before the cut.
+# [^ch03-1]: Each head's slice is computed from the whole vector: the linear layers come before the split.
 
 # %%
 states = torch.tensor([[[0, 1, 2, 3], [10, 11, 12, 13], [20, 21, 22, 23]]])  # [B, N, D]
-wrong = states.reshape(1, 2, 3, 2)  # [B, A, N, E], it claims
+wrong = states.reshape(1, 2, 3, 2)  # supposedly [B, A, N, E]
 right = states.reshape(1, 3, 2, 2).transpose(1, 2)  # [B, N, A, E] -> [B, A, N, E]
 print("wrong, head 0:", wrong[0, 0].tolist())
 print("right, head 0:", right[0, 0].tolist())
-assert right[0, 0].tolist() == [[0, 1], [10, 11], [20, 21]]  # the first half of each place
+assert right[0, 0].tolist() == [[0, 1], [10, 11], [20, 21]]  # first half of each
 
 # %% [markdown]
-# The wrong one has the right shape. Its head 0 takes the two halves of place 0 for two places, and place 2 never appears in it.
+# The wrong one has the right shape. Its head 0 treats the two halves of position 0 as two positions, and position 2 never appears in it.
 #
-# After the attention the heads' results are put side by side again, and a last linear layer mixes them. This is the layer as the
-# package has it. It returns its weights too, so that we can draw them.
+# After the attention, the outputs of the heads are concatenated, and a last linear layer mixes them. This is the layer as in the
+# package. It returns its weights too, so that we can draw them.
 
 
 # %% tags=["from:vlm.siglip.SiglipAttention"]
 class SiglipAttention(nn.Module):
-    """Multi-head self-attention over the patches; every patch sees every other."""
+    """Multi-head self-attention over the patches; each patch attends to all patches."""
 
     def __init__(self, config: SiglipVisionConfig):
         super().__init__()
@@ -225,10 +223,10 @@ class SiglipAttention(nn.Module):
 
 
 # %% [markdown]
-# Each head of the trained tower has found something of its own to do. One way to put a number to it: how far away, on average, is what
-# a head looks at?
+# The heads of the trained tower differ in what they do. One way to measure this: how far away, on average, are the patches that
+# a head attends to?
 
-# %% mystnb={"image": {"alt": "Dots for six heads in each of four layers. In the first layer they lie around the dashed line of an even look, at about four patches; in the later layers between two and nearly four."}, "figure": {"caption": "Mean distance, in patches, between a place and what its head looks at, over all 64 places of our picture. The dashed line is a head that looks everywhere alike. In the first layer the heads look about as far as an even look would (which need not be even); later they look closer by.", "name": "fig-ch03-distance"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Dots for six heads in each of four layers. In layer 0 they lie around the dashed line of uniform attention, at about four patches; in the later layers between two and nearly four."}, "figure": {"caption": "Later layers attend more locally. Each dot is the mean attention distance of one head: the distance, in patches, between query and key, weighted by attention and averaged over all 64 queries of our image. The dashed line is the distance of uniform attention. In layer 0 the heads are near that line (which does not mean that their attention is uniform); later they are below it.", "name": "fig-ch03-distance"}} tags=["hide-input"]
 y, x_ = torch.arange(64) // 8, torch.arange(64) % 8
 distance = ((y[:, None] - y) ** 2 + (x_[:, None] - x_) ** 2).sqrt()  # [N, N]
 fig, ax = plt.subplots(figsize=(5.2, 3), layout="constrained")
@@ -236,11 +234,13 @@ for layer, weights in enumerate(attention_of_layer):
     means = (weights * distance).sum(-1).mean(-1)  # [A]
     ax.scatter([layer] * len(means), means, color="#0072B2")
 ax.axhline(distance.mean(), color="#D55E00", linestyle="--")
-ax.set(xlabel="layer", ylabel="mean distance (patches)", xticks=range(4), ylim=(0, None))
+ax.set(
+    xlabel="layer", ylabel="mean attention distance (patches)", xticks=range(4), ylim=(0, None)
+)
 plt.show()
 
 # %% [markdown]
-# A patch on a toy and a patch of ground ask for different things. Choose a patch on a cat's face in the figure, then step away from it with the arrow keys, one patch at a time. Before you do: where will the 24 maps change most, inside the face, in the grass, or at the edge between the two?
+# A patch on a toy and a patch of ground ask for different things. Choose a patch on a cat's face in the figure, then move the query with the arrow keys, one patch at a time. Before you do: where will the 24 maps change most, inside the face, in the grass, or at the edge between the two?
 #
 # <div class="live-figure" data-figure="attention-lab" data-view="tower">
 # <p>This figure needs JavaScript. The figure at the beginning of this chapter shows the same maps for one patch. In JupyterLab, run the next cell.</p>
@@ -252,20 +252,19 @@ from live.jupyter import show
 show("attention-lab", view="tower")
 
 # %% [markdown]
-# At the edge. A query is made from what the patch holds, so two neighboring patches of grass ask nearly the same question, and their maps look alike although the patches are in different places. Two patches of one face differ a little more, and with the step from fur to grass most maps change at once. Choose the other cat next: which heads go from one cat to the other, and which stay close by? Then open “Change the scene” and move the toys: the maps follow the toys, not the places.
-
-# %% [markdown]
-# ## Thinking
+# At the edge. A query is computed from the content of the patch, so two neighboring patches of grass ask nearly the same question, and their maps look alike although the patches are in different places. Two patches of one face differ a little more, and with the step from fur to grass most maps change at once. Choose the other cat next: which heads attend from one cat to the other, and which stay close by? Then open “Change the scene” and move the toys: the maps follow the toys, not the positions.
 #
-# Attention carries numbers from place to place, but it only ever takes weighted means of them. To make something new of what was
-# gathered, each place goes through a small network on its own: a linear layer to more numbers, a bend, a linear layer back. The
-# bend is what matters. Two linear layers in a row are one linear layer.
+# ## The MLP and its nonlinearity, GELU
 #
-# SigLIP's bend is the {term}`GELU` {cite}`hendrycks2016gaussian`: x times the probability that a number drawn from the standard normal distribution is below x. It lets large
-# numbers through, stops very negative ones, and is smooth between. There are two formulas in use: the exact one, and an older
-# approximation with tanh. SigLIP and Gemma were trained with the approximation.
+# Attention moves information between positions, but it only ever takes weighted means of the values. To make something new of what was
+# gathered, each position goes through a small network of its own, the {term}`MLP` (or feed-forward network): a linear layer to a larger width, a {term}`nonlinearity`, a linear layer back. The
+# nonlinearity is essential: without it, two linear layers in a row are no more than one.
+#
+# SigLIP's nonlinearity is the {term}`GELU` {cite}`hendrycks2016gaussian`: x times the probability that a number drawn from the standard normal distribution is below x. It passes large
+# positive numbers, suppresses very negative ones, and is smooth in between. Two formulas are in use: the exact one, and an
+# approximation with tanh; both are in the paper of 2016. SigLIP and Gemma were trained with the approximation.
 
-# %% mystnb={"image": {"alt": "Left: the GELU, close to zero for negative x, close to x for positive x. Right: the difference between the two formulas, a wave of at most half a thousandth."}, "figure": {"caption": "Left: the GELU. Right: exact minus tanh. You cannot see the difference in the left picture, but a model that was trained with one and run with the other gives other numbers.", "name": "fig-ch03-gelu"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Left: the GELU, close to zero for negative x, close to x for positive x. Right: the difference between the two formulas, a wave of at most 0.0005."}, "figure": {"caption": "The two formulas for the GELU differ by at most 0.0005, far too little to see on the left. Still, a model that was trained with one and runs with the other gives different numbers. Left: the GELU. Right: the exact formula minus the one with tanh.", "name": "fig-ch03-gelu"}} tags=["hide-input"]
 values = torch.linspace(-4, 4, 400)
 exact = nn.functional.gelu(values)
 approximate = nn.functional.gelu(values, approximate="tanh")
@@ -278,36 +277,36 @@ plt.show()
 
 # %%
 mlp = tower.vision_model.encoder.layers[0].mlp
-inside = torch.randn(1000, config.hidden_size, generator=torch.Generator().manual_seed(0))
-with_exact = mlp.fc2(nn.functional.gelu(mlp.fc1(inside)))
-print(
-    f"largest difference in the trained layer's output: {(mlp(inside) - with_exact).abs().max():.4f}"
-)
+generator = torch.Generator().manual_seed(0)
+inputs = torch.randn(1000, config.hidden_size, generator=generator)
+with_exact = mlp.fc2(nn.functional.gelu(mlp.fc1(inputs)))
+difference = (mlp(inputs) - with_exact).abs().max()
+print(f"largest difference in the trained MLP's output: {difference:.4f}")
 
 # %% [markdown]
-# That is small, and it is the kind of mistake that no picture shows. It is why a from-scratch model has to be compared with a
+# That is small, and it is the kind of mistake that you don't notice in any drawn answer. It is why a from-scratch model has to be compared with a
 # reference, number by number, and why your exercises are.
 #
-# ## The block
+# ## The transformer block: residual connections and LayerNorm
 #
-# A block is both steps, looking and thinking, in a frame that makes many of them trainable. The frame has two parts.
+# A block is both steps, attention and MLP, in a frame that makes a deep stack of them trainable. The frame has two parts.
 #
-# The {term}`residual connection` {cite}`he2015deep`: each step does not replace the vector, it adds to it. What a patch knew is still there, and the
-# step need only learn what to add. And the gradient has a way straight down through the sums.
+# The {term}`residual connection` {cite}`he2015deep`: a step does not replace the vector, it adds to it. What a patch knew is still there, and the
+# step only has to learn what to add. And the gradient has a direct path down through the sums. The vectors that are summed up in this way, from the first block to the last, are called the {term}`residual stream`.
 #
-# {term}`LayerNorm` {cite}`ba2016layer`: before each step a vector's numbers are shifted and scaled to mean 0 and variance 1, and then to a learned scale and
-# shift. So a step sees numbers of a known size, however much has been added up. The norm stands *before* the step and not on the
-# sum ({term}`pre-norm` {cite}`xiong2020layer`); the sum itself is left alone. With $\mu$ and $\sigma^2$ for mean and variance of a vector's D entries, and $\gamma$ and $\beta$ for the scale and shift that are learned, entry by entry:
+# {term}`LayerNorm` {cite}`ba2016layer`: before each step, a vector's numbers are shifted and scaled to mean 0 and variance 1, then multiplied by a learned scale and shifted by a learned
+# bias. So the input of a step has a known size, however much has been added up. The norm comes *before* the step, on its input alone
+# ({term}`pre-norm` {cite}`xiong2020layer`); the sum itself is not normalized. With $\mu$ and $\sigma^2$ for the mean and variance of a vector's D entries, and $\gamma$ and $\beta$ for the learned scale and bias, entry by entry:
 #
 # $$\operatorname{LayerNorm}(x) = \gamma \odot \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta$$
 #
-# ($\odot$ multiplies entry by entry.) The small $\epsilon$, `eps`, is there so that it never divides by zero: 1e-6
+# ($\odot$ multiplies entry by entry.) The small $\epsilon$, `eps`, prevents a division by zero: it is 1e-6
 # in SigLIP, where PyTorch's default is 1e-5.
 
 
 # %% tags=["from:vlm.siglip.SiglipEncoderLayer"]
 class SiglipEncoderLayer(nn.Module):
-    """One pre-norm block: look around, then think; each adds to what is there."""
+    """Pre-norm transformer block: attention, then MLP, each with a residual connection."""
 
     def __init__(self, config: SiglipVisionConfig):
         super().__init__()
@@ -324,16 +323,15 @@ class SiglipEncoderLayer(nn.Module):
 
 # %%
 vector = torch.tensor([1.0, 2.0, 3.0, 6.0])
-by_hand = (vector - 3) / (
-    3.5 + 1e-6
-) ** 0.5  # the mean is 3, the variance (4 + 1 + 0 + 9) / 4 = 3.5
+# The mean is 3, the variance is (4 + 1 + 0 + 9) / 4 = 3.5.
+by_hand = (vector - 3) / (3.5 + 1e-6) ** 0.5
 assert torch.allclose(nn.functional.layer_norm(vector, (4,), eps=1e-6), by_hand)
 print([round(v, 3) for v in by_hand.tolist()])
 
 # %% [markdown]
-# ## The tower
+# ## The vision tower: the whole SigLIP encoder
 #
-# Embeddings, blocks, and one more LayerNorm at the end, because the sums were never normalised. That is the whole tower.
+# Embeddings, blocks, and one more LayerNorm at the end, because the residual stream was never normalized. That is the whole tower.
 
 
 # %% tags=["from:vlm.siglip.SiglipEncoder"]
@@ -388,25 +386,27 @@ reference = Reference(
         vision_use_head=False,
     )
 )
-lacking, surplus = reference.load_state_dict(tower.vision_model.state_dict(), strict=False)
-print("weights that found no place:", surplus, " weights that were not given:", lacking)
-difference = (reference.eval()(pixel_values).last_hidden_state - output).abs().max().item()
+weights = tower.vision_model.state_dict()
+missing, unexpected = reference.load_state_dict(weights, strict=False)
+print("unexpected keys:", unexpected, " missing keys:", missing)
+reference_output = reference.eval()(pixel_values).last_hidden_state
+difference = (reference_output - output).abs().max().item()
 print("largest difference below 1e-4:", difference < 1e-4)
-assert difference < 1e-4 and not surplus
+assert difference < 1e-4 and not unexpected
 
 # %% [markdown]
 # What does each block add to what the patches know? Take the patch in the cat's face once more, and ask after each block which
 # patches have become like it. Before you look: what will change more from block to block, the other cat or the grass?
 
-# %% mystnb={"image": {"alt": "Five maps of the scene: after the embeddings and after each of four blocks. Both cats are bright in all of them. The grass is half similar at first and dark at the end."}, "figure": {"caption": "Similarity to the patch marked in white, from the embeddings to the last block. The other cat is similar from the start, by its colour, and stays so. What changes is the rest: with each block the grass moves further away.", "name": "fig-ch03-depth"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Five maps of the scene: after the embeddings and after each of four blocks. Both cats are bright in all of them. The grass is moderately bright at first and dark at the end."}, "figure": {"caption": "With each block the grass becomes less similar to the cat. The maps show the cosine similarity to the patch marked in white, from the embeddings to the last block. The other cat is similar from the start, because of its color, and stays so.", "name": "fig-ch03-depth"}} tags=["hide-input"]
 states = [ours.embeddings(pixel_values)]
 for block in ours.encoder.layers:
     states.append(block(states[-1]))
 fig, axes = plt.subplots(1, 5, figsize=(7.6, 2.2), layout="constrained")
 for depth, (ax, state) in enumerate(zip(axes, states)):
-    similarity = torch.cosine_similarity(state[0], state[0, LOOKING], dim=-1)  # [N]
+    similarity = torch.cosine_similarity(state[0], state[0, QUERY_PATCH], dim=-1)  # [N]
     layer = draw_patch_values(image, similarity.clamp(min=0), ax, vmax=1)
-    mark(ax, LOOKING)
+    mark(ax, QUERY_PATCH)
     ax.set_title("embeddings" if depth == 0 else f"block {depth - 1}", fontsize=9)
 fig.colorbar(layer, ax=axes, label="cosine similarity", shrink=0.8)
 plt.show()
@@ -424,16 +424,17 @@ from live.jupyter import show
 show("similarity")
 
 # %% [markdown]
-# It can rise. In the first block each patch takes in something of the whole image, and what all have taken in makes all of them more alike, other toys included. In most scenes it is the row of the patch's own kind that rises further, from block to block. The gap opens at the end. A linear map can make directions small that all patches share, and the projector does; what is left is what tells them apart. So a high cosine in the middle of a network does not say that the network can't tell two things apart. Now choose a patch of ground that touches a toy, and one far from all toys. Both show nothing but ground, and still their maps differ: the layers have told the first what is beside it.
+# It can rise. In the first block each patch takes in something of the whole image, and this shared content makes all patches more alike, other toys included. In most scenes it is the row of the patch's own kind that rises further, from block to block. The gap opens at the end. A linear map can shrink the directions that all patches share, and the projector does; what remains is what tells the patches apart. So a high cosine similarity in the middle of a network does not mean that the network cannot distinguish two things. Now choose a patch of ground that touches a toy, and one far from all toys. Both show nothing but ground, and still their maps differ: attention has told the first what is beside it.
 #
-# The package wraps this class once more, as `SiglipVisionModel`, only so that the names of its weights are those of the published checkpoints. The published tower (So400m: its shape was optimised {cite}`alabdulmohsin2023getting`, its size is
-# 400 million weights) is the same code with other numbers: 27 blocks, 16 heads of 72 numbers, D = 1,152. Everything you saw
-# here was learned from toys, in the two hours that trained the whole model. How a tower can learn to look from pictures and texts of the web, without boxes
+# The package wraps this class once more, as `SiglipVisionModel`, only so that the names of its weights are those of the published checkpoints. The published tower (So400m: its shape was optimized {cite}`alabdulmohsin2023getting`, and it has about
+# 400 million weights) is the same code with other sizes: 27 blocks, 16 heads of 72 numbers, D = 1,152.
+#
+# Everything you saw here was learned from toys, in the two hours that trained the whole model. The maps are so clean because the tower was also trained to name what is under each patch; Google's tower had no such labels. How a tower can learn from images and texts of the web, without boxes
 # or labels, is the next chapter's question.
 #
 # ## Exercises
 #
-# Open `exercises/ch03_attention.py`, write what is missing, and grade it, below or in a terminal:
+# Open `exercises/ch03_attention.py`, write what is missing, and grade it here or in a terminal:
 #
 # ```text
 # pytest exercises/test_ch03_attention.py
@@ -441,13 +442,15 @@ show("similarity")
 #
 # ### `split_heads` (1 point, 5 minutes)
 #
+# Give each head its slice of every vector, as in the section on multi-head attention.
+#
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
-# Which axis has to be cut in two? Which two axes have to change places afterwards?
+# Which axis has to be split in two? Which two axes have to be swapped afterward?
 # ```
 # ```{admonition} Hint 2: almost the line
 # :class: dropdown
-# `unflatten(-1, (A, E))` cuts the last axis. Then the shape is [B, N, A, E], and you want [B, A, N, E].
+# `unflatten(-1, (A, E))` splits the last axis. Then the shape is [B, N, A, E], and you want [B, A, N, E].
 # ```
 # ````{admonition} Solution
 # :class: dropdown
@@ -458,15 +461,15 @@ show("similarity")
 #
 # ### `attend` (2 points, 10 minutes)
 #
-# The finished functions of PyTorch and of the package refuse to work here. `softmax` is allowed.
+# Compute scaled dot-product attention from its four steps. The ready-made functions of PyTorch and of the package raise an error here; `softmax` is allowed.
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
-# Four steps: scores, scaling, softmax, mixture. For each, write down the shape. Over which axis do the weights of one query sum to 1?
+# Four steps: scores, scaling, softmax, weighted sum. For each, write down the shape. Over which axis do the weights of one query sum to 1?
 # ```
 # ```{admonition} Hint 2: almost the line
 # :class: dropdown
-# `key.transpose(-2, -1)` is [B, A, E, N]. A product of `query` with it is [B, A, N, N]: row i is query i.
+# `key.transpose(-2, -1)` is [B, A, E, N]. The product of `query` with it is [B, A, N, N]: row i is query i.
 # ```
 # ````{admonition} Solution
 # :class: dropdown
@@ -477,16 +480,16 @@ show("similarity")
 #
 # ### `SiglipAttention` (2 points, 15 minutes)
 #
-# The layer. You may use your two functions. Its four linear layers must have the names given in the file, because trained weights
+# Build the layer. You may use your two functions. Its four linear layers must have the names given in the file, because trained weights
 # are loaded into them.
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
-# Three projections, three splits, one attention, one merge, one projection. What is E, and so the scaling?
+# Three projections, three splits, one attention, one merge of the heads, one projection. What is E, and so the scaling?
 # ```
 # ```{admonition} Hint 2: which step
 # :class: dropdown
-# Merging is splitting backwards: first exchange the axes of heads and places, then join heads and numbers.
+# Merging the heads is splitting in reverse: first swap the axes of heads and positions, then join heads and numbers.
 # ```
 # ````{admonition} Solution
 # :class: dropdown
@@ -496,6 +499,8 @@ show("similarity")
 # ````
 #
 # ### `SiglipMLP` (1 point, 5 minutes)
+#
+# Build the MLP, with the GELU that SigLIP was trained with.
 #
 # ```{admonition} Hint
 # :class: dropdown
@@ -510,13 +515,15 @@ show("similarity")
 #
 # ### `SiglipEncoderLayer` (2 points, 10 minutes)
 #
+# Build the block from the two layers before, with its norms and residual connections.
+#
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
 # Two sums. What is added in each, and to what? The second starts from the result of the first.
 # ```
 # ```{admonition} Hint 2: a detail
 # :class: dropdown
-# `nn.LayerNorm` has an eps of its own if you do not give it one. The grader tries inputs so small that it shows.
+# `nn.LayerNorm` uses a default eps if you do not pass one. The grader tries inputs so small that the difference shows.
 # ```
 # ````{admonition} Solution
 # :class: dropdown
@@ -527,7 +534,7 @@ show("similarity")
 #
 # ### `hidden_states_of` (1 point, 5 minutes)
 #
-# The list that the last figure was drawn from, with the tower's output at its end.
+# Return the list of {term}`hidden states <hidden state>` from which the last figure was drawn, with the tower's output at its end.
 #
 # ```{admonition} Hint
 # :class: dropdown
@@ -548,9 +555,9 @@ grade_chapter("ch03_attention")
 # %% [markdown]
 # ## Summary
 #
-# Attention is a weighted mean. Queries and keys give scores, divided by √E so that the softmax stays soft; the softmax makes weights of
-# them, and the weights mix the values. Heads do this side by side on parts of the vectors. A block adds to each vector
-# what it gathered by looking, then what it made of it by thinking, each time from a normalised copy. Four blocks on our embeddings
-# are a {term}`vision tower`, and 27 larger ones are Google's.
+# Attention is a weighted mean of values. Queries and keys give scores, divided by √E so that the softmax stays soft; the softmax turns them into
+# weights. Heads do this in parallel on slices of the vectors. A transformer block adds two things to the residual stream: the
+# output of the attention, then the output of the MLP, each computed from a normalized copy. Patch embeddings and four blocks
+# are our {term}`vision tower`; Google's has 27 larger blocks.
 #
-# Nothing in this chapter said what the tower should look *for*. In the next one it learns that, from pairs of pictures and texts.
+# Nothing in this chapter said what the tower should pay attention *to*. In the next chapter it learns that, from pairs of images and texts.
