@@ -1,4 +1,4 @@
-"""What is put around the text of a page when it becomes HTML."""
+"""Adds what surrounds the text of a page when it becomes HTML."""
 
 import re
 from html import escape
@@ -10,7 +10,7 @@ from sphinx.application import Sphinx
 from book_site.contents import BUILDS_ON, ROOT, Page, read_contents
 from book_site.model_map import draw_map, find_stage
 
-_HEADING = re.compile(r"<h1>(?P<question>.*?[?]) (?P<topic>[^<]+)(?P<link><a)")
+_HEADING = re.compile(r"<h1>(?P<topic>[^<:]+): (?P<first>[^<])(?P<rest>[^<]*)(?P<link><a)")
 _HELP = re.compile(r'<div class="dropdown admonition">(\s*<p class="admonition-title">(Hint|Solution))')
 _EXERCISE = re.compile(r"\((\d+) points?, ")
 _SCRIPT = re.compile(r"<script>.*?</script>", re.DOTALL)
@@ -19,7 +19,7 @@ _PICTURE = re.compile(r'(?P<link><a [^>]*>)?<img (?P<rest>[^>]*src="(?P<source>[
 
 
 def dress_page(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: nodes.document | None):
-    """Add the map, the chapter's facts and the mark of progress to a page of the book."""
+    """Add the map, the chapter's facts and the progress checkbox to a page of the book."""
     folder, _, name = pagename.rpartition("/")
     if doctree is None or folder != "book":
         return
@@ -32,11 +32,11 @@ def dress_page(app: Sphinx, pagename: str, templatename: str, context: dict, doc
     if find_stage(name) or name in ("ch00_setup", "ch01_whole_vlm"):
         body = draw_map(name) + body
     if name in pages:
-        body = _HEADING.sub(r'<h1>\g<question> <br><span class="topic">\g<topic></span>\g<link>', body, count=1)
+        body = _HEADING.sub(split_heading, body, count=1)
         body = body.replace("</h1>", f"</h1>{draw_facts(pages[name], pages, doctree)}", 1)
     if name in BUILDS_ON:
         body += draw_mark_of_progress(name)
-    # Docutils calls its bibliography a list, and gives the list children that are no list's.
+    # Docutils marks its bibliography as a list, but its children are not list items.
     body = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
     if app.builder.name == "singlehtml":
         body = put_on_one_page(body)
@@ -45,18 +45,24 @@ def dress_page(app: Sphinx, pagename: str, templatename: str, context: dict, doc
     context["body"] = body
 
 
+def split_heading(match: re.Match) -> str:
+    """The topic in large letters, and what the chapter says about it, often a question, on a line below."""
+    question = f'<span class="question">{match["first"].upper()}{match["rest"]}</span>'
+    return f"<h1>{match['topic']} <br>{question}{match['link']}"
+
+
 def put_on_one_page(body: str) -> str:
-    """The book's one page for print: links lead to places in it, and nothing moves."""
-    body = _SCRIPT.sub("", body)  # a filmstrip's first picture is there without
+    """Adapt the page that has the whole book, for print: links stay on it, and nothing moves."""
+    body = _SCRIPT.sub("", body)  # the first image of a filmstrip is there without it
     body = _LINK_TO_PRINT.sub("", body)
     return re.sub(r'href="(\w+)\.html"', r'href="#document-book/\1"', body)
 
 
 def give_pictures_their_sizes(body: str, images: dict[str, str]) -> str:
-    """Say how large each picture is, so that nothing moves when one arrives, and let a tap open it alone.
+    """Give each image its size, so that nothing moves when it loads, and a link that opens it alone.
 
     Args:
-        images: from the path of a picture's file to its name among the pages (the builder's).
+        images: maps the path of an image file to its name in the built pages (the builder's).
     """
     paths = {name: path for path, name in images.items()}
 
@@ -69,9 +75,9 @@ def give_pictures_their_sizes(body: str, images: dict[str, str]) -> str:
 
 
 def draw_facts(page: Page, pages: dict[str, Page], doctree: nodes.document) -> str:
-    """One line: the part, the time, the exercises, and what the chapter builds on."""
+    """One line: the part, the time, the exercises, and the chapters that this one builds on."""
     facts = [escape(page.part)]
-    if found := re.search(r"takes about ([^.]+)[.]", doctree.astext()):
+    if found := re.search(r"(?:Time:|takes) about ([^.]+)[.]", doctree.astext()):
         facts.append(f"about {escape(found[1])}")
     titles = [section[0].astext() for section in doctree.findall(nodes.section)]
     points = [int(found[1]) for title in titles if (found := _EXERCISE.search(title))]
