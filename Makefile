@@ -5,8 +5,8 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 READY := .venv/ready
-# Tests run side by side, a file to each process, and a process has one thread: threads of two that wait for each other
-# cost more than they bring. The chapters that take longest come first, so that none is left to run alone.
+# Tests run in parallel, one file per process, and each process has one thread: the threads of two processes would wait
+# for each other and cost more than they gain. The slowest chapters start first, so that none is left to run alone.
 PARALLEL := --numprocesses auto --dist loadscope --no-loadscope-reorder --durations 10
 ONE_THREAD := OMP_NUM_THREADS=1
 # The tests of the files at the top of vlm/, the comparison with transformers, and the grader of one chapter.
@@ -17,24 +17,24 @@ LONGEST := $(patsubst %,book/%.ipynb,ch21_finetuning ch22_pretraining ch20_evalu
 
 help:
 	@echo "make book       build the web pages (chapters that changed are executed), print where they are"
-	@echo "make browser    the built pages in a real browser: links, errors, accessibility, small screens (needs chromium)"
-	@echo "make test       unit tests, every chapter as a regression test, the solutions of all exercises"
-	@echo "make check      the model's core alone, in less than a minute: its unit tests, and the grader of one chapter"
-	@echo "make newest     unit tests with the newest versions of all packages, in an environment of its own"
-	@echo "make demo       the shipped model captions, counts, reads, draws boxes and masks, and says no (demo.png)"
-	@echo "make table      how good the shipped model is, on test scenes and on those of another generator (minutes)"
+	@echo "make browser    check the built pages in a real browser: links, errors, accessibility, small screens (needs chromium)"
+	@echo "make test       run unit tests, every chapter as a regression test, and the solutions of all exercises"
+	@echo "make check      test the model's core alone, in less than a minute: its unit tests, and the grader of one chapter"
+	@echo "make newest     run unit tests with the newest versions of all packages, in an environment of their own"
+	@echo "make demo       let the shipped model caption, count, read, draw boxes and masks, and say no (demo.png)"
+	@echo "make table      evaluate the shipped model, on test scenes and on scenes of another generator (minutes)"
 	@echo "make lab        open the chapters in JupyterLab"
-	@echo "make train      train the Toybox model from nothing (into runs/)"
-	@echo "make bench      this package beside transformers: seconds, tokens per second, and the machine's limit (minutes)"
-	@echo "make parity     every model, checkpoint layout and dtype against transformers, in one table"
-	@echo "make abuse      hostile submissions and broken files: all are refused, with a word that helps"
-	@echo "make release    the students' copy, without solutions (into release/)"
-	@echo "make lint       style of the code, spelling, links between files"
-	@echo "make format     put the code into that style"
-	@echo "make notebooks  make and execute the notebooks anew from book/*.py"
-	@echo "make clean      remove the environment and everything built, your training runs too"
+	@echo "make train      train the Toybox model from scratch (into runs/)"
+	@echo "make bench      compare with transformers: seconds, tokens per second, and the machine's limit (minutes)"
+	@echo "make parity     compare every model, checkpoint layout and dtype with transformers, in one table"
+	@echo "make abuse      try hostile submissions and broken files: each must be refused with a helpful message"
+	@echo "make release    write the students' copy, without solutions (into release/)"
+	@echo "make lint       check the style of the code, spelling, links between files"
+	@echo "make format     format the code in that style"
+	@echo "make notebooks  make the notebooks from book/*.py again, and execute them"
+	@echo "make clean      remove the environment and everything built, including your training runs"
 
-# The file "ready" is written when all is installed, so an interrupted set-up is never taken for a whole one.
+# The file "ready" is written when everything is installed, so an interrupted setup never counts as complete.
 $(READY): requirements.lock pyproject.toml tools/setup.sh
 	@sh tools/setup.sh "$(PYTHON)"
 
@@ -55,14 +55,14 @@ test: $(READY)
 		echo "== 1 of 3: unit tests" && \
 		$(ONE_THREAD) $(PY) -m pytest tests $(PARALLEL); \
 	fi
-	@echo "== 2 of 3: every chapter runs and gives what is printed in it"
+	@echo "== 2 of 3: every chapter runs and gives the outputs saved in it"
 	@$(ONE_THREAD) $(PY) -m pytest --nbval --nbval-current-env -p no:warnings $(PARALLEL) $(LONGEST) book
 	@if [ -d solutions ]; then \
 		echo "== 3 of 3: the graders pass the solutions" && \
 		$(ONE_THREAD) $(PY) -m pytest exercises --impl solutions; \
 	fi
 
-# In its own environment, without the lock; PIP_CONSTRAINT and other variables of pip hold there too.
+# In its own environment, without the lock file; PIP_CONSTRAINT and pip's other variables apply there too.
 newest:
 	@"$(PYTHON)" -m venv .venv-newest
 	@.venv-newest/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable ".[book,test]"
