@@ -11,23 +11,23 @@
 # ---
 
 # %% [markdown]
-# # How does a vector know where it stands? Rotary positions
+# # Rotary position embeddings (RoPE): how does a vector know its position?
 #
 # Attention compares vectors, and a vector says what, not where. "Dog bites man" and "man bites dog" are the same three vectors. The tower
-# solved this by adding a learned vector for each of its 64 places. A language model needs something better: texts have any length, and what
-# matters in a text is seldom the place itself, but how far apart two words are. Gemma {term}`turns its queries and keys <RoPE>`, each by an angle that grows with its
+# solved this by adding a learned vector for each of its 64 patch positions. A language model needs something better: texts can have any length, and what
+# matters is seldom the position itself, but how far apart two tokens are. Gemma uses {term}`rotary position embeddings <RoPE>`, RoPE for short: it rotates each query and key by an angle that grows with its
 # position. In this chapter you build that, and see what a trained model does with it, and without it.
 #
 # At the end you will be able to
 #
-# - show by hand why scores of turned vectors know the distance of two places and nothing else of their positions;
-# - say why a vector has many clocks, fast and slow, and which of them a trained head uses;
+# - show by hand why the attention scores of rotated vectors depend on the distance of two positions and on nothing else about them;
+# - say why a vector has many frequencies, fast and slow, and which of them a trained head uses;
 # - tell the two layouts of pairs apart, and say what happens to weights that meet the wrong one;
-# - write `rotary_cos_sin`, `rotate_half` and `apply_rotary_pos_emb` as the package has them.
+# - write `rotary_cos_sin`, `rotate_half` and `apply_rotary_pos_emb` as in the package.
 #
-# It takes about 45 minutes. Here is what we are after: heads of the trained model that prefer a certain distance.
+# Time: about 30 minutes to read and run, and 40 for the four exercises. Here is the goal: to understand heads of the trained model that prefer a certain distance.
 
-# %% mystnb={"image": {"alt": "Four curves of the mean score over the distance from 0 to 40 places. Two heads of layer 0 have a sharp peak at a distance of two places, a third falls slowly from 1 to 0, a head of layer 3 peaks at one place."}, "figure": {"caption": "How much four heads of the trained model like a key, by how many places it lies before the query: the mean score over all pairs of tokens in an answer with four boxes. The first two want the place two before their own, the last one the place just before. The peaks come back every six places, because the fastest hand has then gone around once; the other hands keep them lower. Nobody told them.", "name": "fig-ch07-goal"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Four curves of the mean attention score over distances from 0 to 40 positions. Two heads of layer 0 have a sharp peak at a distance of two positions, a third falls slowly from 1 to 0, a head of layer 3 peaks at one position."}, "figure": {"caption": "Some heads have learned to prefer a distance, and nobody told them to. Mean attention score of four heads of the trained model, by how far the key lies before the query, over all pairs of tokens in an answer with four boxes. The first two heads prefer the token two positions back, the last one the token just before. The peaks come back every six positions, because by then the fastest hand has gone around once; the other hands keep the later peaks lower.", "name": "fig-ch07-goal"}} tags=["hide-input"]
 import math
 
 import matplotlib.pyplot as plt
@@ -59,7 +59,7 @@ with_answer = {name: tensor for name, tensor in with_answer.items() if name != "
 
 
 def queries_and_keys(layer: int) -> tuple[Tensor, Tensor]:
-    """Of the answer's tokens, before they are turned: both [A, answer, E]."""
+    """Queries and keys of the answer's tokens before the rotation: each [A, answer, E]."""
     attention, kept = layers[layer].self_attn, []
     hook = attention.register_forward_hook(lambda _module, args, _output: kept.append(args[0]))
     model(**with_answer)
@@ -72,11 +72,10 @@ def queries_and_keys(layer: int) -> tuple[Tensor, Tensor]:
 
 
 def mean_score(layer: int, head: int, distances: Tensor) -> Tensor:
-    """The mean score over all pairs, as if every key lay so many places before its query."""
+    """The mean score over all pairs, as if each key were `distances` before its query."""
     query, key = queries_and_keys(layer)
-    cos, sin = gemma.rotary_cos_sin(
-        distances[None], E, config.rope_theta, torch.float32
-    )  # [1, 1, n, E]
+    # [1, 1, n, E]
+    cos, sin = gemma.rotary_cos_sin(distances[None], E, config.rope_theta, torch.float32)
     query = gemma.apply_rotary_pos_emb(query[head][:, None], cos[0], sin[0])  # [answer, n, E]
     return (query @ key[head].T).mean((0, 2)) * E**-0.5  # [n]
 
@@ -96,15 +95,15 @@ for (layer, head), color, style in zip(
         marker=".",
         label=f"layer {layer}, head {head}",
     )
-ax.set(xlabel="places between key and query", ylabel="mean score")
+ax.set(xlabel="distance from key to query (positions)", ylabel="mean attention score")
 ax.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
 plt.show()
 
 # %% [markdown]
-# ## What attention does not know
+# ## Attention does not know the order
 #
-# Take attention as you built it for the tower: scores, softmax, mixture. Shuffle the keys and values together, and the result is the same: a weighted mean
-# does not care about the order of what it is a mean of.
+# Take attention as you built it for the tower: scores, softmax, weighted sum. Shuffle the keys and values together, and the result is the same: a weighted sum
+# does not depend on the order of its terms.
 
 # %%
 torch.manual_seed(0)
@@ -113,13 +112,13 @@ order = torch.tensor([3, 1, 4, 0, 2])
 plain = (query @ key.T).softmax(-1) @ value
 shuffled = (query @ key[order].T).softmax(-1) @ value[order]
 assert torch.allclose(plain, shuffled)
-print("five places, shuffled: the same result")
+print("five keys and values, shuffled: the same result")
 
 # %% [markdown]
-# So wherever all see all, as in the prefix, the language model can learn an order only from its {term}`position_ids <position ids>`: one whole number for each place, counted from 1. (In the answer the mask gives a little away: the third token sees two more than the first. Positions begin with 1 and not 0
-# because *transformers* has it so. You will see below that it makes no difference.)
+# So wherever every position attends to every other, as in the prefix, the language model can know the order of the tokens only from their {term}`position_ids <position ids>`: one whole number per token, counted from 1. (In the answer the mask gives a little away: the third token can attend to two more than the first. Positions begin with 1 and not 0
+# because *transformers* does it this way. You will see below that it makes no difference.)
 #
-# Let us take that knowledge away, and give every place the position 1. What will still work: the caption, or the boxes? Decide before you run the cell.
+# Let us take that knowledge away, and give every token the position 1. What will still work: the caption, or the boxes? Decide before you run the cell.
 
 # %%
 original_cos_sin = gemma.rotary_cos_sin
@@ -139,55 +138,55 @@ print("without:", answers("caption en", 12), "|", answers(prompt, 5))
 gemma.rotary_cos_sin = original_cos_sin
 
 # %% [markdown]
-# This caption survives: what there is does not depend on the order of the words much, and where the patches are the tower has written into them. A box does not survive. It is four numbers in a row, and to write the third
-# the model must know that it has written two. Without positions this model, which was trained with them, cannot count, and writes the same mark again and again.
+# This caption survives: a caption depends little on token order, and the vision tower has already encoded where each patch is. A box does not survive. It is four location tokens in a row, and to generate the third
+# the model must know that it has generated two. Without positions this model, which was trained with them, cannot count, and generates the same location token again and again.
 #
-# ## A pair on a clock
+# ## Rotating one pair
 #
-# How do you put a position into a vector so that only *distances* show in the scores? Take a vector of two numbers, an arrow in the plane. Turn the query at position m by m times some
-# angle, and the key at position n by n times the same angle. The score is their scalar product, which depends on their lengths and on the angle between them. Turning both
-# by the same amount leaves it as it was. So what counts is how much further one was turned than the other: (m − n) times the angle.
+# How do you put a position into a vector so that only *distances* show in the scores? Take a vector of two entries, an arrow in the plane. Rotate the query at position m by m times some
+# angle, and the key at position n by n times the same angle. The score is their {term}`dot product`, which depends on their lengths and on the angle between them. Rotating both
+# by the same amount leaves it unchanged. So all that counts is how much further one was rotated than the other: (m − n) times the angle.
 #
-# A turn by the angle α takes (a, b) to (a cos α − b sin α, b cos α + a sin α). With $R_\alpha$ for that turn, $q$ and $k$ for query and key, and the angle $\omega$ for one step, what we are after is one line:
+# A rotation by the angle α takes (a, b) to (a cos α − b sin α, b cos α + a sin α). With $R_\alpha$ for that rotation, $q$ and $k$ for query and key, and the angle $\omega$ for one position, the property we want is one line:
 #
 # $$(R_{m\omega}\, q)^{\top} (R_{n\omega}\, k) = q^{\top} R_{(n-m)\omega}\, k, \qquad R_\alpha = \begin{pmatrix} \cos\alpha & -\sin\alpha \\ \sin\alpha & \cos\alpha \end{pmatrix}$$
 #
-# On the right m and n stand only in their difference.[^ch07-1]
+# On the right, m and n appear only in their difference.[^ch07-1]
 #
-# [^ch07-1]: A turn back is the transpose of the turn, and turns add up.
+# [^ch07-1]: The transpose of a rotation is the rotation back, and the angles of two rotations add up.
 
 
 # %%
-def turn(pair: Tensor, angle: float) -> Tensor:
+def rotate(pair: Tensor, angle: float) -> Tensor:
     a, b = pair
     c, s = math.cos(angle), math.sin(angle)
     return torch.stack([a * c - b * s, b * c + a * s])
 
 
 query, key = torch.tensor([1.0, 0.0]), torch.tensor([1.0, 1.0])
-print("a quarter turn of (1, 1):", [round(x, 3) for x in turn(key, math.pi / 2).tolist()])
+print("a quarter turn of (1, 1):", [round(x, 3) for x in rotate(key, math.pi / 2).tolist()])
 for m, n in ((5, 3), (105, 103), (5, 4)):
-    score = turn(query, m * 0.5) @ turn(key, n * 0.5)
+    score = rotate(query, m * 0.5) @ rotate(key, n * 0.5)
     print(f"query at {m:3}, key at {n:3}: score {score:.4f}")
 
 # %% [markdown]
-# The first two agree, because the distance is 2 in both. By hand: the angle between the arrows was 45° at first, or π/4; now the query has been turned by 2 · 0.5 = 1 radian
+# The first two scores agree, because the distance is 2 in both. By hand: the angle between the arrows was 45° at first, or π/4; now the query has been rotated by 2 · 0.5 = 1 radian
 # more, so the score is √2 · cos(π/4 − 1).
 
 # %%
 by_hand = math.sqrt(2) * math.cos(math.pi / 4 - 1)
-assert abs(turn(query, 2.5) @ turn(key, 1.5) - by_hand) < 1e-6
+assert abs(rotate(query, 2.5) @ rotate(key, 1.5) - by_hand) < 1e-6
 print(round(by_hand, 4))
 
 # %% [markdown]
-# ## Many clocks
+# ## Many frequencies
 #
-# One pair is a clock with one hand. A fast hand tells neighbours apart, but after a full round it shows the same again. A slow one tells far from near, but cannot tell
-# neighbours apart. A clock on the wall has several hands for this reason, and so has the vector. A head has E numbers, that is E/2 pairs, and each turns at its own
-# speed: pair i by θ^(−2i/E) radians for each step, with θ = 10,000. The first turns by one radian a step, the last, in our model, by less than a five-thousandth. From one pair to the next the speed falls by the same factor, so that there is a hand for every scale of distance.
+# One pair is a clock with one hand. A fast hand tells neighbors apart, but after a full round it shows the same again. A slow one tells far from near, but cannot tell
+# neighbors apart. That is why a clock on the wall has several hands, and so does the vector. A head has E entries, that is E/2 pairs, and each pair rotates at its own
+# speed, its *frequency* (`inv_freq` in much code): pair i by θ^(−2i/E) radians per position, with θ = 10,000. The first pair rotates by one radian per position, the last, in our model, by less than a five-thousandth. From one pair to the next the frequency falls by the same factor, so that there is a hand for every scale of distance.
 
-# %% mystnb={"image": {"alt": "Cosine curves over the positions 0 to 100 for pairs 0, 4, 8 and 12. Each is slower than the one before; the last hardly moves."}, "figure": {"caption": "Four of the 16 hands of a head: the cosine of the angle, by position. The fastest goes around every 6 places, the slowest shown here needs 6,300.", "name": "fig-ch07-clocks"}} tags=["hide-input"]
-positions = torch.arange(0, 101, 0.25)  # between the whole numbers too, for a smooth line
+# %% mystnb={"image": {"alt": "Cosine curves over the positions 0 to 100 for pairs 0, 4, 8 and 12. Each is slower than the one before; the last hardly moves."}, "figure": {"caption": "Each pair is slower than the one before. Cosine of the angle by position, for four of the 16 pairs of a head: the fastest goes around every 6 positions, the slowest shown here every 6,300.", "name": "fig-ch07-clocks"}} tags=["hide-input"]
+positions = torch.arange(0, 101, 0.25)  # also between whole numbers, for a smooth line
 cos, _ = gemma.rotary_cos_sin(positions[None], E, config.rope_theta, torch.float32)
 fig, ax = plt.subplots(figsize=(6.8, 2.8), layout="constrained")
 for pair, color, style in zip(
@@ -199,89 +198,90 @@ ax.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1, 1))
 plt.show()
 
 # %% [markdown]
-# Here are the angles as the package makes them, for all positions of a batch. Two things in it are easy to get wrong. The angles are made in float32, whatever the model
-# runs in. And they are made anew in each forward pass, and not kept in a buffer (a tensor that belongs to the model and is not trained), because a buffer is cast along when somebody writes `model.bfloat16()`.
+# Here is how the package computes the angles, for all positions of a batch. Two things in it are easy to get wrong. The angles are computed in float32, whatever dtype the model
+# runs in. And they are computed again in each forward pass, not kept in a buffer (a tensor that belongs to the model and is not trained), because `model.bfloat16()` casts buffers too.
 
 
 # %% tags=["from:vlm.gemma.rotary_cos_sin"]
 def rotary_cos_sin(
     position_ids: Tensor, head_dim: int, theta: float, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """Cosine and sine of the angle by which each pair of entries turns at each position."""
-    exponents = (
-        torch.arange(0, head_dim, 2, device=position_ids.device).float() / head_dim
-    )  # [E/2]
-    angles = position_ids[:, None, :, None].float() * theta**-exponents  # [B, 1, S, E/2]
+    """Cosine and sine of the angle by which each pair is rotated at each position."""
+    # [E/2]
+    exponents = torch.arange(0, head_dim, 2, device=position_ids.device).float() / head_dim
+    # [B, 1, S, E/2]
+    angles = position_ids[:, None, :, None].float() * theta**-exponents
     angles = torch.cat([angles, angles], dim=-1)  # [B, 1, S, E]
     return angles.cos().to(dtype), angles.sin().to(dtype)
 
 
 # %% [markdown]
-# What would be wrong with bfloat16? It keeps 8 binary digits. Near 300 it knows only every second whole number: 299 and 301 lie halfway between two that it knows, and both become 300. So neighbours would get the same position. And if only the speeds
-# are rounded, as a cast buffer's would be, the error is multiplied by the position.
+# What would be wrong with bfloat16? It has 8 significant binary digits. Near 300 it can represent only every second whole number: 299 and 301 lie halfway between two that it can represent, and both are rounded to 300. So neighbors would get the same position. And if only the frequencies
+# are rounded, as in a cast buffer, the error is multiplied by the position.
 
 # %%
-print("299, 300, 301 in bfloat16:", torch.tensor([299.0, 300.0, 301.0]).bfloat16().tolist())
+neighbors = torch.tensor([299.0, 300.0, 301.0])
+print("299, 300, 301 in bfloat16:", neighbors.bfloat16().tolist())
 
-# %% mystnb={"image": {"alt": "The largest error of an angle over the position, for speeds kept in bfloat16: a straight line to 0.4 radians at position 300 and 1.4 at 1000."}, "figure": {"caption": "The largest error among all pairs of a PaliGemma head (E = 256) when only the speeds are kept in bfloat16. Behind 256 image tokens, those of a PaliGemma for 224 pixels, it is a good part of a radian.", "name": "fig-ch07-error"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "The largest error of an angle by position, for frequencies kept in bfloat16: a straight line to 0.4 radians at position 300 and 1.4 at 1000."}, "figure": {"caption": "With frequencies in bfloat16 the angles drift: largest error among all pairs of a PaliGemma head (E = 256), by position. After the 256 image tokens of a PaliGemma at 224 pixels, it is already a sizable fraction of a radian.", "name": "fig-ch07-error"}} tags=["hide-input"]
 positions = torch.arange(1, 1001)
 exponents = torch.arange(0, 256, 2) / 256  # E = 256 in PaliGemma
 exact = positions[:, None].double() * 10000.0 ** -exponents.double()
-rounded_speeds = (10000.0**-exponents).bfloat16()
-error = (
-    (positions[:, None] * rounded_speeds.double() - exact).abs().amax(1).cummax(0).values
-)  # [1000]
+rounded_frequencies = (10000.0**-exponents).bfloat16()
+error = (positions[:, None] * rounded_frequencies.double() - exact).abs().amax(1)
+error = error.cummax(0).values  # [1000]
 fig, ax = plt.subplots(figsize=(6.2, 2.8), layout="constrained")
 ax.plot(positions, error, color="#D55E00")
-ax.set(xlabel="position", ylabel="error of an angle (radians)", ylim=(0, None))
+ax.set(xlabel="position", ylabel="largest error (radians)", ylim=(0, None))
 plt.show()
 print(f"up to position 300: {error[299]:.2f} rad")
 assert error[299] > 0.3
 
 # %% [markdown]
-# ## Halves
+# ## Two layouts: halves and neighbors
 #
-# Which two numbers of a vector are a pair? The paper {cite}`su2021roformer` pairs neighbours: (0, 1), (2, 3), and so on. Gemma's published code, Llama's and most others pair entry i with entry i + E/2, the first
-# half with the second. For training it does not matter at all: the model learns its weights for whichever layout it has. For loading it matters completely.
+# Which two entries of a vector are a pair? The paper {cite}`su2021roformer` pairs neighbors: (0, 1), (2, 3), and so on. Gemma's published code and *transformers* pair entry i with entry i + E/2, the first
+# half with the second. For training the layout does not matter at all: the model learns its weights for whichever it has. For loading it matters completely. (Meta's code for Llama pairs neighbors, so converting its weights for *transformers* includes reordering the rows of the query and key projections.)
 #
-# With halves, the turn of all pairs at once is two lines. A *quarter turn* takes (a, b) to (−b, a): move the second half to the front and change its sign.
+# With halves, rotating all pairs at once takes two lines. A *quarter turn*, a rotation by 90 degrees, takes (a, b) to (−b, a): move the second half to the front and change its sign.
 
 
 # %% tags=["from:vlm.gemma.rotate_half"]
 def rotate_half(states: Tensor) -> Tensor:
-    """(first half, second half) -> (-second half, first half): a quarter turn of every pair (i, i + E/2)."""
+    """(first half, second half) -> (-second half, first half): rotate by 90 degrees."""
     first, second = states.chunk(2, dim=-1)
     return torch.cat([-second, first], dim=-1)
 
 
 # %% tags=["from:vlm.gemma.apply_rotary_pos_emb"]
 def apply_rotary_pos_emb(states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn the queries or keys [B, A, S, E] by the angles of their positions."""
+    """Rotate queries or keys [B, A, S, E] by the angles of their positions."""
     return states * cos + rotate_half(states) * sin
 
 
 # %% [markdown]
-# cos α times the vector plus sin α times its quarter turn: that is the formula for one pair, written for all of them. Check it against the pair by hand, and the whole against *transformers*.
+# cos α times the vector plus sin α times its quarter turn: that is the formula for one pair, applied to all pairs at once. Check it against single pairs by hand, and all of it against *transformers*.
 
 # %%
 pairs = torch.tensor([1.0, 2.0, 3.0, 4.0])  # E = 4: the pairs are (1, 3) and (2, 4)
-cos, sin = rotary_cos_sin(torch.tensor([[7]]), head_dim=4, theta=100.0, dtype=torch.float32)
-turned = apply_rotary_pos_emb(pairs, cos, sin)[0, 0, 0]  # [E]
-first = turn(torch.tensor([1.0, 3.0]), 7 * 1.0)
-second = turn(torch.tensor([2.0, 4.0]), 7 * 100 ** (-2 / 4))
-assert torch.allclose(
-    turned, torch.stack([first[0], second[0], first[1], second[1]]), atol=1e-5
-)
+position_ids = torch.tensor([[7]])
+cos, sin = rotary_cos_sin(position_ids, 4, theta=100.0, dtype=torch.float32)
+rotated = apply_rotary_pos_emb(pairs, cos, sin)[0, 0, 0]  # [E]
+first = rotate(torch.tensor([1.0, 3.0]), 7 * 1.0)
+second = rotate(torch.tensor([2.0, 4.0]), 7 * 100 ** (-2 / 4))
+expected = torch.stack([first[0], second[0], first[1], second[1]])
+assert torch.allclose(rotated, expected, atol=1e-5)
 
+# %%
 from transformers import GemmaConfig as ReferenceConfig
 from transformers.models.gemma.modeling_gemma import GemmaRotaryEmbedding
-from transformers.models.gemma.modeling_gemma import apply_rotary_pos_emb as reference_apply
+from transformers.models.gemma.modeling_gemma import apply_rotary_pos_emb as their_apply
 
 position_ids = torch.tensor([[1, 1, 1, 2, 3, 4], [1, 2, 3, 4, 5, 300]])  # [B, S]
 query, key = torch.randn(2, 4, 6, E), torch.randn(2, 2, 6, E)
 cos, sin = rotary_cos_sin(position_ids, E, 10000.0, torch.float32)
-their_cos, their_sin = GemmaRotaryEmbedding(ReferenceConfig(head_dim=E))(query, position_ids)
-theirs = reference_apply(query, key, their_cos, their_sin)
+reference = GemmaRotaryEmbedding(ReferenceConfig(head_dim=E))
+theirs = their_apply(query, key, *reference(query, position_ids))
 for ours, other in zip((query, key), theirs):
     assert torch.allclose(apply_rotary_pos_emb(ours, cos, sin), other, atol=1e-5)
 print("by hand and by the reference: equal")
@@ -289,19 +289,19 @@ print("by hand and by the reference: equal")
 # %% [markdown]
 # Here are four pairs of one trained query, rotated to position 7.
 
-# %% mystnb={"image": {"alt": "Four small dials, each with a grey arrow, the pair before the turn, and a blue arrow, after it. Between the arrows lie 41, 127, 40 and 4 degrees."}, "figure": {"caption": "Four pairs of a trained query at position 7: before the turn (grey) and after (blue). From left to right they turned by 401, 127, 40 and 4 degrees: the first hand has gone once around, and 41 degrees more.", "name": "fig-ch07-turning"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Four small dials, each with a gray arrow, the pair before the rotation, and a blue arrow, after it. Between the arrows lie 41, 127, 40 and 4 degrees."}, "figure": {"caption": "The later the pair, the smaller its rotation: four pairs of a trained query at position 7, before (gray) and after (blue). From left to right they are rotated by 401, 127, 40 and 4 degrees: the first has gone once around, and 41 degrees more.", "name": "fig-ch07-turning"}} tags=["hide-input"]
 trained_query, _ = queries_and_keys(0)
 trained_query = trained_query[2, 0]  # [E]
 
 
-def show_turn(position: int = 7):
-    """Four pairs of a trained query, turned to a position."""
+def show_rotation(position: int = 7):
+    """Four pairs of a trained query, rotated to a position."""
     cos, sin = rotary_cos_sin(torch.tensor([[position]]), E, config.rope_theta, torch.float32)
-    turned = apply_rotary_pos_emb(trained_query, cos, sin)[0, 0, 0]
+    rotated = apply_rotary_pos_emb(trained_query, cos, sin)[0, 0, 0]
     _fig, axes = plt.subplots(1, 4, figsize=(7.6, 2.2), layout="constrained")
     for ax, pair in zip(axes, (0, 2, 4, 8)):
         reach = 1.2 * trained_query[[pair, pair + E // 2]].norm()
-        for vector, color in ((trained_query, "#999999"), (turned, "#0072B2")):
+        for vector, color in ((trained_query, "#999999"), (rotated, "#0072B2")):
             ax.annotate(
                 "",
                 xy=(vector[pair], vector[pair + E // 2]),
@@ -318,10 +318,10 @@ def show_turn(position: int = 7):
     plt.show()
 
 
-show_turn()
+show_rotation()
 
 # %% [markdown]
-# And here is the whole mechanism, for a query (solid) and a key (dashed). At first the two are the same vector, and the score is the mean of their products over all 16 pairs. Predict: (1) You move the query alone, one position at a time. Which dial shows it first, and which hardly at all? (2) You check *move both together* and drag. What does the score do?
+# And here is the whole mechanism, for a query (solid) and a key (dashed). At first the two are the same vector, and the score is the mean of the products of all 16 pairs. Predict: (1) You move the query alone, one position at a time. Which dial shows it first, and which hardly at all? (2) You check *move both together* and drag. What does the score do?
 #
 # <div class="live-figure" data-figure="rotation">
 # <p>This figure needs JavaScript. The figure above shows four pairs before and after the rotation. In JupyterLab, run the next cell.</p>
@@ -333,28 +333,26 @@ from live.jupyter import show
 show("rotation")
 
 # %% [markdown]
-# (1) Pair 0 moves by a radian a step and is nearly around after six, so by itself it can hardly tell a distance of 6 from 0. Pair 8 moves by a hundredth of a radian a step. One sees the neighborhood, the other the far distance, and only the sum of all pairs has a single highest peak. (2) All hands rotate, and the score keeps all its digits: a rotation of both changes no angle between them.
+# (1) Pair 0 moves by a radian per position and is nearly around after six, so by itself it can hardly tell a distance of 6 from 0. Pair 8 moves by a hundredth of a radian per position. One sees the neighborhood, the other the far distance, and only the sum of all pairs has a single highest peak. (2) All hands rotate, and the score keeps all its digits: rotating both leaves every angle between them unchanged.
 #
-# Now move the last slider. It rotates the key beforehand, which is something that the weights of a projection can do. The curve keeps its shape, and its peak moves to that distance. That is how a trained head can attend to the token three before its own, and it is what the curves at the beginning of this chapter show.
+# Now move the last slider. It rotates the key beforehand, which is something that the weights of a projection can do. The curve keeps its shape, and its peak moves to that distance. That is how a trained head can attend to the token two or three positions back, and it is what the curves at the beginning of this chapter show.
 
 # %% [markdown]
-# And now the wrong layout. The same weights, pairs of neighbours instead of halves, in the angles and in the turn. All shapes fit.
+# And now the wrong layout: the same weights, but pairs of neighbors instead of halves, in the angles and in the rotation. All shapes fit.
 
 
 # %%
-def neighbours_cos_sin(*arguments) -> tuple[Tensor, Tensor]:
-    return tuple(
-        part[..., : E // 2].repeat_interleave(2, dim=-1)
-        for part in original_cos_sin(*arguments)
-    )
+def neighbors_cos_sin(*arguments) -> tuple[Tensor, Tensor]:
+    cos, sin = original_cos_sin(*arguments)
+    return tuple(x[..., : E // 2].repeat_interleave(2, dim=-1) for x in (cos, sin))
 
 
-def rotate_neighbours(states: Tensor) -> Tensor:
+def rotate_neighbors(states: Tensor) -> Tensor:
     return torch.stack([-states[..., 1::2], states[..., 0::2]], dim=-1).flatten(-2)
 
 
 original_rotate_half = gemma.rotate_half
-gemma.rotary_cos_sin, gemma.rotate_half = neighbours_cos_sin, rotate_neighbours
+gemma.rotary_cos_sin, gemma.rotate_half = neighbors_cos_sin, rotate_neighbors
 print(answers("caption en", 12), "|", answers(prompt, 8))
 gemma.rotary_cos_sin, gemma.rotate_half = original_cos_sin, original_rotate_half
 
@@ -363,8 +361,8 @@ gemma.rotary_cos_sin, gemma.rotate_half = original_cos_sin, original_rotate_half
 #
 # ## Only the distance counts
 #
-# If scores know only distances, then moving *all* positions by the same number must change nothing. Move them by one, so that they begin with 0 or with 2, then by a thousand. Then do what looks almost the same: let the
-# words begin again with 1 behind the picture, so that their distance to the patches is wrong.
+# If scores depend only on distances, then moving *all* positions by the same number must change nothing. Move them by one, so that they begin with 0 or with 2, then by a thousand. Then do what looks almost the same: let the
+# text positions start again from 1 after the image, so that their distance to the patches is wrong.
 
 # %%
 counted = torch.arange(1, S + 1)[None]  # [B, S]
@@ -375,18 +373,18 @@ for name, position_ids in (
     ("all one less", counted - 1),
     ("all one more", counted + 1),
     ("all 1,000 more", counted + 1000),
-    ("words from 1 again", restarted),
+    ("text from 1 again", restarted),
 ):
-    change = (model(**inputs, position_ids=position_ids).logits[0, -1] - expected).abs().max()
-    print(
-        f"{name:19} largest change of a score: {'below 1e-4' if change < 1e-4 else f'{change:.1f}'}"
-    )
+    logits = model(**inputs, position_ids=position_ids).logits[0, -1]
+    change = (logits - expected).abs().max()
+    says = "below 1e-4" if change < 1e-4 else f"{change:.1f}"
+    print(f"{name:18} largest change of a logit: {says}")
 
 # %% [markdown]
-# So whether you count from 0 (as Google's own code does) or from 1 (as transformers does) is a matter of taste, and no test that is worth anything may fail you for it. Counting anew in the middle is an error. It happens
-# in practice when a model writes with a cache and each new token is taken for the first.
+# So whether you count from 0 (as Google's own code does) or from 1 (as *transformers* does) is a matter of taste, and a good test accepts both. Counting from 1 again in the middle is an error. It happens
+# in practice when a model generates with a cache and each new token is given the position of the first.
 #
-# Both ways to get rotary positions wrong are in the figure: pairs of neighbors instead of halves, and a decoder that gives each new token position 1.[^ch07-2] There are two prompts and two bugs. Which of the four answers will still be right? A caption needs little order, and a box is four numbers in a row.
+# Both ways to get rotary positions wrong are in the figure: pairs of neighbors instead of halves, and a decoder that gives each new token position 1.[^ch07-2] There are two prompts and two bugs. Which of the four answers will still be right? A caption needs little order, and a box is four location tokens in a row.
 #
 # <div class="live-figure" data-figure="break-it" data-bugs="rotate-neighbors positions-restarted" data-tasks="caption detect">
 # <p>This figure needs JavaScript. The cells of this chapter and of chapter 11 make the same mistakes in Python. In JupyterLab, run the next cell.</p>
@@ -398,30 +396,31 @@ from live.jupyter import show
 show("break-it", bugs="rotate-neighbors positions-restarted", tasks="caption detect")
 
 # %% [markdown]
-# Captions often survive either bug, and boxes do not: on 16 scenes, neither bug left a single list of boxes as it was. So a test that asks for captions may pass a model that cannot count to four. Compare the bars of the two bugs as well. With restarted positions the prompt is read correctly, and all of the error comes from the tokens of the answer. It is small after a short caption and grows with the length of the answer.
+# Captions often survive either bug, and boxes do not: on 16 scenes, neither bug left a single list of boxes unchanged. So a test that asks only for captions may pass a model that cannot count to four. Compare the bars of the two bugs as well. With restarted positions the prompt is read correctly, and all of the error comes from the tokens of the answer. It is small after a short caption and grows with the length of the answer.
 #
 # [^ch07-2]: This is how the first bug is usually made: the code that rotates takes neighbors, while the angles stay those of halves. In the cell above both were changed.
 #
-# Not everything in the layer may be turned. Queries and keys meet in a scalar product, where only the difference of two turns is left. The values are added up. If they were turned as well, the sum would depend on where
-# each one stood, unless somebody turned it back by the query's position, and Gemma does not.
+# Not everything in the layer should be rotated. Queries and keys meet in a dot product, where only the difference of two rotations is left. The values are summed. If they were rotated as well, the sum would depend on the position
+# of each one, unless it were rotated back by the query's position, and Gemma does not do that.
 #
 # How do scores fall off with the distance? Take a query and a key that are the same vector. At distance 0 all hands agree. With growing distance the fast hands disagree first, then slower ones, and
-# the score decays, with ripples (RoFormer {cite}`su2021roformer`, section 3.4.3). So if queries and keys happen to agree, near ones score higher. The picture at the beginning of this chapter shows that
-# training can do better. A head that wants "two places back" makes queries and keys that differ by just the turn that two steps make up for.
+# the score decays, with ripples (RoFormer {cite}`su2021roformer`, section 3.4.3). So if queries and keys happen to agree, near keys score higher. The figure at the beginning of this chapter shows that
+# training can do better. A head that prefers "two positions back" makes queries and keys that differ by just the rotation for which two positions make up. In Gemma 7B too, heads that attend to a fixed distance use the highest frequencies; the lowest ones seem to carry content {cite}`barbero2024round`.
 
-# %% mystnb={"image": {"alt": "Two panels. Left: a curve that falls from 1 at distance 0 with ripples to about a half at distance 80. Right: the score of layer 0, head 2 is the sum of the contributions of its pairs; the fast pairs 0 to 3 make the peak at distance 2, the others fall slowly from 0.8 to 0."}, "figure": {"caption": "Left: score of two equal vectors by their distance, with all pairs equally long. Right: layer 0, head 2 of the trained model, and which of its hands the score comes from. The four fastest hands make the peak and the ripples; the twelve slow ones add a little, which falls from 0.8 to 0 over 30 places.", "name": "fig-ch07-decay"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Two panels. Left: a curve that falls from 1 at distance 0 with ripples to about a half at distance 80. Right: the score of layer 0, head 2 is the sum of the contributions of its pairs; the fast pairs 0 to 3 make the peak at distance 2, the others fall slowly from 0.8 to 0."}, "figure": {"caption": "The fast pairs make the peak. Left: score of two equal vectors by distance, with all pairs equally long; it decays, with ripples. Right: layer 0, head 2 of the trained model, with its score split by pairs. The four fastest pairs make the peak and the ripples; the twelve slow ones add a little, which falls from 0.8 to 0 over 30 positions.", "name": "fig-ch07-decay"}} tags=["hide-input"]
 distances = torch.arange(0, 81)
 cos, _ = rotary_cos_sin(distances[None], E, config.rope_theta, torch.float32)
 fig, axes = plt.subplots(1, 2, figsize=(8.2, 3), layout="constrained")
 axes[0].plot(distances, cos[0, 0].mean(-1), color="#0072B2")
-axes[0].set(xlabel="distance (places)", ylabel="score, relative to distance 0", ylim=(0, 1.05))
+axes[0].set(
+    xlabel="distance (positions)", ylabel="score, relative to distance 0", ylim=(0, 1.05)
+)
 
 query, key = queries_and_keys(0)
 distances = torch.arange(0, 31)
 cos, sin = rotary_cos_sin(distances[None], E, config.rope_theta, torch.float32)
-products = (
-    apply_rotary_pos_emb(query[2][:, None], cos[0], sin[0])[:, :, None] * key[2]
-)  # [answer, n, answer, E]
+rotated = apply_rotary_pos_emb(query[2][:, None], cos[0], sin[0])  # [answer, n, E]
+products = rotated[:, :, None] * key[2]  # [answer, n, answer, E]
 by_entry = products.mean((0, 2)) * E**-0.5  # [n, E]
 by_pair = by_entry[:, : E // 2] + by_entry[:, E // 2 :]  # [n, E/2]
 axes[1].plot(distances, by_pair.sum(-1), color="#000000", linewidth=1, label="all pairs")
@@ -431,13 +430,13 @@ axes[1].plot(
 axes[1].plot(
     distances, by_pair[:, 4:].sum(-1), color="#009E73", linestyle=":", label="pairs 4 to 15"
 )
-axes[1].set(xlabel="distance (places)", ylabel="mean score")
+axes[1].set(xlabel="distance (positions)", ylabel="mean attention score")
 axes[1].legend(fontsize=9)
 plt.show()
 
 # %% [markdown]
-# In PaliGemma a picture's tokens get positions 1 to 256 in reading order, one behind the other. So two patches above each other lie 16 positions apart, and the model has to learn what that means; which row and column a patch is in, the tower has already
-# told it. Newer models turn by row and column separately {cite}`wang2024qwen2vl`. PaliGemma keeps the plain way, and so do we.
+# In PaliGemma at 224 pixels the image tokens get positions 1 to 256 in reading order, one after the other. So two patches, one above the other, are 16 positions apart, and the model has to learn what that means; but the tower has already encoded
+# the row and the column of each patch. Newer models rotate by row and by column separately {cite}`wang2024qwen2vl`. PaliGemma keeps the plain way, and so do we.
 #
 # ## Exercises
 #
@@ -448,6 +447,8 @@ plt.show()
 # ```
 #
 # ### `rotate_half` (1 point, 5 minutes)
+#
+# Rotate every pair (i, i + E/2) by 90 degrees.
 #
 # ```{admonition} Hint
 # :class: dropdown
@@ -462,13 +463,15 @@ plt.show()
 #
 # ### `rotary_cos_sin` (2 points, 15 minutes)
 #
+# Compute the cosine and sine of every angle, for the positions of a batch.
+#
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
-# E/2 speeds, and one position for each row and place: every speed times every position. Which axes do you need, in which order?
+# There are E/2 frequencies, and one position for each token of each row: multiply every frequency by every position. Which axes do you need, in which order?
 # ```
 # ```{admonition} Hint 2: which tensors
 # :class: dropdown
-# `position_ids[:, None, :, None]` is [B, 1, S, 1]. The speeds are [E/2]. Their product is [B, 1, S, E/2], and every angle is needed twice.
+# `position_ids[:, None, :, None]` is [B, 1, S, 1]. The frequencies are [E/2]. Their product is [B, 1, S, E/2], and every angle is needed twice.
 # ```
 # ```{admonition} Hint 3: almost the line
 # :class: dropdown
@@ -483,9 +486,11 @@ plt.show()
 #
 # ### `apply_rotary` (1 point, 5 minutes)
 #
+# Rotate queries or keys, given the cosines and sines.
+#
 # ```{admonition} Hint
 # :class: dropdown
-# Write down what happens to entry i and to entry i + E/2. What stands beside cos in both? What beside sin?
+# Write down what happens to entry i and to entry i + E/2. What is multiplied by cos in both? What by sin?
 # ```
 # ````{admonition} Solution
 # :class: dropdown
@@ -494,17 +499,17 @@ plt.show()
 # ```
 # ````
 #
-# ### `attend_with_positions` (2 points, 10 minutes)
+# ### `attend_with_positions` (2 points, 15 minutes)
 #
-# Whether you count from 0 or from 1 does not matter here. Why, you know.
+# Write attention with rotary positions. Whether you count from 0 or from 1 does not matter here, and you know why.
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
-# Which of the three have to know where they stand, so that the *scores* know distances?
+# Which of the three have to know their positions, so that the *scores* depend on distances?
 # ```
 # ```{admonition} Hint 2: which step
 # :class: dropdown
-# Turn queries and keys first. From there on it is the attention of chapter 3.
+# Rotate queries and keys first. From there on it is the attention of chapter 3.
 # ```
 # ````{admonition} Solution
 # :class: dropdown
@@ -521,7 +526,7 @@ grade_chapter("ch07_rope")
 # %% [markdown]
 # ## Summary
 #
-# A head's vector is a set of clock hands, E/2 pairs, fast ones and slow ones. Its position turns each hand by position times speed. In the score of a query and a key only the difference of the turns is
-# left, so attention knows distances, and moving all positions together changes nothing. The layout of the pairs belongs to the weights: halves for Gemma. Angles are made in float32.
+# With RoPE, a head's vector is a set of E/2 clock hands, fast ones and slow ones. Its position rotates each hand, by position times frequency. In the dot product of a query and a key only the difference of the rotations is
+# left, so attention depends on distances, and moving all positions together changes nothing. The layout of the pairs belongs to the weights: halves for Gemma. Angles are computed in float32.
 #
-# The next chapter puts the turned queries and keys into Gemma's attention layer, which does one more thing that the tower's does not: several queries share a key.
+# The next chapter puts the rotated queries and keys into Gemma's attention layer, which does one more thing that the tower's does not: several query heads share a key/value head.
