@@ -227,7 +227,7 @@ plt.show()
 print(f"largest score {toybox_scores.abs().max():.1f}")
 
 # %% [markdown]
-# The attention layer is ready for it: `softcap` is an argument of the attention function that you know, and it is `None` in Gemma. A fused kernel {cite}`dao2022flashattention` must apply the cap inside, between scores and softmax, and not every kernel can. PyTorch's `scaled_dot_product_attention` cannot; FlashAttention has had a `softcap` argument since version 2.6, and FlexAttention takes the cap as a score modification. So *transformers*, which uses `scaled_dot_product_attention` by default, runs a PaliGemma 2 with the written-out form ("eager") unless you choose a kernel that can cap.
+# The attention layer is ready for it: `softcap` is an argument of the attention function that you know, and it is `None` in Gemma. A fused kernel {cite}`dao2022flashattention` must apply the cap inside, between scores and softmax, and not every kernel can. PyTorch's `scaled_dot_product_attention` cannot; FlashAttention has had a `softcap` argument since version 2.6, and FlexAttention takes the cap as a score modification. So *transformers*, which uses `scaled_dot_product_attention` by default, runs the language model of PaliGemma 2 with the written-out form ("eager") unless you choose a kernel that can cap.
 #
 # The logits are soft-capped as well, at 30. That preserves their order, so greedy answers don't change (in float32; in 16 bits, two large logits that were different may become equal). Probabilities do change. Here are the Toybox's first token of a caption, and its first location token.
 

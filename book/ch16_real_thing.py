@@ -11,22 +11,22 @@
 # ---
 
 # %% [markdown]
-# # What does it take to run the real thing? Memory, dtypes, devices, licences
+# # Running the real PaliGemma: memory, dtype, device, license
 #
-# The Toybox has 2.7 million parameters and knows twenty toys. Google's smallest PaliGemma has 2.9 billion and knows the world. The code is the same: the same classes, with other numbers in their config. What changes is that memory, time and dtype begin to matter, and that somebody else's licence applies.
+# What does it take? The Toybox has 2.7 million parameters and knows twenty toys. Google's smallest PaliGemma has 2.9 billion and knows the world. The code is the same: the same classes, with other numbers in their config. What changes is that memory, time and dtype begin to matter, and that somebody else's license applies.
 #
-# This chapter can't show you Google's weights: everybody accepts their licence for themselves, and this book must run without a network. So everything here that needs them is a cell that says what it would show, and runs when you have them. All else runs as always, and is measured.
+# This chapter can't show you Google's weights: you have to accept their license yourself, and this book must run without a network. So every cell that needs them says what it would show, and runs when you have them. Everything else runs as always, and is measured.
 #
 # At the end you will be able to
 #
 # - choose a checkpoint, and say what the parts of its name mean;
-# - say before you download whether it fits into your machine, and how fast it will be at best;
+# - say before you download it whether it fits into your machine's memory, and how fast it can be at best;
 # - choose a dtype and a device, and say what each costs;
-# - look into a checkpoint without loading it, and convert it.
+# - inspect a checkpoint without loading it, and convert it.
 #
-# It takes about 40 minutes, exercises included. Does it fit? That is the question that everybody asks first.
+# Time: about 15 minutes to read and run, and 20 for the two exercises. The first question that everybody asks is: does it fit?
 
-# %% mystnb={"image": {"alt": "Grouped bars on a logarithmic axis for the four language model sizes at 224 pixels, in float32 and bfloat16: 3B 12 and 6 gigabytes, PaliGemma 2 3B 12 and 6, 10B 39 and 19, 28B 111 and 55. Horizontal lines at 8, 16, 24 and 80 gigabytes."}, "figure": {"caption": "What the weights of each size take in memory, and what machines have. The operating system, the program itself and the cache of keys and values come on top.", "name": "fig-ch16-goal"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Grouped bars on a logarithmic axis for the four language model sizes at 224 pixels, in float32 and bfloat16: 3B 12 and 6 gigabytes, PaliGemma 2 3B 12 and 6, 10B 39 and 19, 28B 111 and 55. Horizontal lines at 8, 16, 24 and 80 gigabytes."}, "figure": {"caption": "In bfloat16 a 3B fits on a laptop, a 10B on a graphics card with 24 GB, a 28B only on a data center card. Bars: memory for the weights alone; the operating system, the program itself and the KV cache come on top. Dashed lines: what machines have.", "name": "fig-ch16-goal"}} tags=["hide-input"]
 import os
 from pathlib import Path
 
@@ -51,7 +51,7 @@ torch.set_grad_enabled(False)  # nothing is trained in this chapter
 
 
 def count_parameters(name: str) -> dict[str, int]:
-    """Of a published model, whole and by part; built on the device meta, so without memory."""
+    """Parameters of a published model, in total and by part; built on the meta device, so without memory."""
     with torch.device("meta"):
         model = PaliGemmaForConditionalGeneration(published_config(name))
     parts = {
@@ -70,46 +70,45 @@ for shift, dtype, size, color, hatch in (
     (0.2, "bfloat16", 2, "#0072B2", "//"),
 ):
     heights = [parameters[name]["all"] * size / 1e9 for name in SIZES]
-    places = [i + shift for i in range(len(SIZES))]
+    positions = [i + shift for i in range(len(SIZES))]
     bars = ax.bar(
-        places, heights, 0.38, color=color, hatch=hatch, edgecolor="white", label=dtype
+        positions, heights, 0.38, color=color, hatch=hatch, edgecolor="white", label=dtype
     )
     ax.bar_label(bars, [f"{h:.1f}" for h in heights], fontsize=8)
 for gigabytes, machine in (
     (8, "small laptop"),
     (16, "laptop"),
     (24, "graphics card"),
-    (80, "data centre's card"),
+    (80, "data center card"),
 ):
     ax.axhline(gigabytes, color="#777777", linestyle="--", linewidth=0.8)
     ax.text(3.55, gigabytes, f"{machine}, {gigabytes}", fontsize=8, va="bottom", ha="left")
 ax.set_xticks(range(len(SIZES)), [name.removesuffix("-224") for name in SIZES])
-ax.set(ylabel="gigabytes", yscale="log", ylim=(4, 200), xlim=(-0.6, 3.5))
+ax.set(ylabel="weights (GB)", yscale="log", ylim=(4, 200), xlim=(-0.6, 3.5))
 ax.set_yticks([5, 10, 20, 50, 100, 200], ["5", "10", "20", "50", "100", "200"])
 ax.minorticks_off()
 ax.legend(fontsize=8, loc="upper left")
 plt.show()
 
 # %% [markdown]
-# ## What is in a name
+# ## Checkpoint names: pt, mix, 224, 448, 896
 #
-# `google/paligemma-3b-mix-224` says four things. *paligemma* or *paligemma2*: which language model stands in it (chapter 15). *3b*, *10b*, *28b*: how large it is, in billions of parameters, roughly. *224*, *448*, *896*: the side of the picture in pixels, so 256, 1,024 or 4,096 image tokens. More pixels
-# read smaller print: on DocVQA {cite}`mathew2020docvqa`, questions about scanned pages, PaliGemma 3B scores 43.7 at 224 pixels, 78.0 at 448 and 84.8 at 896 (arXiv 2407.07726 {cite}`beyer2024paligemma`, Table 1). For captions of photographs it makes little difference (COCO: 141.9 at 224 pixels, 144.6 at 448), unless there is writing in them (TextCaps: 127.5 and 153.9).
+# `google/paligemma-3b-mix-224` says four things. *paligemma* or *paligemma2*: which language model it contains (chapter 15). *3b*, *10b*, *28b*: roughly how many billions of parameters it has. *224*, *448*, *896*: the side of the image in pixels, so 256, 1,024 or 4,096 image tokens. With more pixels the model reads smaller print: on DocVQA {cite}`mathew2020docvqa`, questions about scanned pages, PaliGemma 3B scores 43.7 at 224 pixels, 78.0 at 448 and 84.8 at 896 (arXiv 2407.07726 {cite}`beyer2024paligemma`, Table 1). For captions of photographs the resolution makes little difference (COCO: 141.9 at 224 pixels, 144.6 at 448), unless there is text in them (TextCaps: 127.5 and 153.9).
 #
-# The word in the middle says how it was trained, and it is the one people trip over. *pt* is {term}`pretrained <pretraining>` only: made to be {term}`fine-tuned <fine-tuning>`, and of little use as it is. *mix* was fine-tuned on a mixture of tasks, and answers right away. *ft* names fine-tunes for a single task. If you want to try things, take a *mix*.
+# The word in the middle says how the model was trained, and it is the part that people get wrong most often. *pt* is {term}`pretrained <pretraining>` only: made to be {term}`fine-tuned <fine-tuning>`, and of little use as it is. *mix* was fine-tuned on a mixture of tasks, and answers right away. *ft* is a fine-tune for a single task. If you want to try things, take a *mix*.
 #
-# The prompts are those that you know from the Toybox, which has them from here: `caption en`, `answer en what is on the table?`, `detect cat ; dog`, `segment cat`, `ocr`. Write them exactly so, small letters and no full stop: the models know these words, and to others they say something all the same, or nothing.
+# You know the prompts from the Toybox, which took them from PaliGemma: `caption en`, `answer en what is on the table?`, `detect cat ; dog`, `segment cat`, `ocr`. Write them exactly like that, in lower case and without a period: the models were trained on these prefixes. To any other prompt they may answer anything, or nothing.
 #
-# Before you can download, you have to accept Gemma's licence, once, on the model's page, and log in:
+# Before you can download, you have to accept Gemma's license, once, on the model's page, and log in:
 #
 # ```text
 # hf auth login
 # vlm run --model google/paligemma-3b-mix-224 --revision bfloat16 --image my.png --prompt "caption en"
 # ```
 #
-# Mind the revision. The main files of the first PaliGemma are float32, 11.7 GB; under the revisions `bfloat16` and `float16` there are files of half the size. PaliGemma 2 is published in bfloat16, and needs none. With the wrong one you can still say `--dtype bfloat16`, and have downloaded twice as much as you use.
+# Mind the revision. The main files of the first PaliGemma are float32, 11.7 GB; under the revisions `bfloat16` and `float16` there are files of half the size. PaliGemma 2 is published in bfloat16 and needs no revision. With the float32 files you can still say `--dtype bfloat16`, but you have downloaded twice as much as you use.
 #
-# If you forget, `vlm` tells you so, with the page's address. The files lie in the hub's cache afterwards, and the next call needs no network. The same in Python:
+# If you forget to accept the license, `vlm` tells you so, with the page's address. The files are then in the hub's cache, and the next call needs no network. The same in Python:
 #
 # ```python
 # model, tokenizer = load_hf_model(
@@ -117,7 +116,7 @@ plt.show()
 # )
 # ```
 #
-# From here on, cells that need the real weights look into the environment variable `PALIGEMMA`, for a directory or a name on the hub. Set it before you start Jupyter: `export PALIGEMMA=google/paligemma2-3b-mix-224`.
+# From here on, cells that need the real weights read the environment variable `PALIGEMMA`, a directory or a name on the hub. Set it before you start Jupyter: `export PALIGEMMA=google/paligemma2-3b-mix-224`.
 
 # %% tags=["nbval-ignore-output"]
 real = os.environ.get("PALIGEMMA")
@@ -129,7 +128,7 @@ else:
 # %% tags=["nbval-ignore-output"]
 image = example_image(0)
 if real is None:
-    print("(Here the real model would caption our picture of toys, and box its cats.)")
+    print("(Here the real model would caption our image of toys, and box its cats.)")
 else:
     real_model, real_tokenizer = load_hf_model(
         real, device=default_device(), dtype=torch.bfloat16
@@ -139,9 +138,9 @@ else:
         print(prompt, "->", generate(real_model, real_processor, prompt, image)[0])
 
 # %% [markdown]
-# ## How much memory
+# ## Memory: weights and KV cache
 #
-# Two things stay in memory: the weights, and the keys and values of what has been read. By hand, for PaliGemma 3B in bfloat16: 2,923,466,480 parameters of 2 bytes are 5.85 GB. A token leaves 2 · 18 · 1 · 256 = 9,216 numbers (chapter 8), 18,432 bytes, so a prompt of 268 tokens leaves 4.9 MB. Beside the weights that is nothing. It becomes something with large pictures and many rows.
+# Two things stay in memory: the weights, and the keys and values of all tokens so far (the {term}`KV cache`). By hand, for PaliGemma 3B in bfloat16: 2,923,466,480 parameters of 2 bytes take 5.85 GB. Each token adds 2 · 18 · 1 · 256 = 9,216 numbers to the cache (chapter 8), 18,432 bytes, so a prompt of 268 tokens adds 4.9 MB. Next to the weights that is nothing. With large images and many rows it becomes something.
 
 # %%
 assert parameters["paligemma-3b-224"]["all"] == 2_923_466_480
@@ -153,58 +152,51 @@ for name, rows in (
 ):
     config = published_config(name)
     text = config.text_config
-    tokens = config.vision_config.num_image_tokens + 128
-    cache = (
-        2
-        * text.num_hidden_layers
-        * text.num_key_value_heads
-        * text.head_dim
-        * 2
-        * tokens
-        * rows
-    )
-    print(f"{name}, {rows} row{'s' if rows > 1 else ' '}: cache {cache / 1e9:5.2f} GB")
+    num_tokens = config.vision_config.num_image_tokens + 128
+    per_layer = 2 * text.num_key_value_heads * text.head_dim  # a key and a value
+    num_bytes = 2 * text.num_hidden_layers * per_layer * num_tokens * rows
+    print(f"{name}, {rows} row{'s' if rows > 1 else ' '}: cache {num_bytes / 1e9:5.2f} GB")
 
 # %% [markdown]
-# What else? While the prompt is read, each layer makes intermediate results, and forgets them. With 268 tokens that is tens of megabytes. With 4,224, the scores alone are 4,224² numbers for each head; the 8 heads of a 3B in bfloat16 are 285 MB, and on the way through the softmax they are there in float32 as well, another 571 MB.
+# What else? During prefill each layer computes intermediate results and frees them again. With 268 tokens they take tens of megabytes. With 4,224 tokens, the attention scores alone are 4,224² numbers for each head: the 8 heads of a 3B take 285 MB in bfloat16, and another 571 MB during the softmax, which runs in float32.
 #
-# And there is the way into memory. A loader that builds a model with random numbers, reads the file beside it, and casts, needs several times the model (chapter 13 measured 5.0). We wrote a checkpoint of the 3B's shape, with random numbers in it, and loaded it with this package as you have built it and with *transformers* 5.23, on two processor cores, each in a process of its own, the file already in the operating system's cache, nine turns, medians:
+# And loading itself takes memory. A loader that builds a model with random numbers, then reads the file, then casts, needs several times the size of the model (chapter 13 measured 5.0). We wrote a checkpoint of the 3B's shape with random weights, and loaded it with the package that you built and with *transformers* 5.23: on two CPU cores, each program in a process of its own, with the file already in the operating system's cache, medians of nine runs:
 #
 # | | this package | *transformers* | |
 # | --- | ---: | ---: | --- |
 # | load | 0.04 s | 0.17 s | the file is mapped, not read |
-# | most memory | 6.20 GB | 6.28 GB | of 5.85 GB of weights |
-# | read picture and prompt (268 tokens) | 1.84 s | 1.86 s | |
-# | write | 5.3 tokens/s | 5.1 tokens/s | |
+# | peak memory | 6.20 GB | 6.28 GB | the weights take 5.85 GB |
+# | prefill: image and prompt (268 tokens) | 1.84 s | 1.86 s | |
+# | decode | 5.3 tokens/s | 5.1 tokens/s | |
 #
-# You can do it on your machine, and see your own numbers. It takes 6 GB on disk, 18 GB of memory, and half an hour or more:
+# You can run the benchmark on your own machine. It takes 6 GB on disk, 18 GB of memory, and half an hour or more:
 #
 # ```text
 # python -m benchmark --models 3b
 # ```
 #
-# {term}`"Mapped" <memory mapping>` means that loading is nearly free, and the first pass pays: the pages of the file come into memory when they are first touched. From a slow disk that first pass takes as long as reading 6 GB takes.
+# {term}`"Mapped" <memory mapping>` means that loading is nearly free and the first forward pass pays: the pages of the file are read into memory when they are first accessed. From a slow disk, the first pass takes as long as reading 6 GB.
 #
-# ## How fast
+# ## Speed: decoding is memory-bound
 #
-# Writing is limited by memory, not by arithmetic (chapter 11). For each token every weight of the language model is fetched once, and used once: the embedding too, whole, since it is the head. And so are the keys and values so far. So the most that a machine can do is its {term}`memory's bandwidth <memory bandwidth>` divided by these bytes.[^ch16-1] Think before you run: two processor cores fetch some 25 GB a second, a good graphics card 1,000 or more. The 3B has 5 GB of language model. How many tokens a second does each make at best?
+# Decoding is limited by memory bandwidth, not by arithmetic (chapter 11). For every token, each weight of the language model is read from memory once and used once: the embedding matrix too, because it is the head. So are the keys and values so far. So an upper limit for the speed is the machine's {term}`memory bandwidth`, divided by these bytes per token.[^ch16-1] Think before you run: two CPU cores read some 25 GB a second, a good graphics card 1,000 or more. The 3B's language model takes 5 GB. How many tokens a second can each machine generate at best?
 #
-# [^ch16-1]: The figure leaves the cache out: for one row with a small picture it is a thousandth.
+# [^ch16-1]: The figure leaves out the cache: for one row with a small image it is a thousandth of the weights.
 
-# %% mystnb={"image": {"alt": "Lines on logarithmic axes: tokens per second over bandwidth from 10 to 4,000 gigabytes per second, for four sizes in bfloat16. At 25 GB/s the 3B makes 5, the 28B less than one; at 1,000 the 3B makes 200 and the 28B 18."}, "figure": {"caption": "The most tokens a second that memory allows, one row at a time, in bfloat16. The two models of 3B lie on one another. Bandwidths are of the order that such machines have.", "name": "fig-ch16-speed"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Lines on logarithmic axes: tokens per second over bandwidth from 10 to 4,000 gigabytes per second, for four sizes in bfloat16. At 25 GB/s the 3B makes 5, the 28B less than one; at 1,000 the 3B makes 200 and the 28B 18."}, "figure": {"caption": "Memory bandwidth limits how fast a model can decode: a 3B makes at most 5 tokens a second on two CPU cores, and 200 on a graphics card. One row at a time, in bfloat16; the lines of the two 3B models coincide. The bandwidths are typical of such machines.", "name": "fig-ch16-speed"}} tags=["hide-input"]
 bandwidths = torch.logspace(1, 3.6, 50)
 fig, ax = plt.subplots(figsize=(7.2, 3.2), layout="constrained")
 for name, color, style in zip(
     SIZES, ("#0072B2", "#56B4E9", "#D55E00", "#009E73"), ("-", "--", "-.", ":")
 ):
     gigabytes = parameters[name]["language"] * 2 / 1e9
-    label = f"{name.removesuffix('-224')} ({gigabytes:.1f} GB for a token)"
+    label = f"{name.removesuffix('-224')} ({gigabytes:.1f} GB per token)"
     ax.loglog(bandwidths, bandwidths / gigabytes, color=color, linestyle=style, label=label)
 for bandwidth, machine in (
     (25, "2 cores"),
     (100, "laptop"),
     (1000, "graphics card"),
-    (3000, "data centre"),
+    (3000, "data center"),
 ):
     ax.axvline(bandwidth, color="#777777", linestyle="--", linewidth=0.8)
     ax.text(bandwidth, 1100, machine, fontsize=8, ha="center", va="bottom")
@@ -216,59 +208,60 @@ plt.show()
 print(f"2 cores {25 / 5.02:.0f} tokens/s, graphics card {1000 / 5.02:.0f} tokens/s")
 
 # %% [markdown]
-# The table above has 5.3 tokens a second. That is 5.3 · 5.0 = 27 GB a second, about all that this machine's memory gives. (An hour before, on the same machine, both programs made 4.0.) No better code for the same work makes it ten. What makes it faster is fewer bytes for a weight, more rows at a time, which share the fetching (chapter 12), several tokens at a time, which {term}`a small model guesses and the large one checks <speculative decoding>` {cite}`leviathan2022fast`, or another machine.
+# The table above has 5.3 tokens a second. That is 5.3 · 5.0 = 27 GB a second, about all that this machine's memory gives. (An hour earlier, on the same machine, both programs reached 4.0.) Better code for the same work cannot make it ten. Four things make it faster: fewer bytes per weight; more rows at a time, which share each read of the weights (chapter 12); several tokens at a time, which {term}`a small model drafts and the large one verifies <speculative decoding>` {cite}`leviathan2022fast`; or another machine.
 #
-# ## Which dtype
+# ## Dtype: float32, bfloat16 or float16
 #
-# | dtype | bytes | largest number | digits, in binary | |
+# | dtype | bytes | largest number | significant bits | use it |
 # | --- | ---: | ---: | ---: | --- |
 # | float32 | 4 | 3.4 · 10³⁸ | 24 | to compare numbers, and for small models |
 # | bfloat16 | 2 | 3.4 · 10³⁸ | 8 | nearly always |
 # | float16 | 2 | 65,504 | 11 | where a device has no bfloat16 |
 #
-# {term}`bfloat16` is float32 with its last 16 bits rounded away. It loses digits and keeps the range, and trained models need the range more. float16 has three more digits and a ceiling. How near is the ceiling? Some entries of a language model's vectors are far larger than all others, and they grow with the model. What lies above 65,504 becomes infinite, and the next norm makes nan of it. So with float16 check for nan, on your own pictures, before you rely on it. What each dtype costs the Toybox, and how near it comes to the ceiling, can be measured.
+# {term}`bfloat16` is float32 with its last 16 bits rounded away. It loses precision and keeps the range, and trained models need the range more. float16 has three more significant bits, but overflows above 65,504. How close do models get? Some entries of a language model's {term}`hidden states <hidden state>` are far larger than all the others, and they grow with the size of the model. A number that is too large becomes infinite, and the next norm turns it into nan. So with float16, check for nan on your own images before you rely on it. What each dtype costs the Toybox, and how close it gets to the limit, you can measure.
 
-# %%
+# %% tags=["hide-input"]
 drawn = (draw_scene(seed, "test") for seed in range(50))
 scenes = [scene for scene in drawn if scene.objects][:40]
-pictures = [scene.image for scene in scenes]
+images = [scene.image for scene in scenes]
 
 
 def quality(dtype: torch.dtype) -> tuple[float, float, float]:
-    """Captions right, mean IoU of the first box, and the largest number in the vectors between the layers."""
+    """Fraction of correct captions, mean IoU of the first box, largest number in a hidden state."""
     model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY, dtype=dtype)
     processor = PaliGemmaProcessor.for_model(model, tokenizer)
     largest = []
-    for layer in [
+    blocks = [
         *model.vision_tower.vision_model.encoder.layers,
         *model.language_model.model.layers,
-    ]:
-        layer.register_forward_hook(
-            lambda *arguments: largest.append(arguments[2].abs().max().item())
+    ]
+    for block in blocks:
+        block.register_forward_hook(
+            lambda _block, _args, output: largest.append(output.abs().max().item())
         )
-    texts = generate(model, processor, ["caption en"] * len(scenes), pictures, 26)
+    texts = generate(model, processor, ["caption en"] * len(scenes), images, 26)
     right = sum(text == caption(scene).suffix for text, scene in zip(texts, scenes))
     prompts = [f"detect {scene.objects[0].label}" for scene in scenes]
     ious = []
-    for text, scene in zip(generate(model, processor, prompts, pictures, 8), scenes):
+    for text, scene in zip(generate(model, processor, prompts, images, 8), scenes):
         found = parse_detections(text, 112, 112)
         boxes = [thing.box for thing in scene.objects if thing.label == scene.objects[0].label]
         ious.append(max(box_iou(found[0].box, box) for box in boxes) if found else 0.0)
     return right / len(scenes), sum(ious) / len(ious), max(largest)
 
 
+# %%
 for dtype in (torch.float32, torch.bfloat16, torch.float16):
     right, iou, largest = quality(dtype)
-    print(
-        f"{dtype!s:15} captions {right:.1f}  boxes {iou:.1f}  largest number about {round(largest, -1):.0f}"
-    )
+    print(f"{dtype!s:15} captions {right:.1f}  boxes {iou:.1f}", end="  ")
+    print(f"largest number about {round(largest, -1):.0f}")
 
 # %% [markdown]
-# For captions and boxes of this model the three are alike, to the first decimal place; single marks of a box move. And 140 is far from 65,504. That says nothing about a model a thousand times as large. What you must *not* do is to cast by hand with `model.bfloat16()` and hope: chapter 7 had angles that were lost so, and chapter 13 a loader that held everything twice. Ask the loader for the dtype; it casts each tensor as it reads it, and what has to be computed in float32 (the softmax, the norms, the angles) is. If the file has that dtype already, nothing is cast and, on a CPU, nothing is copied: only then does loading take 0.04 s and no memory.
+# For captions and boxes of this model the three are the same to the first decimal place; single location tokens of a box change. And 140 is far from 65,504. That says nothing about a model a thousand times as large. What you must *not* do is cast by hand with `model.bfloat16()` and hope: in chapter 7 this made the RoPE angles wrong, and in chapter 13 a loader that casts at the end held everything several times. Pass the dtype to the loader instead. It casts each tensor as it reads it, and what has to be computed in float32 (the softmax, the norms, the angles) still is. If the file already has that dtype, nothing is cast and, on a CPU, nothing is copied: only then does loading take 0.04 s and no extra memory.
 #
-# ## Which device
+# ## Device: CPU, CUDA or MPS
 #
-# `vlm` takes the best that it finds, cuda before mps before cpu, unless you say otherwise. If you ask for one that is not there, it says so before it reads a single weight.
+# `vlm` takes the best device that it finds, cuda before mps before cpu, unless you choose one. If you choose one that is not there, it raises an error before it reads a single weight.
 
 # %% tags=["nbval-ignore-output"]
 print("this machine would use:", default_device())
@@ -280,13 +273,13 @@ except ValueError as error:
     print(str(error).partition(", try")[0])
 
 # %% [markdown]
-# The weights go to the device tensor by tensor, so nothing is held twice on the way. On a graphics card with less memory than the model, you need a smaller model, fewer bytes for a weight, or more cards.[^ch16-2]
+# The weights go to the device tensor by tensor, so nothing is held twice on the way. If the graphics card has less memory than the model needs, you need a smaller model, fewer bytes per weight, or more cards.[^ch16-2]
 #
-# ## Looking inside without loading
+# ## Inspecting and converting a checkpoint
 #
-# A safetensors file says at its beginning what is in it (chapter 13). So a checkpoint can be inspected in milliseconds, whatever its size. This is what `vlm inspect` prints of the Toybox:
+# The header of a safetensors file says what is in it (chapter 13). So you can inspect a checkpoint in milliseconds, whatever its size. This is what `vlm inspect` prints for the Toybox:
 #
-# [^ch16-2]: Weights can also be kept in the machine's memory and sent to the card layer by layer; then the wire between them sets the pace.
+# [^ch16-2]: Weights can also stay in the machine's main memory and be sent to the card layer by layer (offloading); then the connection between the two limits the speed.
 
 # %%
 from vlm.config import PaliGemmaConfig
@@ -297,7 +290,7 @@ print()
 print(describe(read_headers(paths), paths))
 
 # %% [markdown]
-# If a tensor were missing, surplus or of another shape, `vlm inspect` would name it and end with exit code 1. What people have on disk is not always in the dtype or the layout that they need. `vlm convert` rewrites a checkpoint, one {term}`shard` in memory at a time. The Toybox in bfloat16, under the names that *transformers* 5 holds in memory. Layout C has the head as well, though it is the embedding once more; at 3B that is another gigabyte on the disk, but not in memory:
+# If there were missing keys, unexpected keys or wrong shapes, `vlm inspect` would list them and end with exit code 1. What people have on disk is not always in the dtype or the layout that they need. `vlm convert` rewrites a checkpoint, with one {term}`shard` in memory at a time. Here is the Toybox in bfloat16, with the names that *transformers* 5 uses in memory. This layout, C, also stores the head, a second copy of the embedding; for a 3B that is another gigabyte on disk, but not in memory:
 
 # %%
 import tempfile
@@ -308,20 +301,19 @@ with tempfile.TemporaryDirectory() as folder:
     paths = find_weight_files(target)
     print(describe(read_headers(paths), paths))
     model, tokenizer = load_hf_model(target)
-    print(
-        generate(model, PaliGemmaProcessor.for_model(model, tokenizer), "caption en", image)[0]
-    )
+    processor = PaliGemmaProcessor.for_model(model, tokenizer)
+    print(generate(model, processor, "caption en", image)[0])
 
 # %% [markdown]
-# ## Masks, and licences
+# ## The mask decoder, and licenses
 #
-# For `segment` you need one more file. The sixteen `<seg>` tokens of a mask are codes of a small network, and the published models' codes mean nothing to the Toybox's network. Google's is called `vae-oid.npz`; give it to `vlm run` with `--mask-decoder`. (A Toybox of your own, converted or fine-tuned, needs `--mask-decoder toybox/mask_vqvae/mask_vqvae.safetensors`.) It is an archive of arrays, and is read without pickle.
+# For `segment` you need one more file. The sixteen `<seg>` tokens of a mask are codes of a small network, the mask decoder, and the codes of the published models mean nothing to the Toybox's decoder. Google's is called `vae-oid.npz`; pass it to `vlm run` with `--mask-decoder`. (A Toybox of your own, converted or fine-tuned, needs `--mask-decoder toybox/mask_vqvae/mask_vqvae.safetensors`.) It is an archive of NumPy arrays, and is read without pickle.
 #
-# And whose is all this? The code of this course is under Apache 2.0, its text under CC BY 4.0, the Toybox's weights, trained here, under Apache 2.0. Google's weights are under the Gemma Terms of Use, which you accept on the model's page. They let you use, change and pass on the models, commercially too, under conditions: among others, uses on a list of prohibited ones are excluded, and whoever passes weights on, fine-tuned ones included, must pass these conditions on with them. That is a summary by people who are no lawyers. Read the terms.
+# And who owns all this? The code of this course is under Apache 2.0, its text under CC BY 4.0, and the Toybox's weights, which were trained for it, under Apache 2.0. Google's weights are under the Gemma Terms of Use, which you accept on the model's page. They let you use, modify and redistribute the models, commercially too, under conditions: among others, a list of uses is prohibited, and if you redistribute weights, fine-tuned ones included, you must pass these conditions on with them. That is a summary by people who are not lawyers. Read the terms.
 #
 # ## Exercises
 #
-# Open `exercises/ch16_real_thing.py`. Grade yourself below, or in a terminal:
+# Open `exercises/ch16_real_thing.py`, replace each `raise NotImplementedError` by your code, and grade it with the cell below or in a terminal:
 #
 # ```text
 # pytest exercises/test_ch16_real_thing.py
@@ -329,9 +321,11 @@ with tempfile.TemporaryDirectory() as folder:
 #
 # ### `memory_needed` (1 point, 10 minutes)
 #
+# Compute the bytes that the weights and the KV cache of a batch take.
+#
 # ```{admonition} Hint
 # :class: dropdown
-# Count numbers first, those of the weights and those of the cache, and multiply by the bytes at the end.
+# First count numbers, those of the weights and those of the cache, then multiply by the bytes per number.
 # ```
 # ````{admonition} Solution
 # :class: dropdown
@@ -342,13 +336,15 @@ with tempfile.TemporaryDirectory() as folder:
 #
 # ### `most_tokens_per_second` (2 points, 10 minutes)
 #
+# Compute the highest decoding speed that a given memory bandwidth allows.
+#
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
-# Which of the weights are needed for a token of the answer, and which have done their work?
+# Which weights does the model read for each token of the answer, and which are no longer needed?
 # ```
 # ```{admonition} Hint 2: almost the line
 # :class: dropdown
-# Bytes a second, divided by bytes a token.
+# Bytes per second, divided by bytes per token.
 # ```
 # ````{admonition} Solution
 # :class: dropdown
@@ -365,6 +361,6 @@ grade_chapter("ch16_real_thing")
 # %% [markdown]
 # ## Summary
 #
-# A name says generation, size, training and pixels; take a *mix* to try things. Weights take two bytes a parameter in bfloat16, and the cache comes on top, much of it with large pictures and many rows. Loading a file that is mapped takes next to no time and no memory beside the model's; the obvious way takes several times the model. The speed of writing has a ceiling, bandwidth by bytes. bfloat16 keeps the range, float16 the digits. `vlm inspect` looks before you load, `vlm convert` rewrites what you have.
+# A checkpoint's name says generation, size, training and resolution; take a *mix* to try things. In bfloat16, weights take two bytes per parameter, and the KV cache comes on top: little for one small image, much with large images and many rows. Loading a mapped file takes almost no time and no memory beyond the model's own; the obvious loader needs several times as much. Decoding is memory-bound: at most bandwidth divided by bytes per token. bfloat16 keeps the range, float16 more of the precision. `vlm inspect` shows what is in a checkpoint before you load it, and `vlm convert` changes its dtype and layout.
 #
-# You can build it, prove it, and run it. Looking inside it, and teaching it something new, come next.
+# You can build a PaliGemma, prove that it is right, and run it. Next you will look at what it says (boxes and masks), look inside it, and teach it something new. It starts with {doc}`boxes <ch17_boxes>`.
