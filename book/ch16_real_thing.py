@@ -155,7 +155,8 @@ for name, rows in (
     num_tokens = config.vision_config.num_image_tokens + 128
     per_layer = 2 * text.num_key_value_heads * text.head_dim  # a key and a value
     num_bytes = 2 * text.num_hidden_layers * per_layer * num_tokens * rows
-    print(f"{name}, {rows} row{'s' if rows > 1 else ' '}: cache {num_bytes / 1e9:5.2f} GB")
+    rows_text = f"{rows} row{'s' if rows > 1 else ' '}"
+    print(f"{name}, {rows_text}: cache {num_bytes / 1e9:5.2f} GB")
 
 # %% [markdown]
 # What else? During prefill each layer computes intermediate results and frees them again. With 268 tokens they take tens of megabytes. With 4,224 tokens, the attention scores alone are 4,224² numbers for each head: the 8 heads of a 3B take 285 MB in bfloat16, and another 571 MB during the softmax, which runs in float32.
@@ -175,11 +176,11 @@ for name, rows in (
 # python -m benchmark --models 3b
 # ```
 #
-# {term}`"Mapped" <memory mapping>` means that loading is nearly free and the first forward pass pays: the pages of the file are read into memory when they are first accessed. From a slow disk, the first pass takes as long as reading 6 GB.
+# {term}`"Mapped" <memory mapping>` means that loading is nearly free and the first forward pass pays: the pages of the file are read into memory when they are first accessed. From a slow disk, the first pass takes at least as long as reading 6 GB does.
 #
 # ## Speed: decoding is memory-bound
 #
-# Decoding is limited by memory bandwidth, not by arithmetic (chapter 11). For every token, each weight of the language model is read from memory once and used once: the embedding matrix too, because it is the head. So are the keys and values so far. So an upper limit for the speed is the machine's {term}`memory bandwidth`, divided by these bytes per token.[^ch16-1] Think before you run: two CPU cores read some 25 GB a second, a good graphics card 1,000 or more. The 3B's language model takes 5 GB. How many tokens a second can each machine generate at best?
+# For a single row, decoding is limited by memory bandwidth, not by arithmetic (chapter 11). For every token, each weight of the language model is read from memory once and used once: the embedding matrix too, because it is the head. So are the keys and values so far. So an upper limit for the speed is the machine's {term}`memory bandwidth`, divided by these bytes per token.[^ch16-1] Think before you run: two CPU cores read some 25 GB a second, a good graphics card 1,000 or more. The 3B's language model takes 5 GB. How many tokens a second can each machine generate at best?
 #
 # [^ch16-1]: The figure leaves out the cache: for one row with a small image it is a thousandth of the weights.
 
