@@ -11,21 +11,21 @@
 # ---
 
 # %% [markdown]
-# # Where is it, exactly? Boxes as words
+# # Object detection as text: location tokens, IoU, average precision
 #
-# You ask for the cats, and the model answers with text. Some of its words are marks on a ruler. That is all there is to detection in PaliGemma. A usual detector has layers of its own for boxes, and a loss of their own; here there is neither. The idea is pix2seq's {cite}`chen2021pix2seq`. The price is that everything a detector gets for free, you have to do with text: read it when it is malformed, decide what counts as found, and find out how sure the model was.
+# You ask for the cats, and the model answers with text. Some of its tokens are marks on a ruler. That is all there is to detection in PaliGemma: a conventional detector has layers of its own for boxes, and a loss of its own; here there is neither. The idea comes from pix2seq {cite}`chen2021pix2seq`. The price is that you have to do with text what a detector does for you: parse it when it is malformed, decide what counts as found, and find out how confident the model was.
 #
 # At the end you will be able to
 #
-# - write a box as four words and read four words as a box, without being off by one mark;
-# - read whatever a model wrote, and lose no good box to a broken one;
+# - write a box as four location tokens and read it back, without an off-by-one error;
+# - parse whatever a model wrote, and lose no good box to a broken one;
 # - compute IoU, precision, recall and mean average precision, from scratch and as COCO does;
 # - get a confidence out of a model that gives none;
 # - look at failures and sort them by kind.
 #
-# It takes about 50 minutes, and 70 for the exercises. Here is one answer of the Toybox, with the rulers that it speaks of.
+# Time: about 20 minutes to read and run, and 50 for the five exercises. Here is one answer of the Toybox, with the two rulers that its tokens refer to.
 
-# %% mystnb={"image": {"alt": "A toy scene with a ruler, ticks from 0 to 896, along its top and another down its left side. A box surrounds a cat; dashed lines lead from its four edges to the rulers, at marks 106 and 411 for y, 418 and 754 for x."}, "figure": {"caption": "An answer to `detect cat`, drawn. The words of the first box are the marks at which its edges meet the two rulers: first y, then x, then y and x again.", "name": "fig-ch17-goal"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "A toy scene with a ruler, ticks from 0 to 896, along its top and another down its left side. A box surrounds a cat; dashed lines lead from its four edges to the rulers, at bins 106 and 411 for y, 418 and 754 for x."}, "figure": {"caption": "A box is four location tokens: the bins at which its edges meet the two rulers, first y, then x, then y and x again. The figure shows the first box of an answer to `detect cat`.", "name": "fig-ch17-goal"}} tags=["hide-input"]
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -60,7 +60,7 @@ processor = PaliGemmaProcessor.for_model(model, tokenizer)
 image = example_image(0)
 [answer] = generate(model, processor, ["detect cat"], [image])
 found = finished_parse_detections(answer, *image.size[::-1])
-marks = [int(digits) for digits in re.findall(r"<loc(\d{4})>", answer)][:4]
+bins = [int(digits) for digits in re.findall(r"<loc(\d{4})>", answer)][:4]
 fig, ax = plt.subplots(figsize=(5.2, 5.4), layout="constrained")
 draw_detections(image, found[:1], ax)
 ticks = np.arange(0, 1024, 128)
@@ -68,22 +68,21 @@ ax.set_xticks(ticks * 112 / 1023, ticks)
 ax.set_yticks(ticks * 112 / 1023, ticks)
 ax.xaxis.tick_top()
 ax.xaxis.set_label_position("top")
-ax.set(xlabel="x, in marks", ylabel="y, in marks")
-for index, mark in enumerate(marks):
-    at = mark * 112 / 1023
+ax.set(xlabel="x, in bins", ylabel="y, in bins")
+for index, one_bin in enumerate(bins):
+    at = one_bin * 112 / 1023
     line = ax.axhline if index % 2 == 0 else ax.axvline
     line(at, color="black", linestyle="--", linewidth=1)
-    place = (1, at) if index % 2 == 0 else (at, 111)
-    ax.text(
-        *place, f"{mark:04d}", fontsize=9, bbox={"facecolor": "white", "edgecolor": "black"}
-    )
+    position = (1, at) if index % 2 == 0 else (at, 111)
+    style = {"facecolor": "white", "edgecolor": "black"}
+    ax.text(*position, f"{one_bin:04d}", fontsize=9, bbox=style)
 plt.show()
 print(answer)
 
 # %% [markdown]
-# ## A ruler with 1,024 marks
+# ## Location tokens: a ruler with 1,024 marks
 #
-# A picture may have any size, and the vocabulary must not grow with it. So a coordinate is given as a part of the picture's side, and the part is rounded to one of 1,024 marks. Each mark is a {term}`location token`. The marks are numbered from 0 to 1023, and there are 1,023 steps between them. Mark 0 is one edge of the picture, mark 1023 the other.
+# An image may have any size, and the vocabulary must not grow with it. So a coordinate is given as a fraction of the image's side, and the fraction is rounded to one of 1,024 marks, or *bins*. Each bin is a {term}`location token`. The bins are numbered from 0 to 1023, and there are 1,023 steps between them. Bin 0 is one edge of the image, bin 1023 the other.
 
 
 # %%
@@ -96,21 +95,21 @@ for name in ("<loc1023>", "<loc1024>"):
     print(name, "is", tokenizer.tokenize(name))
 
 # %% [markdown]
-# This first version multiplies by 1024, as many programs do. See what it makes of the right edge: `<loc1024>`. There is no such word. The tokenizer takes it apart into eight pieces, and a model that is trained on them learns to write rubbish at the right edge of the picture. Values outside the picture are as bad: a box from a sloppy annotation that begins at -3, in a picture 400 wide, gives `<loc-008>`.
+# This first version multiplies by 1024, as many programs do. See what it makes of the right edge: `<loc1024>`. There is no such token. The tokenizer splits it into eight pieces, and a model trained on them learns to write garbage at the right edge of the image. Values outside the image are as bad: a box from a sloppy annotation that begins at -3, in an image 400 pixels wide, gives `<loc-008>`.
 #
-# The package's version has 1,023 steps, and sends what lies outside to the edge.
+# The package's version has 1,023 steps, and clips values outside the image to its edge.
 
 
 # %% tags=["from:vlm.regions.boxes.location_token"]
 def location_token(value: float, size: int) -> str:
-    """One coordinate as a token: the picture's side has 1023 equal steps, with marks 0 to 1023."""
+    """One coordinate as a token: bin 0 to 1023, with 1023 equal steps between them."""
     _check_size(size)
     fraction = min(max(value / size, 0.0), 1.0)
     return f"<loc{round(fraction * _LAST_BIN):04d}>"
 
 
 # %%
-from vlm.regions.boxes import (  # small helpers and patterns of that file
+from vlm.regions.boxes import (  # helpers and patterns from the same file
     _ITEM,
     _LAST_BIN,
     _LOCATION,
@@ -120,22 +119,21 @@ from vlm.regions.boxes import (  # small helpers and patterns of that file
 )
 
 # %%
-# By hand: 100 of 400 is a quarter, and a quarter of 1023 is 255.75, which rounds to 256.
+# By hand: 100 of 400 is a quarter, and a quarter of 1023 is 255.75, rounded to 256.
 assert location_token(100, 400) == "<loc0256>"
 assert location_token(400, 400) == "<loc1023>"
 assert location_token(-3, 400) == "<loc0000>"
-assert (
-    abs(location_value(256, 400) - 100) <= 400 / 1023 / 2
-)  # back again: off by half a step at most
+# And back again: the error is at most half a step.
+assert abs(location_value(256, 400) - 100) <= 400 / 1023 / 2
 for size in (112, 224, 896, 4000):
-    print(f"a picture of {size:4d} pixels: half a step is {size / 1023 / 2:.2f} pixels")
+    print(f"an image of {size:4d} pixels: half a step is {size / 1023 / 2:.2f} pixels")
 
 # %% [markdown]
-# For every size that PaliGemma reads, half a step is less than half a pixel. Only when you lay the box over a photograph of 4,000 pixels do you see the marks.
+# For every image size of PaliGemma, half a step is less than half a pixel. You notice the rounding only if you draw the box on a photograph of 4,000 pixels.
 #
-# How bad is it to read with 1024 what was written with 1023? Mark m is m / 1023 of the side, and m / 1024 is a little less: at the far edge by a thousandth of the side, a ninth of a pixel here, 0.9 of a pixel at 896. You will not see it in any measure. But you will see `<loc1024>`, and you will see a comparison with somebody else's program that fails in the third digit.
+# How bad is it to read with 1024 what was written with 1023? Bin m is m / 1023 of the side, and m / 1024 is a little less: at the far edge by a thousandth of the side, a ninth of a pixel here, 0.9 pixels at 896. It hardly changes any metric. But you will meet `<loc1024>`, and comparisons with somebody else's program that fail in the third digit.
 #
-# What does matter is the order. Most data sets have boxes as x, y, width, height; COCO is one. Most drawing programs take x first. PaliGemma writes **y first**: `y_min x_min y_max x_max`. Before you run the next cell: which part of the boxes will still be right (IoU of at least one half) if you read the answers with x first?
+# What does matter is the order. Most data sets, COCO among them, store boxes as x, y, width, height. Most drawing libraries take x first. PaliGemma writes **y first**: `y_min x_min y_max x_max`. Before you run the next cells: what fraction of the boxes will still be right (IoU of at least one half) if you read the answers with x first?
 
 # %% tags=["nbval-ignore-output"]
 test_scenes = [draw_scene(seed, "test") for seed in range(200)]
@@ -143,7 +141,7 @@ hard_scenes = [draw_scene(seed, "hard") for seed in range(200)]
 
 
 def ask_for_boxes(scenes: list) -> tuple[list[str], list[str]]:
-    """A prompt for each scene, with one to three kinds, and the model's answer."""
+    """A prompt for each scene, with one to three labels, and the model's answer."""
     prompts = [question.prompt for question in make_questions(scenes)["detect"]]
     answers = []
     for start in range(0, len(scenes), 50):
@@ -155,45 +153,43 @@ def ask_for_boxes(scenes: list) -> tuple[list[str], list[str]]:
 
 def truth_of(scene, prompt: str) -> list[Detection]:
     labels = prompt.removeprefix("detect ").split(" ; ")
-    return [
-        Detection(thing.label, thing.box) for thing in scene.objects if thing.label in labels
-    ]
+    asked_for = [thing for thing in scene.objects if thing.label in labels]
+    return [Detection(thing.label, thing.box) for thing in asked_for]
 
 
 test_prompts, test_answers = ask_for_boxes(test_scenes)
-test_truths = [
-    truth_of(scene, prompt) for scene, prompt in zip(test_scenes, test_prompts, strict=True)
-]
+test_truths = [truth_of(*pair) for pair in zip(test_scenes, test_prompts, strict=True)]
 
 
-def part_right(read) -> float:
-    """Of all boxes, those that overlap an object of their label by one half or more."""
-    boxes = [
-        (detection, truths)
-        for text, truths in zip(test_answers, test_truths)
-        for detection in read(text)
-    ]
-    right = [
-        any(finished_box_iou(d.box, t.box) >= 0.5 for t in truths if t.label == d.label)
-        for d, truths in boxes
-    ]
+# %% tags=["nbval-ignore-output"]
+def fraction_right(read) -> float:
+    """The fraction of boxes that fit an object of their label, at IoU 0.5."""
+    right = []
+    for text, truths in zip(test_answers, test_truths):
+        for d in read(text):
+            same = [t.box for t in truths if t.label == d.label]
+            right.append(any(finished_box_iou(d.box, box) >= 0.5 for box in same))
     return sum(right) / len(right)
 
 
-def swapped(text: str) -> list[Detection]:
-    boxes = finished_parse_detections(text, 112, 112)
-    return [Detection(d.label, (d.box[1], d.box[0], d.box[3], d.box[2])) for d in boxes]
+def y_first(text: str) -> list[Detection]:
+    return finished_parse_detections(text, 112, 112)
 
 
-print(f"y first: {part_right(lambda text: finished_parse_detections(text, 112, 112)):.2f}")
-print(f"x first: {part_right(swapped):.2f}")
+def x_first(text: str) -> list[Detection]:
+    boxes = [(d.label, d.box) for d in y_first(text)]
+    return [Detection(label, (b[1], b[0], b[3], b[2])) for label, b in boxes]
+
+
+print(f"y first: {fraction_right(y_first):.2f}")
+print(f"x first: {fraction_right(x_first):.2f}")
 
 # %% [markdown]
-# Not 0. Some toys lie near the diagonal of the picture, and a box on the diagonal stays where it is when x and y change places. If you look at one picture, it may be such a one, so test your reading with a box that is far from the diagonal, and in a picture that is not square.
+# Not 0. Some toys lie near the diagonal of the image, and a box on the diagonal stays where it is when x and y are swapped. If you check a single image, it may be one of these, so test your parser with a box that is far from the diagonal, in an image that is not square.
 #
-# ## Reading what a model wrote
+# ## Parsing boxes from the answer
 #
-# An answer is a stream of text. The obvious reader takes all location tokens, four at a time, and all names.
+# An answer is a stream of text. The obvious parser takes all location tokens, four at a time, and all names.
 
 
 # %%
@@ -208,15 +204,16 @@ def parse_v1(text: str, height: int, width: int) -> list[Detection]:
     return [Detection(label, box) for label, box in zip(labels, boxes)]
 
 
-two_cats = "<loc0100><loc0200><loc0300><loc0400> cat ; <loc0500><loc0600><loc0700><loc0800> cat"
-print("as it should be:", [d.box for d in parse_v1(two_cats, 1023, 1023)])
+two_cats = "<loc0100><loc0200><loc0300><loc0400> cat"
+two_cats += " ; <loc0500><loc0600><loc0700><loc0800> cat"
+print("as it should be:  ", [d.box for d in parse_v1(two_cats, 1023, 1023)])
 one_lost = two_cats.replace("<loc0300>", "")
-print("one word lost:  ", [d.box for d in parse_v1(one_lost, 1023, 1023)])
+print("one token missing:", [d.box for d in parse_v1(one_lost, 1023, 1023)])
 
 # %% [markdown]
-# One lost word in the first box, and the second is ruined too: its numbers moved up by one. Nothing complains. The first box now ends at x 500, its maximum is the second one's minimum, and the second box has three numbers.
+# One missing token in the first box, and the second box is ruined too: its numbers moved up by one. No error is raised. The first box now ends at x = 500, which is the second box's y_min, and the second box has three numbers.
 #
-# A reader must be stricter and more forgiving at once. It goes item by item: a *run* of location tokens, then perhaps sixteen mask tokens (the next chapter's), then a name up to the next `;` or token. If the run has not exactly four tokens, or one that does not exist, or a box with nothing in it, that item goes. The others stay. It is one pattern for an item, and one loop.
+# A parser must be stricter and more forgiving at once. It goes item by item: a *run* of location tokens, then perhaps sixteen mask tokens (see the next chapter), then a name up to the next `;` or token. An item is dropped if its run does not have exactly four tokens, if one of them does not exist, or if the box is empty. The others stay. That takes one pattern for an item, and one loop.
 
 # %%
 print(_ITEM.pattern)
@@ -224,7 +221,7 @@ print(_ITEM.pattern)
 
 # %% tags=["from:vlm.regions.boxes.parse_detections"]
 def parse_detections(text: str, height: int, width: int) -> list[Detection]:
-    """Read the boxes and masks out of an answer, and leave out what is not a box."""
+    """Read the boxes and masks in an answer; skip whatever is not a valid box."""
     detections = []
     for item in _ITEM.finditer(text):
         box = _parse_box(_LOCATION.findall(item["run"]), height, width)
@@ -255,9 +252,9 @@ def _parse_box(digits: list[str], height: int, width: int) -> Box | None:
 good = "<loc0100><loc0200><loc0300><loc0400>"
 STREAMS = {
     "two boxes": f"{good} cat ; {good} dog",
-    "a word lost in the first": f"<loc0100><loc0200><loc0400> cat ; {good} dog",
+    "a token missing": f"<loc0100><loc0200><loc0400> cat ; {good} dog",
     "five locations": f"{good}<loc0500> cat ; {good} dog",
-    "no such mark": f"<loc0100><loc0200><loc0300><loc1024> cat ; {good} dog",
+    "no such bin": f"<loc0100><loc0200><loc0300><loc1024> cat ; {good} dog",
     "upside down": f"<loc0300><loc0200><loc0100><loc0400> cat ; {good} dog",
     "no width": f"<loc0100><loc0200><loc0300><loc0200> cat ; {good} dog",
     "cut off": f"{good} cat ; <loc0100><loc0200>",
@@ -266,35 +263,33 @@ STREAMS = {
     "no boxes": "a cat on grass",
 }
 for name, text in STREAMS.items():
-    print(f"{name:25s}", [detection.label for detection in parse_detections(text, 112, 112)])
-assert [d.label for d in parse_detections(STREAMS["a word lost in the first"], 112, 112)] == [
-    "dog"
-]
+    labels = [detection.label for detection in parse_detections(text, 112, 112)]
+    print(f"{name:16s}", labels)
+    assert name != "a token missing" or labels == ["dog"]
 
 # %% [markdown]
-# Do such streams occur? Not in the 200 answers above: the Toybox keeps the form, always. Ask it at a high temperature, though, where chance takes unlikely words, and count.
+# Do such streams occur? Not in the 200 answers above: there, the Toybox never breaks the format. But sample at a high temperature, where unlikely tokens are drawn too, and count.
 
 # %% tags=["nbval-ignore-output"]
 odd = Counter()
-pictures = [scene.image for scene in test_scenes[:50]]
-for temperature in (0.0, 1.0, 2.0, 3.0):
-    texts = generate(model, processor, test_prompts[:50], pictures, 60, temperature, seed=0)
+prompts, images = test_prompts[:50], [scene.image for scene in test_scenes[:50]]
+temperatures = (0.0, 1.0, 2.0, 3.0)
+for temperature in temperatures:
+    texts = generate(model, processor, prompts, images, 60, temperature, seed=0)
     for text in texts:
-        written = len(re.findall("<loc", text))
-        odd[temperature] += written != 4 * len(parse_detections(text, 112, 112))
-print(
-    {temperature: odd[temperature] for temperature in (0.0, 1.0, 2.0, 3.0)}, "of 50 malformed"
-)
+        num_locations = len(re.findall("<loc", text))
+        odd[temperature] += num_locations != 4 * len(parse_detections(text, 112, 112))
+print({number: odd[number] for number in temperatures}, "of 50 malformed")
 assert odd[0.0] == 0
 
 # %% [markdown]
-# ## How well do two boxes agree?
+# ## IoU: how well do two boxes agree?
 #
-# You need one number that says how well a box fits an object. Distances between edges will not do, since ten pixels are much for a mouse and little for a house. *Intersection over union*, {term}`IoU`, divides the area that two boxes share by the area that they cover together:
+# You need one number that says how well a box fits an object. Distances between edges will not do: ten pixels are a lot for a mouse and little for a house. *Intersection over union*, {term}`IoU`, divides the area that two boxes share by the area that they cover together:
 #
 # $$\operatorname{IoU}(a, b) = \frac{|a \cap b|}{|a \cup b|} = \frac{|a \cap b|}{|a| + |b| - |a \cap b|}$$
 #
-# It is 1 if they are equal, 0 if they do not touch, and has no unit.
+# It is 1 if they are equal, 0 if they do not overlap, and has no unit.
 
 
 # %% tags=["from:vlm.regions.boxes._area"]
@@ -304,26 +299,27 @@ def _area(box: Box) -> float:
 
 # %% tags=["from:vlm.regions.boxes.box_iou"]
 def box_iou(a: Box, b: Box) -> float:
-    """How well two boxes agree: the area they share, divided by the area that both cover."""
+    """Intersection over union: the area they share over the area of their union."""
     shared = (max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3]))
     intersection = _area(shared)
-    # Two empty boxes cover nothing together: the test keeps us from dividing by that nothing.
+    # Two empty boxes have a union of 0: the test avoids dividing by it.
     return intersection / (_area(a) + _area(b) - intersection) if intersection > 0 else 0.0
 
 
 # %%
-# By hand: two squares of side 2, one moved by 1. They share 1 x 2 = 2, and cover 4 + 4 - 2 = 6.
+# By hand: two squares of side 2, one moved by 1.
+# They share 1 x 2 = 2, and cover 4 + 4 - 2 = 6.
 assert box_iou((0, 0, 2, 2), (0, 1, 2, 3)) == 2 / 6
 assert box_iou((0, 0, 2, 2), (0, 2, 2, 4)) == 0  # they touch, and share no area
-assert box_iou((5, 5, 5, 9), (5, 5, 5, 9)) == 0  # two equal boxes with nothing in them
+assert box_iou((5, 5, 5, 9), (5, 5, 5, 9)) == 0  # two equal, empty boxes
 assert box_iou((0, 0, 2, 2), (3, 3, 5, 5)) == 0  # both overlaps are negative
 
 # %% [markdown]
-# The last line is a classic. The overlap in y is 2 - 3 = -1, that in x as well, and (-1) · (-1) is 1. Each side has to be clipped at 0 before you multiply, as `_area` does.
+# The last line is a classic bug. The overlap in y is 2 - 3 = -1, the overlap in x is -1 as well, and (-1) · (-1) is 1. Each side has to be clipped at 0 before you multiply, as `_area` does.
 #
-# What is a good IoU? Take a box that is right but for its place, and push it diagonally, by one pixel, by two ... Before you look: by how much may a box of 26 pixels, a small toy, be pushed, down and to the right, until it is no longer "half right"?
+# What is a good IoU? Take a box that has the right size, and push it diagonally, by one pixel, by two ... Before you look: by how much may a box of 26 pixels, a small toy, be pushed down and to the right until it no longer counts as right at IoU 0.5?
 
-# %% mystnb={"image": {"alt": "Four falling curves of IoU over the shift in pixels, one for each box side: 8, 26, 56 and 112 pixels. The smaller the box, the steeper. A dashed line marks IoU 0.5; the curve of 26 pixels crosses it a little below 5 pixels."}, "figure": {"caption": "IoU of a square box with itself, pushed diagonally. One half is stricter than it sounds: a box of 26 pixels has lost it after 5 pixels, less than a fifth of its side. For small things a pixel counts for much.", "name": "fig-ch17-shift"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Four falling curves of IoU over the shift in pixels, one for each box side: 8, 26, 56 and 112 pixels. The smaller the box, the steeper. A dashed line marks IoU 0.5; the curve of 26 pixels crosses it a little below 5 pixels."}, "figure": {"caption": "One half is stricter than it sounds: a box of 26 pixels falls below IoU 0.5 after 5 pixels, less than a fifth of its side. Each curve is the IoU of a square box with a copy of itself, pushed diagonally. For small objects every pixel counts.", "name": "fig-ch17-shift"}} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
 shifts = np.linspace(0, 16, 161)
 for side, color, style in (
@@ -335,29 +331,30 @@ for side, color, style in (
     values = [box_iou((0, 0, side, side), (s, s, side + s, side + s)) for s in shifts]
     ax.plot(shifts, values, color=color, linestyle=style, label=f"side {side} pixels")
 ax.axhline(0.5, color="gray", linestyle="--", linewidth=1)
-ax.set(xlabel="pushed down and right by, in pixels", ylabel="IoU", ylim=(0, 1))
+ax.set(xlabel="shift down and to the right, in pixels", ylabel="IoU", ylim=(0, 1))
 ax.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.5, 1.16), fontsize=8)
 plt.show()
 
 # %% [markdown]
-# The side shrinks by s in both directions, so the shared area is (26 - s)². Half is reached where (26 - s)² = 2/3 · 26², at s = 26 · (1 - √(2/3)), which is 4.8 pixels.
+# A shift of s pixels leaves a shared area of (26 - s)². IoU is 0.5 where (26 - s)² = 2/3 · 26², at s = 26 · (1 - √(2/3)), which is 4.8 pixels.
 #
-# ## Found, missed, and found twice
+# ## Precision and recall: found, missed, and found twice
 #
-# An answer has some boxes, the picture has some objects. Pair them: same label, IoU of at least one half, each box and each object in one pair at most. Then
+# An answer has some boxes, the image has some objects. Pair them: same label, IoU of at least one half, each box and each object in at most one pair. Then
 #
-# - {term}`precision` is the part of the boxes that are in a pair: how far you can believe a box;
-# - {term}`recall` is the part of the objects that are in a pair: how much it finds.
+# - {term}`precision` is the fraction of the boxes that are in a pair: how far you can trust a box;
+# - {term}`recall` is the fraction of the objects that are in a pair: how much the model finds.
 #
 # "At most one" is the clause that people forget. What are precision and recall of a model that draws three perfect boxes around the same cat, when there are two cats? Without the clause all three boxes are right, and if you count right boxes for the recall too, it is 3/2.
 
 
 # %% tags=["from:vlm.metrics.matching.match_greedily"]
 def match_greedily(overlaps: np.ndarray) -> list[tuple[int, int]]:
-    """Pair predictions with objects, the largest overlap first; each is in one pair at most."""
+    """Pair predictions with objects, the largest overlap first, each at most once."""
     left, pairs = overlaps.copy(), []
     while left.size and left.max() > 0:
-        i, j = divmod(int(left.argmax()), left.shape[1])  # argmax takes the first of several
+        # argmax takes the first of several equal ones
+        i, j = divmod(int(left.argmax()), left.shape[1])
         pairs.append((i, j))
         left[i, :] = left[:, j] = 0
     return pairs
@@ -383,16 +380,18 @@ counts = match_detections([here, here, here], [here, there])
 assert (counts.precision, counts.recall) == (1 / 3, 1 / 2)
 
 # %% [markdown]
-# Now measure the model, on 200 scenes like those it was trained on and on 200 of the *hard* split: backgrounds like blurred photographs, full of things without a name, and up to eight toys, some of them tiny or nearly hidden. The counts of all pictures are added up first, and divided at the end, so each box counts alike.
+# Now measure the model, on 200 scenes like those it was trained on and on 200 of the *hard* split: backgrounds like blurred photographs, full of objects without a name, and up to eight toys, some of them tiny or nearly hidden. The counts of all images are added up first and divided at the end, so each box has the same weight.
 
 # %%
 hard_prompts, hard_answers = ask_for_boxes(hard_scenes)
-hard_truths = [
-    truth_of(scene, prompt) for scene, prompt in zip(hard_scenes, hard_prompts, strict=True)
-]
+hard_truths = [truth_of(*pair) for pair in zip(hard_scenes, hard_prompts, strict=True)]
 
 
-def count(answers: list[str], truths: list[list[Detection]], min_iou: float) -> DetectionCounts:
+def count(
+    answers: list[str],
+    truths: list[list[Detection]],
+    min_iou: float,
+) -> DetectionCounts:
     total = DetectionCounts()
     for text, actual in zip(answers, truths, strict=True):
         total += match_detections(parse_detections(text, 112, 112), actual, min_iou)
@@ -401,7 +400,7 @@ def count(answers: list[str], truths: list[list[Detection]], min_iou: float) -> 
 
 # %% tags=["nbval-ignore-output"]
 print("                 test            hard")
-print("IoU from   precision recall  precision recall")
+print("min. IoU   precision recall  precision recall")
 for min_iou in (0.5, 0.75, 0.9):
     test, hard = (
         count(test_answers, test_truths, min_iou),
@@ -413,47 +412,53 @@ for min_iou in (0.5, 0.75, 0.9):
     )
 
 # %% [markdown]
-# At one half the model is nearly perfect on scenes like those it knows. Ask for 0.9, and nearly half of its boxes are wrong, and four in five on the hard ones. Both are true, and a paper that gives only the first number tells you little about how tight the boxes are.
+# At one half the model is nearly perfect on scenes like those it was trained on. Require 0.9, and nearly half of its boxes are wrong, and four in five on the hard ones. Both are true, and a paper that gives only the first number tells you little about how tight the boxes are.
 #
-# ## How sure is it?
+# ## Confidence: how sure is it?
 #
-# A detector in the usual sense gives every box a *score*, its {term}`confidence`. You then choose: keep only the surest boxes and be precise, or keep all and miss less. PaliGemma's text has no score. But each word of it had a probability, and you can ask for it: let the model read its own answer, and look at each place how likely it had found the word that comes next. One pass is enough. The package has that in `vlm/inside/scoring.py`.
+# A conventional detector gives every box a score, its {term}`confidence`. You then choose a threshold: a high one gives precision, a low one recall. PaliGemma's text has no score. But each of its tokens had a probability, and you can ask for it: feed the model its own answer, and look up how likely it found each token, given those before it. One forward pass is enough. The package does this in `vlm/inside/scoring.py`.
 
 # %% tags=["nbval-ignore-output"]
 [log_probabilities] = score_answers(model, processor, ["detect cat"], [image], [answer])
 tokens = tokenizer.convert_ids_to_tokens(processor.encode_suffix(answer))
 for token, value in zip(tokens[:7], log_probabilities):
     print(f"{token:10s} {value.exp():.3f}")
-print("of the two boxes:", [f"{score:.1e}" for score in score_boxes(tokens, log_probabilities)])
+confidences = score_boxes(tokens, log_probabilities)
+print("of the two boxes:", [f"{confidence:.1e}" for confidence in confidences])
 
 # %% [markdown]
-# The name is certain, the model was told it. Each mark has only about 0.03, since the model was trained to give something to the neighbours as well (a box that is off by one mark is no mistake). The score of a box is the product of its four marks: about one in a million, but only the order will matter. Does the order mean anything? Compare the boxes that lie on an object of their label (IoU of one half or more; here a second box on the same object counts too) with those that do not, on the hard scenes, where there are enough of both.
+# The name is certain: it was in the prompt. Each location token has only about 0.03, since the model was trained with soft targets, which give some probability to the neighboring bins as well (a box that is off by one bin is no mistake). The confidence of a box is the product of its four probabilities: about one in a million, but only the order will matter. Does the order mean anything? Compare the boxes that lie on an object of their label (IoU of at least one half; here a second box on the same object counts too) with those that do not, on the hard scenes, where there are enough of both.
 
 
 # %%
-def scores_of(scenes: list, prompts: list[str], answers: list[str]) -> list[list[float]]:
+def scores_of(
+    scenes: list,
+    prompts: list[str],
+    answers: list[str],
+) -> list[list[float]]:
+    """The confidence of each box of each answer."""
     scores = []
     for start in range(0, len(scenes), 50):
         batch = slice(start, start + 50)
         images = [scene.image for scene in scenes[batch]]
         rows = score_answers(model, processor, prompts[batch], images, answers[batch])
         for text, row in zip(answers[batch], rows):
-            names = tokenizer.convert_ids_to_tokens(processor.encode_suffix(text))
-            scores.append(score_boxes(names, row.tolist()))
+            tokens = tokenizer.convert_ids_to_tokens(processor.encode_suffix(text))
+            scores.append(score_boxes(tokens, row.tolist()))
     return scores
 
 
 hard_scores = scores_of(hard_scenes, hard_prompts, hard_answers)
 hard_found = [parse_detections(text, 112, 112) for text in hard_answers]
 all_scores, all_ious = [], []
-for detections, scores, truths in zip(hard_found, hard_scores, hard_truths, strict=True):
-    for detection, score in zip(detections, scores, strict=True):
-        overlaps = [box_iou(detection.box, t.box) for t in truths if t.label == detection.label]
+for found, scores, truths in zip(hard_found, hard_scores, hard_truths, strict=True):
+    for one, score in zip(found, scores, strict=True):
+        ious = [box_iou(one.box, t.box) for t in truths if t.label == one.label]
         all_scores.append(score)
-        all_ious.append(max(overlaps, default=0.0))
+        all_ious.append(max(ious, default=0.0))
 all_scores, all_ious = np.array(all_scores), np.array(all_ious)
 
-# %% mystnb={"image": {"alt": "Scatter of some 320 boxes: the logarithm of the score on the x axis, IoU with the truth on the y axis. Most lie above 0.5, between 0.6 and 0.97. Sixteen lie below; half of these are to the left of -6.6, where few of the others are."}, "figure": {"caption": "Each point is a box that the model drew in a hard scene. Of the unsure ones, on the left, about half are bad (crosses); of the sure ones, on the right, few. The score is worth something, and not everything.", "name": "fig-ch17-scores"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Scatter of some 320 boxes: the logarithm of the confidence on the x axis, IoU with the object on the y axis. Most lie above 0.5, between 0.6 and 0.97. Sixteen lie below; half of these are to the left of -6.6, where few of the others are."}, "figure": {"caption": "The confidence is informative, but far from perfect. Each point is a box that the model drew in a hard scene. Of the least confident ones, on the left, about half are wrong (crosses); of the confident ones, on the right, few.", "name": "fig-ch17-scores"}} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
 good = all_ious >= 0.5
 for kept, color, marker, label in (
@@ -464,23 +469,23 @@ for kept, color, marker, label in (
         np.log10(all_scores[kept]), all_ious[kept], c=color, marker=marker, s=22, label=label
     )
 ax.axhline(0.5, color="gray", linestyle="--", linewidth=1)
-ax.set(xlabel="log10 of the score", ylabel="IoU with the object")
+ax.set(xlabel="log10 of the confidence", ylabel="IoU with the object")
 ax.legend(loc="lower right")
 plt.show()
 
 # %% [markdown]
-# ## One number for a list
+# ## Average precision: one number for a ranked list
 #
-# Put all boxes of a label in a row, from all pictures, the surest first, and walk along. After each box note precision and recall so far. Recall only grows. Precision jumps down at each wrong box and creeps up at each right one: the curve has teeth. {term}`Average precision <average precision>` is the mean height of this curve over all recalls {cite}`everingham2010pascal`, with the teeth filled up: each recall counts with the best precision that can be had there or further on.
+# Sort the boxes of one label from all images by confidence, the most confident first, and go down the list. After each box, note precision and recall so far. Recall only grows. Precision drops at each wrong box and creeps up at each right one: the curve has teeth. {term}`Average precision <average precision>` is the mean height of this curve over all recalls {cite}`everingham2010pascal`, with the teeth filled up: each recall counts with the best precision that is reached at that recall or a higher one.
 #
-# Which box is right is decided in the same walk. The surest box may choose first, and it takes the object that it overlaps most of those that are still free. This is not quite the pairing from above, where the best overlap came first. There it was about the best that can be said of a set of boxes; here a sure box must not be helped by an unsure one.
+# Which box is right is decided on the same pass. The most confident box chooses first, and takes the object that it overlaps most among those that are still free. This is not quite the matching from above, where the best overlap came first. There, the goal was the best that can be said of a set of boxes; here, a less confident box must not change what a more confident one gets.
 
 
 # %% tags=["from:vlm.metrics.detection.find_right_boxes"]
 def find_right_boxes(
     predicted: Sequence[Box], actual: Sequence[Box], min_iou: float
 ) -> np.ndarray:
-    """Say which boxes are right, when the surest may choose first: bool [M]."""
+    """Match boxes greedily, in order of confidence. Which are right? bool [M]."""
     right, free = np.zeros(len(predicted), dtype=bool), list(actual)
     for index, guess in enumerate(predicted):
         best = max(reversed(free), key=lambda truth: box_iou(guess, truth), default=None)
@@ -495,37 +500,39 @@ _RECALLS = np.linspace(0, 1, 101)
 
 
 # %% tags=["from:vlm.metrics.detection.average_precision"]
-def average_precision(scores: np.ndarray, is_right: np.ndarray, num_actual: int) -> float:
-    """The mean height of the curve of precision over recall, at the recalls 0, 0.01, ... 1."""
+def average_precision(
+    scores: np.ndarray,
+    is_right: np.ndarray,
+    num_actual: int,
+) -> float:
+    """The mean precision over 101 recalls: 0, 0.01, ... 1."""
     order = np.argsort(-scores, kind="stable")  # [M]
-    num_right = np.cumsum(is_right[order])  # [M], among the surest 1, 2, ...
+    num_right = np.cumsum(is_right[order])  # [M], among the first 1, 2, ...
     recall = num_right / num_actual
     precision = num_right / np.arange(1, len(order) + 1)
     best_from_here = np.maximum.accumulate(precision[::-1])[::-1]  # [M]
-    first_with = np.searchsorted(
-        recall, _RECALLS, side="left"
-    )  # [101], the first place with that recall
+    # [101], the first index with that recall
+    first_with = np.searchsorted(recall, _RECALLS, side="left")
     return float(np.append(best_from_here, 0.0)[first_with].mean())
 
 
 # %%
 # By hand: right, wrong, right, of 2 objects.
-# Recall 0.5 is had with precision 1, recall 1 with 2/3.
-# Of the 101 recalls 51 are at most 0.5, and 50 lie above.
+# Recall 0.5 is reached with precision 1, recall 1 with 2/3.
+# Of the 101 recalls, 51 are at most 0.5, and 50 lie above.
 by_hand = (51 * 1 + 50 * 2 / 3) / 101
-assert np.isclose(
-    average_precision(np.array([0.9, 0.8, 0.7]), np.array([True, False, True]), 2), by_hand
-)
+scores, is_right = np.array([0.9, 0.8, 0.7]), np.array([True, False, True])
+assert np.isclose(average_precision(scores, is_right, 2), by_hand)
 print(round(by_hand, 3))
 
 # %% [markdown]
-# Here is the curve of the hard scenes, at two thresholds (all labels in one list, to have one curve). Its end says what no score can mend: what the model never wrote cannot be ranked. A usual detector proposes a hundred boxes for each picture and lets the score sort them. PaliGemma stops when it has said what it believes, so its curves end early.
+# Here is the curve for the hard scenes, at two IoU thresholds (all labels in one list, to have one curve). Where it ends, no score can help: boxes that the model never wrote cannot be ranked. A conventional detector proposes many boxes for each image (COCO counts up to a hundred) and lets the score sort them. PaliGemma stops at the boxes it believes in, so its curves end early.
 
-# %% mystnb={"image": {"alt": "Two precision-recall curves with teeth and, dashed, their upper envelopes. IoU 0.5: near 1 until recall 0.9, where it ends. IoU 0.9: below 0.5 from the start, about 0.3 for most of its length, ending at recall 0.2."}, "figure": {"caption": "Precision over recall on the hard scenes. The dashed steps are the envelope, whose mean height is the average precision; beyond the last recall it is 0. At IoU 0.5 the curve is high and ends. At 0.9 it is low from the start: the surest boxes are not the tightest.", "name": "fig-ch17-curve"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Two precision-recall curves with teeth and, dashed, their upper envelopes. IoU 0.5: near 1 until recall 0.9, where it ends. IoU 0.9: below 0.5 from the start, about 0.3 for most of its length, ending at recall 0.2."}, "figure": {"caption": "At IoU 0.5 precision is high and the curve ends early; at IoU 0.9 it is low from the start, since the most confident boxes are not the tightest. Precision over recall on the hard scenes. The dashed steps are the envelope, whose mean height is the average precision; beyond the last recall it is 0.", "name": "fig-ch17-curve"}} tags=["hide-input"]
 
 
 def pooled(min_iou: float) -> tuple[np.ndarray, np.ndarray, int]:
-    """All boxes of the hard scenes as one list: scores, rightness, number of objects."""
+    """All boxes of the hard scenes as one list: scores, which are right, number of objects."""
     scores, rights = [], []
     for detections, sure, truths in zip(hard_found, hard_scores, hard_truths, strict=True):
         for label in {detection.label for detection in detections}:
@@ -552,7 +559,7 @@ ax.legend(loc="lower left")
 plt.show()
 
 # %% [markdown]
-# COCO's number {cite}`lin2014microsoft` is the mean of that over all labels and over ten thresholds, 0.5, 0.55, ... 0.95. It rewards tight boxes. `vlm/metrics/detection.py` computes it, and a test compares it with COCO's own program, `pycocotools`, on random pictures: the difference is below 10⁻⁹.
+# COCO's metric, the mean average precision or mAP {cite}`lin2014microsoft`, is the mean of this over all labels and over ten IoU thresholds, 0.5, 0.55, ... 0.95. It rewards tight boxes. `vlm/metrics/detection.py` computes it, and a test compares it with COCO's own program, `pycocotools`, on random boxes: the difference is below 10⁻⁹.
 
 # %% tags=["nbval-ignore-output"]
 test_scores = scores_of(test_scenes, test_prompts, test_answers)
@@ -567,31 +574,27 @@ for name, data in (
         f"at 0.5 {at[0.5]:.2f}, at 0.75 {at[0.75]:.2f}"
     )
 without = [[1.0] * len(scores) for scores in hard_scores]
-print(
-    f"hard, without scores: mAP {mean_average_precision(hard_found, without, hard_truths):.2f}"
-)
+value = mean_average_precision(hard_found, without, hard_truths)
+print(f"hard, without confidences: mAP {value:.2f}")
 
 # %% [markdown]
-# Without scores all boxes are equally sure, and the order is that of the pictures. What the scores are worth is the difference. It is small, since most boxes are right anyway, and a sure box is not always a tight one.
+# Without confidences all boxes are equal, and the order is that of the images. The difference is what the confidences are worth. It is small, since most boxes are right anyway, and a confident box is not always a tight one.
 #
-# For scale: PaliGemma, fine-tuned on COCO, reaches a mAP of 0.287 at 224 pixels, 0.370 at 448 and 0.411 at 896, and PaliGemma 2's 3B 0.304, 0.385 and 0.423 {cite}`steiner2024paligemma`. A photograph with thirty people in it is another matter than six toys. And resolution helps, as the figure with the pushed boxes says: what is 8 pixels wide at 224 is 32 at 896.
+# For comparison: PaliGemma, fine-tuned on COCO, reaches a mAP of 0.287 at 224 pixels, 0.370 at 448 and 0.411 at 896, and PaliGemma 2 3B 0.304, 0.385 and 0.423 {cite}`steiner2024paligemma`. A photograph with thirty people in it is harder than a scene with six toys. And resolution helps, as the figure with the shifted boxes says: what is 8 pixels wide at 224 is 32 at 896.
 #
-# ## Look at the failures
+# ## Error analysis: look at the failures
 #
-# Numbers tell you how much is wrong. Only pictures tell you what. Sort each wrong box and each missed object by the first of these that fits: *double*, the object it fits already has a box; *loose*, the best IoU with an object of its label is between 0.1 and 0.5; *wrong name*, it fits another of the things that were asked for; *invented*, none of them is there. An object without a box is *missed*.
+# Numbers tell you how much is wrong. Only the images tell you what. Sort each wrong box by the first of these that fits: *double*, the object it fits already has a box; *loose*, the best IoU with an object of its label is between 0.1 and 0.5; *wrong name*, it fits another of the objects that were asked for; *invented*, none of these. An object without a box is *missed*.
 
 
 # %% tags=["nbval-ignore-output"]
 def sort_failures(detections: list[Detection], truths: list[Detection]) -> Counter:
     """How many failures of each kind an answer has."""
     kinds, taken = Counter(), set()
-    for detection in detections:
-        same = [
-            (box_iou(detection.box, t.box), j)
-            for j, t in enumerate(truths)
-            if t.label == detection.label
-        ]
-        others = [box_iou(detection.box, t.box) for t in truths if t.label != detection.label]
+    for one in detections:
+        ious = [(box_iou(one.box, t.box), j) for j, t in enumerate(truths)]
+        same = [(iou, j) for iou, j in ious if truths[j].label == one.label]
+        others = [iou for iou, j in ious if truths[j].label != one.label]
         iou, index = max(same, default=(0.0, -1))
         if iou >= 0.5 and index not in taken:
             taken.add(index)
@@ -607,17 +610,19 @@ def sort_failures(detections: list[Detection], truths: list[Detection]) -> Count
     return kinds
 
 
+# %% tags=["nbval-ignore-output"]
 failures = {}
 for name, found_in, truths_in in (
     ("test", test_found, test_truths),
     ("hard", hard_found, hard_truths),
 ):
-    per_picture = [sort_failures(f, t) for f, t in zip(found_in, truths_in, strict=True)]
-    failures[name] = per_picture
-    total = sum(per_picture, Counter())
-    print(f"{name}: {dict(sorted(total.items()))}, of {sum(map(len, truths_in))} objects")
+    per_image = [sort_failures(f, t) for f, t in zip(found_in, truths_in, strict=True)]
+    failures[name] = per_image
+    total = sum(per_image, Counter())
+    num_objects = sum(map(len, truths_in))
+    print(f"{name}: {dict(sorted(total.items()))}, of {num_objects} objects")
 
-# %% mystnb={"image": {"alt": "Six hard scenes in two rows, each with the model's boxes in colour and the true boxes as white dashed lines: two frogs, both boxed, one of them called turtle; a house boxed twice, a rocket and an apple without a box; a flower boxed twice and two birds with one box; three pizzas, one with two boxes and one with none; two cars, the small one with a box below it; two buses and a boat, the boat without a box. Above each its prompt and what went wrong."}, "figure": {"caption": "The first six hard scenes with a failure. Coloured: the model's boxes. Dashed: the objects that were asked for. Look for what the missed ones have in common before you read on.", "name": "fig-ch17-failures"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Six hard scenes in two rows, each with the model's boxes in color and the true boxes as white dashed lines: two frogs, both boxed, one of them called turtle; a house boxed twice, a rocket and an apple without a box; a flower boxed twice and two birds with one box; three pizzas, one with two boxes and one with none; two cars, the small one with a box below it; two buses and a boat, the boat without a box. Above each its prompt and what went wrong."}, "figure": {"caption": "The first six hard scenes with a failure. Look for what the missed objects have in common before you read on. Colored: the model's boxes. Dashed: the objects that were asked for.", "name": "fig-ch17-failures"}} tags=["hide-input"]
 fig, axes = plt.subplots(2, 3, figsize=(8.6, 6.4), layout="constrained")
 worst = [i for i, kinds in enumerate(failures["hard"]) if sum(kinds.values())][:6]
 for ax, index in zip(axes.flat, worst):
@@ -626,9 +631,7 @@ for ax, index in zip(axes.flat, worst):
     draw_detections(hard_scenes[index].image, hard_found[index], ax, f"{prompt}\n{kinds}")
     ax.title.set_fontsize(9)
     named = set()
-    for chip in list(
-        ax.texts
-    ):  # one name for each kind is enough, and they would hide each other
+    for chip in list(ax.texts):  # one name tag for each label: more would overlap
         if chip.get_text() in named:
             chip.remove()
         named.add(chip.get_text())
@@ -640,10 +643,9 @@ for ax, index in zip(axes.flat, worst):
 plt.show()
 
 # %% [markdown]
-# On scenes like those of its training, 10 of 326 objects are missed, and nothing is invented. On the hard ones it is one in ten, and the pictures say which: things that touch or hide each other (the pizzas, the boat in front of the bus), and a small thing beside a large one of its kind (the car, whose box has slipped off and counts as *invented*). Where it draws the same thing twice it has lost count: it has to remember, while it writes the third box, which two it has already
-# written. That is the price of a detector that writes.
+# On scenes like those of its training, 10 of 326 objects are missed, and nothing is invented. On the hard ones it is one in ten, and the figure shows which: objects that touch or hide each other (the pizzas, the boat in front of the bus), and a small object beside a large one of its kind (the car, whose box has slipped off and counts as *invented*). Where it draws the same object twice, it has lost count: while it writes the third box, it has to keep track of which two it has already written. That is the price of a detector that writes text.
 #
-# The figure asks the same model for boxes while you move things. Two toys of a kind are the hard case. What will happen to the two boxes when you push one cat over the other: will one disappear, or will one box grow around both? At how much of a cat hidden do you expect it to be missed?
+# The figure asks the same model for boxes while you move toys. Two toys of a kind are the hard case. What will happen to the two boxes when you push one cat over the other: will one disappear, or will one box grow around both? How much of a cat has to be hidden until the model misses it?
 #
 # <div class="live-figure" data-figure="playground" data-scene="sand.8_cat.74.80.44.0_cat.40.30.44.0.m" data-prompt="detect cat" data-tasks="detect count">
 # <p>This figure needs JavaScript. The cells of this chapter ask the same model the same questions. In JupyterLab, run the next cell.</p>
@@ -660,10 +662,11 @@ show(
 )
 
 # %% [markdown]
-# Push slowly, and read the probabilities as well. The first token of the second box is where the model decides whether there is a second cat at all: its rival is `<eos>`, or the end of the first box. Ask `answer en how many cats are there?` at the same positions. The two answers need not agree: nothing in the model makes the number it says equal to the number of boxes it draws.
+# Push slowly, and read the probabilities as well. At the first token of the second box the model decides whether there is a second cat at all: the alternative is `<eos>`, or the end of the first box. Ask `answer en how many cats are there?` at the same positions. The two answers need not agree: nothing in the model makes the number it says equal to the number of boxes it draws.
+#
 # ## What the real model does
 #
-# The words are the same, `<loc0000>` to `<loc1023>`, y first. big_vision reads them with 1,023 steps in its evaluators; the demonstration space on the hub reads them with 1,024. The published *pt* models know `detect` from pretraining on boxes that other detectors drew, and want fine-tuning; *mix* models answer at once. Google's PaliGemma was trained on the one right mark, without our soft targets, so a mark that it is sure of can have a probability near 1.
+# The tokens are the same, `<loc0000>` to `<loc1023>`, y first. big_vision decodes them with 1,023 steps in its evaluators; the demonstration space on the Hugging Face hub with 1,024. The published *pt* models know `detect` from pretraining on boxes that other detectors predicted, and are meant to be fine-tuned; *mix* models answer at once. Google's PaliGemma was trained with the one right bin as its target, without our soft targets, so a bin of which it is certain can have a probability near 1.
 
 # %% [markdown]
 # ## Exercises
@@ -678,7 +681,7 @@ show(
 #
 # ```{admonition} Hint
 # :class: dropdown
-# `f"{number:04d}"` writes four digits with zeros in front. Which two of the four numbers are parts of the height?
+# `f"{number:04d}"` writes four digits with leading zeros. Which two of the four numbers are fractions of the height?
 # ```
 # ````{admonition} Solution
 # :class: dropdown
@@ -687,11 +690,11 @@ show(
 # ```
 # ````
 #
-# ### `read_answer` (3 points, 20 minutes)
+# ### `read_answer` (3 points, 15 minutes)
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
-# First cut the text into items: a run, as long as it goes, and the name behind it. Only then ask whether the run is a box.
+# First split the text into items: a run of location tokens, as long as it goes, and the name after it. Only then check whether the run is a box.
 # ```
 # ```{admonition} Hint 2: which functions
 # :class: dropdown
@@ -704,15 +707,15 @@ show(
 # ```
 # ````
 #
-# ### `iou_matrix` (2 points, 15 minutes)
+# ### `iou_matrix` (2 points, 10 minutes)
 #
 # ```{admonition} Hint 1: shapes
 # :class: dropdown
-# `boxes[:, None]` is [M, 1, 4] and `others[None]` is [1, J, 4]. What `torch.maximum` makes of them is [M, J, 4].
+# `boxes[:, None]` is [M, 1, 4] and `others[None]` is [1, J, 4]. `torch.maximum` of the two is [M, J, 4].
 # ```
 # ```{admonition} Hint 2: empty boxes
 # :class: dropdown
-# Clip each side at 0, then multiply. `torch.where(shared > 0, shared / union, 0.0)` never shows what 0 / 0 gave.
+# Clip each side at 0, then multiply. `torch.where(shared > 0, shared / union, 0.0)` discards the result of 0 / 0.
 # ```
 # ````{admonition} Solution
 # :class: dropdown
@@ -721,11 +724,11 @@ show(
 # ```
 # ````
 #
-# ### `find_right` (2 points, 15 minutes)
+# ### `find_right` (2 points, 10 minutes)
 #
 # ```{admonition} Hint
 # :class: dropdown
-# Work on a copy of the table. When an object is taken, write -1 into its column: nobody will choose it again.
+# Work on a copy of the IoU matrix. When an object is taken, write -1 into its column, so that it is never chosen again.
 # ```
 # ````{admonition} Solution
 # :class: dropdown
@@ -734,11 +737,11 @@ show(
 # ```
 # ````
 #
-# ### `average_precision` (2 points, 15 minutes)
+# ### `average_precision` (2 points, 10 minutes)
 #
 # ```{admonition} Hint
 # :class: dropdown
-# For each of the 101 recalls: at which places of the list is that much reached? Of these, the best precision.
+# For each of the 101 recalls, find all positions in the list at which at least that recall is reached, and take the best precision among them.
 # ```
 # ````{admonition} Solution
 # :class: dropdown
@@ -755,6 +758,6 @@ grade_chapter("ch17_boxes")
 # %% [markdown]
 # ## Summary
 #
-# A box is four words, y first, marks on rulers with 1,023 steps. An answer is read item by item, so that a broken one costs only itself. IoU divides what two boxes share by what they cover, with each side clipped at 0. A pair takes a box and an object, each once: precision is how far you can believe a box, recall how much is found. A model that writes gives no scores, but its probabilities can be had in one more pass; with them its boxes can be ranked, and average precision measures the ranking. And look at the failures: here they are things that touch, and things boxed twice.
+# A box is four location tokens, y first: bins on rulers with 1,023 steps. Parse an answer item by item, so that a broken item costs only itself. IoU divides the area that two boxes share by the area that they cover together, with each side clipped at 0. Each box and each object is matched at most once: precision says how far you can trust a box, recall how many objects are found. A model that writes text gives no confidences, but one more forward pass yields its probabilities; with them its boxes can be ranked, and average precision measures the ranking. And look at the failures: here they are objects that touch, and objects boxed twice.
 #
-# A box says where. The next chapter says which pixels, in sixteen more words.
+# A box says where. The next chapter says which pixels, in sixteen more tokens.

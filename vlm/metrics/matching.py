@@ -4,7 +4,7 @@ import numpy as np
 
 
 def match_greedily(overlaps: np.ndarray) -> list[tuple[int, int]]:
-    """Pair predictions with objects, the largest overlap first; each is in one pair at most.
+    """Pair predictions with objects, the largest overlap first, each at most once.
 
     Of equal overlaps the one with the lower prediction comes first, then the one with the lower object.
 
@@ -16,7 +16,7 @@ def match_greedily(overlaps: np.ndarray) -> list[tuple[int, int]]:
     """
     left, pairs = overlaps.copy(), []
     while left.size and left.max() > 0:
-        i, j = divmod(int(left.argmax()), left.shape[1])  # argmax takes the first of several
+        i, j = divmod(int(left.argmax()), left.shape[1])  # argmax takes the first of several equal ones
         pairs.append((i, j))
         left[i, :] = left[:, j] = 0
     return pairs

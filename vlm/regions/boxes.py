@@ -38,7 +38,7 @@ class Detection:
 
 
 def location_token(value: float, size: int) -> str:
-    """Write one coordinate as a token: the picture's side has 1023 equal steps, with marks 0 to 1023.
+    """Write one coordinate as a token: bin 0 to 1023, with 1023 equal steps between them.
 
     Both edges are exact: 0 is "<loc0000>" and `size` is "<loc1023>". Values outside the picture
     go to its edge.
@@ -94,7 +94,7 @@ def format_detections(detections: Iterable[Detection], height: int, width: int) 
 
 
 def parse_detections(text: str, height: int, width: int) -> list[Detection]:
-    """Read the boxes and masks out of an answer, and leave out what is not a box.
+    """Read the boxes and masks in an answer; skip whatever is not a valid box.
 
     The grammar, where `?` is "perhaps", `*` is "any number of" and spaces may be missing:
 
@@ -132,7 +132,7 @@ def parse_detections(text: str, height: int, width: int) -> list[Detection]:
 
 
 def box_iou(a: Box, b: Box) -> float:
-    """Say how well two boxes agree: the area they share, divided by the area they cover together.
+    """Intersection over union: the area they share over the area of their union.
 
     1 for equal boxes, 0 for boxes that do not touch, and 0 if either is empty.
 
@@ -144,7 +144,7 @@ def box_iou(a: Box, b: Box) -> float:
     """
     shared = (max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3]))
     intersection = _area(shared)
-    # Two empty boxes cover nothing together: the test keeps us from dividing by that nothing.
+    # Two empty boxes have a union of 0: the test avoids dividing by it.
     return intersection / (_area(a) + _area(b) - intersection) if intersection > 0 else 0.0
 
 
