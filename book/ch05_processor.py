@@ -448,7 +448,7 @@ show("tokenizer")
 #
 # ## A batch: padding, attention mask and labels
 #
-# All rows of a batch must have the same length, but prompts do not. Short rows are filled up with `<pad>`, and a mask says which tokens to ignore. On which side? When the model answers, the next token of *every* row is appended at the
+# All rows of a batch must have the same length, but prompts differ in length. Short rows are filled up with `<pad>`, and a mask says which tokens to ignore. On which side? When the model answers, the next token of *every* row is appended at the
 # right end. So {term}`padding` goes on the left. Before you look at the figure: will `<bos>` have the same index in both rows?
 
 # %% mystnb={"image": {"alt": "Two strips of tokens, one above the other. The upper, shorter one begins with light boxes of padding; both end in the same column."}, "figure": {"caption": "Padding goes on the left, so that both rows end at the same index: two training rows of one batch. The image tokens are drawn as one box.", "name": "fig-ch05-padding"}} tags=["hide-input"]

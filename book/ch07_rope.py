@@ -27,7 +27,7 @@
 #
 # Time: about 30 minutes to read and run, and 40 for the four exercises. Here is the goal: to understand heads of the trained model that prefer a certain distance.
 
-# %% mystnb={"image": {"alt": "Four curves of the mean attention score over distances from 0 to 40 positions. Two heads of layer 0 have a sharp peak at a distance of two positions, a third falls slowly from 1 to 0, a head of layer 3 peaks at one position."}, "figure": {"caption": "Some heads have learned to prefer a distance, and nobody told them to. Mean attention score of four heads of the trained model, by how far the key lies before the query, over all pairs of tokens in an answer with four boxes. The first two heads prefer the token two positions back, the last one the token just before. The peaks come back every six positions, because by then the fastest hand has gone around once; the other hands keep the later peaks lower.", "name": "fig-ch07-goal"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Four curves of the mean attention score over distances from 0 to 40 positions. Two heads of layer 0 have a sharp peak at a distance of two positions, a third falls slowly from 1 to 0, a head of layer 3 peaks at one position."}, "figure": {"caption": "Some heads have learned to prefer a distance, and nobody told them to. Mean attention score of four heads of the trained model, over all pairs of tokens in an answer with four boxes, as a function of how far the key lies before the query. The first two heads prefer the token two positions back, the last one the token just before. The peaks come back every six positions, because by then the fastest hand has gone around once; the other hands keep the later peaks lower.", "name": "fig-ch07-goal"}} tags=["hide-input"]
 import math
 
 import matplotlib.pyplot as plt
@@ -164,7 +164,8 @@ def rotate(pair: Tensor, angle: float) -> Tensor:
 
 
 query, key = torch.tensor([1.0, 0.0]), torch.tensor([1.0, 1.0])
-print("a quarter turn of (1, 1):", [round(x, 3) for x in rotate(key, math.pi / 2).tolist()])
+quarter_turn = rotate(key, math.pi / 2)
+print("a quarter turn of (1, 1):", [round(x, 3) for x in quarter_turn.tolist()])
 for m, n in ((5, 3), (105, 103), (5, 4)):
     score = rotate(query, m * 0.5) @ rotate(key, n * 0.5)
     print(f"query at {m:3}, key at {n:3}: score {score:.4f}")
@@ -405,7 +406,7 @@ show("break-it", bugs="rotate-neighbors positions-restarted", tasks="caption det
 #
 # How do scores fall off with the distance? Take a query and a key that are the same vector. At distance 0 all hands agree. With growing distance the fast hands disagree first, then slower ones, and
 # the score decays, with ripples (RoFormer {cite}`su2021roformer`, section 3.4.3). So if queries and keys happen to agree, near keys score higher. The figure at the beginning of this chapter shows that
-# training can do better. A head that prefers "two positions back" makes queries and keys that differ by just the rotation for which two positions make up. In Gemma 7B too, heads that attend to a fixed distance use the highest frequencies; the lowest ones seem to carry content {cite}`barbero2024round`.
+# training can do better. A head that prefers "two positions back" makes queries and keys that differ by a rotation, and a distance of two undoes exactly that rotation. In Gemma 7B too, heads that attend to a fixed distance use the highest frequencies; the lowest ones seem to carry content {cite}`barbero2024round`.
 
 # %% mystnb={"image": {"alt": "Two panels. Left: a curve that falls from 1 at distance 0 with ripples to about a half at distance 80. Right: the score of layer 0, head 2 is the sum of the contributions of its pairs; the fast pairs 0 to 3 make the peak at distance 2, the others fall slowly from 0.8 to 0."}, "figure": {"caption": "The fast pairs make the peak. Left: score of two equal vectors by distance, with all pairs equally long; it decays, with ripples. Right: layer 0, head 2 of the trained model, with its score split by pairs. The four fastest pairs make the peak and the ripples; the twelve slow ones add a little, which falls from 0.8 to 0 over 30 positions.", "name": "fig-ch07-decay"}} tags=["hide-input"]
 distances = torch.arange(0, 81)

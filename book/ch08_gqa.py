@@ -11,22 +11,22 @@
 # ---
 
 # %% [markdown]
-# # Why do several queries share a key? Grouped-query attention
+# # Grouped-query attention: why do query heads share keys and values?
 #
-# Gemma's attention is the tower's, with three changes. Queries and keys are turned by their positions; that was the last chapter. Some looks
-# are forbidden, because a model that writes must not see what it has not written. And several heads of queries share one head of keys and
-# values. The last change looks like an economy, and it is one: it decides how much memory a long answer takes, and how fast it comes.
+# Gemma's attention is the tower's, with three changes. Queries and keys are rotated by their positions; that was the last chapter. Some positions
+# are masked, because a model that generates must not attend to tokens that it has yet to predict. And several query heads share one head of keys and
+# values. This last change saves memory and time: it decides how large the cache of a long sequence becomes, and how fast it can be read for each new token.
 #
 # At the end you will be able to
 #
-# - say which query head uses which key head, and why the wrong order stays unnoticed in PaliGemma 3B;
-# - forbid a look without making a nan, in float32 and in 16 bits;
-# - compute how much memory the keys and values of a text take;
-# - write `GemmaAttention` as the package has it, and the block around it.
+# - say which query head uses which key/value head, and why the wrong order goes unnoticed in PaliGemma 3B;
+# - mask a position without producing a NaN, in float32 and in 16 bits;
+# - compute how much memory the keys and values of a sequence take;
+# - write `GemmaAttention` as in the package, and the block around it.
 #
-# It takes about 45 minutes. Here are all 16 heads of the trained model at work, as it writes down four boxes.
+# Time: about 25 minutes to read and run, and 50 for the five exercises. Here are all 16 heads of the trained model at work, while it generates four boxes.
 
-# %% mystnb={"image": {"alt": "A grid of 16 small maps, four layers by four heads. Rows are the 27 steps of an answer and one more for its last token, columns its tokens. Some maps are nearly empty; in others bright cells follow the diagonal, or stand in columns at the beginning of each box."}, "figure": {"caption": "Where each head looks among the answer's own tokens, step by step (down) and token by token (right); bright is a weight of 0.6 or more. Empty maps belong to heads that look at the picture, whose share of the weight is the number above, or at the prompt, which is not drawn. Near the diagonal: layer 3 head 0 goes back one token, at times two, and layer 0 head 3 mostly two. Layer 0 head 2 and layer 3 head 1 stay on one token for several steps: the first edge of a box, or the `;` before it.", "name": "fig-ch08-goal"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "A grid of 16 small attention maps, four layers by four heads. Rows are the 27 steps of an answer and one more for its last token, columns its tokens. Some maps are nearly empty; in others bright cells follow the diagonal, or form columns at the beginning of each box."}, "figure": {"caption": "Heads have different jobs: where each one attends among the answer's own tokens. Rows are the steps (query positions), columns the tokens (key positions); bright is a weight of 0.6 or more. Above each map: layer/head and the fraction of the weight that goes to the image. Empty maps belong to heads that attend to the image, or to the prompt, which is not drawn. Near the diagonal: layer 3 head 0 goes back one token, at times two, and layer 0 head 3 mostly two. Layer 0 head 2 and layer 3 head 1 stay on one token for several steps: the first edge of a box, or the `;` before it.", "name": "fig-ch08-goal"}} tags=["hide-input"]
 import math
 
 import matplotlib.pyplot as plt
@@ -53,68 +53,68 @@ processor = PaliGemmaProcessor.for_model(model, tokenizer)
 layers = model.language_model.model.layers
 image, prompt = example_image(0), "detect cat ; bird"
 [answer] = generate(model, processor, prompt, image)
-S = processor([prompt], [image])["input_ids"].shape[1]  # picture and prompt
+S = processor([prompt], [image])["input_ids"].shape[1]  # image and prompt
 inputs = processor([prompt], [image], suffix=[answer])
 del inputs["labels"]
 with record_attention(model.language_model) as recorded:
     expected = model(**inputs).logits
-attention_of_layer = [
-    weights[0][0, :, S - 1 :] for weights in recorded.values()
-]  # each [A, steps, all]
+# each [A, steps, all]
+attention_of_layer = [weights[0][0, :, S - 1 :] for weights in recorded.values()]
 
 fig, axes = plt.subplots(4, 4, figsize=(7.6, 8), layout="constrained", sharex=True, sharey=True)
 for layer, row in enumerate(axes):
     for head, ax in enumerate(row):
         weights = attention_of_layer[layer][head]  # [steps, all]
         drawn = ax.imshow(weights[:, S:], cmap="cividis", vmin=0, vmax=0.6)
-        ax.set_title(f"{layer}/{head}: picture {weights[:, :N].sum(-1).mean():.0%}", fontsize=9)
-fig.supxlabel("token of the answer")
-fig.supylabel("step")
-fig.colorbar(drawn, ax=axes, label="weight", shrink=0.4)
+        ax.set_title(f"{layer}/{head}: image {weights[:, :N].sum(-1).mean():.0%}", fontsize=9)
+fig.supxlabel("key position (token of the answer)")
+fig.supylabel("query position (step)")
+fig.colorbar(drawn, ax=axes, label="attention weight", shrink=0.4)
 plt.show()
 
 # %% [markdown]
-# ## Sharing
+# ## Sharing key/value heads
 #
-# A head of the tower has queries, keys and values of its own. Gemma has A heads of queries, but only K heads of keys and values, and each of
-# these serves a group of A / K neighbouring query heads. Our model has A = 4 and K = 2: query heads 0 and 1 use the first key/value head, 2 and 3 the second. PaliGemma
-# 3B goes to the end and has K = 1 ({term}`multi-query attention`, arXiv 1911.02150 {cite}`shazeer2019fast`); PaliGemma 2 goes back to K = 4 of A = 8 ({term}`grouped-query <grouped-query attention>`, arXiv 2305.13245 {cite}`ainslie2023gqa`).
+# Each head of the tower has queries, keys and values of its own. Gemma has A query heads, but only K key/value heads, and each key/value head
+# serves a group of A / K neighboring query heads. Our model has A = 4 and K = 2: query heads 0 and 1 use key/value head 0, and query heads 2 and 3 use key/value head 1. PaliGemma
+# 3B goes all the way to K = 1 ({term}`multi-query attention`, MQA, arXiv 1911.02150 {cite}`shazeer2019fast`); PaliGemma 2 3B goes back to K = 4 with A = 8 ({term}`grouped-query attention`, GQA, arXiv 2305.13245 {cite}`ainslie2023gqa`).
 #
-# The naive way to compute it: give each query head a copy of its key/value head, and go on as before. Two functions of PyTorch make copies, and only one of them makes the right ones. Before you
+# The naive way to compute it: give each query head a copy of its key/value head, and go on as before. Two functions of PyTorch make copies, and only one of them puts them in the right order. Before you
 # run the cell: which one?
 
 # %%
-names = torch.tensor([10, 20])  # two key/value heads, by name
+names = torch.tensor([10, 20])  # names of two key/value heads
 print("repeat:           ", names.repeat(2).tolist())
 print("repeat_interleave:", names.repeat_interleave(2).tolist())
 
 # %% [markdown]
-# Query heads 0 and 1 should get head 10, so it is `repeat_interleave`. With K = 1 both give the same. That is why code with the wrong one can load PaliGemma 3B, pass all its tests, and
+# Query heads 0 and 1 should both get the one named 10, so it is `repeat_interleave`. With K = 1 both functions give the same result. That is why code with the wrong one can load PaliGemma 3B, pass all its tests, and
 # fail on the first model with K = 2. Ours has K = 2 for this reason.
 
 
 # %% tags=["from:vlm.gemma.repeat_kv"]
 def repeat_kv(states: Tensor, num_groups: int) -> Tensor:
-    """Give each query head its key/value head: [B, K, T, E] -> [B, K * num_groups, T, E].
+    """Copy key/value heads for the query heads: [B, K, T, E] -> [B, A, T, E].
 
-    Neighbouring query heads share: with K = 2 and 2 groups, heads 0 and 1 use the first, 2 and 3 the second.
+    Neighbors share: with K = 2 and A = 4, query heads 0 and 1 use key/value head 0, and
+    query heads 2 and 3 use key/value head 1.
     """
     return states.repeat_interleave(num_groups, dim=1)
 
 
 # %% [markdown]
-# What does the wrong one do to the trained model?
+# What does the wrong order do to the trained model?
 
 # %%
 from vlm import gemma
 
 gemma.repeat_kv = lambda states, num_groups: states.repeat(1, num_groups, 1, 1)
-print(generate(model, processor, "caption en", image, max_new_tokens=12)[0])
+print("repeat:           ", generate(model, processor, "caption en", image, 12)[0])
 gemma.repeat_kv = repeat_kv
-print(generate(model, processor, "caption en", image, max_new_tokens=12)[0])
+print("repeat_interleave:", generate(model, processor, "caption en", image, 12)[0])
 
 # %% [markdown]
-# Look at which heads get it wrong. The right order is 0, 0, 1, 1, and the tiled one 0, 1, 0, 1: query heads 0 and 3 have the right key/value head in both. So half of the heads of each layer do what they should. Will half of an answer be right? Choose prompts, move the toys, and try to find a scene that survives.
+# Look at which heads get it wrong. The right order is 0, 0, 1, 1, and the tiled one 0, 1, 0, 1: query heads 0 and 3 have the right key/value head in both. So half of the heads of each layer work as they should. Will half of an answer be right? Choose prompts, move the toys, and try to find a scene that survives.
 #
 # <div class="live-figure" data-figure="break-it" data-bugs="heads-tiled" data-tasks="caption detect count">
 # <p>This figure needs JavaScript. The cell above makes the same mistake in Python. In JupyterLab, run the next cell.</p>
@@ -126,9 +126,9 @@ from live.jupyter import show
 show("break-it", bugs="heads-tiled", tasks="caption detect count")
 
 # %% [markdown]
-# We found none: on 16 scenes, not one caption and not one list of boxes was left as it was. `o_proj` adds up what the heads bring, so two wrong heads of four spoil the sum for every position, and the next layer reads that sum. With K = 1 the two orders are the same, and all bars would be 0: no input to PaliGemma 3B can show this bug.
+# We found none: on 16 scenes, not one caption and not one list of boxes was left unchanged. `o_proj` sums the outputs of the heads, so two wrong heads of four spoil the sum at every position, and the next layer reads that sum. With K = 1 the two orders are the same, and all bars would be 0: no input to PaliGemma 3B can reveal this bug.
 #
-# Do heads that share a key look at the same things? They have queries of their own, so they need not. Compare the weights of all pairs of heads, over all steps of the answer.
+# Do heads that share keys attend to the same tokens? They have queries of their own, so they need not. Compare the weights of all pairs of heads, over all steps of the answer.
 
 # %%
 for layer, weights in enumerate(attention_of_layer):
@@ -137,22 +137,23 @@ for layer, weights in enumerate(attention_of_layer):
     sharing = (similar[0, 1] + similar[2, 3]) / 2
     others = similar[:2, 2:].mean()
     print(
-        f"layer {layer}: cosine {sharing:.2f} between heads that share a key, {others:.2f} between others"
+        f"layer {layer}: cosine {sharing:.2f} between heads that share keys, "
+        f"{others:.2f} between others"
     )
 
 # %% [markdown]
-# Sharing brings heads closer in every layer, and still leaves them far from equal in most. In the picture above, look at layer 2: head 0 goes back to the third edge of each box, head 1 to the token three before the one that is being written.
+# Heads that share keys are more similar in every layer, but in most layers they are far from equal. In the figure at the beginning, look at layer 2: head 0 attends to the third edge of each box, head 1 to the token three before the one that is being generated.
 #
-# ## Forbidden looks
+# ## Masking: the additive attention mask
 #
-# A forbidden look is a weight of 0. You cannot set weights to 0 after the softmax, because then the others would not sum to 1 any more. You take care of it before: the softmax makes 0 of a score that is
-# far below all others. So a {term}`mask` is added to the scores: 0 where a query may look, a very negative number where it may not.
+# To mask a position is to give it an attention weight of 0. You cannot set weights to 0 after the softmax, because then the others would no longer sum to 1. So you do it before: if a score is
+# far below all others, the softmax gives it a weight of 0. A {term}`mask` is added to the scores: 0 where a query may attend, a very negative number where it may not.
 
 # %%
 scores = torch.tensor([[1.0, 2.0, 3.0]])
-may_look = torch.tensor([[True, True, False]])
-first_idea = scores + may_look  # add 1 where it may look
-mask = torch.zeros(1, 3).masked_fill(~may_look, -1e9)
+may_attend = torch.tensor([[True, True, False]])
+first_idea = scores + may_attend  # add 1 where it may attend
+mask = torch.zeros(1, 3).masked_fill(~may_attend, -1e9)
 print("0 and 1 added:", [round(w, 2) for w in first_idea.softmax(-1)[0].tolist()])
 print("0 and -1e9:   ", [round(w, 2) for w in (scores + mask).softmax(-1)[0].tolist()])
 e = math.e
@@ -161,34 +162,35 @@ assert torch.allclose(
 )
 
 # %% [markdown]
-# Adding 0 and 1 forbids nothing. It is a mistake that looks right on the screen, since a mask of zeros and ones is what one draws.
+# Adding 0 and 1 masks nothing. It is a mistake that looks right on the page, since a mask of zeros and ones is what one draws.
 #
-# How negative is negative enough? A round number like −1e9 works in float32. In float16 the largest number is 65,504, and −1e9 becomes minus infinity. That still forbids, until a row comes that
-# may look nowhere, as a place of padding can be: then all scores are minus infinity, and the softmax divides 0 by 0.
+# How negative is negative enough? A round number like −1e9 works in float32. In float16 the largest number is 65,504, and −1e9 becomes minus infinity. That still masks, until there is a row that
+# may attend to nothing, as can happen at a padding token: then all scores are minus infinity, and the softmax becomes 0 / 0.
 
 # %%
 nowhere = torch.full((1, 3), -1e9).half()
-print("float16, -1e9:              ", (scores.half() + nowhere).float().softmax(-1).tolist()[0])
+broken = (scores.half() + nowhere).float().softmax(-1)
+print("float16, -1e9:             ", broken[0].tolist())
 lowest = torch.full((1, 3), torch.finfo(torch.float16).min).half()
 kept = (scores.half() + lowest).float().softmax(-1)
 print("float16, its lowest number:", [round(w, 2) for w in kept[0].tolist()])
 
 # %% [markdown]
-# One nan is enough to ruin a row: what is nan in one place of padding is nan in every place that touches it, even with weight 0, since 0 times nan is nan. So the package takes the lowest finite number of the dtype, and such a row
-# becomes something harmless. It is no cure for everything: in float16 the lowest number and a score of −20 add up to minus infinity. That cannot happen in float32 or bfloat16, whose lowest number is so far down that no score moves it; and PaliGemma's mask has no such row, as you will see. What the mask should allow is the subject of the next chapter. Here we take the one you saw in chapter 1.
+# A single NaN is enough to ruin a row: if the vector of one padding token is NaN, so is every vector that attends to it, even with weight 0, because 0 times NaN is NaN. So the package takes the lowest finite number of the dtype, and such a row
+# becomes something harmless. It does not solve everything: in float16 the lowest number and a score of −20 add up to minus infinity. That cannot happen in float32 or bfloat16, whose lowest number is so large in size that adding a score does not change it; and PaliGemma's mask has no such row, as you will see. What the mask should allow is the subject of the next chapter. Here we take the one you saw in chapter 1.
 #
-# The softmax itself runs in float32, whatever the model runs in, and the weights are cast back. In PyTorch that is one argument.[^ch08-1]
+# The softmax itself runs in float32, whatever dtype the model runs in, and the weights are cast back. In PyTorch that takes one argument.[^ch08-1]
 #
-# ## The layer
+# ## Gemma's attention layer
 #
-# Now the whole layer, as the package has it. Compare it with the tower's: no biases; two sizes of projections; the turn; the cache, which chapter 11 explains (without one, T is S); the copies; and `softcap`, a limit on the scores, which only PaliGemma 2 has (chapter 15).
+# Now the whole layer, as in the package. Compare it with the tower's: no biases; projections of two sizes; RoPE; the cache, which chapter 11 explains (without one, T is S); the copies of keys and values; and `softcap`, a limit on the attention scores, which only PaliGemma 2 has (chapter 15).
 #
-# [^ch08-1]: On a CPU PyTorch's softmax computes in float32 inside anyway, so no grader that runs there can see whether you asked for it.
+# [^ch08-1]: On a CPU, PyTorch's softmax computes in float32 internally anyway, so no grader that runs there can tell whether you asked for it.
 
 
 # %% tags=["from:vlm.gemma.GemmaAttention"]
 class GemmaAttention(nn.Module):
-    """Grouped-query attention with rotary positions; A query heads share K key/value heads."""
+    """Grouped-query attention with RoPE: A query heads share K key/value heads."""
 
     def __init__(self, config: GemmaConfig, layer_idx: int):
         super().__init__()
@@ -222,30 +224,28 @@ class GemmaAttention(nn.Module):
         value = self.split_heads(self.v_proj(hidden_states))  # [B, K, S, E]
         if kv_cache is not None:
             key, value = kv_cache.update(self.layer_idx, key, value)  # [B, K, T, E]
-        key, value = (
-            repeat_kv(key, self.num_groups),
-            repeat_kv(value, self.num_groups),
-        )  # [B, A, T, E]
-        mixed, weights = attention(
-            query, key, value, self.scaling, mask, self.softcap
-        )  # [B, A, S, E], [B, A, S, T]
+        # [B, A, T, E]
+        key, value = repeat_kv(key, self.num_groups), repeat_kv(value, self.num_groups)
+        # [B, A, S, E], [B, A, S, T]
+        mixed, weights = attention(query, key, value, self.scaling, mask, self.softcap)
         mixed = mixed.transpose(1, 2).flatten(2)  # [B, S, A * E]
         return self.o_proj(mixed), weights
 
     def split_heads(self, states: Tensor) -> Tensor:
-        return states.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)  # [B, heads, S, E]
+        # [B, heads, S, E]
+        return states.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
 
 
 # %% [markdown]
-# One thing is easily taken for granted: that A heads of E numbers make D. In the tower they do (6 · 32 = 192), in PaliGemma 3B too (8 · 256 = 2,048). In PaliGemma 2 3B they do not: 8 · 256 = 2,048, but D = 2,304. E stands in the config, as {term}`head_dim`, and
-# the scaling is 1/√E (but for PaliGemma 2 28B, which divides by another root: chapter 15). Ours: 4 · 32 = 128 = D, so you could not notice the mistake here. The exercise takes other sizes.
+# One thing is easily taken for granted: that A heads of E entries make D. In our tower they do (6 · 32 = 192), in PaliGemma 3B too (8 · 256 = 2,048). In PaliGemma 2 3B they do not: 8 · 256 = 2,048, but D = 2,304. So E is a separate field of the config, {term}`head_dim`, and
+# the scaling is 1/√E (except in PaliGemma 2 28B, which divides by another root: chapter 15). In our language model 4 · 32 = 128 = D, so you could not notice the mistake here. The exercise uses other sizes.
 #
-# The block around it has two norms, two steps and two sums. You know all of its parts.
+# The block around it has two norms, the attention, the MLP and two residual connections. You know all of its parts.
 
 
 # %% tags=["from:vlm.gemma.GemmaDecoderLayer"]
 class GemmaDecoderLayer(nn.Module):
-    """One pre-norm block: attention, then the gated MLP; each adds to what is there."""
+    """Pre-norm block: attention, then gated MLP, each with a residual connection."""
 
     def __init__(
         self,
@@ -274,8 +274,8 @@ class GemmaDecoderLayer(nn.Module):
 
 
 # %% [markdown]
-# The name `post_attention_layernorm` is a trap. It is not a norm on the result of the attention. It is the norm *before* the MLP, named after what stands in front of it. (PaliGemma 2 has a norm of that
-# kind as well, and calls that one by this name. It is a different model.)
+# The name `post_attention_layernorm` is a trap. It is not a norm on the output of the attention. It is the norm *before* the MLP, named after what precedes it. (PaliGemma 2 also has a norm on the output of the
+# attention, and there it is that norm which has this name. Chapter 15 comes back to it.)
 #
 # Check the block against *transformers*, with trained weights and a real mask.
 
@@ -290,7 +290,10 @@ hidden_states = torch.randn(
 cos, sin = rotary_cos_sin(
     torch.arange(1, total + 1)[None], config.head_dim, config.rope_theta, torch.float32
 )
-mask = make_prefix_lm_mask(inputs["attention_mask"], inputs["token_type_ids"], torch.float32)
+attention_mask, token_type_ids = inputs["attention_mask"], inputs["token_type_ids"]
+mask = make_prefix_lm_mask(attention_mask, token_type_ids, torch.float32)
+
+# %%
 ours = GemmaDecoderLayer(config, layer_idx=2)
 reference = ReferenceLayer(
     ReferenceConfig(
@@ -315,7 +318,7 @@ print("largest difference below 1e-4:", difference < 1e-4)
 assert difference < 1e-4
 
 # %% [markdown]
-# How many of the 16 heads does an answer need? In the figure, ask for a caption, then choose a position, which is a patch of the image or a token. The large image and the small maps show where it attends; below a token of the answer stands the token that its position predicts. Then knock heads out, with the × on a map or the button below. A head that is knocked out adds nothing to its layer. Guess first: of the 16 heads, how many are there whose loss alone changes the caption? And are they the ones with the brightest maps?
+# How many of the 16 heads does an answer need? In the figure, ask for a caption, then choose a position, which is a patch of the image or a token. The large image and the small maps show where it attends; below each token of the answer you see the token that its position predicts. Then knock heads out, with the × on a map or the button below. A head that is knocked out adds nothing to its layer. Guess first: of the 16 heads, how many are there whose loss alone changes the caption? And are they the ones with the brightest maps?
 #
 # <div class="live-figure" data-figure="attention-lab" data-view="heads" data-tasks="caption detect count">
 # <p>This figure needs JavaScript. The figure at the beginning of this chapter shows the attention of all heads for one answer. In JupyterLab, run the next cell.</p>
@@ -327,25 +330,25 @@ from live.jupyter import show
 show("attention-lab", view="heads", tasks="caption detect count")
 
 # %% [markdown]
-# Most heads can be lost, one at a time, and the caption stays. A few cannot: without them the model says something else entirely. The maps do not tell you which: a bright map says where a head reads, not whether anything later needs what it has read. (Note the ones that matter. In chapter 9 you can see what they read.) Now knock out several of the harmless ones together. The answer soon breaks: a layer that can spare any one of its heads may not be able to spare two.
+# Most heads can be removed, one at a time, and the caption stays the same. A few cannot: without them the model says something else entirely. The maps do not tell you which: a bright map says where a head reads, not whether anything later needs what it has read. (Note the ones that matter. In chapter 9 you can see what they read.) Now knock out several of the harmless ones together. The answer soon breaks: a layer that can spare any one of its heads may not be able to spare two.
 
 # %% [markdown]
-# ## What is saved
+# ## What sharing saves: the size of the KV cache
 #
-# The matrices for keys and values become smaller, but they were never the largest. What counts is what has to be *kept*. To write the next token the model needs the keys and
-# values of all tokens so far, and reads all of them for every token it writes. Memory, and the time to read it, grow with K, not with A.
+# With fewer key/value heads, the matrices for keys and values become smaller, but they were never the largest. What counts is what has to be *kept*, in the {term}`KV cache`. To generate the next token the model needs the keys and
+# values of all tokens so far, and reads all of them for every token it generates. Memory, and the time to read it, grow with K, not with A.
 #
-# By hand, for PaliGemma 3B in bfloat16: 2 (keys and values) · 18 layers · 1 head · 256 numbers · 2 bytes = 18,432 bytes for each token. With eight heads of keys it would be eight times that. How much is it for a picture of 896 pixels, with its 4,096 tokens, and 128 tokens of text?
+# By hand, for PaliGemma 3B in bfloat16: 2 (keys and values) · 18 layers · 1 head · 256 entries · 2 bytes = 18,432 bytes per token. With eight key/value heads it would be eight times that. How much is it for an image of 896 × 896 pixels, with its 4,096 tokens, and 128 tokens of text?
 
 # %%
 tokens = 4096 + 128
 per_token = 2 * 18 * 1 * 256 * 2
-print(
-    f"{per_token:,} bytes for a token, {per_token * tokens / 1e6:.0f} MB for {tokens:,} tokens, {per_token * 8 * tokens / 1e6:.0f} MB with eight heads"
-)
+megabytes = per_token * tokens / 1e6
+print(f"{per_token:,} bytes per token, {megabytes:.0f} MB for {tokens:,} tokens")
+print(f"with eight key/value heads: {8 * megabytes:.0f} MB")
 assert per_token == 18_432
 
-# %% mystnb={"image": {"alt": "Grouped bars for PaliGemma 3B, PaliGemma 2 3B, 10B and 28B: megabytes of keys and values for 4,224 tokens. With a key head for each query head they would need 623 to 3,183 megabytes; as published 78 to 1,592; with a single one 78 to 182."}, "figure": {"caption": "Memory for the keys and values of one row of 4,224 tokens in bfloat16: with a key head for each query head, as published, and with a single one. Weights not counted.", "name": "fig-ch08-bytes"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Grouped bars for PaliGemma 3B, PaliGemma 2 3B, 10B and 28B: megabytes of keys and values for 4,224 tokens. With one key/value head per query head they would need 623 to 3,183 megabytes; as published 78 to 1,592; with a single one 78 to 182."}, "figure": {"caption": "Sharing keeps the KV cache small. Memory for the keys and values of one row of 4,224 tokens in bfloat16: with one key/value head per query head, as published, and with a single one. Weights are not counted.", "name": "fig-ch08-bytes"}} tags=["hide-input"]
 published = {  # layers, A, K, E
     "PaliGemma\n3B": (18, 8, 1, 256),
     "PaliGemma 2\n3B": (26, 8, 4, 256),
@@ -355,9 +358,9 @@ published = {  # layers, A, K, E
 fig, ax = plt.subplots(figsize=(6.8, 3.2), layout="constrained")
 for shift, (label, color, hatch, heads) in enumerate(
     (
-        ("a key for each query (K = A)", "#D55E00", "", lambda a, k: a),
+        ("one per query head (K = A)", "#D55E00", "", lambda a, k: a),
         ("as published", "#0072B2", "//", lambda a, k: k),
-        ("one for all (K = 1)", "#009E73", "..", lambda a, k: 1),
+        ("a single one (K = 1)", "#009E73", "..", lambda a, k: 1),
     )
 ):
     megabytes = [
@@ -374,15 +377,15 @@ for shift, (label, color, hatch, heads) in enumerate(
     )
     ax.bar_label(bars, [f"{m:,.0f}" for m in megabytes], fontsize=7)
 ax.set_xticks(range(4), published)
-ax.set(ylabel="megabytes for a row")
+ax.set(ylabel="KV cache per row (MB)")
 ax.legend(fontsize=9)
 plt.show()
 
 # %% [markdown]
-# Copies would give away what sharing saves, if they were kept. They are not: the cache holds K heads, and the copies live for one layer's computation. Even these can be avoided, by giving the groups of queries an axis of their own instead of copying keys; fast
-# kernels do that. We keep the copies, because the code then reads like the idea.
+# If the copies were kept, they would undo what sharing saves. They are not: the cache holds K heads, and the copies exist only while one layer computes. Even these can be avoided, by giving the groups of query heads an axis of their own instead of copying keys and values; fast
+# kernels do that. We keep the copies, because then the code is close to the idea.
 #
-# Is a model with one key head as good? The paper on grouped queries {cite}`ainslie2023gqa` measured it for translation and summaries: K = 1 loses a little and is unstable to train, K = 8 is nearly as good as K = A, and nearly as fast as K = 1.
+# Is a model with a single key/value head as good? The paper on grouped-query attention {cite}`ainslie2023gqa` measured it for T5 on summarization, translation and question answering: K = 1 loses a little and can be unstable to train; K = 8 is nearly as good as K = A, and nearly as fast as K = 1.
 #
 # ## Exercises
 #
@@ -393,6 +396,8 @@ plt.show()
 # ```
 #
 # ### `repeat_kv` (1 point, 5 minutes)
+#
+# Give each query head a copy of its key/value head.
 #
 # ```{admonition} Hint
 # :class: dropdown
@@ -407,7 +412,7 @@ plt.show()
 #
 # ### `additive_mask` (1 point, 10 minutes)
 #
-# There is more than one right answer. The grader adds your mask to scores and looks at what a softmax makes of them.
+# Turn a boolean mask into one that is added to the scores. There is more than one right answer: the grader adds your mask to scores and checks the weights that a softmax makes of them.
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
@@ -415,7 +420,7 @@ plt.show()
 # ```
 # ```{admonition} Hint 2: which function
 # :class: dropdown
-# `torch.finfo(dtype).min` is the lowest number of a dtype. `masked_fill` fills where its mask is True: is that where a query may look?
+# `torch.finfo(dtype).min` is the lowest number of a dtype. `masked_fill` fills where its mask is True: is that where a query may attend?
 # ```
 # ````{admonition} Solution
 # :class: dropdown
@@ -426,9 +431,11 @@ plt.show()
 #
 # ### `attend` (2 points, 10 minutes)
 #
+# Compute attention with a mask, with the softmax in float32.
+#
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
-# It is the attention of chapter 3 with one more sum and two casts. Where does the sum belong: before the softmax or after it?
+# It is the attention of chapter 3 with one addition and two casts. Where does the addition belong: before the softmax or after it?
 # ```
 # ```{admonition} Hint 2: almost the line
 # :class: dropdown
@@ -441,11 +448,13 @@ plt.show()
 # ```
 # ````
 #
-# ### `GemmaAttention` (3 points, 25 minutes)
+# ### `GemmaAttention` (3 points, 20 minutes)
+#
+# Write the whole attention layer, from the four projections to the output.
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
-# Write down the shape of each projection's result, then of each after the heads are split. Which ones are turned? When are keys and values copied?
+# Write down the shape of each projection's output, then its shape after the heads are split. Which ones are rotated? When are keys and values copied?
 # ```
 # ```{admonition} Hint 2: which tensors
 # :class: dropdown
@@ -464,9 +473,11 @@ plt.show()
 #
 # ### `cache_bytes` (1 point, 5 minutes)
 #
+# Compute the size of the KV cache of a batch, in bytes.
+#
 # ```{admonition} Hint
 # :class: dropdown
-# The calculation by hand above was for one row and one token. What else has to be multiplied in?
+# The calculation by hand above was for one row and one token. By what else do you have to multiply?
 # ```
 # ````{admonition} Solution
 # :class: dropdown
@@ -483,7 +494,7 @@ grade_chapter("ch08_gqa")
 # %% [markdown]
 # ## Summary
 #
-# A query heads share K heads of keys and values, neighbours together. Less has to be kept, and less read for each new token. A look is forbidden by a very negative number that is added to its score, and that must be finite in the dtype of the model. The softmax runs
+# A query heads share K key/value heads, and neighbors share the same one. So less has to be kept in the KV cache, and less is read for each new token. A position is masked by adding a very negative number to its score, and that number must be finite in the dtype of the model. The softmax runs
 # in float32. With the norms and the MLP this makes Gemma's block, and four of them make our language model.
 #
-# So far it could be any language model. In the next chapter it is given a picture.
+# So far it could be any language model. In the next chapter it gets an image: image tokens and text become one sequence.
