@@ -13,7 +13,7 @@
 # %% [markdown]
 # # Loading a checkpoint: how do you know that all the weights arrived?
 #
-# You have written a PaliGemma. What it knows is in a file: 109 tensors for the Toybox, 603 for Google's model. A loader copies each tensor into the right parameter. If one tensor is missed, nothing breaks: the parameter keeps the random numbers it was initialized with, and the model runs.
+# You have written a PaliGemma. What it knows is in a checkpoint: 109 tensors for the Toybox, 603 for Google's 3B model. A loader copies each tensor into the right parameter. If one tensor is missed, nothing breaks: the parameter keeps the random numbers it was initialized with, and the model runs.
 #
 # At the end you will be able to
 #
@@ -243,7 +243,7 @@ print(unexpected[0])
 #
 # ## Five checkpoint layouts
 #
-# A tensor's name is the path of modules that leads to it: `language_model.model.layers.0.mlp.up_proj.weight`. When a library moves a module, all names below it change, and the files that people already have do not. PaliGemma checkpoints exist in five layouts. Layout A is the published one, and this package follows its names. *transformers* 5 writes B and holds C in memory; D comes from the versions in between, E from older ones and from merged fine-tunes. C, D and E also store the head, a copy of the embedding: the section on the tied head says what to do with it. Apart from that, E is the same as A.
+# A tensor's name is the path of modules that leads to it: `language_model.model.layers.0.mlp.up_proj.weight`. When a library moves a module, all names below it change, and the files that people already have do not. PaliGemma checkpoints exist in five layouts. Layout A is the published one, and this package follows its names. *transformers* 5.23 writes B and holds C in memory; D comes from versions 4.52 to 5.0, E from older ones and from merged fine-tunes. C, D and E also store the head, a copy of the embedding: the section on the tied head says what to do with it. Apart from that, E is the same as A.
 
 
 # %%

@@ -291,7 +291,7 @@ print()
 print(describe(read_headers(paths), paths))
 
 # %% [markdown]
-# If there were missing keys, unexpected keys or wrong shapes, `vlm inspect` would list them and end with exit code 1. What people have on disk is not always in the dtype or the layout that they need. `vlm convert` rewrites a checkpoint, with one {term}`shard` in memory at a time. Here is the Toybox in bfloat16, with the names that *transformers* 5 uses in memory. This layout, C, also stores the head, a second copy of the embedding; for a 3B that is another gigabyte on disk, but not in memory:
+# If there were missing keys, unexpected keys or wrong shapes, `vlm inspect` would list them and end with exit code 1. What people have on disk is not always in the dtype or the layout that they need. `vlm convert` rewrites a checkpoint, with one {term}`shard` in memory at a time. Here is the Toybox in bfloat16, with the names that *transformers* 5.23 uses in memory. This layout, C, also stores the head, a second copy of the embedding; for a 3B that is another gigabyte on disk, but not in memory:
 
 # %%
 import tempfile
