@@ -1,9 +1,9 @@
-"""What soft `<loc>` targets are worth, on boxes alone: into book/data/soft_targets.json, which chapter 22 draws.
+"""Ablation of soft `<loc>` targets, on boxes alone, recorded in book/data/soft_targets.json, which chapter 22 plots.
 
-`python tools/ablate_soft_targets.py` takes half an hour on two cores. The shipped tower looks, once for all runs, and
-stays as it is. Projector and language model begin with random weights and learn one thing: "detect cat", of a scene
-with one cat in it, is answered by one box. The runs of a seed begin with the same weights and see the same lessons;
-they differ in the bell around each right mark.
+`python tools/ablate_soft_targets.py` takes half an hour on two cores. The shipped tower is frozen, and computes its
+features once for all runs. The projector and the language model start from random weights and learn a single task: for
+a scene with one cat, they answer "detect cat" with one box. The runs of a seed start from the same weights and see the
+same training examples; they differ only in the width of the bell curve around each right bin.
 """
 
 import json
@@ -28,23 +28,23 @@ from vlm.regions.boxes import box_iou, parse_detections
 from vlm.regions.mask_vqvae import load_mask_decoder, load_mask_encoder
 
 RECIPE = Recipe(scenes_per_step=64, look_steps=0, speak_steps=600, warmup_steps=60)
-ONE_MARK = (1e-3, 1e-3)  # a bell so narrow that it is a single mark
+ONE_MARK = (1e-3, 1e-3)  # a bell curve so narrow that it is a single bin
 VARIANTS = {"bell": RECIPE.location_sigma, "one right mark": ONE_MARK}
 SEEDS = (0, 1, 2)
 TRAINING_SCENES, TEST_SCENES = 24_000, 300
-TEXT_LENGTH = 12  # "detect", two words at most, a line's end; four marks, the words again, the end
+TEXT_LENGTH = 12  # "detect", at most two words, a newline; four location tokens, the words again, <eos>
 STEPS_BETWEEN_TESTS = 100
 OUTPUT = Path(__file__).resolve().parent.parent / "book" / "data" / "soft_targets.json"
 
 
 def single_kinds(scene: Scene) -> list[str]:
-    """The kinds of which there is exactly one."""
+    """The labels that exactly one toy of the scene has."""
     labels = [thing.label for thing in scene.objects]
     return sorted(label for label in labels if labels.count(label) == 1)
 
 
 def draw_scenes(split: str, number: int) -> list[Scene]:
-    """The first scenes of a split in which there is something to ask for."""
+    """The first scenes of a split that have such a toy."""
     scenes, seed = [], 0
     while len(scenes) < number:
         scene = draw_scene(seed, split)
@@ -55,7 +55,7 @@ def draw_scenes(split: str, number: int) -> list[Scene]:
 
 @torch.inference_mode()
 def look(trainer: Trainer, scenes: list[Scene]) -> Tensor:
-    """What the tower says of each scene: [scenes, N, D], in bfloat16 to save room."""
+    """The tower's features of each scene, [scenes, N, D], in bfloat16 to save memory."""
     features = []
     for start in range(0, len(scenes), 100):
         images = [scene.image for scene in scenes[start : start + 100]]
@@ -82,7 +82,7 @@ def learn(trainer: Trainer, rows: TextRows, tower: Tensor) -> float:
 
 
 def test(trainer: Trainer, scenes: list[Scene]) -> dict[str, float]:
-    """How well the first box of each answer lies on the right one; no box counts 0."""
+    """The IoU of the first box of each answer with the right box; an answer without a box counts as 0."""
     overlaps = []
     for start in range(0, len(scenes), 100):
         asked = scenes[start : start + 100]
@@ -98,7 +98,7 @@ def test(trainer: Trainer, scenes: list[Scene]) -> dict[str, float]:
 
 
 def run(recipe: Recipe, scenes: list[Scene], tower: Tensor, tested: list[Scene], says: str) -> list[dict]:
-    """Train from random weights; the marks on the way."""
+    """Train from random weights; return the measures during training."""
     trainer = Trainer(recipe, Path("runs"), "cpu")
     trainer.model.vision_tower.load_state_dict(load_model(CHECKPOINT_DIRECTORY).vision_tower.state_dict())
     trainer.model.vision_tower.requires_grad_(False)

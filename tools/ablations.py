@@ -1,7 +1,7 @@
-"""What each part of the recipe is worth: short runs that differ in one thing, into book/data/ablations.json.
+"""Ablations of the training recipe: short runs that differ in one thing each, recorded in book/data/ablations.json.
 
-`python tools/ablations.py` takes 40 minutes on two cores. Chapter 22 draws what it finds. All runs begin with the same
-tower, which looked for a while before (but for the run that begins without one), and see the same batches.
+`python tools/ablations.py` takes 40 minutes on two cores. Chapter 22 plots the results. All runs start from the same
+briefly pretrained tower (except the run without a pretrained tower), and see the same batches.
 """
 
 import json
@@ -20,14 +20,14 @@ from vlm.paligemma import PaliGemmaForConditionalGeneration, PaliGemmaOutput
 from vlm.regions.mask_vqvae import load_mask_decoder, load_mask_encoder
 
 RECIPE = Recipe(scenes_per_step=12, look_steps=1500, speak_steps=1000, warmup_steps=100)
-ONE_MARK = 1e-3  # a bell so narrow that it is a single mark
+ONE_MARK = 1e-3  # a bell curve so narrow that it is a single bin
 OUTPUT = Path(__file__).resolve().parent.parent / "book" / "data" / "ablations.json"
 STEPS_BETWEEN_TESTS, TEST_SCENES, FINAL_SCENES = 250, 60, 300
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A run; all that is not said is as in the shipped model's training."""
+    """One run; everything else is as in the training of the shipped model."""
 
     says: str
     recipe: Recipe = RECIPE
@@ -44,14 +44,14 @@ VARIANTS = {
 
 
 class CausalPaliGemma(PaliGemmaForConditionalGeneration):
-    """Every token is a block of its own, the picture's and the prompt's too."""
+    """A model with a plain causal mask: every token is a block of its own, in the prefix too."""
 
     def forward(self, input_ids, *arguments, token_type_ids=None, **keywords) -> PaliGemmaOutput:
         return super().forward(input_ids, *arguments, token_type_ids=torch.ones_like(input_ids), **keywords)
 
 
 def test(trainer: Trainer, mask_decoder, num_scenes: int) -> dict[str, float]:
-    """The marks on scenes of the validation split."""
+    """The measures on scenes of the validation split."""
     trainer.model.eval()
     report = evaluate(trainer.model, trainer.processor, mask_decoder, num_scenes, "validation")
     trainer.model.train()
@@ -59,7 +59,7 @@ def test(trainer: Trainer, mask_decoder, num_scenes: int) -> dict[str, float]:
 
 
 def look(batches: TrainingBatches) -> Trainer:
-    """The first stage, which all variants share."""
+    """The first stage, the tower's, which all variants share."""
     trainer = Trainer(RECIPE, Path("runs"), "cpu")
     trainer.compile()
     for step in range(RECIPE.look_steps):
@@ -68,7 +68,7 @@ def look(batches: TrainingBatches) -> Trainer:
 
 
 def speak(variant: Variant, looked: Trainer, batches: TrainingBatches, mask_decoder) -> dict:
-    """The second stage of one variant: losses and marks on the way, and at the end."""
+    """The second stage of one variant: losses and measures during training and at the end."""
     trainer = Trainer(variant.recipe, Path("runs"), "cpu")
     if variant.with_tower:
         trainer.model.vision_tower.load_state_dict(looked.model.vision_tower.state_dict())

@@ -1,14 +1,14 @@
-"""Builds the web pages: `make book`, and prints where the first page is.
+"""Builds the web pages (`make book`), and prints the path of the first page.
 
-A notebook in the repository is saved with its outputs, and `make test` proves that running it gives them. So they count
-as executed, and only a chapter whose code is another than that of its outputs is executed here. The whole book on one
-page, for print, is made from the same run, into the folder print/ of the pages.
+Each notebook in the repository is saved with its outputs, and `make test` checks that running it reproduces them. So
+only a chapter whose code has changed since then is executed here. The whole book on one page, for print, is made in
+the same run, into the folder print/ of the pages.
 
-    --execute         execute every chapter, whatever is saved (a quarter of an hour on two cores)
+    --execute         execute every chapter, even if its outputs are saved (a quarter of an hour on two cores)
     --saved           execute nothing, not even a chapter that has changed
-    --output FOLDER   where the folder _build goes; the repository's root if left out
+    --output FOLDER   where the folder _build goes; by default the root of the repository
 
-`tools/book_site` says what the surroundings may tell a build (BOOK_URL, BOOK_REPOSITORY, BOOK_JUPYTERHUB).
+`tools/book_site` explains the environment variables of a build (BOOK_URL, BOOK_REPOSITORY, BOOK_JUPYTERHUB).
 """
 
 import argparse
@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def fill_cache(folder: Path):
-    """Put every notebook that is saved with its outputs where Jupyter Book looks before it executes one."""
+    """Put every notebook that has outputs into the cache that Jupyter Book checks before it executes one."""
     cache = get_cache(folder)
     for path in sorted((ROOT / "book").glob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
@@ -65,14 +65,14 @@ def fill_cache(folder: Path):
 
 
 def copy_page_for_print(source: Path, target: Path):
-    """Copy the page and what it loads. Sphinx writes it beside the first chapter, but means the folder above."""
+    """Copy the page and what it loads. Sphinx writes it next to the first chapter, with links for the folder above."""
     shutil.copytree(source, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("book", "social_previews"))
     page = (source / "book" / "intro.html").read_text(encoding="utf-8")
     (target / "index.html").write_text(page.replace('href="book/intro.html#', 'href="#'), encoding="utf-8")
 
 
 def run_jupyter_book(builder: str, output: Path, surroundings: dict[str, str]) -> int:
-    # The interpreter's own jupyter-book, called as a module: a script in .venv/bin may not survive a path with spaces.
+    # jupyter-book is called as a module of this interpreter: a script in .venv/bin can fail if the path has spaces.
     command = "import sys; from jupyter_book.cli.main import main; sys.exit(main())"
     build = ["build", "-W", "--keep-going", "--builder", builder, "--path-output", str(output), str(ROOT)]
     return subprocess.run([sys.executable, "-c", command, *build], cwd=ROOT, env=surroundings, check=False).returncode

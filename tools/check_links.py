@@ -1,6 +1,7 @@
-"""Says which links in the repository's Markdown files lead to no file of it: a part of `make lint`.
+"""Finds links in the repository's Markdown files whose target does not exist: a part of `make lint`.
 
-The links of the built pages are a test's (tests/test_pages.py). Addresses elsewhere need a network, and are not asked.
+The links of the built pages are checked by tests/test_pages.py. Links to other hosts would need a network, and are not
+checked.
 """
 
 import re
@@ -14,7 +15,7 @@ LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 
 
 def find_broken_links(path: Path) -> list[str]:
-    """Links of one Markdown file to files that are not there, code blocks aside."""
+    """The links of one Markdown file to files that do not exist, ignoring code blocks."""
     text = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
     targets = [target for target in LINK.findall(text) if not urlparse(target).scheme]
     return [target for target in targets if not (path.parent / target.partition("#")[0]).exists()]
@@ -25,7 +26,7 @@ def main() -> int:
     listing = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     paths = [ROOT / name for name in listing.split("\0") if name]
     broken = [f"{path.relative_to(ROOT)}: {link}" for path in paths for link in find_broken_links(path)]
-    print("\n".join(broken) or f"links of {len(paths)} Markdown files lead somewhere")
+    print("\n".join(broken) or f"all links of {len(paths)} Markdown files have a target")
     return 1 if broken else 0
 
 

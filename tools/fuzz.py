@@ -1,7 +1,8 @@
-"""Throws random bytes at the three parsers: `python tools/fuzz.py checkpoint|config|boxes -max_total_time=200`.
+"""Fuzzes the three parsers with random bytes: `python tools/fuzz.py checkpoint|config|boxes -max_total_time=200`.
 
-Needs atheris, which the course does not: `pip install atheris`, into an environment of its own. Every further option is
-libFuzzer's. Each parser may give a result or raise a ValueError; anything else ends the run and is a mistake.
+This needs atheris, which the course does not: install it with `pip install atheris` into a separate environment. All
+further options are libFuzzer's. A parser may return a result or raise a ValueError; anything else ends the run and is a
+bug.
 """
 
 import sys

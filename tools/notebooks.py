@@ -1,16 +1,16 @@
 """Makes the notebooks from their sources: `make notebooks`, or `python tools/notebooks.py [chapter ...]`.
 
 A chapter is written in book/chNN_name.py (jupytext's percent format), the only file that people edit. This
-command makes book/chNN_name.ipynb of it, executed, with its outputs.
+command makes book/chNN_name.ipynb from it, executed, with its outputs.
 
-    --check     change nothing; say what is not in step, and exit with 1 if there is something
+    --check     change nothing; report what is out of sync, and exit with 1 if anything is
     --refresh   write the package's own definitions into the cells that show them
-    --text      take over new text and keep the outputs: for chapters whose code is what was executed
+    --text      update the text and keep the outputs, for chapters whose code has not changed since they were executed
 
 A cell tagged `from:vlm.siglip.SiglipAttention` shows that definition. `--check` compares the two as syntax
-trees, docstrings aside, so what a chapter shows is what the package runs. A cell tagged
-`skip-execution` shows a live figure in JupyterLab, where the page has the figure itself: nbclient leaves it alone,
-since its output is megabytes, and only nbval runs it.
+trees, ignoring docstrings, so that a chapter shows the code that the package runs. A cell tagged
+`skip-execution` shows a live figure in JupyterLab, where the web page has the figure itself: nbclient skips it,
+because its output has several megabytes, and only nbval runs it.
 """
 
 import argparse
@@ -37,7 +37,7 @@ KEPT_METADATA = {
 
 
 def read_source(path: Path) -> nbformat.NotebookNode:
-    """The notebook that a source stands for: no outputs yet, ids that depend on place and text alone."""
+    """The notebook of a source, without outputs; a cell's id depends only on its index and its text."""
     notebook = jupytext.read(path, fmt="py:percent")
     notebook.metadata = nbformat.from_dict(KEPT_METADATA)
     for index, cell in enumerate(notebook.cells):
@@ -47,7 +47,7 @@ def read_source(path: Path) -> nbformat.NotebookNode:
 
 
 def execute(path: Path) -> Path:
-    """Run a chapter from top to bottom and write its notebook beside it."""
+    """Run a chapter from top to bottom and write its notebook next to it."""
     notebook = read_source(path)
     resources = {"metadata": {"path": str(path.parent)}}
     NotebookClient(notebook, timeout=600, kernel_name="python3", resources=resources).execute()
@@ -57,22 +57,22 @@ def execute(path: Path) -> Path:
 
 
 def take_over_text(path: Path) -> Path:
-    """Write a chapter's text anew into its notebook, without running it.
+    """Update the text of a chapter's notebook, without running it.
 
     Raises:
-        ValueError: if a cell of code says something else than the one that was executed, comments and docstrings aside.
+        ValueError: if the code of a cell differs from what was executed, in more than comments and docstrings.
     """
     notebook, executed = read_source(path), nbformat.read(path.with_suffix(".ipynb"), as_version=4)
     new, old = (executed_cells(book) for book in (notebook, executed))
     if [syntax(cell.source) for cell in new] != [syntax(cell.source) for cell in old]:
-        raise ValueError(f"the code of {path.name} has changed since it was executed: execute it anew")
+        raise ValueError(f"the code of {path.name} has changed since it was executed: execute it again")
     for cell, before in zip(new, old):
         cell.outputs, cell.execution_count = before.outputs, before.execution_count
     return write(notebook, path)
 
 
 def executed_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
-    """The cells of code but those that nbclient leaves alone."""
+    """The code cells, except those that nbclient skips."""
     is_live = [LIVE in cell.metadata.get("tags", []) for cell in notebook.cells]
     return [cell for cell, live in zip(notebook.cells, is_live) if cell.cell_type == "code" and not live]
 
@@ -87,7 +87,7 @@ def write(notebook: nbformat.NotebookNode, path: Path) -> Path:
 
 
 def check(path: Path) -> list[str]:
-    """What is wrong with a chapter: its notebook, or a definition it shows."""
+    """The problems of a chapter: in its notebook, or in a definition that it shows."""
     source, target = read_source(path), path.with_suffix(".ipynb")
     problems = check_definitions(source, path.name)
     if not target.is_file():
@@ -107,7 +107,7 @@ def comparable_metadata(cell: nbformat.NotebookNode) -> dict:
 
 
 def check_outputs(cell: nbformat.NotebookNode) -> list[str]:
-    """A reader must find every cell executed, without warnings or errors, and every figure described."""
+    """Check that a cell is executed, without warnings or errors, and that its figure is described."""
     if cell.cell_type != "code" or not cell.source.strip():
         return []
     if LIVE in cell.metadata.get("tags", []):
@@ -121,12 +121,12 @@ def check_outputs(cell: nbformat.NotebookNode) -> list[str]:
         if "image/png" in output.get("data", {}):
             figure = cell.metadata.get("mystnb", {})
             if not figure.get("image", {}).get("alt") or not figure.get("figure", {}).get("caption"):
-                problems.append("a figure without alt text or caption (mystnb metadata of the cell)")
+                problems.append("has a figure without alt text or caption (mystnb metadata of the cell)")
     return problems
 
 
 def shown_definitions(notebook: nbformat.NotebookNode) -> list[tuple[nbformat.NotebookNode, str]]:
-    """The cells that show a definition of the package, each with the definition's full name."""
+    """The cells that show a definition of the package, each with the full name of the definition."""
     return [
         (cell, tag.removeprefix(TAG))
         for cell in notebook.cells
@@ -143,7 +143,7 @@ def package_source(name: str) -> str:
 
 def check_definitions(notebook: nbformat.NotebookNode, where: str) -> list[str]:
     return [
-        f"{where} shows another {name} than the package has: run tools/notebooks.py --refresh"
+        f"{where} shows a {name} that differs from the package's: run tools/notebooks.py --refresh"
         for cell, name in shown_definitions(notebook)
         if syntax(cell.source) != syntax(package_source(name))
     ]
@@ -173,7 +173,7 @@ def refresh(path: Path):
 
 def main(arguments: list[str] | None = None, book: Path = BOOK) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("chapters", nargs="*", help="such as ch01_whole_vlm; all, when none is named")
+    parser.add_argument("chapters", nargs="*", help="such as ch01_whole_vlm; all chapters if none is given")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--refresh", action="store_true")
     parser.add_argument("--text", action="store_true")
@@ -184,7 +184,7 @@ def main(arguments: list[str] | None = None, book: Path = BOOK) -> int:
         return 1
     if options.check:
         problems = [problem for path in paths for problem in check(path)]
-        print("\n".join(problems) or f"{len(paths)} chapters in step")
+        print("\n".join(problems) or f"{len(paths)} chapters are in sync")
         return 1 if problems else 0
     for path in paths:
         if options.refresh:

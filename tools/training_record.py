@@ -1,8 +1,8 @@
-"""What a whole training lost on the way, and what it could do: into book/data/training.json, which chapter 22 draws.
+"""Records losses and accuracies during a training run in book/data/training.json, which chapter 22 plots.
 
 `python tools/training_record.py runs/toybox states` reads the log of a finished `make train`, and copies of its
-`state.safetensors` that were put aside while it ran, each in a folder of its own within `states`. Each copy is measured
-on 300 validation scenes, and so is the shipped model, for comparison.
+`state.safetensors` that were saved while it ran, each in its own subfolder of `states`. Each copy is evaluated on 300
+validation scenes, and so is the shipped model, for comparison.
 """
 
 import argparse
@@ -22,22 +22,22 @@ OUTPUT = Path(__file__).resolve().parent.parent / "book" / "data" / "training.js
 
 
 def load_state(directory: Path) -> Trainer:
-    """The training as it was when the state in that folder was written."""
+    """The training run as it was when the state in that folder was written."""
     trainer = Trainer(Recipe(), directory, "cpu")
     trainer.resume()
     return trainer
 
 
 def measure(trainer: Trainer) -> dict[str, Measures]:
-    """What `evaluate` finds on the validation scenes."""
+    """The results of `evaluate` on the validation scenes."""
     mask_decoder = load_mask_decoder(MASK_VQVAE_FILE)
     return evaluate(trainer.model.eval(), trainer.processor, mask_decoder, TEST_SCENES, "validation")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path, help="folder of the finished training")
-    parser.add_argument("states", type=Path, help="folder of the folders with copies of its state")
+    parser.add_argument("run", type=Path, help="folder of the finished training run")
+    parser.add_argument("states", type=Path, help="folder that has a subfolder for each copy of its state")
     options = parser.parse_args()
     trainers = sorted(map(load_state, options.states.iterdir()), key=lambda trainer: trainer.step)
     shipped = Trainer(Recipe(), options.run, "cpu")

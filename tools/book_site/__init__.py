@@ -1,9 +1,9 @@
 """The look of the web pages: a Sphinx extension that Jupyter Book loads (`_config.yml`, `local_extensions`).
 
-Where the pages will stand, and which repository they belong to, a build learns from its surroundings: `BOOK_URL` is
-the address of the first page, `BOOK_REPOSITORY` that of the repository, `BOOK_JUPYTERHUB` that of a class's
-JupyterHub. Without them the pages are whole too; what needs an address (launch buttons, sitemap, cards for social
-networks) is left out. With `BOOK_EXECUTE=off` no chapter is executed, and the pages show the saved outputs.
+Environment variables configure a build: `BOOK_URL` is the address of the first page, `BOOK_REPOSITORY` that of the
+repository, `BOOK_JUPYTERHUB` that of a class's JupyterHub. Without them the pages are complete, except for what needs
+an address (launch buttons, sitemap, social-media cards). With `BOOK_EXECUTE=off` no chapter is executed, and the pages
+show the saved outputs.
 """
 
 import os
@@ -47,7 +47,7 @@ def setup(app: Sphinx) -> dict:
     app.connect("html-page-context", dress_page)
     app.connect("builder-inited", copy_live)
     app.connect("html-page-context", add_live)
-    for last_touch in (trim_scripts, name_things):  # after everybody who adds something
+    for last_touch in (trim_scripts, name_things):  # after every other handler
         app.connect("html-page-context", last_touch, priority=999)
     app.connect("build-finished", copy_mathjax)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
@@ -62,7 +62,7 @@ def set_theme_options(app: Sphinx, config: Config):
         "use_sidenotes": True,
         "extra_footer": f"Version {version}. Text: CC BY 4.0. Code: Apache 2.0.",
     }
-    config.html_context |= {"default_mode": "auto"}  # light or dark as the reader's system is
+    config.html_context |= {"default_mode": "auto"}  # light or dark, as set in the reader's system
     if repository := os.environ.get("BOOK_REPOSITORY"):
         options |= {
             "repository_url": repository,

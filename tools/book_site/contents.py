@@ -1,4 +1,4 @@
-"""What the table of contents says of each page, and which chapters a chapter builds on."""
+"""The entry of each page in the table of contents, and the chapters that a chapter builds on."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +46,7 @@ class Page:
     Attributes:
         name: such as "ch07_rope".
         title: the short one, such as "7 · Rotary positions".
-        part: the caption that it stands under, such as "Part II: speaking".
+        part: the caption above it, such as "Part II: speaking".
     """
 
     name: str
@@ -55,7 +55,7 @@ class Page:
 
 
 def read_contents() -> dict[str, Page]:
-    """The pages of the book by their names, in order, without the first."""
+    """The pages of the book by name, in order, without the first."""
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
     return {
         (name := Path(entry["file"]).name): Page(name, entry["title"], part["caption"])

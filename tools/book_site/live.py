@@ -1,4 +1,4 @@
-"""The live model: its scripts on the pages that have a figure of it, and its files beside them."""
+"""The live model: adds its scripts to the pages that have a live figure, and copies its files."""
 
 import shutil
 from pathlib import Path
@@ -15,7 +15,7 @@ _FIGURE = 'class="live-figure"'
 
 
 def copy_live(app: Sphinx):
-    """Put the scripts and the weights where the pages look for them."""
+    """Copy the scripts and the weights to where the pages load them from."""
     if app.builder.name != "html":
         return
     folder = Path(app.outdir) / "_static" / "live"
@@ -27,7 +27,7 @@ def copy_live(app: Sphinx):
 
 
 def add_live(app: Sphinx, pagename: str, templatename: str, context: dict, doctree: nodes.document | None):
-    """Let a page load the live model if it has a figure of it. On the page for print its fallback is all there is."""
+    """Let a page load the live model if it has a live figure. The page for print shows only the figure's fallback."""
     if app.builder.name != "html" or _FIGURE not in context.get("body", ""):
         return
     for name in STYLES:

@@ -1,4 +1,4 @@
-"""MathJax from the package that carries it, so that no page asks another host for it."""
+"""Copies MathJax from a Python package, so that no page loads it from another host."""
 
 import shutil
 from importlib.util import find_spec
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
-# Not below a folder named _static of ours: Jupyter Book puts every script it finds there into every page.
+# It is not in our own folder _static: Jupyter Book adds every script that it finds there to every page.
 MATHJAX = "mathjax/tex-chtml.js"
 _FONTS = "output/chtml/fonts/woff-v2"
 

@@ -1,4 +1,4 @@
-"""The map of the model that stands on every chapter: six stages from picture to answer, and what is done with it."""
+"""The map of the model at the top of every chapter: six stages from image to answer, and four topics around them."""
 
 from dataclasses import dataclass
 from html import escape
@@ -6,7 +6,7 @@ from html import escape
 
 @dataclass(frozen=True)
 class Stage:
-    """A stretch of the way through the model, and the chapters about it by their short names."""
+    """A stage on the way through the model, and the short names of the chapters about it."""
 
     name: str
     part_of_model: str
@@ -40,10 +40,10 @@ def find_stage(chapter: str) -> Stage | None:
 
 
 def draw_map(chapter: str, whole: bool = False) -> str:
-    """The map as HTML. On the page of a chapter its stage is open, or all of them if it is to be whole."""
+    """The map as HTML. On a chapter's page the stage of that chapter is open; with `whole`, all stages are."""
     here = find_stage(chapter)
     stages = ["".join(draw_stage(stage, chapter, whole or stage is here) for stage in row) for row in (FLOW, AROUND)]
-    label = "Where you are in the model" if here else "From a picture to an answer"
+    label = "Where you are in the model" if here else "From an image to an answer"
     return (
         f'<nav class="model-map{" model-map-whole" if whole else ""}" aria-label="Map of the model">'
         f'<p class="model-map-label">{label}</p>'
