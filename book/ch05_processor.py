@@ -402,7 +402,7 @@ plt.show()
 
 # %% [markdown]
 # The shipped tokenizer was made this way: 5 control tokens, {term}`256 byte tokens <byte fallback>`, which spell every character that has no piece, 507 characters and learned pieces, and then, as in PaliGemma, 1,024 location tokens, 128 mask tokens, and `<image>`.
-# Gemma's tokenizer, made with SentencePiece {cite}`kudo2018sentencepiece`, has 256,000 entries, learned from far more text; PaliGemma adds its tokens in the same order as ours.
+# Gemma's tokenizer, made with SentencePiece {cite}`kudo2018sentencepiece`, has 256,000 entries, learned from far more text; PaliGemma's tokens follow them in the same order as here.
 
 
 # %% mystnb={"image": {"alt": "A strip of boxes, one per token of a sentence. Known words are one box, others are several."}, "figure": {"caption": "A sentence split by the shipped tokenizer. Words of the Toybox are one token; “kangaroos”, “jumps” and “over” take several.", "name": "fig-ch05-strip"}}
@@ -483,8 +483,8 @@ plt.show()
 # %% [markdown]
 # It will not: only the right ends line up.
 #
-# Four tensors describe such a batch, each `[B, S]`. `input_ids` holds the tokens. {term}`attention_mask <attention mask>` is 0 at the padding. {term}`token_type_ids <token types>` is 0 in the prefix and 1 in the suffix. The model builds its own mask
-# from it, since a prefix token attends to the whole prefix, and a suffix token only to itself and what comes before it. `labels` is what the model should generate: the suffix's own tokens, and −100 wherever there is nothing to
+# Four tensors describe such a batch, each `[B, S]`. `input_ids` holds the tokens. {term}`attention_mask <attention mask>` is 0 at the padding. {term}`token_type_ids <token types>` is 0 in the prefix and 1 in the suffix. From these two the model builds
+# the mask of its attention: a prefix token attends to the whole prefix, a suffix token to the prefix and to the suffix up to itself. `labels` is what the model should generate: the suffix's own tokens, and −100 wherever there is nothing to
 # learn, which PyTorch's cross-entropy ignores. Each label is stored at the index of its own token. The loss compares it with the logits one position to the left, where the model had to
 # predict it.
 

@@ -120,7 +120,7 @@ plt.show()
 # %% [markdown]
 # ## The residual stream grows
 #
-# A block never replaces a vector, it adds to it, as in the tower. So a vector is a running sum, the {term}`residual stream`: the embedding, plus what each attention
+# A block never replaces a vector, it adds to it, as in the tower. So a vector is a running sum, the {term}`residual stream`: the vector that came in, plus what each attention
 # and each MLP has added. Sums grow. How large is a vector? We measure its size by the *root mean square* (RMS): square all entries, take the
 # mean, take the root. It says how large a typical entry is, however long the vector. By hand, for four entries:
 

@@ -21,13 +21,13 @@
 # At the end you will be able to
 #
 # - show by hand why the attention scores of rotated vectors depend on the distance of two positions and on nothing else about them;
-# - say why a vector has many frequencies, fast and slow, and which of them a trained head uses;
+# - say why a vector is rotated at many frequencies, fast and slow, and which of them a trained head uses;
 # - tell the two layouts of pairs apart, and say what happens to weights that meet the wrong one;
 # - write `rotary_cos_sin`, `rotate_half` and `apply_rotary_pos_emb` as in the package.
 #
 # Time: about 30 minutes to read and run, and 40 for the four exercises. Here is the goal: to understand heads of the trained model that prefer a certain distance.
 
-# %% mystnb={"image": {"alt": "Four curves of the mean attention score over distances from 0 to 40 positions. Two heads of layer 0 have a sharp peak at a distance of two positions, a third falls slowly from 1 to 0, a head of layer 3 peaks at one position."}, "figure": {"caption": "Some heads have learned to prefer a distance, and nobody told them to. Mean attention score of four heads of the trained model, over all pairs of tokens in an answer with four boxes, as a function of how far the key lies before the query. The first two heads prefer the token two positions back, the last one the token just before. The peaks come back every six positions, because by then the fastest hand has gone around once; the other hands keep the later peaks lower.", "name": "fig-ch07-goal"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Four curves of the mean attention score over distances from 0 to 40 positions. Two heads of layer 0 have a sharp peak at a distance of two positions, a third falls slowly from 1 to 0, a head of layer 3 peaks at one position."}, "figure": {"caption": "Some heads have learned to prefer a distance, and nobody told them to. Mean attention score of four heads of the trained model, over all pairs of tokens in an answer with four boxes, as a function of how far the key lies before the query. The first two heads prefer the token two positions back, the last one the token just before. The peaks come back every six positions, because by then the fastest pair of entries has been rotated once around; the slower pairs keep the later peaks lower.", "name": "fig-ch07-goal"}} tags=["hide-input"]
 import math
 
 import matplotlib.pyplot as plt
@@ -184,7 +184,7 @@ print(round(by_hand, 4))
 #
 # One pair is a clock with one hand. A fast hand tells neighbors apart, but after a full round it shows the same again. A slow one tells far from near, but cannot tell
 # neighbors apart. That is why a clock on the wall has several hands, and so does the vector. A head has E entries, that is E/2 pairs, and each pair rotates at its own
-# speed, its *frequency* (`inv_freq` in much code): pair i by θ^(−2i/E) radians per position, with θ = 10,000. The first pair rotates by one radian per position, the last, in our model, by less than a five-thousandth. From one pair to the next the frequency falls by the same factor, so that there is a hand for every scale of distance.
+# speed, its *frequency* (`inv_freq` in many implementations): pair i by θ^(−2i/E) radians per position, with θ = 10,000. The first pair rotates by one radian per position, the last, in our model, by less than 1/5,000 of a radian. From one pair to the next the frequency falls by the same factor, so that there is a hand for every scale of distance.
 
 # %% mystnb={"image": {"alt": "Cosine curves over the positions 0 to 100 for pairs 0, 4, 8 and 12. Each is slower than the one before; the last hardly moves."}, "figure": {"caption": "Each pair is slower than the one before. Cosine of the angle by position, for four of the 16 pairs of a head: the fastest goes around every 6 positions, the slowest shown here every 6,300.", "name": "fig-ch07-clocks"}} tags=["hide-input"]
 positions = torch.arange(0, 101, 0.25)  # also between whole numbers, for a smooth line
@@ -242,7 +242,7 @@ assert error[299] > 0.3
 # ## Two layouts: halves and neighbors
 #
 # Which two entries of a vector are a pair? The paper {cite}`su2021roformer` pairs neighbors: (0, 1), (2, 3), and so on. Gemma's published code and *transformers* pair entry i with entry i + E/2, the first
-# half with the second. For training the layout does not matter at all: the model learns its weights for whichever it has. For loading it matters completely. (Meta's code for Llama pairs neighbors, so converting its weights for *transformers* includes reordering the rows of the query and key projections.)
+# half with the second. For training the layout does not matter at all: the model learns its weights for whichever layout it has. For loading it matters completely. (Meta's code for Llama pairs neighbors, so converting its weights for *transformers* includes reordering the rows of the query and key projections.)
 #
 # With halves, rotating all pairs at once takes two lines. A *quarter turn*, a rotation by 90 degrees, takes (a, b) to (−b, a): move the second half to the front and change its sign.
 

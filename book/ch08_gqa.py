@@ -385,7 +385,7 @@ plt.show()
 # If the copies were kept, they would undo what sharing saves. They are not: the cache holds K heads, and the copies exist only while one layer computes. Even these can be avoided, by giving the groups of query heads an axis of their own instead of copying keys and values; fast
 # kernels do that. We keep the copies, because then the code is close to the idea.
 #
-# Is a model with a single key/value head as good? The paper on grouped-query attention {cite}`ainslie2023gqa` measured it for T5 on summarization, translation and question answering: K = 1 loses a little and can be unstable to train; K = 8 is nearly as good as K = A, and nearly as fast as K = 1.
+# Is a model with a single key/value head as good? The paper on grouped-query attention {cite}`ainslie2023gqa` measured it for T5 XXL (A = 64) on summarization, translation and question answering: K = 1 loses a little and can be unstable to train; K = 8 is nearly as good as K = A, and nearly as fast as K = 1.
 #
 # ## Exercises
 #
