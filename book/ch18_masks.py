@@ -11,20 +11,20 @@
 # ---
 
 # %% [markdown]
-# # Which pixels are it? Masks as words
+# # Segmentation masks as tokens: training a VQ-VAE
 #
-# A box says where a cat is, and three quarters of the box may be grass. A *mask* says it for each pixel: yes or no. PaliGemma writes masks too, and it has only words to do it with. Four words are the box, as before. Sixteen more are the shape inside it, out of an alphabet of 128. In this chapter you train such an alphabet, in half a minute, and see everything go wrong that can.
+# A box says where a cat is, and three quarters of the box may be grass. A *mask* says for each pixel whether it belongs to the cat. PaliGemma writes masks too, and it has only tokens to do it with. Four location tokens are the box, as before. Sixteen {term}`mask tokens <mask token>` are the shape inside it, from an alphabet of 128. In this chapter you train such an alphabet, a *codebook*, in half a minute, and see everything go wrong that can.
 #
 # At the end you will be able to
 #
-# - cut a shape out of its box and lay it back, and say what that alone costs;
-# - build a vector-quantised autoencoder, with the trick that lets a gradient through a choice;
-# - recognise a codebook that has collapsed, and mend it;
-# - read a mask out of an answer, and find out which part of its error is the box's.
+# - crop a shape to its box and paste it back, and say what that alone costs;
+# - build a vector-quantized autoencoder (VQ-VAE), with the trick that lets a gradient through a choice;
+# - recognize a codebook that has collapsed, and repair it;
+# - read a mask from an answer, and find out how much of its error comes from the box.
 #
-# It takes about 45 minutes, and an hour for the exercises. Here is what the words do.
+# Time: about 15 minutes to read and run, and 50 for the five exercises. Here is what the tokens do.
 
-# %% mystnb={"image": {"alt": "Five panels. A cat's mask on the picture with its box; the same shape stretched to a square; a 4 by 4 grid of sixteen numbers; the square that these numbers are decoded to, grey with soft edges; and the shape laid back into the picture."}, "figure": {"caption": "A shape becomes 16 numbers and comes back. Left to right: the true mask in its box, stretched to 64 × 64, encoded, decoded, and laid back into the box.", "name": "fig-ch18-goal"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Five panels. A cat's mask on the image with its box; the same shape stretched to a square; a 4 by 4 grid of sixteen numbers; the square decoded from these numbers, gray with soft edges; and the shape pasted back into the image."}, "figure": {"caption": "A shape becomes 16 codes and comes back. Left to right: the true mask in its box, stretched to 64 × 64, encoded, decoded, and pasted into the box.", "name": "fig-ch18-goal"}} tags=["hide-input"]
 import re
 from collections.abc import Sequence
 
@@ -73,25 +73,25 @@ for ax, mask in ((axes[0], true_mask), (axes[4], back)):
     ax.plot(*corners, color="black", linewidth=1.5)
 axes[1].imshow(square, cmap="gray")
 axes[2].imshow(np.ones((4, 4)), cmap="gray", vmin=0, vmax=1)
-for place, code in enumerate(codes):
-    axes[2].text(place % 4, place // 4, code, ha="center", va="center", fontsize=9)
+for cell, code in enumerate(codes):
+    axes[2].text(cell % 4, cell // 4, code, ha="center", va="center", fontsize=9)
 axes[3].imshow(decoded, cmap="gray")
-for ax, title in zip(axes, ("mask", "64 × 64", "16 codes", "decoded", "laid back")):
+for ax, title in zip(axes, ("mask", "64 × 64", "16 codes", "decoded", "pasted")):
     ax.set(xticks=[], yticks=[], title=title)
 plt.show()
-print(f"IoU of the mask that came back: {mask_iou(back, true_mask):.2f}")
+print(f"IoU of the pasted mask with the true one: {mask_iou(back, true_mask):.2f}")
 
 # %% [markdown]
-# ## A window of 64 × 64
+# ## Crop and paste: a window of 64 × 64
 #
-# Shapes have all sizes, words have none. So the part of the mask inside the box is squeezed or stretched to a square of 64 × 64, and only the square is described. The box, which has its own four words, says how to stretch it back.
+# Shapes come in all sizes, but there are always sixteen mask tokens. So the part of the mask inside the box is squeezed or stretched to a square of 64 × 64, and only the square is encoded. The box, which has its own four tokens, says how to stretch it back.
 #
-# Shapes in this chapter: M masks, S side of the square (64), K codes of a mask (16), G side of their grid (4), V codes in the list (128), D numbers in each.
+# Shapes in this chapter: M masks, S side of the square (64), K codes of a mask (16), G side of their grid (4), V codes in the codebook (128), D numbers in each.
 
 
 # %% tags=["from:vlm.regions.segmentation.crop_mask"]
 def crop_mask(mask: np.ndarray, box: Box) -> np.ndarray:
-    """The part of a mask inside a box as a square: [H, W], 0 or 1 -> float32 [S, S], 0..1."""
+    """Crop a mask to a square: [H, W], 0 or 1 -> float32 [S, S], 0..1."""
     y_min, x_min, y_max, x_max = _whole_pixels(box, *mask.shape)
     window = Image.fromarray(mask[y_min:y_max, x_min:x_max].astype(np.float32))
     return np.asarray(window.resize((MASK_SIZE, MASK_SIZE), Image.Resampling.BILINEAR))
@@ -99,7 +99,7 @@ def crop_mask(mask: np.ndarray, box: Box) -> np.ndarray:
 
 # %% tags=["from:vlm.regions.segmentation.paste_mask"]
 def paste_mask(values: np.ndarray, box: Box, height: int, width: int) -> np.ndarray:
-    """Stretch a decoded mask over its box: [S, S], inside where above 0 -> bool [H, W]."""
+    """Stretch a decoded mask over its box: [S, S], positive inside -> bool [H, W]."""
     y_min, x_min, y_max, x_max = _whole_pixels(box, height, width)
     stretched = Image.fromarray(values.astype(np.float32)).resize(
         (x_max - x_min, y_max - y_min), Image.Resampling.BILINEAR
@@ -110,9 +110,9 @@ def paste_mask(values: np.ndarray, box: Box, height: int, width: int) -> np.ndar
 
 
 # %% [markdown]
-# (`_whole_pixels` rounds the box and keeps it inside the picture. A box of location tokens never leaves it. A box from elsewhere may. This code cuts such a box first, and squeezes the whole shape into what is left. It is better to stretch first and cut afterwards, as the exercise asks.) Note the order in `paste_mask`. The numbers are stretched first, as numbers, and only then compared with 0. And note the 0: a decoder's values run from -1, outside, to 1, inside, so its border is at 0, while a crop's run from 0 to 1 and have theirs at ½. If you mix the two up, masks come out too fat or too thin, and look quite all right.
+# (`_whole_pixels` rounds the box and keeps it inside the image. A box of location tokens never leaves the image, but a box from elsewhere may. This code clips such a box first, and squeezes the whole shape into what is left. It is better to stretch first and clip afterwards, as the exercise asks.) Note the order in `paste_mask`: the numbers are first stretched, and only then compared with 0. And note the 0: a decoder's values run from -1 (outside) to 1 (inside), so the border is at 0; a crop's values run from 0 to 1, so its border is at ½. If you mix the two up, masks come out too fat or too thin, and still look plausible.
 #
-# What does the window alone cost, without any words? Crop, shift to -1..1, and paste, for some 500 masks that nothing was trained on.
+# What does the window alone cost, without any tokens? Crop, shift to -1..1, and paste, for 500 masks that nothing was trained on.
 
 
 # %%
@@ -130,33 +130,32 @@ test_masks = collect("test", 500)
 
 
 def mean_iou(codec) -> float:
-    """Of masks that come back with the true ones; a codec maps [M, S, S] to [M, S, S], -1..1."""
+    """Mean IoU with the true masks. The codec maps [M, S, S] to [M, S, S], -1..1."""
     crops = np.stack([crop_mask(mask, box) for mask, box in test_masks])  # [M, S, S]
-    values = codec(crops)
-    ious = [
-        mask_iou(paste_mask(value, box, *mask.shape), mask)
-        for value, (mask, box) in zip(values, test_masks)
-    ]
+    ious = []
+    for value, (mask, box) in zip(codec(crops), test_masks):
+        ious.append(mask_iou(paste_mask(value, box, *mask.shape), mask))
     return float(np.mean(ious))
 
 
-def pasted_as_it_is(crops):
+# %%
+def unchanged(crops):
     return 2 * crops - 1
 
 
-def border_at_the_wrong_place(crops):
+def wrong_border(crops):
     return crops  # 0..1: everything above 0 counts as inside
 
 
-print(f"the window alone:           {mean_iou(pasted_as_it_is):.3f}")
-print(f"a crop's border taken as 0: {mean_iou(border_at_the_wrong_place):.3f}")
+print(f"the window alone:           {mean_iou(unchanged):.3f}")
+print(f"a crop's border taken as 0: {mean_iou(wrong_border):.3f}")
 
 # %% [markdown]
-# The window costs nothing here, since few toys are larger than 64 pixels. The wrong border costs 16 points, and a picture of it looks like a mask that is a little fat.
+# The window costs nothing here, since few toys are larger than 64 pixels. The wrong border costs 16 points, and in a figure the result just looks like a mask that is a little fat.
 #
-# ## Sixteen numbers, the obvious way
+# ## A baseline: 16 numbers without learning
 #
-# Now describe a square of 4,096 pixels with 16 words out of 128. What would you do? Here is a way that needs no learning. Lay a grid of 4 × 4 over the square, and say for each cell how much of it is inside, in 128 shades. To draw it, enlarge the small picture smoothly. And the laziest way of all: no words, the whole box is inside. Guess both numbers before you run this.
+# Now encode a square of 4,096 pixels in 16 tokens out of 128. What would you do? Here is a way that needs no learning: lay a grid of 4 × 4 over the square, and say for each cell how much of it is inside, in 128 levels. To decode it, enlarge the small image smoothly. And the laziest way of all: no tokens, the whole box is inside. Guess both numbers before you run this.
 
 
 # %%
@@ -165,29 +164,28 @@ def whole_box(crops):
 
 
 def thumbnail(crops):
-    """16 cells of 128 shades, enlarged smoothly."""
+    """16 cells of 128 gray levels, enlarged smoothly."""
     cells = crops.reshape(-1, 4, 16, 4, 16).mean((2, 4))  # [M, 4, 4]
-    shades = np.round(cells * 127) / 127
-    small = torch.from_numpy(2 * shades - 1)[:, None].float()
+    levels = np.round(cells * 127) / 127
+    small = torch.from_numpy(2 * levels - 1)[:, None].float()
     large = nn.functional.interpolate(small, scale_factor=16, mode="bicubic")
     return large[:, 0].numpy()
 
 
 print(f"the whole box:           {mean_iou(whole_box):.3f}")
-print(f"16 cells of 128 shades:  {mean_iou(thumbnail):.3f}")
+print(f"16 cells of 128 levels:  {mean_iou(thumbnail):.3f}")
 
 # %% [markdown]
-# A thumbnail is not bad, and blurs all that makes a shape. The budget is 16 · 7 bits, and it spends them as if all thumbnails were equally likely. Most never occur. A cell at the top left corner of a box is empty, or full, or cut by a slope; it is never a checkerboard. An alphabet that is *learned* spends its words on what occurs.
+# A thumbnail is not bad, but it blurs everything that makes a shape. The budget is 16 · 7 bits, and it spends them as if all thumbnails were equally likely. Most never occur. A cell at the top left corner of a box is empty, or full, or crossed by a slope; it is never a checkerboard. A *learned* codebook spends its codes on what does occur.
 #
-# ## An alphabet that is learned
+# ## VQ-VAE: a learned codebook
 #
-# An *autoencoder* squeezes its input and draws it again. Its encoder looks at the square and makes one vector for each of the 4 × 4 cells. Its decoder draws a square from 16 vectors. A vector is not a word yet. So there is a list of 128 vectors between the two, the {term}`codebook`. Each vector of the encoder is replaced by the *nearest* vector of the list, and the number of that one is the word. This is a {term}`VQ-VAE`, a vector-quantised autoencoder {cite}`oord2017neural`. The idea of using one for the words of masks
-# is from *All in Tokens* {cite}`ning2023all`.
+# An *autoencoder* compresses its input and reconstructs it. Here, the encoder turns the square into one vector for each of the 4 × 4 cells, and the decoder draws a square from the 16 vectors. A vector is not a token yet. So there is a list of 128 vectors between the two, the {term}`codebook`. Each vector of the encoder is replaced by the *nearest* vector in the list, and the index of that vector is the token. This is a {term}`VQ-VAE`, a vector-quantized autoencoder {cite}`oord2017neural`. The idea of using one for mask tokens is from *All in Tokens* {cite}`ning2023all`.
 
 
 # %% tags=["from:vlm.regions.mask_vqvae.nearest_codes"]
 def nearest_codes(vectors: Tensor, codebook: Tensor) -> Tensor:
-    """For each vector the number of the codebook's nearest: [M, K, D], [V, D] -> [M, K]."""
+    """The index of each vector's nearest code: [M, K, D], [V, D] -> [M, K]."""
     return torch.cdist(vectors, codebook[None]).argmin(-1)
 
 
@@ -195,18 +193,15 @@ def nearest_codes(vectors: Tensor, codebook: Tensor) -> Tensor:
 # By hand, in two dimensions. (1, 1) is 1 away from (2, 1) and about 7 from (6, 6).
 book = torch.tensor([[2.0, 1.0], [6.0, 6.0]])
 vector = torch.tensor([[[1.0, 1.0]]])
-assert nearest_codes(vector, book).item() == 0
-print(
-    "by distance:",
-    nearest_codes(vector, book).item(),
-    " by product:",
-    (vector @ book.T).argmax(-1).item(),
-)
+by_distance = nearest_codes(vector, book).item()
+by_dot_product = (vector @ book.T).argmax(-1).item()
+assert by_distance == 0
+print("by distance:", by_distance, " by dot product:", by_dot_product)
 
 # %% [markdown]
-# Nearest means by distance. In attention you compared vectors by their product, and a product prefers long ones: by product, (6, 6) wins wherever both numbers are positive. If you take the wrong one, a few long codes get all the work.
+# Nearest means by distance. In attention you compared vectors by their dot product, which favors long ones: by dot product, (6, 6) wins whenever both numbers of the vector are positive. If you use it here, a few long codes get all the work.
 #
-# Here are a small encoder and decoder, so that you can train them now: one convolution that makes a vector of each 16 × 16 cell, one residual block that lets the cells see their neighbours, and the same backwards. (The shipped ones, with the layers of Google's, come below.)
+# Here are a small encoder and decoder, so that you can train them now: one convolution that makes a vector of each 16 × 16 cell, one residual block that mixes neighboring cells, and the same in reverse. (The networks that come with the course have Google's layers; you meet them below.)
 
 
 # %%
@@ -225,6 +220,7 @@ class SmallEncoder(nn.Module):
         return grid.flatten(2).transpose(1, 2)  # [M, K, D]
 
 
+# %%
 class SmallDecoder(nn.Module):
     def __init__(self, channels: int = 64, width: int = 32):
         super().__init__()
@@ -238,13 +234,14 @@ class SmallDecoder(nn.Module):
         )
 
     def decode_vectors(self, vectors: Tensor) -> Tensor:
-        return self.layers(vectors.transpose(1, 2).unflatten(-1, (4, 4)))[:, 0]  # [M, S, S]
+        grid = vectors.transpose(1, 2).unflatten(-1, (4, 4))  # [M, D, G, G]
+        return self.layers(grid)[:, 0]  # [M, S, S]
 
 
 # %% [markdown]
-# ## A choice has no gradient
+# ## The straight-through gradient: a choice has no gradient
 #
-# There is a hole in the middle. "The nearest of 128" is a whole number. Move the encoder's vector a little, and the number stays the same, and so does the picture: the derivative is 0. Nothing that the decoder learns reaches the encoder.
+# There is a gap in the middle. "The nearest of 128" is an integer. Move the encoder's vector a little, and the integer stays the same, and so does the output: the derivative is 0. Nothing that the decoder learns reaches the encoder.
 
 # %%
 vectors = torch.tensor([[[1.0, 1.0]]], requires_grad=True)
@@ -252,19 +249,18 @@ chosen = book[nearest_codes(vectors.detach(), book)]  # [1, 1, 2]
 print("a gradient to the vector?", chosen.requires_grad)
 
 # %% [markdown]
-# The way out is a small lie. Going forward, use the chosen code. Going backward, behave as if nothing had been replaced, and hand the gradient of the code to the vector, unchanged. If the decoder wants the code a bit further to the left, the encoder's vector goes a bit further to the left, until another code is nearer. This is called the {term}`straight-through gradient <straight-through gradient>` {cite}`bengio2013estimating`, and it is one line:
+# The way out is a small lie. In the forward pass, use the chosen code. In the backward pass, pretend that nothing was replaced, and pass the gradient of the code on to the vector, unchanged. If the decoder wants the code a bit further to the left, the encoder's vector moves a bit to the left, until another code is nearer. This is called the {term}`straight-through gradient <straight-through gradient>` {cite}`bengio2013estimating`, and it is one line:
 
 # %%
-passed = (
-    vectors + (chosen - vectors).detach()
-)  # the value of `chosen`, the gradient of `vectors`
+# The value of `chosen`, the gradient of `vectors`.
+passed = vectors + (chosen - vectors).detach()
 assert torch.equal(passed, chosen)
 (passed * torch.tensor([3.0, 5.0])).sum().backward()
-assert vectors.grad.tolist() == [[[3.0, 5.0]]]  # what came to the code arrived at the vector
+assert vectors.grad.tolist() == [[[3.0, 5.0]]]  # the code's gradient reaches the vector
 print("the gradient that arrives:", vectors.grad.tolist())
 
 # %% [markdown]
-# Two more terms hold vectors and codes together. One pulls each chosen code towards the vectors that chose it, like the mean of a cluster. The other pulls each vector towards its code, so that the encoder does not run away from the list; it counts a quarter. In each of them, `detach` says which of the two has to move.
+# Two more terms of the loss hold vectors and codes together. The *codebook loss* pulls each chosen code towards the vectors that chose it, like the mean of a cluster. The *commitment loss* pulls each vector towards its code, so that the encoder does not drift away from the codebook; it counts a quarter. In each of them, `detach` decides which of the two moves.
 
 
 # %% tags=["from:toybox.train_masks.vqvae_losses"]
@@ -285,11 +281,11 @@ def vqvae_losses(
 
 
 # %% [markdown]
-# ## Train it, and watch the codebook
+# ## Codebook collapse: train it, and watch the codes die
 #
-# One trouble is left, and it is the one that people meet. At the start the 128 codes are random. Some are near to where the vectors are, most are far away. Those that are chosen move closer and are chosen again. The others are never nearest to anything, get no gradient, and never move: they are *dead*. How many of the 128 do you think are alive after training?
+# One problem is left, and it is the one that people run into. At the start the 128 codes are random. Some are near the encoder's vectors, most are far away. Those that are chosen move closer and are chosen again. The others are never nearest to anything, get no gradient, and never move: they are *dead*. How many of the 128 do you think are alive after training?
 #
-# There are two remedies. Let the autoencoder run for a while without any list, so that its vectors mean something first. And every now and then move the codes that nobody chose onto vectors that occur.
+# There are two remedies. Train the autoencoder for a while without the codebook, so that its vectors mean something first. And every now and then, move the unused codes onto vectors that do occur.
 
 
 # %% tags=["from:toybox.train_masks.revive_codes"]
@@ -297,7 +293,7 @@ def vqvae_losses(
 def revive_codes(
     masks: Tensor, encoder: MaskEncoder, decoder: MaskDecoder, uses: Tensor
 ) -> int:
-    """Move codes that nothing was nearest to onto vectors of this batch."""
+    """Move unused codes onto vectors of this batch."""
     unused = (uses == 0).nonzero().flatten()
     vectors = encoder(masks).flatten(0, 1)  # [M * K, D]
     decoder.codebook[unused] = vectors[torch.randperm(len(vectors))[: len(unused)]]
@@ -305,7 +301,7 @@ def revive_codes(
 
 
 # %% [markdown]
-# Three runs, on 2,048 masks of the training split: with everything; without the straight-through line, so that the decoder gets the codes alone and the encoder learns from the commitment only (the codes, in exchange, get the picture's gradient, which they do not get otherwise; and without the free start, in which it would learn from the picture all the same); and without the two remedies, as the equations stand in the paper.
+# Three runs, on 2,048 masks of the training split. The first has everything. The second has no straight-through gradient: the encoder learns from the commitment loss only. (So the decoder is given the codes alone, which now get the gradient of the reconstruction, as they otherwise do not; and there is no start without a codebook, in which the encoder would learn from the reconstruction after all.) The third has the losses of the paper, and neither of the two remedies.
 
 
 # %%
@@ -313,11 +309,12 @@ def stack_crops(masks: list[tuple[np.ndarray, Box]]) -> Tensor:
     return torch.from_numpy(np.stack([crop_mask(mask, box) for mask, box in masks]))
 
 
-train_crops, test_crops = stack_crops(collect("train", 2048)), stack_crops(test_masks[:100])
+train_crops = stack_crops(collect("train", 2048))
+test_crops = stack_crops(test_masks[:100])
 
 
 def crop_iou(encoder, decoder) -> float:
-    """Mean IoU of the squares that come back from codes."""
+    """Mean IoU of the decoded squares with the true ones."""
     with torch.no_grad():
         chosen = decoder.codebook[nearest_codes(encoder(test_crops), decoder.codebook)]
         inside, true = decoder.decode_vectors(chosen) > 0, test_crops > 0.5
@@ -332,22 +329,28 @@ def losses_without_straight_through(masks, encoder, decoder, uses) -> dict[str, 
     return losses | {"reconstruction": nn.functional.mse_loss(decoded, 2 * masks - 1)}
 
 
-def train(steps: int, losses_of, free_steps: int, revive_until: int):
-    """Returns the parts, and for each 20 steps a line: step, IoU, codes used since the last."""
-    torch.manual_seed(0)
+# %%
+def make_small_vqvae():
     encoder, decoder = SmallEncoder(), SmallDecoder()
-    optimizer = torch.optim.AdamW(
-        [*encoder.parameters(), *decoder.parameters()], weight_decay=0.0
-    )
-    uses, lines = torch.zeros(NUM_MASK_CODES, dtype=torch.long), []
+    parameters = [*encoder.parameters(), *decoder.parameters()]
+    return encoder, decoder, torch.optim.AdamW(parameters, weight_decay=0.0)
+
+
+# %%
+def train(steps: int, losses_of, free_steps: int, revive_until: int):
+    """Also returns (step, IoU, codes used since the last row), every 20 steps."""
+    torch.manual_seed(0)
+    encoder, decoder, optimizer = make_small_vqvae()
+    uses, rows = torch.zeros(NUM_MASK_CODES, dtype=torch.long), []
     for step in range(steps):
         masks = train_crops[torch.randint(len(train_crops), (48,))]  # [M, S, S]
         if step % 20 == 0:
             if free_steps <= step < revive_until:
                 revive_codes(masks, encoder, decoder, uses)
-            lines.append((step, crop_iou(encoder, decoder), int((uses > 0).sum())))
+            rows.append((step, crop_iou(encoder, decoder), int((uses > 0).sum())))
             uses.zero_()
-        optimizer.param_groups[0]["lr"] = 4e-3 * min(1, (step + 1) / 20) * (1 - step / steps)
+        learning_rate = 4e-3 * min(1, (step + 1) / 20) * (1 - step / steps)
+        optimizer.param_groups[0]["lr"] = learning_rate
         if step < free_steps:
             losses = autoencoder_loss(masks, encoder, decoder)
         else:
@@ -355,24 +358,25 @@ def train(steps: int, losses_of, free_steps: int, revive_until: int):
         sum(losses.values()).backward()
         optimizer.step()
         optimizer.zero_grad()
-    lines.append((steps, crop_iou(encoder, decoder), int((uses > 0).sum())))
-    return encoder, decoder, lines
+    rows.append((steps, crop_iou(encoder, decoder), int((uses > 0).sum())))
+    return encoder, decoder, rows
 
 
+# %%
 STEPS = 220
 small_encoder, small_decoder, with_all = train(STEPS, vqvae_losses, 40, 160)
 *_, not_through = train(STEPS, losses_without_straight_through, 0, 160)
 *_, no_remedies = train(STEPS, vqvae_losses, 0, 0)
 
-# %% mystnb={"image": {"alt": "Two line plots over 220 training steps, three lines each. Left, IoU from 0.7 to 1: with everything rises to 0.93; without straight-through to 0.90; without remedies to 0.87. Right, codes in use: about 125 in the first two runs, fewer than 10 without remedies."}, "figure": {"caption": "Left: how well shapes come back. Right: how many of the 128 codes are in use. Without the remedies all but a handful of the codes are dead. Without the straight-through gradient all codes are in use, and say less.", "name": "fig-ch18-training"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Two line plots over 220 training steps, three lines each. Left, IoU from 0.7 to 1: with everything rises to 0.93; without straight-through to 0.90; without remedies to 0.87. Right, codes in use: about 125 in the first two runs, fewer than 10 without remedies."}, "figure": {"caption": "Without the remedies, all but a handful of the codes are dead; without the straight-through gradient all codes are in use, but they say less. Left: IoU of the reconstructed shapes. Right: how many of the 128 codes are in use.", "name": "fig-ch18-training"}} tags=["hide-input"]
 fig, axes = plt.subplots(1, 2, figsize=(8.6, 3.2), layout="constrained")
-for lines, label, color, style in (
+for rows, label, color, style in (
     (with_all, "with everything", "#0072B2", "-"),
     (not_through, "no straight-through", "#D55E00", "--"),
     (no_remedies, "no remedies", "#009E73", ":"),
 ):
-    steps, ious, used = zip(*lines)
-    first = next(i for i, number in enumerate(used) if number)  # no codes while it runs free
+    steps, ious, used = zip(*rows)
+    first = next(i for i, number in enumerate(used) if number)  # the first row with codes
     axes[0].plot(steps[first:], ious[first:], color=color, linestyle=style, label=label)
     axes[1].plot(steps[first:], used[first:], color=color, linestyle=style, label=label)
 axes[0].set(xlabel="step", ylabel="IoU of test shapes", ylim=(0.7, 1))
@@ -381,41 +385,43 @@ axes[0].legend(loc="lower right", fontsize=8)
 plt.show()
 
 # %% tags=["nbval-ignore-output"]
-for name, lines in (
+for name, rows in (
     ("with everything", with_all),
     ("no straight-through", not_through),
     ("no remedies", no_remedies),
 ):
-    print(f"{name:20s} IoU {lines[-1][1]:.2f}, {lines[-1][2]:3d} codes in use")
+    print(f"{name:20s} IoU {rows[-1][1]:.2f}, {rows[-1][2]:3d} codes in use")
 assert with_all[-1][1] > 0.92
 assert with_all[-1][1] > max(not_through[-1][1], no_remedies[-1][1])
 assert no_remedies[-1][2] < 80 < with_all[-1][2]
 
 # %% [markdown]
-# Did you guess that a handful of codes is enough for 0.87? Four words in 16 places are 4¹⁶ sentences, four thousand million, and each cell is drawn with its neighbours in view. What is lost are the fine things, ears and wheels. And the encoder that gets no gradient from the picture comes close, which may surprise you more. It does what it did when it was born: it maps each cell to a random vector, and *like cells to like vectors*. A list of 128 over random vectors is a fair sorting of the cells, and the decoder learns to draw each
-# sort. What the gradient adds is the choice of what counts as alike. So the loss curve will not tell you that this line is missing. The test above does, with two numbers.
+# Did you guess that a handful of codes is enough for 0.87? Four codes in 16 cells make 4¹⁶ combinations, about four billion, and each cell is drawn with its neighbors in view. Fine detail is lost: ears and wheels. And the encoder that gets no gradient from the reconstruction comes close, which may surprise you more. It does what it did at initialization: it maps each cell to a random vector, and *similar cells to similar vectors*. 128 codes over random features are a decent clustering of the cells, and the decoder learns to draw each cluster. What the gradient adds is the choice of what counts as similar. So the loss curve will not tell you that this line is missing. A test of the gradient itself will, such as the one with two numbers above.
 #
-# The shipped networks have Google's layers, ten times as many weights, and were trained for 2,000 steps (`toybox/train_masks.py`, about ten minutes). Masks that are laid back into the picture then agree to 0.98.
+# The networks that come with the course have Google's layers and ten times as many weights, and were trained for 2,000 steps (`toybox/train_masks.py`, about ten minutes). Their masks, pasted back into the image, have an IoU of 0.98 with the true ones.
 
 
 # %%
-def shipped(crops):
+def trained(crops):
     with torch.inference_mode():
-        codes = nearest_codes(encoder(torch.from_numpy(crops)), decoder.codebook)  # [M, K]
+        vectors = encoder(torch.from_numpy(crops))  # [M, K, D]
+        codes = nearest_codes(vectors, decoder.codebook)  # [M, K]
         return decoder(codes).numpy()
 
 
-print(
-    f"whole box {mean_iou(whole_box):.3f}, thumbnail {mean_iou(thumbnail):.3f}, "
-    f"shipped {mean_iou(shipped):.3f}"
-)
+for name, codec in (
+    ("the whole box", whole_box),
+    ("thumbnail", thumbnail),
+    ("the trained VQ-VAE", trained),
+):
+    print(f"{name:18s} {mean_iou(codec):.3f}")
 
 # %% [markdown]
-# ## What does a word mean?
+# ## What does a mask token mean?
 #
-# The 16 words are not 16 small tiles. Each vector of the decoder is mixed with its neighbours on the way up, so a word means something like "an edge from here to there, if the next cell agrees". You can see it by changing one. Here is the cat again, with the code of its third cell exchanged for others.
+# The 16 tokens are not 16 small tiles. In the decoder each vector is mixed with its neighbors, so a token means something like "an edge from here to there, if the next cell agrees". You can see it by changing one. Here is the cat again, with the code of its third cell exchanged for others.
 
-# %% mystnb={"image": {"alt": "Six decoded cat shapes. The first is the original. In each of the others the code of the third cell of the top row is another one: the edge of the right ear is steeper, ragged or filled, within the cell and a little to its sides."}, "figure": {"caption": "The cat's shape with one of its 16 words exchanged (third of the first row; the dashed square is its cell). The change is where the word stands, and a little beyond: neighbours are drawn together.", "name": "fig-ch18-words"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Six decoded cat shapes. The first is the original. In each of the others the code of the third cell of the top row is another one: the edge of the right ear is steeper, ragged or filled, within the cell and a little to its sides."}, "figure": {"caption": "Changing one code changes its own cell and a little beyond, since neighbors are decoded together. The cat's shape with one of its 16 codes exchanged (third cell of the first row, marked by the dashed square).", "name": "fig-ch18-words"}} tags=["hide-input"]
 others = [codes[2], *[code for code in (0, 22, 53, 82, 115) if code != codes[2]]]
 changed = torch.tensor([codes] * len(others))
 changed[:, 2] = torch.tensor(others)
@@ -427,13 +433,13 @@ for ax, shape, code in zip(axes, shapes, others):
     ax.add_patch(
         plt.Rectangle((32, 0), 15.5, 15.5, fill=False, color="#E69F00", linestyle="--")
     )
-    ax.set(xticks=[], yticks=[], title=f"word {code}")
+    ax.set(xticks=[], yticks=[], title=f"code {code}")
 plt.show()
 
 # %% [markdown]
-# ## The model writes them
+# ## The model writes mask tokens
 #
-# Now ask the model.[^ch18-1] It has never seen a mask. In training it saw pictures and, as answers, words such as `<seg022>`, and learned which word follows which picture, box and words before.
+# Now ask the model.[^ch18-1] It has never seen a mask. In training it saw images and, as answers, tokens such as `<seg022>`, and learned which token follows from the image, the box and the tokens so far.
 #
 # [^ch18-1]: The boxes are not quite those that it gave to `detect cat`: another prompt, other probabilities.
 
@@ -442,13 +448,13 @@ model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
 processor = PaliGemmaProcessor.for_model(model, tokenizer)
 [answer] = generate(model, processor, ["segment cat"], [image])
 for item in answer.split(" ; "):
-    words = re.findall(r"<(\w+)>", item)
-    print("box:  ", *words[:4])
-    for start in range(4, len(words), 8):
-        print("shape:" if start == 4 else "      ", *words[start : start + 8])
+    tokens = re.findall(r"<(\w+)>", item)
+    print("box:  ", *tokens[:4])
+    for start in range(4, len(tokens), 8):
+        print("shape:" if start == 4 else "      ", *tokens[start : start + 8])
 
 # %% [markdown]
-# An item of the answer is four locations, sixteen shapes, a name. The reader of the last chapter takes the shapes too, with one more rule: exactly sixteen, each of them in the alphabet. With fifteen nobody knows which one is missing, and all that come after the gap would be in the wrong cell. The box, which is in order, is kept without a mask.
+# An item of the answer is four location tokens, sixteen mask tokens and a name. The parser of the last chapter takes the mask tokens too, with one more rule: there must be exactly sixteen, each of them in the codebook. With fifteen, you cannot know which one is missing, and all tokens after the gap would be in the wrong cell. The box, which is valid, is kept without a mask.
 
 
 # %%
@@ -463,19 +469,19 @@ def _parse_mask_codes(digits: list[str]) -> tuple[int, ...] | None:
 
 
 # %%
-shape_words = "".join(f"<seg{code:03d}>" for code in codes)
+mask_tokens = "".join(f"<seg{code:03d}>" for code in codes)
 for name, text in (
-    ("sixteen", shape_words),
-    ("fifteen", shape_words[:-8]),
-    ("seventeen", shape_words + "<seg000>"),
-    ("one beyond the alphabet", shape_words[:-8] + "<seg128>"),
+    ("sixteen", mask_tokens),
+    ("fifteen", mask_tokens[:-8]),
+    ("seventeen", mask_tokens + "<seg000>"),
+    ("one not in the codebook", mask_tokens[:-8] + "<seg128>"),
 ):
     read = _parse_mask_codes(_MASK_CODE.findall(text))
     print(f"{name:24s}", "a mask" if read else None)
-assert _parse_mask_codes(_MASK_CODE.findall(shape_words)) == codes
+assert _parse_mask_codes(_MASK_CODE.findall(mask_tokens)) == codes
 
 # %% [markdown]
-# Decode and paste, for the first 100 scenes, in most of which some thing is the only one of its kind. The masks agree with the true ones to 0.87. The alphabet alone gives 0.98. Whose fault is it: does the model get the box wrong, or the shape? You can find out by giving it one of the two. Take its words in the true box, and the true words in its box. Which of the two do you expect to be worse?
+# Decode and paste, for the first 100 scenes, in most of which some toy is the only one of its kind. The masks have an IoU of 0.87 with the true ones; the VQ-VAE alone gives 0.98. Whose fault is it: does the model get the box wrong, or the shape? You can find out by giving it one of the two: its codes in the true box, and the true codes in its box. Which of the two do you expect to be worse?
 
 
 # %%
@@ -484,7 +490,7 @@ def draw(codes: Sequence[int], box: Box) -> np.ndarray:
     return paste_mask(decoder(torch.tensor([codes]))[0].numpy(), box, 112, 112)
 
 
-questions = []  # scene, index of the thing
+questions = []  # scene, index of the object
 for seed in range(100):
     one = draw_scene(seed, "test")
     labels = [thing.label for thing in one.objects]
@@ -497,43 +503,39 @@ for start in range(0, len(questions), 50):
     images = [one.image for one, _ in questions[batch]]
     answers += generate(model, processor, prompts[batch], images, 30)
 
-ious = {
-    "its box, its words": [],
-    "true box, its words": [],
-    "its box, true words": [],
-    "true box, true words": [],
-}
+# %%
+ious = {}
 shown = []
 for (one, i), text in zip(questions, answers):
     found = parse_detections(text, 112, 112)
     if len(found) != 1 or found[0].mask_codes is None:
-        continue  # missed, or more than one: another question
+        continue  # no mask, or more than one: not counted here
     true, true_box = one.mask(i), one.objects[i].box
     [true_codes] = encode_masks([true], [true_box], encoder, decoder)
     [thing] = found
-    for name, (words, place) in {
-        "its box, its words": (thing.mask_codes, thing.box),
-        "true box, its words": (thing.mask_codes, true_box),
-        "its box, true words": (true_codes, thing.box),
-        "true box, true words": (true_codes, true_box),
+    for name, (some_codes, some_box) in {
+        "its box, its codes": (thing.mask_codes, thing.box),
+        "true box, its codes": (thing.mask_codes, true_box),
+        "its box, true codes": (true_codes, thing.box),
+        "true box, true codes": (true_codes, true_box),
     }.items():
-        ious[name].append(mask_iou(draw(words, place), true))
-    shown.append((one, true, draw(thing.mask_codes, thing.box), ious["its box, its words"][-1]))
+        ious.setdefault(name, []).append(mask_iou(draw(some_codes, some_box), true))
+    mask = draw(thing.mask_codes, thing.box)
+    shown.append((one, true, mask, mask_iou(mask, true)))
 means = {name: np.mean(values) for name, values in ious.items()}
 
 # %% tags=["nbval-ignore-output"]
 print(f"{len(shown)} of {len(questions)} answers have exactly one mask")
 for name, value in means.items():
     print(f"{name:22s} {value:.2f}")
-assert means["its box, its words"] < min(
-    means["true box, its words"], means["its box, true words"]
-)
+one_true = (means["true box, its codes"], means["its box, true codes"])
+assert means["its box, its codes"] < min(one_true)
 
-# %% mystnb={"image": {"alt": "Six toy scenes with the model's mask tinted in blue and the outline of the true one in black and white; above each its IoU, from the worst to the best."}, "figure": {"caption": "Masks that the model wrote (tinted) and the true outlines, from the worst of the 125 to the best. Nearly always the form is right, and what differs is where its edges lie. The worst is another matter: the rocket leans to the left, and the mask to the right. Toys are mirrored half of the time, and this one was told the wrong way round.", "name": "fig-ch18-masks"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Six toy scenes with the model's mask tinted in blue and the outline of the true one in black and white; above each its IoU, from the worst to the best."}, "figure": {"caption": "Nearly always the form is right, and the edges are a little off. Masks that the model wrote (tinted) and the true outlines, from the worst of the 125 to the best. The worst is another matter: the rocket leans to the left, and the mask to the right. Toys are mirrored half of the time, and this mask describes the mirror image.", "name": "fig-ch18-masks"}} tags=["hide-input"]
 shown.sort(key=lambda item: item[-1])
 fig, axes = plt.subplots(1, 6, figsize=(9.2, 1.9), layout="constrained")
-for ax, place in zip(axes, np.linspace(0, len(shown) - 1, 6).astype(int)):
-    one, true, mask, iou = shown[place]
+for ax, rank in zip(axes, np.linspace(0, len(shown) - 1, 6).astype(int)):
+    one, true, mask, iou = shown[rank]
     ax.imshow(one.image)
     ax.imshow(np.where(mask[..., None], (0.34, 0.71, 0.91, 0.7), (0, 0, 0, 0)))
     ax.contour(true, levels=[0.5], colors="black", linewidths=2)
@@ -542,9 +544,9 @@ for ax, place in zip(axes, np.linspace(0, len(shown) - 1, 6).astype(int)):
 plt.show()
 
 # %% [markdown]
-# Both have a part in it, and the box the larger one: with the true box five points come back, with the true words two, and with both eleven. It makes sense. The four words of the box are read first, and a box that is two pixels too narrow squeezes even a perfect shape. (In the model card masks have 0.76. There, all things of a kind are asked for, and one that is missed, or drawn twice, counts 0.)
+# Both contribute, and the box more: with the true box five points come back, with the true codes two, and with both eleven. It makes sense. A box that is two pixels too narrow squeezes even a perfect shape. (In the model card, masks have an IoU of 0.76. There, all objects of a kind are asked for, and an object that is missed, or segmented twice, counts 0.)
 #
-# In the figure you can see both at work. Which changes first when you cover a part of the rocket with another toy, the box or the form? And what happens to the mask if the rocket is tilted, which no rocket in the training data was?
+# In the figure you can see both at work. Which changes first when you cover a part of the rocket with another toy, the box or the shape? And what happens to the mask if the rocket is tilted, as no rocket in the training data was?
 #
 # <div class="live-figure" data-figure="playground" data-scene="night.3_rocket.60.56.52.0_ball.86.24.30.0" data-prompt="segment rocket" data-tasks="segment detect">
 # <p>This figure needs JavaScript. The cells of this chapter ask the same model the same questions. In JupyterLab, run the next cell.</p>
@@ -561,11 +563,11 @@ show(
 )
 
 # %% [markdown]
-# The mask is drawn into the box, so it moves and stretches with it, and an error of the box is an error of the mask. A tilted rocket gets a box that fits, and often the mask of an upright one: the location tokens have seen boxes of every shape, and the mask tokens only the shapes of the training data. Compare the probabilities: where a `<loc>` token has several good neighbors, a `<seg>` token has rivals with another form.
+# The mask is drawn into the box, so it moves and stretches with it, and an error of the box is an error of the mask. A tilted rocket gets a box that fits, and often the mask of an upright one: boxes of every shape occurred in training, but masks only of upright toys. Compare the probabilities: the alternatives to a `<loc>` token are its neighbors, which are nearly as good; the alternatives to a `<seg>` token draw another form.
+#
 # ## What the real model does
 #
-# Google's mask decoder is a file of its own, `vae-oid.npz`, trained on the masks of Open Images, and no part of the PaliGemma checkpoint. Its layers and names are those of `vlm/regions/mask_vqvae.py`, so `load_mask_decoder("vae-oid.npz")` reads it: an `.npz` of plain numbers, with pickles refused. We could not try it on the real file, which was not at hand; a test writes a file with its names and shapes and reads it back. The words are the same 128, but their meaning is another: a codebook is learned, and yours
-# has other vectors at every number. PaliGemma's words decoded with the Toybox's decoder are noise. The demonstration space on the hub cuts decoded masks differently: it makes pixels of 0 to 255 of them before it stretches, and keeps soft edges.
+# Google's mask decoder is a separate file, `vae-oid.npz`, trained on the masks of Open Images; it is not part of the PaliGemma checkpoint. Its layers and names are those of `vlm/regions/mask_vqvae.py`, so `load_mask_decoder("vae-oid.npz")` reads it: an `.npz` of plain numbers, with pickles refused. We could not try it on the real file, which we did not have; a test writes a file with its names and shapes and reads it back. The 128 tokens are the same, but they mean something else: a codebook is learned, and yours has other vectors at every index. Decode PaliGemma's tokens with the Toybox's decoder, and you get noise. The demonstration space on the Hugging Face hub treats decoded masks differently: it converts them to pixels of 0 to 255 before it stretches them, and keeps soft edges.
 #
 # ## Exercises
 #
@@ -579,7 +581,7 @@ show(
 #
 # ```{admonition} Hint
 # :class: dropdown
-# Subtract with broadcasting: `vectors[:, :, None]` is [M, K, 1, D]. Square, sum over D, and take the smallest.
+# Subtract with broadcasting: `vectors[:, :, None]` is [M, K, 1, D]. Square, sum over D, and take the index of the smallest.
 # ```
 # ````{admonition} Solution
 # :class: dropdown
@@ -592,7 +594,7 @@ show(
 #
 # ```{admonition} Hint
 # :class: dropdown
-# Write `chosen` as `vectors` plus something, and let no gradient through that something.
+# Write `chosen` as `vectors` plus a difference, and let no gradient through the difference.
 # ```
 # ````{admonition} Solution
 # :class: dropdown
@@ -605,7 +607,7 @@ show(
 #
 # ```{admonition} Hint
 # :class: dropdown
-# Both terms have the same value, but for the factor. What differs is who moves: `detach` the one that shall not.
+# Up to the factor, both terms have the same value. They differ in what moves: `detach` the tensor that must stay.
 # ```
 # ````{admonition} Solution
 # :class: dropdown
@@ -618,7 +620,7 @@ show(
 #
 # ```{admonition} Hint
 # :class: dropdown
-# `re.findall(r"<seg(\d*)>", text)` gives the digits as text. Two things must be right: how many there are, and each of them.
+# `re.findall(r"<seg(\d*)>", text)` gives the digits as text. Check how many there are, and each of them.
 # ```
 # ````{admonition} Solution
 # :class: dropdown
@@ -627,15 +629,15 @@ show(
 # ```
 # ````
 #
-# ### `paste_mask` (3 points, 20 minutes)
+# ### `paste_mask` (3 points, 15 minutes)
 #
 # ```{admonition} Hint 1: the order
 # :class: dropdown
-# Round the box, stretch the numbers to the size of the whole box, compare with 0. Then cut away what lies outside the picture.
+# Round the box, stretch the numbers to the size of the whole box, compare with 0. Then cut off what lies outside the image.
 # ```
 # ```{admonition} Hint 2: which functions
 # :class: dropdown
-# `Image.fromarray(values).resize((width, height), Image.Resampling.BILINEAR)`: PIL wants the width first.
+# `Image.fromarray(values).resize((width, height), Image.Resampling.BILINEAR)`: PIL takes the width first.
 # ```
 # ````{admonition} Solution
 # :class: dropdown
@@ -652,7 +654,6 @@ grade_chapter("ch18_masks")
 # %% [markdown]
 # ## Summary
 #
-# The shape in a box is squeezed to 64 × 64 and told in 16 words of a learned alphabet of 128. A VQ-VAE finds that alphabet: encoder, nearest code, decoder. The choice of the nearest has no gradient, so the decoder's is passed straight through; two more terms hold vectors and codes together. Most codes die, unless vectors mean something before there are codes, and dead ones are moved. The words are decoded to numbers from -1 to 1, stretched over the box, and cut at 0, in this order. More of what is wrong with the
-# model's masks is wrong with its boxes than with its shapes.
+# Crop the shape to its box, resize it to 64 × 64, and encode it in 16 tokens from a learned codebook of 128. A VQ-VAE learns that codebook: encoder, nearest code, decoder. Choosing the nearest code has no gradient, so the decoder's gradient is passed straight through to the encoder; two more losses hold vectors and codes together. Most codes die unless you train the autoencoder without a codebook first and move unused codes onto vectors that occur. To draw a mask, decode the tokens to numbers from -1 to 1, stretch them over the box, and threshold at 0, in this order. The model's masks lose more to its boxes than to its shapes.
 #
-# You have seen what goes in and what comes out. Now look at what happens between.
+# You have seen what goes in and what comes out. Now look at what happens in between.

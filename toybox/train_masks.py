@@ -83,7 +83,7 @@ def vqvae_losses(masks: Tensor, encoder: MaskEncoder, decoder: MaskDecoder, uses
 
 @torch.no_grad()
 def revive_codes(masks: Tensor, encoder: MaskEncoder, decoder: MaskDecoder, uses: Tensor) -> int:
-    """Move codes that nothing was nearest to onto vectors of this batch: else most would never be used.
+    """Move unused codes onto vectors of this batch; otherwise most codes would never be used.
 
     Args:
         uses: [V], how often each code was chosen since the last time.

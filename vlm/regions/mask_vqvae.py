@@ -91,7 +91,7 @@ class MaskDecoder(nn.Module):
 
 
 def nearest_codes(vectors: Tensor, codebook: Tensor) -> Tensor:
-    """For each vector the number of the codebook's nearest: [M, K, D], [V, D] -> [M, K]."""
+    """The index of each vector's nearest code: [M, K, D], [V, D] -> [M, K]."""
     return torch.cdist(vectors, codebook[None]).argmin(-1)
 
 

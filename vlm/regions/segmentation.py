@@ -14,7 +14,7 @@ from vlm.regions.mask_vqvae import MASK_SIZE, MaskDecoder, MaskEncoder, nearest_
 
 
 def crop_mask(mask: np.ndarray, box: Box) -> np.ndarray:
-    """The part of a mask inside a box, squeezed to a square: [H, W], 0 or 1 -> float32 [S, S], 0..1.
+    """Crop a mask to a box and resize it to a square: [H, W], 0 or 1 -> float32 [S, S], 0..1.
 
     The box is rounded to whole pixels; the rest of the picture is cut off. Bilinear, with antialiasing.
 
@@ -30,7 +30,7 @@ def crop_mask(mask: np.ndarray, box: Box) -> np.ndarray:
 
 
 def paste_mask(values: np.ndarray, box: Box, height: int, width: int) -> np.ndarray:
-    """Stretch a decoded mask over its box: float [S, S], inside where above 0 -> bool [H, W].
+    """Stretch a decoded mask over its box: float [S, S], positive inside -> bool [H, W].
 
     The order matters: the numbers are stretched first and compared with 0 then, so edges come out smooth.
 
