@@ -261,7 +261,7 @@ print(f"the lowest possible loss: {floor:.2f}")
 #
 # **RoPE angles in 16 bits.** *transformers* 29285 (February 2024): when a whole model runs in bfloat16, so do its RoPE angles, unless the code prevents it. bfloat16 has 8 significant bits, so beyond 256 it cannot even represent every integer. Our prompts have 80 tokens, and the figure shows next to nothing. A PaliGemma at 448 pixels has 1,024 image tokens alone.
 #
-# **Pairs and groups.** Rotating pairs of neighbors instead of halves (AiDotNet 2074) leaves more than half of the captions right, since a caption depends little on positions, and no box. Tiling key/value heads instead of repeating them (jax-js 180) ruins both. This second bug cannot show in PaliGemma 3B, which has one key/value head.
+# **Pairs and groups.** Rotating pairs of neighbors instead of halves (AiDotNet 2074) leaves more than half of the captions right, since a caption depends little on positions, but no box. Tiling key/value heads instead of repeating them (jax-js 180) ruins both. This second bug cannot show in PaliGemma 3B, which has one key/value head.
 #
 # ## Weights that never arrive
 #

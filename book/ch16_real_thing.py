@@ -140,7 +140,7 @@ else:
 # %% [markdown]
 # ## Memory: weights and KV cache
 #
-# Two things stay in memory: the weights, and the keys and values of all tokens so far (the {term}`KV cache`). By hand, for PaliGemma 3B in bfloat16: 2,923,466,480 parameters of 2 bytes take 5.85 GB. Each token adds 2 · 18 · 1 · 256 = 9,216 numbers to the cache (chapter 8), 18,432 bytes, so a prompt of 268 tokens adds 4.9 MB. Next to the weights that is nothing. With large images and many rows it becomes something.
+# Two things stay in memory: the weights, and the keys and values of all tokens so far (the {term}`KV cache`). By hand, for PaliGemma 3B in bfloat16: 2,923,466,480 parameters of 2 bytes take 5.85 GB. Each token adds 2 · 18 · 1 · 256 = 9,216 numbers to the cache (chapter 8), 18,432 bytes, so a prompt of 268 tokens adds 4.9 MB. Next to the weights that is negligible. With large images and many rows it is not.
 
 # %%
 assert parameters["paligemma-3b-224"]["all"] == 2_923_466_480
