@@ -153,7 +153,7 @@ def attention(
     mask: Tensor | None = None,
     softcap: float | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Each query takes a weighted mean of the values; its weights say how well it matches each key."""
+    """Average the values for each query, weighted by its match with each key."""
     scores = query @ key.transpose(-2, -1) * scaling  # [B, A, Q, S]
     if softcap is not None:
         scores = soft_cap(scores, softcap)
@@ -212,9 +212,8 @@ class SiglipAttention(nn.Module):
         query = self.split_heads(self.q_proj(hidden_states))
         key = self.split_heads(self.k_proj(hidden_states))
         value = self.split_heads(self.v_proj(hidden_states))
-        mixed, weights = attention(
-            query, key, value, self.scaling
-        )  # [B, A, N, E], [B, A, N, N]
+        # [B, A, N, E], [B, A, N, N]
+        mixed, weights = attention(query, key, value, self.scaling)
         mixed = mixed.transpose(1, 2).flatten(2)  # [B, N, D]
         return self.out_proj(mixed), weights
 
@@ -306,7 +305,7 @@ print(f"largest difference in the trained MLP's output: {difference:.4f}")
 
 # %% tags=["from:vlm.siglip.SiglipEncoderLayer"]
 class SiglipEncoderLayer(nn.Module):
-    """Pre-norm transformer block: attention, then MLP, each with a residual connection."""
+    """Pre-norm block: attention, then MLP, each with a residual connection."""
 
     def __init__(self, config: SiglipVisionConfig):
         super().__init__()

@@ -15,7 +15,7 @@ def attention(
     mask: Tensor | None = None,
     softcap: float | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Each query takes a weighted mean of the values; its weights say how well it matches each key.
+    """Average the values for each query, weighted by its match with each key.
 
     Args:
         query: [B, A, Q, E].

@@ -47,7 +47,8 @@ class SiglipAttention(nn.Module):
         query = self.split_heads(self.q_proj(hidden_states))
         key = self.split_heads(self.k_proj(hidden_states))
         value = self.split_heads(self.v_proj(hidden_states))
-        mixed, weights = attention(query, key, value, self.scaling)  # [B, A, N, E], [B, A, N, N]
+        # [B, A, N, E], [B, A, N, N]
+        mixed, weights = attention(query, key, value, self.scaling)
         mixed = mixed.transpose(1, 2).flatten(2)  # [B, N, D]
         return self.out_proj(mixed), weights
 
@@ -69,7 +70,7 @@ class SiglipMLP(nn.Module):
 
 
 class SiglipEncoderLayer(nn.Module):
-    """Pre-norm transformer block: attention, then MLP, each with a residual connection."""
+    """Pre-norm block: attention, then MLP, each with a residual connection."""
 
     def __init__(self, config: SiglipVisionConfig):
         super().__init__()

@@ -56,12 +56,13 @@ def sigmoid_loss(logits: Tensor) -> Tensor:
 
     Source: SigLIP (arXiv 2303.15343), section 3.2 and Algorithm 1 (from which the sign of the bias is taken).
     """
-    labels = 2 * torch.eye(len(logits), device=logits.device) - 1  # [B, B], 1 for matching pairs, else -1
+    # [B, B], 1 for matching pairs, else -1
+    labels = 2 * torch.eye(len(logits), device=logits.device) - 1
     return -nn.functional.logsigmoid(labels * logits).sum() / len(logits)
 
 
 class SiglipTextModel(nn.Module):
-    """The text tower: embeddings, the same blocks as for images, and a projection of the last position.
+    """Text tower: token embeddings, encoder, and a projection of the last position.
 
     Every text is padded at its end to the same length. There is no mask: padding is attended to like any token.
     """
@@ -81,7 +82,8 @@ class SiglipTextModel(nn.Module):
     def forward(self, input_ids: Tensor) -> Tensor:
         """[B, T] -> [B, D]; T is `max_length`."""
         words = self.embeddings["token_embedding"](input_ids)  # [B, T, D]
-        hidden_states = self.encoder(words + self.embeddings["position_embedding"].weight)  # [B, T, D]
+        # [B, T, D]
+        hidden_states = self.encoder(words + self.embeddings["position_embedding"].weight)
         return self.head(self.final_layer_norm(hidden_states)[:, -1])
 
 
