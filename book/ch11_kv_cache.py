@@ -11,21 +11,20 @@
 # ---
 
 # %% [markdown]
-# # What need not be computed twice? The KV cache
+# # The KV cache: what need not be computed twice?
 #
-# To write one token, the model reads everything that came before: 64 image tokens, the prompt, the answer so far. To write the next one it reads all that again, and one token more. Nearly all of this work has been done a moment ago. In this chapter you find out what of it can be kept, keep it, and measure what that
-# is worth, in time and in memory.
+# To generate one token, the model processes everything that came before: 64 image tokens, the prompt, the answer so far. To generate the next one it processes all that again, and one token more. Nearly all of this work was done a moment ago. In this chapter you find out which of it can be kept, keep it, and measure what that is worth, in time and in memory.
 #
 # At the end you will be able to
 #
-# - say why the vectors of earlier tokens may be kept, and which mask forbids it;
-# - say what is kept, before or after which step, and how many bytes it takes;
-# - write `KVCache` so that no memory is asked for while the model writes;
-# - recognise a wrong position, an unturned key and a stale cache by what the model says.
+# - say why the hidden states of earlier tokens don't change, and with which mask they would;
+# - say what the cache stores, before or after which step, and how many bytes it takes;
+# - write a `KVCache` that allocates all its memory before generation begins;
+# - recognize a wrong position, an unrotated key and a stale cache by what the model says.
 #
-# It takes about 45 minutes. Here is what you will have gained.
+# Time: about 20 minutes to read and run, and 45 for the three exercises. Here is what you will have gained.
 
-# %% mystnb={"image": {"alt": "Milliseconds per token over 300 tokens for three ways. Reading everything again begins at the top and rises. Reading the text again but not the picture is lower and rises too. With a cache the line is low and nearly flat."}, "figure": {"caption": "Time for each new token of one long answer, measured on the machine that executed this page. The upper two read everything again; the middle one has kept the picture's vectors at least. With a cache each token costs about the same.", "name": "fig-ch11-goal"}} tags=["hide-input", "nbval-ignore-output"]
+# %% mystnb={"image": {"alt": "Milliseconds per token over 300 tokens for three methods. Running the vision tower and the whole sequence again begins at the top and rises. Running the sequence again with the image features kept is lower and rises too. With a cache the line is low and nearly flat."}, "figure": {"caption": "With a cache, each token takes about the same time, however long the answer is. The upper two curves process the whole sequence again for each token, and rise; the middle one has at least kept the image features. Measured on one long answer, on the machine that executed this page.", "name": "fig-ch11-goal"}} tags=["hide-input", "nbval-ignore-output"]
 import time
 from collections.abc import Callable
 
@@ -54,10 +53,10 @@ S = inputs["input_ids"].shape[1]
 image_features = model.get_image_features(inputs["pixel_values"])  # [1, N, D]
 
 
-def write(
+def greedy(
     step: Callable[[list[int]], Tensor], max_new_tokens: int
 ) -> tuple[list[int], list[float]]:
-    """The likeliest tokens, and the milliseconds that each took; `step` gives the scores of the next."""
+    """The tokens and the milliseconds each took; `step` computes the next logits."""
     tokens, times = [], []
     for _ in range(max_new_tokens):
         start = time.perf_counter()
@@ -66,24 +65,25 @@ def write(
     return tokens, times
 
 
-def read_everything(tokens: list[int], **picture: Tensor) -> Tensor:
-    ids = torch.cat([inputs["input_ids"], torch.tensor([tokens], dtype=torch.long)], dim=1)
+def run_sequence(tokens: list[int], **image: Tensor) -> Tensor:
+    new_ids = torch.tensor([tokens], dtype=torch.long)
+    ids = torch.cat([inputs["input_ids"], new_ids], dim=1)
     types = torch.tensor([[0] * S + [1] * len(tokens)])
-    return model(ids, token_type_ids=types, **picture).logits  # [1, S + written, V]
+    return model(ids, token_type_ids=types, **image).logits  # [1, S + new, V]
 
 
-def read_and_look(tokens: list[int]) -> Tensor:
-    return read_everything(tokens, pixel_values=inputs["pixel_values"])
+def recompute_all(tokens: list[int]) -> Tensor:
+    return run_sequence(tokens, pixel_values=inputs["pixel_values"])
 
 
-def read_only(tokens: list[int]) -> Tensor:
-    return read_everything(tokens, image_features=image_features)
+def recompute_sequence(tokens: list[int]) -> Tensor:
+    return run_sequence(tokens, image_features=image_features)
 
 
 cache = FinishedCache(config, 1, S + 300)
 
 
-def read_one(tokens: list[int]) -> Tensor:
+def compute_new_token(tokens: list[int]) -> Tensor:
     if not tokens:
         return model(**inputs, kv_cache=cache).logits
     return model(torch.tensor([tokens[-1:]]), kv_cache=cache).logits
@@ -95,130 +95,140 @@ def median_of_ten(times: list[float]) -> list[float]:
 
 fig, ax = plt.subplots(figsize=(6.8, 3.2), layout="constrained")
 for step, color, style, label in (
-    (read_and_look, "#D55E00", "-", "look and read again"),
-    (read_only, "#CC79A7", "-.", "read again"),
-    (read_one, "#0072B2", "--", "with a cache"),
+    (recompute_all, "#D55E00", "-", "tower and sequence again"),
+    (recompute_sequence, "#CC79A7", "-.", "sequence again"),
+    (compute_new_token, "#0072B2", "--", "with a cache"),
 ):
-    _, times = write(step, 300)
-    ax.plot(range(10, 301, 10), median_of_ten(times), color=color, linestyle=style, label=label)
-ax.set(xlabel="tokens written", ylabel="milliseconds per token", ylim=(0, None))
+    _, times = greedy(step, 300)
+    medians = median_of_ten(times)
+    ax.plot(range(10, 301, 10), medians, color=color, linestyle=style, label=label)
+ax.set(xlabel="tokens generated", ylabel="milliseconds per token", ylim=(0, None))
 ax.legend(fontsize=9)
 plt.show()
 
 # %% [markdown]
-# ## What changes when a token is added?
+# ## Which hidden states change when a token is added?
 #
-# The naive loop calls the model with everything, each time. Nothing is wrong with it, and it is the reference for this chapter. Read the prompt with six tokens of the answer, and then with seven. Do the vectors of the tokens that are in both change? Guess first. In the tower the answer would be yes: there every patch sees every other.
+# The naive loop runs the model on the whole sequence at each step. Nothing is wrong with it, and it is the reference for this chapter. Run the model on the prompt with six tokens of the answer, and then with seven. Do the {term}`hidden states` of the tokens that are in both change? Guess first. In the vision tower the answer would be yes: there every patch attends to every other.
 
 
 # %%
-def last_vectors(tokens: list[int], mask_of: Callable = make_prefix_lm_mask) -> Tensor:
-    """What the last layer makes of prompt and answer, [S + len(tokens), D]."""
-    ids = torch.cat([inputs["input_ids"], torch.tensor([tokens], dtype=torch.long)], dim=1)
+def last_hidden_states(tokens: list[int], make_mask=make_prefix_lm_mask) -> Tensor:
+    """The last layer's output for prompt and answer, [S + len(tokens), D]."""
+    new_ids = torch.tensor([tokens], dtype=torch.long)
+    ids = torch.cat([inputs["input_ids"], new_ids], dim=1)
     types = torch.tensor([[0] * S + [1] * len(tokens)])
-    mask = mask_of(torch.ones_like(ids), types, torch.float32)  # [1, 1, T, T]
+    mask = make_mask(torch.ones_like(ids), types, torch.float32)  # [1, 1, T, T]
     position_ids = torch.arange(1, ids.shape[1] + 1)[None]
     inputs_embeds = model.embed_inputs(ids, image_features)  # [1, T, D]
     return model.language_model.model(inputs_embeds, position_ids, mask)[0]
 
 
-answer, _ = write(read_only, 27)
-six, seven = last_vectors(answer[:6]), last_vectors(answer[:7])
-print(f"prefix-LM mask: they change by less than 1e-4: {(six - seven[:-1]).abs().max() < 1e-4}")
+answer, _ = greedy(recompute_sequence, 27)
+six, seven = last_hidden_states(answer[:6]), last_hidden_states(answer[:7])
+change = (six - seven[:-1]).abs().max()
+print(f"prefix-LM mask: they change by less than 1e-4: {change < 1e-4}")
 
 
-def everyone_sees_everyone(attention_mask: Tensor, types: Tensor, dtype: torch.dtype) -> Tensor:
+def everything_visible(attention_mask, types, dtype) -> Tensor:
     return make_prefix_lm_mask(attention_mask, torch.zeros_like(types), dtype)
 
 
-six, seven = (last_vectors(answer[:n], everyone_sees_everyone) for n in (6, 7))
-print(f"all see all: they change by up to {(six - seven[:-1]).abs().max():.1f}")
+six, seven = (last_hidden_states(answer[:n], everything_visible) for n in (6, 7))
+change = (six - seven[:-1]).abs().max()
+print(f"everything visible: they change by up to {change:.1f}")
 
 # %% [markdown]
-# They don't change, and the mask is the reason. A token of the answer is seen by later tokens only. So no vector of an earlier place, in any layer, can know that it has come. With a mask that lets all see all, every vector changes, and nothing could be kept. That is why models that write are masked the way they are, and why PaliGemma's
-# prefix is complete before the first token of the answer is written.
+# They don't change, and the mask is the reason. Only later tokens attend to a token of the answer. So no hidden state at an earlier position, in any layer, can depend on it. With a mask that lets all positions attend to all others, every hidden state changes, and nothing could be kept. So the mask that hides the future in training is also what makes a cache possible. PaliGemma's prefix has no such mask, and needs none: it is complete before the first token of the answer is generated.
 #
-# This has a price. The picture's tokens have seen the prompt, so their keys and values are good for this prompt only. Another question about the same picture must read the picture's 64 tokens again; only the tower's work can be kept (`image_features`). A causal model can keep a common beginning for many prompts, and read a long prompt piece by piece. PaliGemma can do neither.
+# This has a price. The image tokens have attended to the prompt, so their keys and values are good for this prompt only. For another question about the same image, the language model must process the 64 image tokens again; only the work of the tower can be kept (`image_features`). A causal model can keep a common beginning for many prompts, and process a long prompt piece by piece. PaliGemma can do neither.
 #
-# ## What is kept: keys that are turned already
+# ## What the cache stores: values, and keys after RoPE
 #
-# Earlier vectors stay as they are. Must you keep them all? Look at what the new token needs from the others. In each layer it makes a query, and compares it with the *keys* of all tokens, and mixes their *values*. It needs nothing else of them: no earlier query, no MLP, no logits. So two tensors in each layer are kept, keys and values. Hence the name, {term}`KV cache`.
+# Earlier hidden states stay as they are. Must you keep them all? See what the new token needs from the others. In each layer it computes a query, compares it with the *keys* of all tokens, and takes a weighted sum of their *values*. It needs nothing else of them: no earlier query, no MLP, no logits. So two tensors are kept in each layer, keys and values. Hence the name, {term}`KV cache`.
 #
-# And in which state? The key is turned by its position (chapter 7), and its position does not change either. So it is kept turned.
+# And in which state? {term}`RoPE` rotates a key by its position (chapter 7), and the position does not change either. So the cache stores rotated keys.
 #
-# Write one step of attention with a cache for the old keys and values, and compare it with attention over everything. To get real inputs, the cell hangs a {term}`hook` on a layer: a function that PyTorch calls with a module's input and output each time the module has run. This one records them.
+# Write one step of attention with the old keys and values from a cache, and compare it with attention over the whole sequence. To get real inputs, the cell registers a {term}`hook` on a layer: a function that PyTorch calls with a module's input and output each time the module has run. This one records them.
 
 # %%
 layer = model.language_model.model.layers[1]
 torch.manual_seed(0)
-kept = []
+recorded = []
 hook = layer.self_attn.register_forward_hook(
-    lambda _module, args, output: kept.append((args[0], output[0]))
+    lambda _module, args, output: recorded.append((args[0], output[0]))
 )
-last_vectors(answer[:7])
+last_hidden_states(answer[:7])
 hook.remove()
-hidden_states, expected = kept[
-    0
-]  # [1, T, D], what goes into layer 1's attention and what comes out
+# The input and the output of layer 1's attention, [1, T, D].
+hidden_states, expected = recorded[0]
 T = hidden_states.shape[1]
 position_ids = torch.arange(1, T + 1)[None]
 
 
-def project(
-    module: nn.Module, states: Tensor, positions: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries and keys, turned, and values."""
-    cos, sin = gemma.rotary_cos_sin(positions, config.head_dim, config.rope_theta, states.dtype)
-    query = gemma.apply_rotary_pos_emb(module.split_heads(module.q_proj(states)), cos, sin)
-    key = gemma.apply_rotary_pos_emb(module.split_heads(module.k_proj(states)), cos, sin)
-    return query, key, module.split_heads(module.v_proj(states))  # [1, A or K, S, E]
+# %%
+def project(module: nn.Module, states: Tensor, positions: Tensor) -> tuple[Tensor, ...]:
+    """Rotated queries, rotated keys, and values, [1, A or K, S, E]."""
+    cos, sin = gemma.rotary_cos_sin(
+        positions, config.head_dim, config.rope_theta, torch.float32
+    )
+    projections = (module.q_proj, module.k_proj, module.v_proj)
+    query, key, value = (module.split_heads(proj(states)) for proj in projections)
+    query = gemma.apply_rotary_pos_emb(query, cos, sin)
+    key = gemma.apply_rotary_pos_emb(key, cos, sin)
+    return query, key, value
 
 
 module = layer.self_attn
 _, old_keys, old_values = project(module, hidden_states[:, :-1], position_ids[:, :-1])
 query, key, value = project(module, hidden_states[:, -1:], position_ids[:, -1:])
-keys = gemma.repeat_kv(torch.cat([old_keys, key], dim=2), module.num_groups)  # [1, A, T, E]
+# [1, A, T, E]
+keys = gemma.repeat_kv(torch.cat([old_keys, key], dim=2), module.num_groups)
 values = gemma.repeat_kv(torch.cat([old_values, value], dim=2), module.num_groups)
 mixed, _ = attention(query, keys, values, module.scaling, torch.zeros(1, 1, 1, T))
 output = module.o_proj(mixed.transpose(1, 2).flatten(2))  # [1, 1, D]
 assert torch.allclose(output, expected[:, -1:], atol=1e-4)
-print("one row of scores instead of", T, "and the same result")
+print("one query instead of", T, "and the same result")
 
 # %% [markdown]
-# How much work is that? Count tokens that go through the layers. The naive loop reads S, then S + 1, then S + 2 … The cache reads S, then 1, and 1, and 1.
+# How much work does that save? Count the tokens that go through the layers. The naive loop processes S, then S + 1, then S + 2 … With a cache it is S, then 1, and 1, and 1.
 
-# %% mystnb={"image": {"alt": "Tokens read in total over tokens written from 0 to 300. Without a cache the curve bends upwards to 66,000, with a cache it is a line that ends at 369."}, "figure": {"caption": "Tokens that went through the layers, in total. Without a cache the work grows with the square of the length.", "name": "fig-ch11-work"}} tags=["hide-input"]
-written = torch.arange(1, 301)
-without = written * S + written * (written - 1) // 2
-with_cache = S + written - 1
+# %% mystnb={"image": {"alt": "Tokens processed in total over tokens generated from 0 to 300. Without a cache the curve bends upward to 66,000, with a cache it is a line that ends at 369."}, "figure": {"caption": "Without a cache, the number of tokens that go through the layers grows with the square of the answer's length; with a cache, it grows linearly.", "name": "fig-ch11-work"}} tags=["hide-input"]
+generated = torch.arange(1, 301)
+without = generated * S + generated * (generated - 1) // 2
+with_cache = S + generated - 1
 fig, ax = plt.subplots(figsize=(6.6, 2.8), layout="constrained")
-ax.plot(written, without, color="#D55E00", label="everything again")
-ax.plot(written, with_cache, color="#0072B2", linestyle="--", label="with a cache")
-ax.set(xlabel="tokens written", ylabel="tokens read in total")
+ax.plot(generated, without, color="#D55E00", label="without a cache")
+ax.plot(generated, with_cache, color="#0072B2", linestyle="--", label="with a cache")
+ax.set(xlabel="tokens generated", ylabel="tokens processed in total")
 ax.legend()
 plt.show()
-print(
-    f"for 300 tokens: {int(without[-1]):,} against {int(with_cache[-1]):,}, {without[-1] / with_cache[-1]:.0f} times as many"
-)
+print(f"for 300 tokens: {int(without[-1]):,} against {int(with_cache[-1]):,},")
+print(f"{without[-1] / with_cache[-1]:.0f} times as many")
 
 # %% [markdown]
-# The first figure does not show such a ratio, and you should know why. A pass over one token is not seventy times cheaper than a pass over seventy: each weight must be fetched from memory in both, and for one token it is used once. Reading a prompt is limited by arithmetic, writing {term}`by memory <memory bandwidth>`. And in so small a model each call of a function has a price of its own, whatever it computes (chapter 12 comes back to that).
+# The first figure does not show such a ratio, and you should know why. A pass over one token is not seventy times cheaper than a pass over seventy: each weight must be fetched from memory in both, and for one token it is used once. In a large model, a pass over a prompt is {term}`compute-bound`, and a pass over one token is limited by {term}`memory bandwidth`. And in a model as small as ours, the {term}`overhead` of each operation counts, whatever it computes (chapter 12 comes back to that).
 #
-# Count multiplications instead. The figure lets the model answer twice, with a cache and without one, and draws a dot for each token: the multiplications of the pass that predicted it. Guess three things before you ask for boxes: where the first dots of the two runs lie, how many times as many multiplications the second token needs without a cache, and whether your machine needs as many times as much *time*.
+# Count multiplications instead. In the figure, the model answers twice, with a cache and without one. Each dot is a token, and its height is the number of multiplications in the pass that predicted it. Guess three things before you ask for boxes: where the first dots of the two runs lie, how many times as many multiplications the second token needs without a cache, and whether your machine needs as many times as much *time*.
 #
 # <div class="live-figure" data-figure="attention-lab" data-view="cache" data-tasks="detect caption segment" data-prompt="detect bird ; cat">
-# <p>This figure needs JavaScript. The figure above shows the number of tokens that are read, which grows in the same way. In JupyterLab, run the next cell.</p>
+# <p>This figure needs JavaScript. The figure above shows the number of tokens that are processed, which grows in the same way. In JupyterLab, run the next cell.</p>
 # </div>
 
 # %% tags=["skip-execution", "nbval-ignore-output", "remove-cell"]
 from live.jupyter import show
 
-show("attention-lab", view="cache", tasks="detect caption segment", prompt="detect bird ; cat")
+show(
+    "attention-lab",
+    view="cache",
+    tasks="detect caption segment",
+    prompt="detect bird ; cat",
+)
 
 # %% [markdown]
-# The first dots are one: both runs must read the prompt. After that a pass with a cache reads 1 token, and one without reads all of them, so the ratio is nearly the number of tokens in the sequence, and it grows with every token. (Nearly: the head is applied to the last position only, in both runs.) The ratio of the seconds is smaller, since a pass over one token is not limited by arithmetic. Ask for a caption next: the answer is shorter, so there is less to save, but its dots lie on the same two curves.
+# The first dots coincide: both runs must process the prompt. After that, a pass with a cache processes 1 token, and one without processes all of them, so the ratio is nearly the number of tokens in the sequence, and it grows with every token. (Nearly: the head is applied to the last position only, in both runs.) The ratio of the times is smaller, since a pass over one token is not limited by arithmetic. Ask for a caption next: the answer is shorter, so there is less to save, but its dots lie on the same two curves.
 #
-# This grid shows the scores that count at one step. Step 0 reads the prefix. Move the step.
+# The next grid shows the attention scores that count at one step. Step 0 processes the prefix. Move the step.
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 from figures.filmstrip import filmstrip_html
@@ -226,17 +236,21 @@ from IPython.display import HTML
 
 
 def show_scores(step: int = 6, prefix: int = 6):
-    """The scores of one step, without and with a cache; step 0 reads the prefix."""
+    """The scores of one step, without and with a cache; step 0 is the prefix."""
     total = prefix + step
     types = torch.tensor([[0] * prefix + [1] * step])
-    allowed = make_prefix_lm_mask(torch.ones_like(types), types, torch.float32)[0, 0] == 0
+    mask = make_prefix_lm_mask(torch.ones_like(types), types, torch.float32)
+    allowed = mask[0, 0] == 0
     cached = allowed.clone()
     if step:
         cached[:-1] = False
     _fig, axes = plt.subplots(1, 2, figsize=(6.8, 3.4), layout="constrained")
-    for ax, grid, title in zip(axes, (allowed, cached), ("everything again", "with a cache")):
+    titles = ("without a cache", "with a cache")
+    for ax, grid, title in zip(axes, (allowed, cached), titles):
         ax.imshow(grid, cmap="cividis", vmin=0, vmax=1)
-        ax.set(xlabel="key", ylabel="query", title=f"{title}: {int(grid.sum())}")
+        ax.set(
+            xlabel="key position", ylabel="query position", title=f"{title}: {int(grid.sum())}"
+        )
         ax.set_xticks(range(0, total, 2))
         ax.set_yticks(range(0, total, 2))
     plt.show()
@@ -245,8 +259,9 @@ def show_scores(step: int = 6, prefix: int = 6):
 HTML(
     filmstrip_html(
         show_scores,
-        "Scores that count when one token of an answer is read: light cells. Left without a cache, where "
-        "the dark ones are computed too and then masked; right with one, where there is only the last row.",
+        "With a cache (right), each step of an answer computes only the last row of scores. "
+        "Light cells are the scores that count. Without a cache (left), the dark ones are "
+        "computed too, and then masked.",
         start=[6, 1],
         step=range(13),
         prefix=[3, 6, 9],
@@ -254,16 +269,16 @@ HTML(
 )
 
 # %% [markdown]
-# ## Room set aside once
+# ## Preallocated memory instead of concatenation
 #
-# The drawer above is made anew at each step: `torch.cat` asks for room for all keys, copies the old ones, and writes the new one behind them. It is how many implementations do it, *transformers*' default cache among them. Over a whole answer the copies add up to the square of its length, and memory is torn into pieces.
+# The code above builds its keys and values again at each step: `torch.cat` allocates a new tensor, copies the old keys, and appends the new one. Many implementations do that, the default cache of *transformers* among them. Over a whole answer the copying adds up to the square of its length, and the memory fragments.
 #
-# The other way: ask once for as much room as the longest answer needs, and write. What is returned is a *view* of the filled part, not a copy.
+# The other way: allocate memory for the longest answer once, and write into it. `update` returns a *view* of the filled part, not a copy.
 
 
 # %% tags=["from:vlm.kv_cache.KVCache"]
 class KVCache:
-    """Room for `max_length` tokens in each layer, set aside once and filled from the left."""
+    """Keys and values of `max_length` tokens per layer, in preallocated buffers."""
 
     def __init__(
         self,
@@ -281,34 +296,35 @@ class KVCache:
         self.length = 0
 
     def update(self, layer_idx: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Write the new keys and values [B, K, new, E] of one layer behind the old ones."""
+        """Append the new keys and values [B, K, new, E] of one layer."""
         batch_size, new = key.shape[0], key.shape[2]
         end = self.length + new
-        keys, values = self.keys[layer_idx], self.values[layer_idx]  # [B, K, max_length, E]
+        # [B, K, max_length, E]
+        keys, values = self.keys[layer_idx], self.values[layer_idx]
         if batch_size != keys.shape[0]:
             raise ValueError(
                 f"the cache was made for a batch of {keys.shape[0]} and got {batch_size} rows"
             )
         if end > self.max_length:
             raise ValueError(
-                f"the cache holds {self.max_length} tokens: {self.length} are in it and {new} more do not fit; "
-                "make it with a larger max_length"
+                f"the cache holds {self.max_length} tokens: {self.length} are in it and "
+                f"{new} more do not fit; make it with a larger max_length"
             )
         keys[:, :, self.length : end] = key
         values[:, :, self.length : end] = value
         return keys[:, :, :end], values[:, :, :end]
 
     def advance(self, new: int):
-        """Count the tokens that all layers have written."""
+        """Add the new tokens to the length, once all layers have written them."""
         self.length += new
 
     def reset(self):
-        """Make the cache ready for other sequences."""
+        """Empty the cache, so that other sequences can use it."""
         self.length = 0
 
 
 # %% [markdown]
-# Why is `advance` a call of its own? Because every layer writes at the same place. If `update` moved the place on, layer 1 would write behind layer 0. So `GemmaModel` calls `advance` once, after its last layer.
+# Why is `advance` a separate call? Because all layers write to the same slots, each in its own tensors. If `update` increased the length, layer 1 would write its keys after the slots that layer 0 used. So `GemmaModel` calls `advance` once, after its last layer.
 #
 # By hand: one layer, one head, two numbers.
 
@@ -325,14 +341,14 @@ except ValueError as error:
     print(error)
 
 # %% [markdown]
-# How much memory is asked for can be counted, and unlike seconds it is the same on every machine. The grader of your exercises has a counter. Let both kinds of cache take in the 300 tokens of a long answer.
+# How much memory is allocated can be counted, and unlike time it is the same on every machine. The grader of your exercises has a counter. Let both kinds of cache store the 300 tokens of a long answer.
 
-# %% mystnb={"image": {"alt": "Megabytes asked for over tokens written. Concatenation rises ever faster, to 129. Room set aside once is a flat line below 1."}, "figure": {"caption": "Memory asked for while 300 tokens are written, added up (what is freed in between is not taken off). Room for all of them at once is less than one.", "name": "fig-ch11-memory"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Mebibytes allocated over tokens generated. Concatenation rises ever faster, to 129. The preallocated cache is a flat line below 1."}, "figure": {"caption": "Concatenation allocates more and more memory while 300 tokens are generated; a preallocated cache needs less than 1 MiB for all of them. The curves add up all allocations; memory that is freed in between is not subtracted.", "name": "fig-ch11-memory"}} tags=["hide-input"]
 from grader.allocations import AllocationCounter
 
 
 class Concatenated:
-    """The drawer that is made anew at each step."""
+    """A cache that is allocated again at each step."""
 
     def __init__(self, *_):
         self.kept = {}
@@ -348,9 +364,9 @@ class Concatenated:
         pass
 
 
-def megabytes_asked(cache_class: type) -> list[float]:
-    """After each token, from the prompt on."""
-    asked = []
+def mebibytes_allocated(cache_class: type) -> list[float]:
+    """The total after each token, from the prompt on."""
+    allocated = []
     with AllocationCounter() as counter:
         cache = cache_class(config, 1, S + 300)
     states = torch.zeros(1, config.num_key_value_heads, S, config.head_dim)
@@ -359,26 +375,28 @@ def megabytes_asked(cache_class: type) -> list[float]:
             for layer_idx in range(config.num_hidden_layers):
                 cache.update(layer_idx, states, states)
         cache.advance(states.shape[2])
-        asked.append(counter.bytes / 2**20)
+        allocated.append(counter.bytes / 2**20)
         states = states[:, :, :1]
-    return asked
+    return allocated
 
 
-asked = {cls.__name__: megabytes_asked(cls) for cls in (Concatenated, KVCache)}
+allocated = {cls.__name__: mebibytes_allocated(cls) for cls in (Concatenated, KVCache)}
 fig, ax = plt.subplots(figsize=(6.6, 2.8), layout="constrained")
-ax.plot(asked["Concatenated"], color="#D55E00", label="concatenated")
-ax.plot(asked["KVCache"], color="#0072B2", linestyle="--", label="set aside once")
-ax.set(xlabel="tokens written", ylabel="MB asked for in total")
+ax.plot(allocated["Concatenated"], color="#D55E00", label="concatenated")
+ax.plot(allocated["KVCache"], color="#0072B2", linestyle="--", label="preallocated")
+ax.set(xlabel="tokens generated", ylabel="MiB allocated in total")
 ax.legend()
 plt.show()
-print({name: f"{values[-1]:.1f} MB" for name, values in asked.items()})
+print({name: f"{values[-1]:.1f} MiB" for name, values in allocated.items()})
 
 # %% [markdown]
-# The room itself: two tensors, times layers, times K heads, times E numbers, times 4 bytes, for each token. For the Toybox 2 · 4 · 2 · 32 · 4 = 2,048 bytes a token. For PaliGemma 3B in bfloat16 2 · 18 · 1 · 256 · 2 = 18,432 bytes, so a picture of 256 tokens takes 4.7 MB. With eight heads instead of one it would be 37.7 MB: now you see what chapter 8 was about.
+# The size of the cache itself, for each token: two tensors, times layers, times K heads, times E numbers, times the bytes of a number. For the Toybox that is 2 · 4 · 2 · 32 · 4 = 2,048 bytes. For PaliGemma 3B in bfloat16 it is 2 · 18 · 1 · 256 · 2 = 18,432 bytes, so an image of 256 tokens takes 4.7 MB. With eight key/value heads instead of one it would be 37.7 MB: now you see what chapter 8 was about.
+#
+# The dtype must be that of the model. `KVCache` makes float32 tensors unless you give it a dtype, which is right for the Toybox. For a bfloat16 model write `dtype=model.dtype`; otherwise bfloat16 queries meet float32 keys, and the first pass raises an error.
 #
 # ## Prefill and decode
 #
-# The first pass reads picture and prompt, all at once, and fills the cache: {term}`prefill`. Each pass after it reads one token: {term}`decode`. The tower looks once.
+# The first pass processes image and prompt, all at once, and fills the cache: {term}`prefill`. Each later pass processes one token: {term}`decode`. The vision tower runs once.
 
 # %%
 cache = KVCache(config, 1, S + 27)
@@ -391,7 +409,7 @@ assert tokens == answer
 print(processor.decode(tokens))
 
 # %% [markdown]
-# The same 27 tokens as the naive loop wrote. Where do the positions of the new tokens come from? From the attention mask: it covers the cached tokens too, so the model can count (`make_position_ids`, chapter 12). If you give none, as here, the model makes one of ones, over the cache and the new token. And `token_type_ids`, which say that a token belongs to the answer, are all 1 as soon as something is in the cache.
+# These are the same 27 tokens as those of the naive loop. Where do the positions of the new tokens come from? From the attention mask: it covers the cached tokens too, so the model can count (`make_position_ids`, chapter 12). If you give no mask, as here, the model assumes a mask of all ones, over the cache and the new token. And if you give no `token_type_ids`, which say that a token belongs to the answer, they are all 1 as soon as something is in the cache.
 #
 # *transformers* must agree as well.
 
@@ -400,7 +418,8 @@ from transformers import PaliGemmaForConditionalGeneration as Reference
 from transformers import logging
 
 logging.disable_progress_bar()
-reference = Reference.from_pretrained(CHECKPOINT_DIRECTORY, attn_implementation="eager").eval()
+reference = Reference.from_pretrained(CHECKPOINT_DIRECTORY, attn_implementation="eager")
+reference.eval()
 theirs = reference.generate(
     **inputs,
     token_type_ids=torch.zeros_like(inputs["input_ids"]),
@@ -408,38 +427,36 @@ theirs = reference.generate(
     do_sample=False,
 )
 assert theirs[0, S:].tolist() == answer
-print("27 tokens, equal")
+print("the same 27 tokens")
 
 # %% [markdown]
-# What is in the drawer? Here are the values of one head after the answer has been written. Each column is a token.
+# What is in the cache? Here are the values of one head after the answer. Each column is a token.
 
-# %% mystnb={"image": {"alt": "A heat map, 32 rows by 96 columns: values of a head by token. The 64 image tokens look alike within stretches, the prompt's tokens are paler, and the answer's change from column to column."}, "figure": {"caption": "Values in the cache, layer 3, head 0: one column for each token, lines between picture, prompt and answer. Neighbouring patches have much in common, for whole stretches. Neighbouring tokens of the answer, marks and names in turn, have little.", "name": "fig-ch11-values"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "A heat map, 32 rows by 96 columns: the values of one head by token. The 64 image tokens look alike within stretches, the prompt's tokens are paler, and the answer's change from column to column."}, "figure": {"caption": "Neighboring patches have similar values, over whole stretches of the image; neighboring tokens of the answer, with its location tokens and labels, have not. Values in the cache, layer 3, head 0: one column for each token, lines between image, prompt and answer.", "name": "fig-ch11-values"}} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(7.6, 3), layout="constrained")
 layer_values = cache.values[3][0, 0, : cache.length]  # [T, E]
 limit = layer_values.abs().quantile(0.98).item()
 mesh = ax.imshow(layer_values.T, cmap="cividis", aspect="auto", vmin=-limit, vmax=limit)
 for edge in (N, S):
     ax.axvline(edge - 0.5, color="#D55E00", linewidth=1.5)
-ax.set(xlabel="token: picture, prompt, answer", ylabel="entry of the vector")
+ax.set(xlabel="token: image, prompt, answer", ylabel="entry of the vector")
 fig.colorbar(mesh, label="value")
 plt.show()
 
 # %% [markdown]
-# ## Four ways to be wrong
+# ## Four cache bugs
 #
-# A wrong cache seldom crashes. Here are four mistakes. Ask each for a caption first, and look at the boxes after that.
+# A wrong cache seldom crashes. Here are four bugs. Ask for a caption with each of them first, and look at the boxes after that.
 #
-# - *Position reset*: each new token is told that it stands at place 1.
-# - *One place early*: the first new token gets the position of the prompt's last one. It is the classic error by one.
-# - *Keys not turned*: the keys are put away before they are turned, and only new ones are turned.
-# - *Stale cache*: the cache of another question, about another picture, was not emptied.
+# - *Position reset*: each new token gets position 1.
+# - *Off by one*: the first new token gets the position of the prompt's last token, the next one is one too early as well, and so on. It is the classic {term}`off-by-one error`.
+# - *Keys not rotated*: keys are stored before they are rotated, and in each pass only the new ones are rotated.
+# - *Stale cache*: the cache still has another question, about another image, in it.
 
 
 # %%
-def answer_with(
-    prompt: str, position: Callable | None = None, cache: KVCache | None = None, image=image
-) -> str:
-    """Greedy decoding; `position(length of the prompt, step)` may lie about where a token stands."""
+def answer_with(prompt: str, position=None, cache=None, image=image) -> str:
+    """Greedy decoding; `position(prompt length, step)` gives a new token's position."""
     inputs = processor([prompt], [image])
     input_ids, pixel_values = inputs["input_ids"], inputs["pixel_values"]
     length, tokens, cache = input_ids.shape[1], [], cache or KVCache(config, 1, 300)
@@ -460,46 +477,47 @@ def answer_with(
     return processor.decode(tokens)
 
 
-def forward_with_unturned_keys(self, hidden_states, cos, sin, mask, kv_cache=None):
-    query = gemma.apply_rotary_pos_emb(self.split_heads(self.q_proj(hidden_states)), cos, sin)
-    key, value = (
-        self.split_heads(self.k_proj(hidden_states)),
-        self.split_heads(self.v_proj(hidden_states)),
-    )
+# %%
+def forward_with_unrotated_keys(self, hidden_states, cos, sin, mask, kv_cache=None):
+    projections = (self.q_proj, self.k_proj, self.v_proj)
+    query, key, value = (self.split_heads(proj(hidden_states)) for proj in projections)
+    query = gemma.apply_rotary_pos_emb(query, cos, sin)
     new = key.shape[2]
     key, value = kv_cache.update(self.layer_idx, key, value)
-    turned = gemma.apply_rotary_pos_emb(key[:, :, -new:], cos, sin)
-    key = torch.cat([key[:, :, :-new], turned], dim=2)
-    key, value = gemma.repeat_kv(key, self.num_groups), gemma.repeat_kv(value, self.num_groups)
+    rotated = gemma.apply_rotary_pos_emb(key[:, :, -new:], cos, sin)
+    key = torch.cat([key[:, :, :-new], rotated], dim=2)
+    key = gemma.repeat_kv(key, self.num_groups)
+    value = gemma.repeat_kv(value, self.num_groups)
     mixed, weights = attention(query, key, value, self.scaling, mask)
     return self.o_proj(mixed.transpose(1, 2).flatten(2)), weights
 
 
+# %%
 def wrong_answer(prompt: str, mistake: str) -> str:
     if mistake == "position reset":
         return answer_with(prompt, position=lambda length, step: 1)
-    if mistake == "one place early":
+    if mistake == "off by one":
         return answer_with(prompt, position=lambda length, step: length + step - 1)
     if mistake == "stale cache":
         used = KVCache(config, 1, 300)
         answer_with("caption en", cache=used, image=example_image(1))
         return answer_with(prompt, cache=used)
     original = gemma.GemmaAttention.forward
-    if mistake == "keys not turned":
-        gemma.GemmaAttention.forward = forward_with_unturned_keys
+    if mistake == "keys not rotated":
+        gemma.GemmaAttention.forward = forward_with_unrotated_keys
     text = answer_with(prompt)
     gemma.GemmaAttention.forward = original
     return text
 
 
-MISTAKES = ("none", "position reset", "one place early", "keys not turned", "stale cache")
+MISTAKES = ("none", "position reset", "off by one", "keys not rotated", "stale cache")
 for mistake in MISTAKES:
-    print(f"{mistake:16} {wrong_answer('caption en', mistake)}")
+    print(f"{mistake:17} {wrong_answer('caption en', mistake)}")
 
 # %% [markdown]
-# Wrong positions leave this caption as it was: chapter 7 has shown that a caption needs little order. Unturned keys miscount. The stale cache describes the *other* picture, fluently.
+# Wrong positions leave this caption as it was: chapter 7 has shown that a caption needs little order. With unrotated keys the model miscounts. With the stale cache it describes the *other* image, fluently.
 
-# %% mystnb={"image": {"alt": "Five pictures of the scene. No mistake: boxes on two cats and two birds. Position reset: no box. One place early: one cat is without a box, the others are a little off. Keys not turned: no box. Stale cache: one cat is without a box, and the other three boxes are off."}, "figure": {"caption": "\"detect cat ; bird\" with each mistake. Where nothing is drawn, the answer has no four marks in a row. The error by one is the dangerous one: one cat is lost, and it passes for a slightly worse model.", "name": "fig-ch11-mistakes"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Five copies of the scene. No bug: boxes on two cats and two birds. Position reset: no box. Off by one: one cat is without a box, the others are a little off. Keys not rotated: no box. Stale cache: one cat is without a box, and the other three boxes are off."}, "figure": {"caption": "The off-by-one error is the dangerous one: one cat is lost, and the model seems only a little worse. The answers to \"detect cat ; bird\" with each bug; where nothing is drawn, the answer has no four location tokens in a row.", "name": "fig-ch11-mistakes"}} tags=["hide-input"]
 from vlm.regions.boxes import parse_detections
 from vlm.regions.draw import draw_detections
 
@@ -510,13 +528,13 @@ for ax, mistake in zip(axes, MISTAKES):
 plt.show()
 
 # %% [markdown]
-# A test finds them all at once: cached and uncached decoding must give the same logits at every step, for two prompts one after the other. That is what the package's tests do, and what the grader does with yours.
+# One test finds them all: cached and uncached decoding must give the same logits at every step, for two prompts one after the other. The package's tests do that, and the grader does it with your code.
 #
-# One thing that the real ones do differently. A server with many users cannot set aside the longest answer for each. vLLM keeps the cache in pages, like an operating system does with memory (PagedAttention, arXiv 2309.06180 {cite}`kwon2023efficient`). The idea is the same: no key is computed twice.
+# Real servers do one thing differently. A server with many users cannot preallocate the longest answer for each of them. vLLM keeps the cache in pages, as an operating system does with memory (PagedAttention {cite}`kwon2023efficient`). The idea is the same: no key is computed twice.
 #
 # ## Exercises
 #
-# Open `exercises/ch11_kv_cache.py`, write what is missing, and grade it, below or in a terminal:
+# Open `exercises/ch11_kv_cache.py`, write the missing parts, and grade them, below or in a terminal:
 #
 # ```text
 # pytest exercises/test_ch11_kv_cache.py
@@ -526,15 +544,15 @@ plt.show()
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
-# Which of the five numbers in the shape grows with time? How many of its places are filled? Keep that count.
+# Along which of the five dimensions of the shape does the cache fill up? How many of its slots are filled? Keep that count.
 # ```
 # ```{admonition} Hint 2: which step
 # :class: dropdown
-# `tensor[layer_idx, :, :, begin:end] = key` writes in place. The same slice from 0 to `end`, read, is a view.
+# `tensor[layer_idx, :, :, begin:end] = key` writes in place. `tensor[layer_idx, :, :, :end]` is a view.
 # ```
 # ```{admonition} Hint 3: when it is full
 # :class: dropdown
-# Look at `end` before you write. Python cuts a slice that goes too far.
+# Check `end` before you write. Python shortens a slice that goes too far.
 # ```
 # ````{admonition} Solution
 # :class: dropdown
@@ -547,11 +565,11 @@ plt.show()
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
-# Without the cache it would be chapter 8's attention. Where exactly, in its lines, do the old keys and values come in: before or after the turn, before or after the copies for the groups?
+# Without the cache it would be chapter 8's attention. Where exactly, in its lines, do the old keys and values come in: before or after the rotation, before or after `repeat_kv`?
 # ```
 # ```{admonition} Hint 2: which step
 # :class: dropdown
-# Turn the new queries and keys by `position_ids`. Give the turned keys and the values to `cache.update`. Use what it returns.
+# Rotate the new queries and keys by `position_ids`. Give the rotated keys and the values to `cache.update`. Use what it returns.
 # ```
 # ````{admonition} Solution
 # :class: dropdown
@@ -564,11 +582,11 @@ plt.show()
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
-# What does the model get in the first pass, and what in each further one? And how many passes do you need for n tokens?
+# What is the model's input in the first pass, and what in each later one? And how many passes do you need for n tokens?
 # ```
 # ```{admonition} Hint 2: shapes
 # :class: dropdown
-# The scores of the next token are those at the last place, `logits[:, -1]`, [B, V]. What the model reads next must be [B, 1].
+# The logits of the next token are those at the last position, `logits[:, -1]`, [B, V]. The next input must be [B, 1].
 # ```
 # ````{admonition} Solution
 # :class: dropdown
@@ -585,7 +603,6 @@ grade_chapter("ch11_kv_cache")
 # %% [markdown]
 # ## Summary
 #
-# With a mask that never lets a token see a later one, earlier vectors do not change, so their keys and values can be kept: turned already, before they are copied for the groups. The work for an answer then grows with its length and not with the square of it. Room is asked for once. A wrong position, an unturned key or a stale cache spoils answers without an
-# error, and a comparison with uncached decoding finds it.
+# If no token attends to later tokens of the answer, earlier hidden states do not change, so their keys and values can be kept: keys after the rotation, and both before `repeat_kv`. For a whole answer, the work of projections and MLPs then grows linearly with the length; attention over the cache still grows with its square. The cache is allocated once. A wrong position, an unrotated key or a stale cache spoils answers without an error, and a comparison with uncached decoding finds it.
 #
-# The model now answers one question as fast as it can. A processor that fetches all weights for one token could serve more rows with the same weights. That is next.
+# The model now answers one question without doing any work twice. But it fetches all its weights for a single token, and could use them for several rows at once. Batches do that: they are next.

@@ -1,4 +1,4 @@
-"""Keeps the keys and values of the tokens already seen, so that a new token costs one step and not a re-read.
+"""The KV cache: stores the keys and values of earlier tokens, so that a step processes only the new token.
 
 Shapes: B batch, K key/value heads, E head_dim.
 """
@@ -10,15 +10,15 @@ from vlm.config import GemmaConfig
 
 
 class KVCache:
-    """Room for `max_length` tokens in each layer, set aside once and filled from the left.
+    """Keys and values of `max_length` tokens per layer, in preallocated buffers.
 
-    Every layer of one forward pass writes at the same place, so the place moves on only when the pass is
+    All layers write to the same slots during one forward pass, so the length grows only when the pass is
     over: `GemmaModel` calls `advance` after its last layer.
 
     Args:
-        config: the language model's shape.
+        config: of the language model.
         batch_size: rows B.
-        max_length: the most tokens that one row can hold: picture, prompt, answer and padding together.
+        max_length: the most tokens that one row can have: image, prompt, answer and padding together.
     """
 
     def __init__(
@@ -37,13 +37,13 @@ class KVCache:
         self.length = 0
 
     def update(self, layer_idx: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Write the new keys and values [B, K, new, E] of one layer behind the old ones.
+        """Append the new keys and values [B, K, new, E] of one layer.
 
         Returns:
             All keys and all values of that layer so far, [B, K, length + new, E]: views, not copies.
 
         Raises:
-            ValueError: no room left, or the batch is not the one that the cache was made for.
+            ValueError: the tokens don't fit, or the batch size is not the one that the cache was made for.
         """
         batch_size, new = key.shape[0], key.shape[2]
         end = self.length + new
@@ -60,9 +60,12 @@ class KVCache:
         return keys[:, :, :end], values[:, :, :end]
 
     def advance(self, new: int):
-        """Count the tokens that all layers have written."""
+        """Add the new tokens to the length, once all layers have written them."""
         self.length += new
 
     def reset(self):
-        """Make the cache ready for other sequences. What is in it need not be erased: nothing reads past `length`."""
+        """Empty the cache, so that other sequences can use it.
+
+        Nothing is erased, since nothing reads past `length`.
+        """
         self.length = 0
