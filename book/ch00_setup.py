@@ -18,7 +18,7 @@
 #
 # At the end you will be able to
 #
-# - say that everything you need is installed and works;
+# - check that everything you need is installed and works;
 # - find your way through the chapters, and know which chapter builds which part;
 # - create tensors whose shapes, dtypes and devices fit each other, which prevents many of the most common bugs;
 # - solve an exercise, have it graded, and read the grader's report.
@@ -130,16 +130,16 @@ assert [d.label for d in parse_detections(answer, 112, 112)] == ["dog", "dog"]
 # | {doc}`2 · From pixels to patches <ch02_patches>` | How does an image become a sequence of vectors? | patch and position embeddings |
 # | {doc}`3 · Attention, and the tower <ch03_attention>` | How do patches exchange information? | the vision tower |
 # | {doc}`4 · Learning from pairs <ch04_contrastive>` | How does a vision tower learn what words mean? | the losses of CLIP and SigLIP |
-# | {doc}`5 · The processor <ch05_processor>` | How do an image and a question become tensors? | the processor, and a tokenizer |
+# | {doc}`5 · The processor <ch05_processor>` | How do an image and a prompt become tensors? | the processor, and a tokenizer |
 # | {doc}`6 · Norms and the gated MLP <ch06_norms_mlp>` | What happens to a single vector? | RMSNorm and the gated MLP |
 # | {doc}`7 · Rotary positions <ch07_rope>` | How does a vector know its position? | rotary position embedding (RoPE) |
-# | {doc}`8 · Grouped-query attention <ch08_gqa>` | Why do several query heads share one key/value head? | grouped-query attention |
+# | {doc}`8 · Grouped-query attention <ch08_gqa>` | Why do query heads share keys and values? | grouped-query attention |
 # | {doc}`9 · One sequence from two worlds <ch09_merge>` | How does an image get into a sentence? | projector, merge, mask, the whole model |
 # | {doc}`10 · From logits to text <ch10_sampling>` | Which token comes next? | temperature, top-p, and when to stop |
 # | {doc}`11 · The KV cache <ch11_kv_cache>` | What need not be computed twice? | the cache of keys and values |
 # | {doc}`12 · Batches <ch12_batches>` | How do you answer many questions at once? | padded batches |
 # | {doc}`13 · Loading a checkpoint <ch13_loading>` | How do you know that all the weights arrived? | a strict loader |
-# | {doc}`14 · Comparing layer by layer <ch14_proving>` | How do you know that the model is right? | a comparison layer by layer; eight bugs to find |
+# | {doc}`14 · Comparing layer by layer <ch14_proving>` | How do you know that your model is right? | a comparison layer by layer; eight bugs to find |
 # | {doc}`Capstone: your own parts <capstone>` | | a PaliGemma of your own parts |
 #
 # Chapters 15 to 24 start from the finished model: PaliGemma 2 and the real weights, boxes and masks, a look inside, evaluation, fine-tuning and pretraining, speed, and several machines.

@@ -25,7 +25,7 @@
 # - read boxes and outlines from the answer, and draw them;
 # - look inside the model, and see which patches it attended to when it generated a token.
 #
-# Time: about 25 minutes to read and run, and 30 for the three exercises. You should have met a neural network and a little PyTorch before.
+# Time: about 25 minutes to read and run, and 30 for the three exercises. You should know what a neural network is, and a little PyTorch.
 #
 # Here is where we are going. The cell loads a model, gives it one image and one prompt, and draws its answer.
 
@@ -90,7 +90,7 @@ for name, tensor in inputs.items():
 
 # %% [markdown]
 # `pixel_values` is the image: 3 color channels, 112 rows, 112 columns. This image was already 112 pixels wide and high; the processor resizes
-# any other to that size. It also maps bytes from 0 to 255 to numbers from -1 to 1. You can compute that by hand
+# any other image to that. It also maps bytes from 0 to 255 to numbers from -1 to 1. You can compute that by hand
 # for one pixel, and the processor must agree.
 
 # %%
@@ -308,7 +308,7 @@ for probability, token_id in zip(*probabilities.topk(5)):
 # from the image's top edge to its bottom edge, or from left to right. A {term}`box` is four of them: top, left, bottom,
 # right. So the first token of the answer says how far down the first toy begins. No token has more than 3.7 %:
 # neighboring bins mean nearly the same, and share the probability among them. That is partly because of how the Toybox was trained: its {term}`soft targets <soft target>` give credit
-# for neighboring bins, and Google's recipe has no such thing. Let us look at all 1,024 bins, and at where
+# for neighboring bins, where Google's recipe counts a single bin as right. Let us look at all 1,024 bins, and at where
 # the cats in this image really begin.
 
 # %% mystnb={"image": {"alt": "Probability over the 1,024 location tokens: a single peak near the first of two dashed lines, which mark the true top edges of the two cats."}, "figure": {"caption": "The model has settled on the upper cat. The curve is the distribution of the first token: one peak, a few pixels wide, at the upper cat's top edge, and nothing at the lower cat's. The dashed lines are the true edges; 9 bins are one pixel. The model was trained to begin with the topmost toy.", "name": "fig-ch01-first-word"}} tags=["hide-input"]
@@ -355,11 +355,11 @@ print(f"{len(new_tokens)} new tokens, {positions:,} positions processed")
 print(f"the tower ran {len(new_tokens)} times")
 
 # %% [markdown]
-# The 27 tokens are 16 location tokens, 4 names, three times "▁;" and a single space (between "▁;" and a location token there is no word that the
+# The 27 tokens are 16 location tokens, 4 names, three separators, each of them "▁;" and a single space (between "▁;" and a location token there is no word that the
 # space could be part of), and `<eos>`, which is not printed: 16 + 4 + 6 + 1.
 #
 # But the loop is wasteful. Each run processes the image and the prompt again, although nothing about them has
-# changed: no position may attend to a later one of the answer, so its result stays the same. A {term}`KV cache` keeps
+# changed: no position attends to later tokens of the answer, so what was computed for the earlier positions stays the same. A {term}`KV cache` keeps
 # what later positions need of the earlier ones, their *keys* and *values*. Then the first run, called {term}`prefill`, processes the image and the prompt, and each
 # further run processes one new token. These runs need no mask: a new token may attend to everything in the cache. `logits_to_keep=1` computes
 # only the last position's logits, and `max_length` is how many positions the cache can hold.
@@ -396,7 +396,7 @@ assert answer == processor.decode(new_tokens)
 #
 # For each predicted box, we take the best match among the toys of that name. So a second box on the same cat would look good here,
 # and a missed bird would not show. {doc}`Chapter 17 <ch17_boxes>` measures detection properly. Over 1,000 scenes like this one, the
-# shipped model finds 97 % of the things it is asked for, and 98 % of its boxes are on such a thing, with an IoU of 0.5 or more.
+# shipped model finds 97 % of the objects it is asked for, and 98 % of its boxes match such an object with an IoU of 0.5 or more.
 
 # %%
 from vlm.regions.boxes import box_iou

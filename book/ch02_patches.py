@@ -15,7 +15,7 @@
 #
 # A {term}`transformer` reads a sequence of vectors. An image is not a sequence, and its pixels are not vectors of the right
 # width. In this chapter you build the layer that converts one into the other. It cuts the image into {term}`patches <patch>`, makes one
-# vector of each, and adds a {term}`position embedding`, which tells where the patch was.
+# vector of each, and adds a position embedding, which says where the patch was.
 #
 # At the end you will be able to
 #
@@ -219,10 +219,10 @@ HTML(
 # same two rows swapped ({term}`attention` is *permutation-equivariant*). Then nothing distinguishes "a cat on the left" from "a cat on the right". Each vector has to say where
 # its patch was.
 #
-# SigLIP adds {term}`a vector that belongs to position n <position embedding>` to the vector of patch n, and learns those vectors like any other weight.
+# SigLIP adds a {term}`position embedding` to the vector of each patch: a vector that belongs to that position and is learned like any other weight.
 # There are N of them. Nothing tells the model that position 9 is below position 1: on our grid with 8 columns it is
 # one row down, but the model sees 64 unrelated positions. Whatever it knows about the grid it has learned in training.
-# Before you look: to which other positions' vectors will the vector of one position be most similar?
+# Before you look: which positions will have similar vectors?
 
 # %% mystnb={"image": {"alt": "An 8 by 8 arrangement of small 8 by 8 maps. In each map the position itself is brightest, and most maps show a vertical band around its column."}, "figure": {"caption": "The model was never told that there is a grid, and it has learned one. Each small map belongs to one position, and shows the similarity of its vector to the vectors of all 64 positions. Neighbors are alike, and most maps are vertical bands: these vectors differ far more from column to column than from row to row.", "name": "fig-ch02-positions"}} tags=["hide-input"]
 positions = trained.position_embedding.weight  # [N, D]

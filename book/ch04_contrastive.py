@@ -170,7 +170,7 @@ random_guess = torch.tensor(128.0).log()  # one of 128, at random
 assert torch.allclose(softmax_loss(torch.zeros(128, 128)), random_guess)
 
 # %% [markdown]
-# It is log B, a random guess among B. So the loss depends on the batch: with 128 texts to choose from, the task is harder than with 8. And the softmax of a row needs
+# It is log B, the loss of a random guess among B. So the loss depends on the batch: with 128 texts to choose from, the task is harder than with 8. And the softmax of a row needs
 # the whole row. If the batch is spread over many devices, they all have to exchange all their vectors, and together they
 # hold a B × B matrix. CLIP's B was 32,768.
 #
@@ -205,10 +205,10 @@ print(f"by hand {by_hand:.4f}, by the function {sigmoid_loss(logits):.4f}")
 assert abs(sigmoid_loss(logits).item() - by_hand) < 1e-6
 
 # %% [markdown]
-# Of the B² cells only B are a yes. With B = 128, a model that knows nothing and gives every cell a logit of 0 has a loss of log 2 in each,
+# Of the B² cells, only B have the answer yes. With B = 128, a model that knows nothing and gives every cell a logit of 0 has a loss of log 2 in each,
 # 128² · 0.693 / 128 = 88.7 in total, and nearly all of it comes from cells whose answer is no. Its first steps would be spent on learning "no". So SigLIP starts with
-# a bias of −10: "no" to everything, which is right in 127 of 128 cells. What is the loss then? Each of the B cells with a yes costs about 10, the others
-# cost almost nothing, and divided by B that is 10.
+# a bias of −10: "no" to everything, which is right in 127 of 128 cells. What is the loss then? Each of the B matching pairs costs about 10, the others
+# cost almost nothing, and the sum divided by B is about 10.
 
 # %%
 for bias in (0.0, -10.0):
@@ -341,7 +341,7 @@ print("images", list(patch_vectors.shape), " texts", list(input_ids.shape))
 print("the first caption:", captions[0])
 
 # %% [markdown]
-# For one vector per image we take the mean over its patches, and a linear layer. (SigLIP pools with a learned query that attends to the patches; checkpoints call that part `head`. PaliGemma
+# To get one vector per image, we average its patch vectors and apply a linear layer. (SigLIP pools with a learned query that attends to the patches; checkpoints call that part `head`. PaliGemma
 # drops it, because it wants the vectors of all patches.) Our text tower is as wide as the vision tower, and has a single block.
 
 # %%
