@@ -397,7 +397,7 @@ def average_gradients(parameters: Sequence[nn.Parameter], place: Place):
     """Replace each gradient by its mean over all processes. Call it once a step."""
     if place.world_size == 1:
         return
-    # For each parameter, the number of processes that have a gradient for it.
+    # 1 if this process has a gradient, else 0; their sum counts the processes.
     num_users = torch.tensor(
         [float(parameter.grad is not None) for parameter in parameters],
     )
