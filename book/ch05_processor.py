@@ -676,6 +676,10 @@ print("all five tensors agree")
 #
 # Turn a PIL image of any mode into pixel values for the vision tower.
 #
+# ```{literalinclude} ../exercises/ch05_processor.py
+# :pyobject: to_pixel_values
+# ```
+#
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
 # Follow the order of the docstring. Convert to RGBA first: then every image has an alpha channel, and there is one case instead of five.
@@ -699,6 +703,10 @@ print("all five tensors agree")
 #
 # Build the sequence that comes before the answer. If the text is too long, shorten the prompt, and keep `<bos>` and the newline.
 #
+# ```{literalinclude} ../exercises/ch05_processor.py
+# :pyobject: encode_prefix
+# ```
+#
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
 # Which tokens must be there, whatever the prompt is? How many does that leave for the prompt?
@@ -717,6 +725,10 @@ print("all five tensors agree")
 # ### `pad_batch` (2 points, 15 minutes)
 #
 # Turn rows of different lengths into the four tensors of a batch, padded on the left.
+#
+# ```{literalinclude} ../exercises/ch05_processor.py
+# :pyobject: pad_batch
+# ```
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
@@ -737,6 +749,10 @@ print("all five tensors agree")
 #
 # Join a pair of pieces wherever the two occur side by side.
 #
+# ```{literalinclude} ../exercises/ch05_processor.py
+# :pyobject: merge
+# ```
+#
 # ```{admonition} Hint
 # :class: dropdown
 # Walk through the list with an index. If the next two pieces are the pair, advance by two, otherwise by one.
@@ -751,6 +767,10 @@ print("all five tensors agree")
 # ### `train_bpe` (2 points, 15 minutes)
 #
 # Learn merges from word counts: again and again, join the most frequent pair.
+#
+# ```{literalinclude} ../exercises/ch05_processor.py
+# :pyobject: train_bpe
+# ```
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
@@ -770,6 +790,10 @@ print("all five tensors agree")
 # ### `encode_word` (1 point, 5 minutes)
 #
 # Split a new word into pieces with the learned merges.
+#
+# ```{literalinclude} ../exercises/ch05_processor.py
+# :pyobject: encode_word
+# ```
 #
 # ```{admonition} Hint
 # :class: dropdown

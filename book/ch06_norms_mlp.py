@@ -120,9 +120,23 @@ plt.show()
 # %% [markdown]
 # ## The residual stream grows
 #
-# A block never replaces a vector, it adds to it, as in the tower. So a vector is a running sum, the {term}`residual stream`: the vector that came in, plus what each attention
-# and each MLP has added. Sums grow. How large is a vector? We measure its size by the *root mean square* (RMS): square all entries, take the
-# mean, take the root. It says how large a typical entry is, however long the vector. By hand, for four entries:
+# A block never replaces a vector, it adds to it, as in the tower. So a vector is a running sum, the {term}`residual stream`: the vector that came in, plus what each attention and each MLP has added.
+
+# %% tags=["hide-input"]
+from figures.schematics.block import draw_block
+from IPython.display import HTML
+
+drawing = draw_block(config)
+HTML(
+    drawing.html(
+        "A block never replaces a vector: the residual stream is the straight line, and "
+        "attention and MLP only add to it. Each of the two reads the stream through a "
+        "norm of its own. This chapter builds everything here except the attention."
+    )
+)
+
+# %% [markdown]
+# Sums grow. How large is a vector? We measure its size by the *root mean square* (RMS): square all entries, take the mean, take the root. It says how large a typical entry is, however long the vector. By hand, for four entries:
 
 # %%
 vector = torch.tensor([3.0, 4.0, 0.0, 0.0])
@@ -504,6 +518,10 @@ show("break-it", bugs="norm-without-1 silu exact-gelu", tasks="caption detect")
 #
 # Compute the size of each vector of a tensor.
 #
+# ```{literalinclude} ../exercises/ch06_norms_mlp.py
+# :pyobject: root_mean_square
+# ```
+#
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
 # Read the name backwards: square, mean, root. Over which axis is the mean?
@@ -522,6 +540,10 @@ show("break-it", bugs="norm-without-1 silu exact-gelu", tasks="caption detect")
 # ### `GemmaRMSNorm` (2 points, 15 minutes)
 #
 # Write Gemma's norm from basic operations. The grader blocks PyTorch's RMSNorm and the package's.
+#
+# ```{literalinclude} ../exercises/ch06_norms_mlp.py
+# :pyobject: GemmaRMSNorm
+# ```
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
@@ -542,6 +564,10 @@ show("break-it", bugs="norm-without-1 silu exact-gelu", tasks="caption detect")
 #
 # Write the gated MLP, with its three linear layers.
 #
+# ```{literalinclude} ../exercises/ch06_norms_mlp.py
+# :pyobject: GemmaMLP
+# ```
+#
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
 # Which of the three layers does the GELU belong to? What are the shapes of the two factors?
@@ -560,6 +586,10 @@ show("break-it", bugs="norm-without-1 silu exact-gelu", tasks="caption detect")
 # ### `fold_norm` (1 point, 10 minutes)
 #
 # Fold the norm's scales into the matrix of the linear layer that follows.
+#
+# ```{literalinclude} ../exercises/ch06_norms_mlp.py
+# :pyobject: fold_norm
+# ```
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown

@@ -146,7 +146,21 @@ gemma.rotary_cos_sin = original_cos_sin
 # How do you put a position into a vector so that only *distances* show in the scores? Take a vector of two entries, an arrow in the plane. Rotate the query at position m by m times some
 # angle, and the key at position n by n times the same angle. The score is their {term}`dot product`, which depends on their lengths and on the angle between them. Rotating both
 # by the same amount leaves it unchanged. So all that counts is how much further one was rotated than the other: (m − n) times the angle.
-#
+
+# %% tags=["hide-input"]
+from figures.schematics.rotation import draw_rotation
+from IPython.display import HTML
+
+drawing = draw_rotation((5, 2), shift=4, angle_per_position=20)
+HTML(
+    drawing.html(
+        "Moving both vectors by four positions rotates both arrows, and leaves the angle "
+        "between them as it was. The score depends on this angle, so it depends on the "
+        "distance between the positions alone. Here one position is 20 degrees."
+    )
+)
+
+# %% [markdown]
 # A rotation by the angle α takes (a, b) to (a cos α − b sin α, b cos α + a sin α). With $R_\alpha$ for that rotation, $q$ and $k$ for query and key, and the angle $\omega$ for one position, the property we want is one line:
 #
 # $$(R_{m\omega}\, q)^{\top} (R_{n\omega}\, k) = q^{\top} R_{(n-m)\omega}\, k, \qquad R_\alpha = \begin{pmatrix} \cos\alpha & -\sin\alpha \\ \sin\alpha & \cos\alpha \end{pmatrix}$$
@@ -451,6 +465,10 @@ plt.show()
 #
 # Rotate every pair (i, i + E/2) by 90 degrees.
 #
+# ```{literalinclude} ../exercises/ch07_rope.py
+# :pyobject: rotate_half
+# ```
+#
 # ```{admonition} Hint
 # :class: dropdown
 # `states.chunk(2, dim=-1)` gives both halves. Which one gets the minus: the one that moves to the front, or the other?
@@ -465,6 +483,10 @@ plt.show()
 # ### `rotary_cos_sin` (2 points, 15 minutes)
 #
 # Compute the cosine and sine of every angle, for the positions of a batch.
+#
+# ```{literalinclude} ../exercises/ch07_rope.py
+# :pyobject: rotary_cos_sin
+# ```
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
@@ -489,6 +511,10 @@ plt.show()
 #
 # Rotate queries or keys, given the cosines and sines.
 #
+# ```{literalinclude} ../exercises/ch07_rope.py
+# :pyobject: apply_rotary
+# ```
+#
 # ```{admonition} Hint
 # :class: dropdown
 # Write down what happens to entry i and to entry i + E/2. What is multiplied by cos in both? What by sin?
@@ -503,6 +529,10 @@ plt.show()
 # ### `attend_with_positions` (2 points, 15 minutes)
 #
 # Write attention with rotary positions. Whether you count from 0 or from 1 does not matter here, and you know why.
+#
+# ```{literalinclude} ../exercises/ch07_rope.py
+# :pyobject: attend_with_positions
+# ```
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown

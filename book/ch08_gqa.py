@@ -78,7 +78,21 @@ plt.show()
 # Each head of the tower has queries, keys and values of its own. Gemma has A query heads, but only K key/value heads, and each key/value head
 # serves a group of A / K neighboring query heads. Our model has A = 4 and K = 2: query heads 0 and 1 use key/value head 0, and query heads 2 and 3 use key/value head 1. PaliGemma
 # 3B goes all the way to K = 1 ({term}`multi-query attention`, MQA, arXiv 1911.02150 {cite}`shazeer2019fast`); PaliGemma 2 3B goes back to K = 4 with A = 8 ({term}`grouped-query attention`, GQA, arXiv 2305.13245 {cite}`ainslie2023gqa`).
-#
+
+# %% tags=["hide-input"]
+from figures.schematics.head_sharing import draw_head_sharing
+from IPython.display import HTML
+
+drawing = draw_head_sharing(8, {"MHA": 8, "GQA": 4, "MQA": 1})
+HTML(
+    drawing.html(
+        "Fewer key/value heads make the cache smaller by the same factor. MHA is what "
+        "the tower does, GQA what PaliGemma 2 3B does, MQA what PaliGemma 3B does. Lines "
+        "join each query head to the key/value head that it uses."
+    )
+)
+
+# %% [markdown]
 # The naive way to compute it: give each query head a copy of its key/value head, and go on as before. Two functions of PyTorch make copies, and only one of them puts them in the right order. Before you
 # run the cell: which one?
 
@@ -399,6 +413,10 @@ plt.show()
 #
 # Give each query head a copy of its key/value head.
 #
+# ```{literalinclude} ../exercises/ch08_gqa.py
+# :pyobject: repeat_kv
+# ```
+#
 # ```{admonition} Hint
 # :class: dropdown
 # Try both functions on a tensor of two numbers first. Which axis holds the heads?
@@ -413,6 +431,10 @@ plt.show()
 # ### `additive_mask` (1 point, 10 minutes)
 #
 # Turn a boolean mask into one that is added to the scores. There is more than one right answer: the grader adds your mask to scores and checks the weights that a softmax makes of them.
+#
+# ```{literalinclude} ../exercises/ch08_gqa.py
+# :pyobject: additive_mask
+# ```
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
@@ -433,6 +455,10 @@ plt.show()
 #
 # Compute attention with a mask, with the softmax in float32.
 #
+# ```{literalinclude} ../exercises/ch08_gqa.py
+# :pyobject: attend
+# ```
+#
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
 # It is the attention of chapter 3 with one addition and two casts. Where does the addition belong: before the softmax or after it?
@@ -451,6 +477,10 @@ plt.show()
 # ### `GemmaAttention` (3 points, 20 minutes)
 #
 # Write the whole attention layer, from the four projections to the output.
+#
+# ```{literalinclude} ../exercises/ch08_gqa.py
+# :pyobject: GemmaAttention
+# ```
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
@@ -474,6 +504,10 @@ plt.show()
 # ### `cache_bytes` (1 point, 5 minutes)
 #
 # Compute the size of the KV cache of a batch, in bytes.
+#
+# ```{literalinclude} ../exercises/ch08_gqa.py
+# :pyobject: cache_bytes
+# ```
 #
 # ```{admonition} Hint
 # :class: dropdown

@@ -625,6 +625,10 @@ HTML(
 #
 # Read a safetensors file from its bytes, without the library.
 #
+# ```{literalinclude} ../exercises/ch13_loading.py
+# :pyobject: read_safetensors
+# ```
+#
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
 # Three parts: eight bytes, the header, the numbers. Split the bytes into these three first. Where does the third begin?
@@ -648,6 +652,10 @@ HTML(
 #
 # Map a tensor's name from any of the five layouts to the name in this package.
 #
+# ```{literalinclude} ../exercises/ch13_loading.py
+# :pyobject: canonical_name
+# ```
+#
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
 # `vision_model.` ends in `model.`. What does `replace` do to it?
@@ -667,6 +675,10 @@ HTML(
 #
 # List the missing keys, the unexpected keys (called "surplus" there) and the wrong shapes.
 #
+# ```{literalinclude} ../exercises/ch13_loading.py
+# :pyobject: list_problems
+# ```
+#
 # ```{admonition} Hint
 # :class: dropdown
 # The keys of a dict can be subtracted and intersected like sets: `a.keys() - b.keys()`.
@@ -681,6 +693,10 @@ HTML(
 # ### `load_weights` (3 points, 20 minutes)
 #
 # Load a language model's tensors strictly, and tie the head if it should be tied. The grader counts the bytes that you allocate. One difference from the package: with `dtype=None`, each tensor keeps the dtype it has in the file.
+#
+# ```{literalinclude} ../exercises/ch13_loading.py
+# :pyobject: load_weights
+# ```
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown

@@ -475,6 +475,10 @@ HTML(
 #
 # Compute the relative error of a result, as defined above.
 #
+# ```{literalinclude} ../exercises/ch14_proving.py
+# :pyobject: relative_error
+# ```
+#
 # ```{admonition} Hint
 # :class: dropdown
 # In this order: shapes; real tokens; nan; the quotient. `ours[is_real]` selects the positions where a boolean mask is true, whatever comes after the first two dimensions.
@@ -490,6 +494,10 @@ HTML(
 #
 # Return the name of the first layer whose error is above the tolerance: the first mismatch.
 #
+# ```{literalinclude} ../exercises/ch14_proving.py
+# :pyobject: first_departure
+# ```
+#
 # ```{admonition} Hint
 # :class: dropdown
 # A dict keeps the order in which it was filled. `for name, error in errors.items()` iterates in that order.
@@ -502,6 +510,10 @@ HTML(
 # ````
 #
 # ### Bug 1, `finish_tower` (1 point, 5 minutes)
+#
+# ```{literalinclude} ../exercises/ch14_proving.py
+# :pyobject: finish_tower
+# ```
 #
 # ```{admonition} Hint
 # :class: dropdown
@@ -517,6 +529,10 @@ HTML(
 #
 # ### Bug 2, `project_image` (1 point, 5 minutes)
 #
+# ```{literalinclude} ../exercises/ch14_proving.py
+# :pyobject: project_image
+# ```
+#
 # ```{admonition} Hint
 # :class: dropdown
 # Which embeddings are scaled, those of the text or those of the image? See the section on scaling by √D in chapter 9.
@@ -530,6 +546,10 @@ HTML(
 # ````
 #
 # ### Bug 3, `embed_words` (1 point, 5 minutes)
+#
+# ```{literalinclude} ../exercises/ch14_proving.py
+# :pyobject: embed_words
+# ```
 #
 # ```{admonition} Hint
 # :class: dropdown
@@ -545,6 +565,10 @@ HTML(
 #
 # ### Bug 4, `rms_norm` (1 point, 5 minutes)
 #
+# ```{literalinclude} ../exercises/ch14_proving.py
+# :pyobject: rms_norm
+# ```
+#
 # ```{admonition} Hint
 # :class: dropdown
 # Gemma does not store the factor itself. See chapter 6.
@@ -558,6 +582,10 @@ HTML(
 # ````
 #
 # ### Bug 5, `turn` (1 point, 10 minutes)
+#
+# ```{literalinclude} ../exercises/ch14_proving.py
+# :pyobject: turn
+# ```
 #
 # ```{admonition} Hint 1: where to look
 # :class: dropdown
@@ -577,6 +605,10 @@ HTML(
 #
 # ### Bug 6, `share_heads` (1 point, 5 minutes)
 #
+# ```{literalinclude} ../exercises/ch14_proving.py
+# :pyobject: share_heads
+# ```
+#
 # ```{admonition} Hint
 # :class: dropdown
 # With two key/value heads and two query heads per group, which key/value head should query head 1 use?
@@ -591,6 +623,10 @@ HTML(
 #
 # ### Bug 7, `gated_mlp` (1 point, 10 minutes)
 #
+# ```{literalinclude} ../exercises/ch14_proving.py
+# :pyobject: gated_mlp
+# ```
+#
 # ```{admonition} Hint
 # :class: dropdown
 # There are two GELUs, and an argument of `torch.nn.functional.gelu` chooses between them.
@@ -604,6 +640,10 @@ HTML(
 # ````
 #
 # ### Bug 8, `make_mask` (1 point, 10 minutes)
+#
+# ```{literalinclude} ../exercises/ch14_proving.py
+# :pyobject: make_mask
+# ```
 #
 # ```{admonition} Hint
 # :class: dropdown

@@ -131,7 +131,23 @@ for name in NAMES:
 
 # %% [markdown]
 # The package built these models on the {term}`meta device`, so they took no memory. Their parameter counts match the published ones exactly, and `tests/test_published.py` checks that they do. Look at the column A·E. In PaliGemma it equals D, in none of the new models it does. If you wrote D where A·E belongs, your code fits PaliGemma and nothing else.
-#
+
+# %% tags=["hide-input"]
+from figures.schematics.gemma2_diff import draw_gemma2_diff
+from IPython.display import HTML
+
+drawing = draw_gemma2_diff(
+    *(published_config(f"{name}-3b-224").text_config for name in ("paligemma", "paligemma2"))
+)
+HTML(
+    drawing.html(
+        "Everything that changed from Gemma to Gemma 2, in purple: two more norms, two "
+        "soft caps, a window in every other layer, and more key/value heads. The scale "
+        "of the attention scores, not drawn, is a number of its own."
+    )
+)
+
+# %% [markdown]
 # ## Soft-capping attention scores
 #
 # In long training runs of large models, attention scores sometimes grow and grow: a softmax that is nearly one-hot has hardly any gradient left, so nothing pulls the scores back. That is why Gemma 2 {term}`soft-caps the scores <softcap>` (arXiv 2408.00118 {cite}`gemma2024improving`, section 2). The function is a scaled tanh:
@@ -626,6 +642,10 @@ for name, changes in forgotten.items():
 #
 # Cap values smoothly.
 #
+# ```{literalinclude} ../exercises/ch15_gemma2.py
+# :pyobject: soft_cap
+# ```
+#
 # ```{admonition} Hint
 # :class: dropdown
 # Divide, apply tanh, multiply. The formula is in the stub.
@@ -640,6 +660,10 @@ for name, changes in forgotten.items():
 # ### `attend` (2 points, 10 minutes)
 #
 # Write attention with soft-capped scores and a mask.
+#
+# ```{literalinclude} ../exercises/ch15_gemma2.py
+# :pyobject: attend
+# ```
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
@@ -660,6 +684,10 @@ for name, changes in forgotten.items():
 #
 # Compute the factor of the attention scores from the config.
 #
+# ```{literalinclude} ../exercises/ch15_gemma2.py
+# :pyobject: attention_scaling
+# ```
+#
 # ```{admonition} Hint
 # :class: dropdown
 # The factor, not the divisor: 1/16 for 256.
@@ -674,6 +702,10 @@ for name, changes in forgotten.items():
 # ### `run_block` (2 points, 10 minutes)
 #
 # Run a Gemma 2 block, given its two sublayers and its four norms.
+#
+# ```{literalinclude} ../exercises/ch15_gemma2.py
+# :pyobject: run_block
+# ```
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
@@ -693,6 +725,10 @@ for name, changes in forgotten.items():
 # ### `limit_to_window` (3 points, 15 minutes)
 #
 # Limit the suffix rows of a boolean mask to a sliding window.
+#
+# ```{literalinclude} ../exercises/ch15_gemma2.py
+# :pyobject: limit_to_window
+# ```
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown

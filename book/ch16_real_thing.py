@@ -181,7 +181,23 @@ for name, rows in (
 # ## Speed: decoding is memory-bound
 #
 # For a single row, decoding is limited by memory bandwidth, not by arithmetic (chapter 11). For every token, each weight of the language model is read from memory once and used once: the embedding matrix too, because it is the head. So are the keys and values so far. So an upper limit for the speed is the machine's {term}`memory bandwidth`, divided by these bytes per token.[^ch16-1] Think before you run: two CPU cores read some 25 GB a second, a good graphics card 1,000 or more. The 3B's language model takes 5 GB. How many tokens a second can each machine generate at best?
-#
+
+# %% tags=["hide-input"]
+from figures.schematics.roofline import draw_roofline
+from IPython.display import HTML
+
+drawing = draw_roofline(989e12, 3.35e12, {"decode, 1 row": 1, "prefill, 264 tokens": 264})
+HTML(
+    drawing.html(
+        "One row of decoding leaves an H100 almost idle; a prefill of 264 tokens nearly "
+        "fills it. Left of the dashed line memory is the limit, right of it arithmetic. "
+        "A weight in bfloat16 has 2 bytes and takes part in 2 operations for each token, "
+        "so tokens that share one reading of the weights are operations per byte. Peak "
+        "and bandwidth are the data sheet's (dense bfloat16, SXM)."
+    )
+)
+
+# %% [markdown]
 # [^ch16-1]: The figure leaves out the cache: for one row with a small image it is a thousandth of the weights.
 
 # %% mystnb={"image": {"alt": "Lines on logarithmic axes: tokens per second over bandwidth from 10 to 4,000 gigabytes per second, for four sizes in bfloat16. At 25 GB/s the 3B makes 5, the 28B less than one; at 1,000 the 3B makes 200 and the 28B 18."}, "figure": {"caption": "Memory bandwidth limits how fast a model can decode: a 3B makes at most 5 tokens a second on two CPU cores, and 200 on a graphics card. One row at a time, in bfloat16; the lines of the two 3B models coincide. The bandwidths are typical of such machines.", "name": "fig-ch16-speed"}} tags=["hide-input"]
@@ -324,6 +340,10 @@ with tempfile.TemporaryDirectory() as folder:
 #
 # Compute the bytes that the weights and the KV cache of a batch take.
 #
+# ```{literalinclude} ../exercises/ch16_real_thing.py
+# :pyobject: memory_needed
+# ```
+#
 # ```{admonition} Hint
 # :class: dropdown
 # First count numbers, those of the weights and those of the cache, then multiply by the bytes per number.
@@ -338,6 +358,10 @@ with tempfile.TemporaryDirectory() as folder:
 # ### `most_tokens_per_second` (2 points, 10 minutes)
 #
 # Compute the highest decoding speed that a given memory bandwidth allows.
+#
+# ```{literalinclude} ../exercises/ch16_real_thing.py
+# :pyobject: most_tokens_per_second
+# ```
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
