@@ -256,6 +256,10 @@ print(elsewhere + torch.ones(2, 3, device=elsewhere.device))
 #
 # ### `to_unit_length` (1 point, 5 minutes)
 #
+# ```{literalinclude} ../exercises/ch00_setup.py
+# :pyobject: to_unit_length
+# ```
+#
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
 # Each vector has one length. Which axis disappears when you compute it, and should it?
@@ -273,6 +277,10 @@ print(elsewhere + torch.ones(2, 3, device=elsewhere.device))
 #
 # ### `add_shades` (1 point, 5 minutes)
 #
+# ```{literalinclude} ../exercises/ch00_setup.py
+# :pyobject: add_shades
+# ```
+#
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
 # Align the two shapes from the right: `[B, C, H, W]` and `[B, C]`. Which axes are missing in the second, and on which side?
@@ -289,6 +297,10 @@ print(elsewhere + torch.ones(2, 3, device=elsewhere.device))
 # ````
 #
 # ### `append_places` (1 point, 10 minutes)
+#
+# ```{literalinclude} ../exercises/ch00_setup.py
+# :pyobject: append_places
+# ```
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown

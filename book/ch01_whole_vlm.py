@@ -61,6 +61,21 @@ plt.show()
 # vectors. A {term}`projector`, one linear layer, brings those vectors to the width of the language model. The
 # *language model*, Gemma {cite}`gemma2024open`, reads them together with the tokens of the prompt, and predicts the next token.
 
+# %% tags=["hide-input"]
+from figures.schematics.whole_model import draw_whole_model
+from IPython.display import HTML
+from vlm.checkpoints.published import published_config
+
+drawing = draw_whole_model(model.config, published_config("paligemma-3b-224"))
+HTML(
+    drawing.html(
+        "The whole course in one drawing: boxes compute, arrows carry tensors. Image "
+        "parts are blue, text parts orange. Beside each arrow stands the tensor's shape "
+        "in the book's letters, then its sizes in the Toybox model and in PaliGemma 3B, "
+        "for a prompt of 8 tokens."
+    )
+)
+
 # %%
 for name, part in model.named_children():
     num_parameters = sum(parameter.numel() for parameter in part.parameters())
@@ -581,6 +596,10 @@ assert difference < 1e-4
 # Return the shape of every tensor from the image to the logits, for a PaliGemma of any size. Google's PaliGemma comes in three image sizes, 224, 448 and 896 pixels, all with patches of
 # 14: how many image tokens does each have?
 #
+# ```{literalinclude} ../exercises/ch01_whole_vlm.py
+# :pyobject: trace_shapes
+# ```
+#
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
 # Count the patches along one side first. Then count the tokens of the empty prompt, as above: what is there besides the image?
@@ -604,6 +623,10 @@ assert difference < 1e-4
 #
 # The slow loop and the fast one above printed how many positions they processed (the function's name says *places*). Compute both numbers for any length of the prefix and of the answer.
 #
+# ```{literalinclude} ../exercises/ch01_whole_vlm.py
+# :pyobject: places_worked_through
+# ```
+#
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
 # Write down the lengths of the first three runs of each loop. Does the model ever process the last token of the answer?
@@ -622,6 +645,10 @@ assert difference < 1e-4
 # ### `read_boxes` (2 points, 15 minutes)
 #
 # Parse the boxes from an answer, without the package.
+#
+# ```{literalinclude} ../exercises/ch01_whole_vlm.py
+# :pyobject: read_boxes
+# ```
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown

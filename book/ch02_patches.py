@@ -79,6 +79,19 @@ for size in (112, 224, 448, 896):
 # Here is an image small enough to check by eye: one channel, 4 rows, 6 columns, the pixels numbered in reading order.
 # With patches of 2 by 2 there are 2 rows of 3 patches. The first patch should hold 0, 1, 6, 7.
 
+# %% tags=["hide-input"]
+from figures.schematics.patchify import draw_patchify
+from IPython.display import HTML
+
+drawing = draw_patchify(config)
+HTML(
+    drawing.html(
+        "Cutting an image into patches takes a split, a reordering and a merge of axes, "
+        "in this order. Above, the small image of this section; below, the axes of our "
+        "model's images, with their sizes. P' is P once more, for the columns."
+    )
+)
+
 # %%
 P = 2
 small = torch.arange(24).reshape(1, 1, 4, 6)  # [B, C, H, W]
@@ -323,6 +336,10 @@ print("vectors", list(vectors.shape), " the reference agrees:", difference < 1e-
 # Turn images into patches, as in the section on cutting, but for any batch, any number of channels and any height and width.
 # `unfold` is allowed; try it without.
 #
+# ```{literalinclude} ../exercises/ch02_patches.py
+# :pyobject: patchify
+# ```
+#
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
 # Write the shapes down first: what you have, what you want, and between them the shape with all six axes named.
@@ -346,6 +363,10 @@ print("vectors", list(vectors.shape), " the reference agrees:", difference < 1e-
 # ### `unpatchify` (2 points, 10 minutes)
 #
 # Put the image together again from its patches. The function needs the height and width, since 12 patches may be 3 rows of 4 or 4 rows of 3.
+#
+# ```{literalinclude} ../exercises/ch02_patches.py
+# :pyobject: unpatchify
+# ```
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
@@ -371,6 +392,10 @@ print("vectors", list(vectors.shape), " the reference agrees:", difference < 1e-
 #
 # Compute one vector for each patch, without a convolution: PyTorch's convolutions raise an error in this exercise.
 #
+# ```{literalinclude} ../exercises/ch02_patches.py
+# :pyobject: embed_patches
+# ```
+#
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
 # You have the patches from the first exercise. What shape must the filters have, so that one matrix product gives [B, N, D]?
@@ -389,6 +414,10 @@ print("vectors", list(vectors.shape), " the reference agrees:", difference < 1e-
 # ### `patch_of_pixel` (1 point, 5 minutes)
 #
 # In which patch is a pixel? You need this whenever you want to know which {term}`image token` covers a certain pixel.
+#
+# ```{literalinclude} ../exercises/ch02_patches.py
+# :pyobject: patch_of_pixel
+# ```
 #
 # ```{admonition} Hint
 # :class: dropdown

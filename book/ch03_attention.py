@@ -134,7 +134,21 @@ for E in (4, 64, 1024):
 # Without the division, long vectors put nearly all the weight on a single position, and the gradient of the weights is nearly zero: the model could
 # not learn to attend elsewhere. After division by √E, the weights stay soft whatever E is ("Attention Is All You Need", arXiv 1706.03762 {cite}`vaswani2017attention`,
 # section 3.2.1). As the paper writes it, with the queries as rows of $Q$, the keys as rows of $K$ and the values as rows of $V$:
-#
+
+# %% tags=["hide-input"]
+from figures.schematics.attention_steps import draw_attention_steps
+from IPython.display import HTML
+
+drawing = draw_attention_steps([1, 2], [[2, 1], [0, 1], [-1, 0]], [[4, 0], [0, 4], [2, 2]])
+HTML(
+    drawing.html(
+        "Attention for one query, with numbers that you can check by hand: a dot product "
+        "with each key, divided by the root of E = 2, a softmax over the three scores, "
+        "and the sum of the three values, each times its weight."
+    )
+)
+
+# %% [markdown]
 # $$\operatorname{Attention}(Q, K, V) = \operatorname{softmax}\!\left(\frac{Q K^{\top}}{\sqrt{E}}\right) V$$
 #
 # The product $Q K^{\top}$ is the matrix of attention scores, with a row for each query, and the softmax makes each row sum to 1.
@@ -173,7 +187,21 @@ assert torch.allclose(mixed_again, mixed)  # our three positions, query = key = 
 # A single weighted mean answers a single question. A patch may want to ask several at once: what is to my left, where is the rest of me, is there
 # another one like me? So the queries, the keys and the values are split into A slices each, called {term}`heads <head>`, and each head computes its own attention with
 # its own weights.[^ch03-1] Our tower has D = 192 and A = 6, so each head has E = 32 numbers.
-#
+
+# %% tags=["hide-input"]
+from figures.schematics.heads import draw_heads
+from IPython.display import HTML
+
+drawing = draw_heads(config)
+HTML(
+    drawing.html(
+        "Heads are slices of the same vectors: split D, move the heads before the "
+        "positions, attend, and put everything back. Three positions are drawn; each "
+        "shade is a head."
+    )
+)
+
+# %% [markdown]
 # Splitting takes a reshape and, once more, a transpose: for the matrix products the axis of heads has to come before the axis of positions,
 # beside the batch. Here is what happens without the transpose. We number the elements so that you can recognize them: 0 to 3 at position 0, 10 to 13 at position 1, 20 to 23 at position 2.
 #
@@ -292,7 +320,21 @@ print(f"largest difference in the trained MLP's output: {difference:.4f}")
 #
 # The {term}`residual connection` {cite}`he2015deep`: a step does not replace the vector, it adds to it. What a patch knew is still there, and the
 # step only has to learn what to add. And the gradient has a direct path down through the sums. The vectors that are summed up in this way, from the first block to the last, are called the {term}`residual stream`.
-#
+
+# %% tags=["hide-input"]
+from figures.schematics.block import draw_block
+from IPython.display import HTML
+
+drawing = draw_block(config)
+HTML(
+    drawing.html(
+        "The residual stream is the straight line; attention and MLP read it through a "
+        "norm, and add to it. Attention is the only step in which positions exchange "
+        "information."
+    )
+)
+
+# %% [markdown]
 # {term}`LayerNorm` {cite}`ba2016layer`: before each step, a vector's numbers are shifted and scaled to mean 0 and variance 1, then multiplied by a learned scale and shifted by a learned
 # bias. So the input of a step has a known size, however much has been added up. The norm comes *before* the step, on its input alone
 # ({term}`pre-norm` {cite}`xiong2020layer`); the sum itself is not normalized. With $\mu$ and $\sigma^2$ for the mean and variance of a vector's D entries, and $\gamma$ and $\beta$ for the learned scale and bias, entry by entry:
@@ -443,6 +485,10 @@ show("similarity")
 #
 # Give each head its slice of every vector, as in the section on multi-head attention.
 #
+# ```{literalinclude} ../exercises/ch03_attention.py
+# :pyobject: split_heads
+# ```
+#
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
 # Which axis has to be split in two? Which two axes have to be swapped afterward?
@@ -461,6 +507,10 @@ show("similarity")
 # ### `attend` (2 points, 10 minutes)
 #
 # Compute scaled dot-product attention from its four steps. The ready-made functions of PyTorch and of the package raise an error here; `softmax` is allowed.
+#
+# ```{literalinclude} ../exercises/ch03_attention.py
+# :pyobject: attend
+# ```
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
@@ -482,6 +532,10 @@ show("similarity")
 # Build the layer. You may use your two functions. Its four linear layers must have the names given in the file, because trained weights
 # are loaded into them.
 #
+# ```{literalinclude} ../exercises/ch03_attention.py
+# :pyobject: SiglipAttention
+# ```
+#
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
 # Three projections, three splits, one attention, one merge of the heads, one projection. What is E, and so the scaling?
@@ -501,6 +555,10 @@ show("similarity")
 #
 # Build the MLP, with the GELU that SigLIP was trained with.
 #
+# ```{literalinclude} ../exercises/ch03_attention.py
+# :pyobject: SiglipMLP
+# ```
+#
 # ```{admonition} Hint
 # :class: dropdown
 # `nn.functional.gelu` has an argument `approximate`.
@@ -515,6 +573,10 @@ show("similarity")
 # ### `SiglipEncoderLayer` (2 points, 10 minutes)
 #
 # Build the block from the two layers before, with its norms and residual connections.
+#
+# ```{literalinclude} ../exercises/ch03_attention.py
+# :pyobject: SiglipEncoderLayer
+# ```
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
@@ -534,6 +596,10 @@ show("similarity")
 # ### `hidden_states_of` (1 point, 5 minutes)
 #
 # Return the list of {term}`hidden states <hidden state>` from which the last figure was drawn, with the tower's output at its end.
+#
+# ```{literalinclude} ../exercises/ch03_attention.py
+# :pyobject: hidden_states_of
+# ```
 #
 # ```{admonition} Hint
 # :class: dropdown

@@ -182,6 +182,19 @@ assert torch.allclose(softmax_loss(torch.zeros(128, 128)), random_guess)
 #
 # $$L = \frac{1}{B} \sum_{i=1}^{B} \sum_{j=1}^{B} \log\!\left(1 + e^{-z_{ij}\, \ell_{ij}}\right), \qquad z_{ij} = \begin{cases} 1 & i = j \\ -1 & i \ne j \end{cases}$$
 
+# %% tags=["hide-input"]
+from figures.schematics.contrastive import draw_contrastive
+from IPython.display import HTML
+
+drawing = draw_contrastive()
+HTML(
+    drawing.html(
+        "CLIP chooses within a row and within a column, so each cell competes with all "
+        "cells of its row and column. SigLIP decides on each cell by itself, so any part "
+        "of the matrix can be computed alone, on any machine."
+    )
+)
+
 
 # %% tags=["from:vlm.training.contrastive.sigmoid_loss", "hide-input"]
 def sigmoid_loss(logits: Tensor) -> Tensor:
@@ -565,6 +578,10 @@ HTML(
 #
 # Compute the matrix of logits from the vectors of the images and of the texts.
 #
+# ```{literalinclude} ../exercises/ch04_contrastive.py
+# :pyobject: pair_logits
+# ```
+#
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
 # Three steps: lengths, products, then scale and bias. Along which axis do you take a vector's length?
@@ -583,6 +600,10 @@ HTML(
 # ### `softmax_loss` (2 points, 10 minutes)
 #
 # Compute CLIP's loss, in both directions. It must stay finite for logits in the hundreds.
+#
+# ```{literalinclude} ../exercises/ch04_contrastive.py
+# :pyobject: softmax_loss
+# ```
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
@@ -603,6 +624,10 @@ HTML(
 #
 # Compute SigLIP's loss. It must stay finite for logits in the hundreds, too.
 #
+# ```{literalinclude} ../exercises/ch04_contrastive.py
+# :pyobject: sigmoid_loss
+# ```
+#
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
 # Write down the matrix of z for B = 3. How do you get it from the identity matrix?
@@ -621,6 +646,10 @@ HTML(
 # ### `choose_kind` (2 points, 10 minutes)
 #
 # Find the kind of toy in each image with a prompt ensemble, from the vectors of the images and of several sentences for each kind.
+#
+# ```{literalinclude} ../exercises/ch04_contrastive.py
+# :pyobject: choose_kind
+# ```
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
