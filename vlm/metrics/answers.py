@@ -12,7 +12,7 @@ _SEPARATOR = re.compile(r"(?<!\d)\.|\.(?!\d)|[^\w\s.']")
 
 
 def normalize_answer(answer: str) -> str:
-    """Take out what does not matter: case, punctuation, articles, spaces; number words become digits.
+    """Ignore case, punctuation, articles and extra spaces; write number words as digits.
 
     Example: "  Two cats, on the grass. " -> "2 cats on grass".
 
@@ -25,12 +25,12 @@ def normalize_answer(answer: str) -> str:
 
 
 def is_exact_match(answer: str, truth: str) -> bool:
-    """Whether two answers say the same, after `normalize_answer`."""
+    """Whether two answers are the same after `normalize_answer`."""
     return normalize_answer(answer) == normalize_answer(truth)
 
 
 def vqa_accuracy(answer: str, human_answers: Sequence[str]) -> float:
-    """How far people agree with an answer: 1 if three of the others gave it, 1/3 if one did.
+    """Agreement with people: 1 if three others gave this answer, 1/3 if one did.
 
     To be fair to people, who are measured by each other's answers, each of them is left out once, and the results are
     averaged. With ten answers, of which k are the same as this one: 0, 0.3, 0.6, 0.9 for k = 0 to 3, 1 from 4 on.

@@ -7,7 +7,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Reliability:
-    """Answers sorted into bins by how sure the model was; a bin without answers is left out. Each [L].
+    """Answers in bins of confidence; empty bins are left out. Each [L].
 
     Attributes:
         counts: how many answers are in the bin.
@@ -38,7 +38,7 @@ def measure_reliability(confidences: np.ndarray, is_right: np.ndarray, num_bins:
 
 
 def expected_calibration_error(confidences: np.ndarray, is_right: np.ndarray, num_bins: int = 10) -> float:
-    """By how much sureness and rightness differ, on average over all answers; with few answers it is above 0 by chance.
+    """The mean gap between confidence and accuracy, over all answers. With few answers it is above 0 by chance.
 
     Source: Guo et al., "On Calibration of Modern Neural Networks" (arXiv 1706.04599), equation 3.
     """

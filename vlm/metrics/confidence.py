@@ -13,10 +13,10 @@ Statistic = Callable[[np.ndarray], float]
 def bootstrap_interval(
     rows: np.ndarray, statistic: Statistic, confidence: float = 0.95, num_samples: int = 2000, seed: int = 0
 ) -> tuple[float, float]:
-    """Between which bounds the number would come out, if other pictures of the same kind had been drawn.
+    """Percentile bootstrap: the range of the middle part of the statistic over resampled rows.
 
-    Draw M pictures out of the M with replacement, so that some come twice and some not at all, and compute the number
-    anew; do that many times; the middle 95 % of the results are the interval.
+    Draw M of the M images with replacement, so that some come twice and some not at all, and compute the statistic
+    again. Repeat this many times: the interval is the range of the middle 95 % of the results.
 
     Args:
         rows: [M, ...], what was measured of each picture. A picture's own numbers stay together, since they are not
