@@ -70,9 +70,10 @@ def limit_to_window(mask: Tensor, token_type_ids: Tensor, sliding_window: int) -
 
 
 def make_position_ids(attention_mask: Tensor, num_new: int) -> Tensor:
-    """Count the real tokens from 1, row by row; padding gets 1, and the mask hides it anyway.
+    """Count the real tokens of each row from 1; left padding gets 1.
 
-    Example: attention_mask [[0, 0, 1, 1, 1]] -> [[1, 1, 1, 2, 3]].
+    Example: attention_mask [[0, 0, 1, 1, 1]] -> [[1, 1, 1, 2, 3]]. The mask hides the padding, so its position does
+    not matter.
 
     Args:
         attention_mask: [B, T].
