@@ -13,7 +13,7 @@
 # %% [markdown]
 # # Segmentation masks as tokens: training a VQ-VAE
 #
-# A box says where a cat is, and three quarters of the box may be grass. A *mask* says for each pixel whether it belongs to the cat. PaliGemma writes masks too, and it has only tokens to do it with. Four location tokens are the box, as before. Sixteen {term}`mask tokens <mask token>` are the shape inside it, from an alphabet of 128. In this chapter you train such an alphabet, a *codebook*, in half a minute, and see everything go wrong that can.
+# A box says where a cat is, and three quarters of the box may be grass. A *mask* says for each pixel whether it belongs to the cat. PaliGemma writes masks too, and it has only tokens to do it with. Four location tokens are the box, as before. Sixteen {term}`mask tokens <mask token>` are the shape inside it, from an alphabet of 128. In this chapter you train such an alphabet, a *codebook*, in half a minute, and see everything go wrong that can go wrong.
 #
 # At the end you will be able to
 #
@@ -86,12 +86,12 @@ print(f"IoU of the pasted mask with the true one: {mask_iou(back, true_mask):.2f
 #
 # Shapes come in all sizes, but there are always sixteen mask tokens. So the part of the mask inside the box is squeezed or stretched to a square of 64 × 64, and only the square is encoded. The box, which has its own four tokens, says how to stretch it back.
 #
-# Shapes in this chapter: M masks, S side of the square (64), K codes of a mask (16), G side of their grid (4), V codes in the codebook (128), D numbers in each.
+# Shapes in this chapter: M masks, S side of the square (64), K codes of a mask (16), G side of their grid (4), V codes in the codebook (128), D numbers in each code.
 
 
 # %% tags=["from:vlm.regions.segmentation.crop_mask"]
 def crop_mask(mask: np.ndarray, box: Box) -> np.ndarray:
-    """Crop a mask to a square: [H, W], 0 or 1 -> float32 [S, S], 0..1."""
+    """Crop a mask to a box, as a square: [H, W], 0 or 1 -> float32 [S, S], 0..1."""
     y_min, x_min, y_max, x_max = _whole_pixels(box, *mask.shape)
     window = Image.fromarray(mask[y_min:y_max, x_min:x_max].astype(np.float32))
     return np.asarray(window.resize((MASK_SIZE, MASK_SIZE), Image.Resampling.BILINEAR))
@@ -301,7 +301,7 @@ def revive_codes(
 
 
 # %% [markdown]
-# Three runs, on 2,048 masks of the training split. The first has everything. The second has no straight-through gradient: the encoder learns from the commitment loss only. (So the decoder is given the codes alone, which now get the gradient of the reconstruction, as they otherwise do not; and there is no start without a codebook, in which the encoder would learn from the reconstruction after all.) The third has the losses of the paper, and neither of the two remedies.
+# Three runs, on 2,048 masks of the training split. The first has everything. The second has no straight-through gradient: the encoder learns from the commitment loss only. (Its decoder is fed the codes themselves, so the codes, unlike in the first run, get the gradient of the reconstruction. And it has no initial phase without a codebook, in which the encoder would learn from the reconstruction after all.) The third has the losses of the paper, and neither of the two remedies.
 
 
 # %%
@@ -531,7 +531,7 @@ for name, value in means.items():
 one_true = (means["true box, its codes"], means["its box, true codes"])
 assert means["its box, its codes"] < min(one_true)
 
-# %% mystnb={"image": {"alt": "Six toy scenes with the model's mask tinted in blue and the outline of the true one in black and white; above each its IoU, from the worst to the best."}, "figure": {"caption": "Nearly always the form is right, and the edges are a little off. Masks that the model wrote (tinted) and the true outlines, from the worst of the 125 to the best. The worst is another matter: the rocket leans to the left, and the mask to the right. Toys are mirrored half of the time, and this mask describes the mirror image.", "name": "fig-ch18-masks"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Six toy scenes with the model's mask tinted in blue and the outline of the true one in black and white; above each its IoU, from the worst to the best."}, "figure": {"caption": "Nearly always the form is right, and the edges are a little off. Masks that the model wrote (tinted) and the true outlines, from the worst to the best. The worst is another matter: the rocket leans to the left, and the mask to the right. Toys are mirrored half of the time, and this mask describes the mirror image.", "name": "fig-ch18-masks"}} tags=["hide-input"]
 shown.sort(key=lambda item: item[-1])
 fig, axes = plt.subplots(1, 6, figsize=(9.2, 1.9), layout="constrained")
 for ax, rank in zip(axes, np.linspace(0, len(shown) - 1, 6).astype(int)):

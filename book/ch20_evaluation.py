@@ -183,7 +183,7 @@ def is_exact_match(answer: str, truth: str) -> bool:
 def vqa_accuracy(answer: str, human_answers: Sequence[str]) -> float:
     """Agreement with people: 1 if three others gave this answer, 1/3 if one did."""
     agrees = [is_exact_match(answer, human) for human in human_answers]
-    # how many agree when this person is left out
+    # for each person: how many of the others agree with the answer
     others = [sum(agrees) - own for own in agrees]
     return sum(min(count / 3, 1.0) for count in others) / len(human_answers)
 
@@ -310,12 +310,12 @@ for split in ("test", "hard"):
 # %% [markdown]
 # ## Paired comparison: is this model better than that one?
 #
-# Say you want to store the weights in fewer bits. Round each row of each matrix to one of 2ᵇ − 1 evenly spaced values, and ask whether the captions get worse. With 8 bits, with 4, with 3? Here are the original model and each of the rounded ones on the same 300 scenes.
+# Say you want to store the weights in fewer bits. Round the numbers in each row of each matrix to 2ᵇ − 1 evenly spaced values, and ask whether the captions get worse. With 8 bits, with 4, with 3? Here are the original model and each of the rounded ones on the same 300 scenes.
 
 
 # %% tags=["nbval-ignore-output"]
 def with_bits(bits: int):
-    """The trained model, each row of each matrix rounded to 2^bits - 1 values."""
+    """The trained model, with each row of each matrix rounded to 2^bits - 1 values."""
     rounded = load_model(CHECKPOINT_DIRECTORY)
     for parameter in rounded.parameters():
         if parameter.dim() >= 2:
@@ -388,7 +388,7 @@ plt.show()
 # %% [markdown]
 # ## Error analysis: where is it bad?
 #
-# A mean hides what it averages over. Break it down: here by the number of toys. The table in the model card says that half of the captions of hard scenes are right, and you may think that this holds for hard scenes of every size. It does not.
+# A mean hides what it averages over. Break it down: here by the number of toys. The table in the model card says that half of the captions of hard scenes are right, and you may think that this holds whatever the number of toys. It does not.
 
 # %% tags=["nbval-ignore-output"]
 for split in ("test", "hard"):
@@ -426,6 +426,7 @@ def sort_error(truth: str, answer: str) -> str:
     return "only a number"
 
 
+# %% tags=["nbval-ignore-output"]
 for split in ("test", "hard"):
     asked, answered = questions[split]["caption"], answers[split]["caption"]
     wrong = [(q.answer, a) for q, a in zip(asked, answered) if a != q.answer]
@@ -435,7 +436,7 @@ for truth, answer in wrong[:5]:
     print(f"  {truth!r} -> {answer!r}")
 
 # %% [markdown]
-# On test scenes it is mostly a number that is wrong, while all kinds are there. On hard scenes the kinds are wrong in three of four: some are missed, which small size and occlusion explain, and some are invented, which points to the objects without a name. The ground is rarely the problem. There were several causes, and one number had hidden them all.
+# On test scenes it is mostly a number that is wrong, and all kinds of toys are named. On hard scenes the kinds are wrong in three of four: some are missed, which small size and occlusion explain, and some are invented, which points to the objects without a name. The ground is rarely the problem. There were several causes, and one number had hidden them all.
 #
 # ## Calibration: does it know when it is wrong?
 #
@@ -457,7 +458,7 @@ def measure_reliability(
     confidences: np.ndarray, is_right: np.ndarray, num_bins: int = 10
 ) -> Reliability:
     """Sort answers into bins of equal width: 0 to 0.1, above 0.1 to 0.2, ..."""
-    # [M]
+    # the bin of each answer, [M]
     bins = np.clip(np.ceil(confidences * num_bins).astype(int) - 1, 0, num_bins - 1)
     filled = np.unique(bins)
     members = [bins == index for index in filled]
@@ -558,7 +559,7 @@ for split in ("test", "hard"):
     )
 
 # %% [markdown]
-# On scenes of its own kind the model is, on average, as confident as it is accurate. On the hard ones its accuracy is 80 % and its confidence 91 %: it does not notice that it has left its training distribution. That is common {cite}`ovadia2019can`, and large networks are often overconfident even on data like their own {cite}`guo2017calibration`. The {term}`expected calibration error` (ECE) sums this up in one number, but it depends on the bins; with few answers even a perfectly calibrated model gets a little more than 0, since gaps of either sign add up; and a model that always states its average accuracy has an ECE of 0 and is useless. So look at the diagram too. The right panel shows what the confidence is good for even so: where it is too high, its order is still useful. If the model may decline a fifth of the hard questions, it is right on nine in ten of the rest.
+# On scenes of its own kind the model is, on average, as confident as it is accurate. On the hard ones its accuracy is 80 % and its confidence 91 %: it does not notice that it has left its training distribution. That is common {cite}`ovadia2019can`, and large networks are often overconfident even on data like their own {cite}`guo2017calibration`. The {term}`expected calibration error` (ECE) sums this up in one number, but it depends on the bins; with few answers even a perfectly calibrated model gets a little more than 0, since the gaps are taken as absolute values; and a model that always states its average accuracy has an ECE of 0 and is useless. So look at the diagram too. The right panel shows what the confidence is good for even so: where it is too high, its order is still useful. If the model may decline a fifth of the hard questions, it is right on nine in ten of the rest.
 #
 # ## Reporting
 #
