@@ -15,7 +15,7 @@
 #
 # You have a vision tower that turns an image into vectors, and a language model that reads vectors. Between them there is very little: one linear layer, a rule for where the image goes in the sequence, and a mask that says which position may attend to which. In this chapter you put them together, and have a PaliGemma.
 #
-# Little as it is, many public re-implementations went wrong here. A wrong weight matrix produces noise, and somebody notices. With a wrong mask, or with image features that are off by one position, the model still talks, a little worse.
+# As little as that is, many public re-implementations got it wrong. A wrong weight matrix produces noise, and somebody notices. With a wrong mask, or with image features that are off by one position, the model still talks, a little worse.
 #
 # At the end you will be able to
 #
@@ -24,7 +24,7 @@
 # - draw the {term}`prefix-LM mask` for any row, with padding and with a cache, and say what each mistake in it does;
 # - write `PaliGemmaForConditionalGeneration.forward` and compare it with the reference, logit by logit.
 #
-# Time: about 20 minutes to read and run, and 50 for the four exercises. The figure shows the mask for a batch of two rows. You will be able to say of every cell why it is light or dark.
+# Time: about 20 minutes to read and run, and 50 for the four exercises. The figure shows the mask for a batch of two rows. By the end you will be able to explain why each cell is light or dark.
 
 # %% mystnb={"image": {"alt": "Two square grids. In the left one, the columns of the image and the prompt are light in all rows, and the columns of the answer form a staircase. The right one begins with two padding columns, which are dark in all rows; the rest has the same pattern."}, "figure": {"caption": "The prefix-LM mask of a batch of two rows: image and prompt attend to each other in full, the answer attends causally, and no token attends to padding. A row of the grid is a query, a column a key, and light means that the query may attend to the key. Letters: p padding, i image, q prompt, a answer. The second row of the batch is shorter, so it begins with two pads.", "name": "fig-ch09-goal"}} tags=["hide-input"]
 import matplotlib.pyplot as plt
@@ -74,7 +74,7 @@ plt.show()
 # %% [markdown]
 # ## Embedding scale: Gemma multiplies text by √D
 #
-# The language model begins with the {term}`embedding` matrix: one row of D numbers for each token. Gemma's code multiplies each row that it looks up by √D, as the original Transformer did {cite}`vaswani2017attention` (section 3.4). The papers don't say why. A likely reason is at the other end of the model: the same matrix is the head, where its rows are multiplied with the last hidden states, and small rows give logits of moderate size. So small rows are stored, and scaled up at the input.
+# The language model begins with the {term}`embedding` matrix: one row of D numbers for each token. Gemma's code multiplies each row that it looks up by √D, as the original Transformer did {cite}`vaswani2017attention` (section 3.4). The papers don't say why. A likely reason is at the other end of the model: the same matrix is the head, where the {term}`dot product` of a row with the last hidden state is that token's logit, and small rows give logits of moderate size. So small rows are stored, and scaled up at the input.
 
 # %%
 model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
@@ -99,9 +99,9 @@ print(f"token at the model's input    {size(text_embeds[0, N:]):.2f}")
 print(f"patch at the model's input    {size(image_features):.2f}")
 
 # %% [markdown]
-# The image features come from the projector, and are *not* scaled: the projector is trained, and makes them as large as they have to be. Until early 2026 the reference implementation divided them by √D, and then multiplied the whole sequence by √D. On paper that is the same; in 16 bits it is not quite the same.
+# The image features come from the projector, and are *not* scaled: the projector is trained, and makes them as large as they have to be. Until early 2026 the reference implementation divided them by √D, and then multiplied the whole sequence by √D. On paper that is the same, in 16 bits not quite.
 #
-# There is a second subtlety in 16 bits. For D = 2,048, √D is 45.2548, and the nearest bfloat16 number is 45.25. The published code first rounds the root to the dtype of the embedding matrix, and then multiplies. If you multiply by the exact root, you get other last digits.
+# There is a second subtlety in 16 bits. For D = 2,048, √D is 45.2548, and the nearest bfloat16 number is 45.25. The published code first rounds the root to the dtype of the embedding matrix, and then multiplies. If you multiply by the exact root, the last digits differ.
 #
 # It is easy to scale by the wrong D. A published config has a `hidden_size` for the tower, one for the language model, and a third one at the top level, which is wrong for PaliGemma 2. What happens if you don't scale at all, or use the tower's size, or scale the image as well? Guess which of the three mistakes the model forgives.
 
@@ -135,7 +135,7 @@ print("image times √128:  ", caption_with(merge=scale_image_too))
 #
 # ## The projector: one linear layer
 #
-# The {term}`projector` maps the tower's 192 numbers to the language model's 128. It is a linear layer with a bias, nothing more.
+# The {term}`projector` maps each patch from the tower's 192 numbers to the language model's 128. It is a linear layer with a bias, nothing more.
 
 
 # %% tags=["from:vlm.paligemma.PaliGemmaMultiModalProjector"]
@@ -164,7 +164,7 @@ for name, patch in (("cat's face", 4 * 8 + 2), ("bird", 5 * 8 + 5), ("grass", 7)
     print(f"{name:10} nearest token {token!r}, cosine {cosines[patch, nearest]:.2f}")
 
 # %% [markdown]
-# No. The nearest tokens mean nothing, and they are not near. An image token is not a word. Its vector is one that the layers above have learned to read, and all that it has in common with a token embedding is that it has D numbers.
+# No. The nearest tokens mean nothing, and they are not near. An image token is not a word. The layers above have learned to read its vector, and all that this vector has in common with a token embedding is its D numbers.
 #
 # ## Merging image features into the text
 #
@@ -235,7 +235,7 @@ except ValueError as error:
 # %% [markdown]
 # ## The prefix-LM mask: two rules in one
 #
-# Most language models use a {term}`causal mask`: each token attends to itself and to what came before, because that is all there is when it is generated. But the image and the prompt are not generated by the model. They are complete from the beginning, and nothing is gained by hiding the end of the question from its beginning. So PaliGemma {cite}`beyer2024paligemma` (section 3.1) has two rules, like the prefix language models in the T5 paper {cite}`raffel2019exploring`. The prefix, which is image and prompt, attends to itself in full. A token of the suffix, which is the answer, attends to the prefix, to the suffix before it, and to itself.
+# Most language models use a {term}`causal mask`: each token attends to itself and to what came before, because that is all there is when it is generated. But the image and the prompt are not generated by the model. They are complete from the beginning, and nothing is gained by hiding the end of the question from its beginning. So PaliGemma {cite}`beyer2024paligemma` (section 3.1) has two rules, like the prefix language models in the T5 paper {cite}`raffel2019exploring`. The prefix (image and prompt) attends to itself in full. A token of the suffix (the answer) attends to the prefix, to the suffix before it, and to itself.
 #
 # How do you write that for a batch of rows with different lengths? One trick turns both rules into one. Give each token a *block* number: the whole prefix is block 0, and each token of the suffix opens a block of its own: 1, 2, 3 … Then the rule is: a token may attend to every block that is not later than its own. The block numbers are the cumulative sum of `token_type_ids`.
 
@@ -300,7 +300,7 @@ show("mask-lab", offers="padding image answer cached rules")
 # (1) Both, but only the column matters: no token attends to the pad. The pad has a row of its own, and nothing uses the output of that row. The position ids, beside the tokens, don't count the pad. (2) Only the rows of the new tokens are left, so even the rows of the image and the prompt are gone, and all columns stay: a cached token is never a query again, and remains a key for every later token. (3) None. In the answer's rows the two rules are the same, and all the cells that *plain causal* removes are in the rows of the image and the prompt. So you can't find a wrong mask of this kind by looking at the answer's rows.
 
 # %% [markdown]
-# Three wrong masks have been shipped. *Plain causal*: each token of the prefix attends only to what came before it. *Everything*: there is no staircase, so the suffix attends to its own future. *Padding visible*: you need two rows to notice that one, and chapter 14 has them. We check two things for the other two: what the model generates, and how many of the answer's 27 tokens it predicts when it is fed the right answer ({term}`teacher forcing`). Before you run it: the second mask shows the model the tokens that it has to predict. Will that help it?
+# Three wrong masks have been shipped. *Plain causal*: each token of the prefix attends only to what came before it. *Everything*: there is no staircase, so the suffix attends to its own future. *Padding visible*: you need rows of different lengths to notice that one, and chapter 14 has them. We check two things for the other two: what the model generates, and how many of the answer's 27 tokens it predicts when it is fed the right answer ({term}`teacher forcing`). Before you run it: the second mask shows the model the tokens that it has to predict. Will that help it?
 
 # %%
 training_row = processor(["detect cat ; bird"], [image], suffix=[right])
@@ -328,9 +328,9 @@ for name, wrong_mask in (
 paligemma.make_prefix_lm_mask = finished_mask
 
 # %% [markdown]
-# The causal mask ruins the answer: this model's image tokens have learned to attend to the prompt, as you saw in the gates of chapter 6. Seeing the future does not help the model, it confuses it: the model was trained without the future, and now meets vectors that it has never met. A model that is *trained* with that mask would do brilliantly in training and fail at generation, where there is no future to copy from. And note the caption in the last line: when a model generates token by token with a cache, its answer has no future to attend to, so the wrong mask does nothing and the mistake does not show.
+# The causal mask ruins the answer: this model's image tokens have learned to attend to the prompt, as you saw in the gates of chapter 6. Seeing the future does not help; it confuses the model, which was trained without it and now meets hidden states that it has never met. A model that is *trained* with that mask would do brilliantly in training and fail at generation, where there is no future to copy from. And note the caption in the last line: when a model generates token by token with a cache, its answer has no future to attend to, so the wrong mask does nothing and the mistake does not show.
 #
-# What do image tokens attend to in the prompt? Choose a patch in the figure. The image shows how it attends to the other patches, and the stripes below the tokens show how it attends to the prompt. Before you choose one: how much of a patch's attention goes to the prompt, and in which of the four layers most? And what will be left of it with a causal prefix?
+# What do image tokens attend to in the prompt? Choose a patch in the figure. The image shows how this patch attends to the other patches, and the stripes below the tokens show how it attends to the prompt. Before you choose one: how much of a patch's attention goes to the prompt, and in which of the four layers most? And what will be left of it with a causal prefix?
 #
 # <div class="live-figure" data-figure="attention-lab" data-view="merge" data-tasks="caption detect count">
 # <p>This figure needs JavaScript. Chapter 6 shows gates that open for a patch with one prompt and stay shut with another. In JupyterLab, run the next cell.</p>
@@ -342,7 +342,7 @@ from live.jupyter import show
 show("attention-lab", view="merge", tasks="caption detect count")
 
 # %% [markdown]
-# In this model it is layer 0: there the patches give about half of their attention to the prompt, and much less from layer 2 on. First they find out what is asked, then they attend to each other. Go through the heads of layer 0. Does one of them give nearly everything to the prompt, and was it among those that you could not knock out in chapter 8? With a causal prefix, the patches come before the prompt, so none of them attends to any of its tokens. Every stripe is empty, and the answer is lost.
+# In this model, the patches attend to the prompt most in layer 0: they give it about half of their attention there, and much less from layer 2 on. First they find out what is asked, then they attend to each other. Go through the heads of layer 0. Does one of them give nearly everything to the prompt, and was it among those that you could not knock out in chapter 8? With a causal prefix, the patches come before the prompt, so none of them attends to any of its tokens. Every stripe is empty, and the answer is lost.
 #
 # The figure below has three mistakes of this chapter: text that is not scaled, image features that are shifted by one position, and the causal prefix. For each, guess where its bars begin: at the merged embeddings or after them? And does the bug with the largest first bar also do the most damage?
 #
@@ -360,7 +360,7 @@ show(
 )
 
 # %% [markdown]
-# The mask is first used in layer 0, so the error of the causal prefix begins there; the other two begin at the merged embeddings. The shifted features have the largest first bar: 64 of the prefix's vectors are wrong, while without the scale only the few text tokens are wrong. And yet the shift leaves captions alone (in all 16 scenes) and only moves boxes, while the model without scaled text says nothing that makes sense. The error of each layer tells you where to look, and nothing about how much the answer suffers.
+# The mask is first used in layer 0, so the error of the causal prefix begins there; the other two begin at the merged embeddings. The shifted features have the largest first bar: 64 of the prefix's vectors are wrong, while without the scale only the few text tokens are wrong. And yet the shift leaves captions alone (in all 16 scenes) and only moves boxes, while the model without scaled text says nothing that makes sense. The error by layer tells you where to look, but not how much the answer suffers.
 #
 # ## The whole forward pass
 #
