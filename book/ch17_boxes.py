@@ -129,11 +129,11 @@ for size in (112, 224, 896, 4000):
     print(f"an image of {size:4d} pixels: half a step is {size / 1023 / 2:.2f} pixels")
 
 # %% [markdown]
-# For every image size of PaliGemma, half a step is less than half a pixel. You notice the rounding only if you draw the box on a photograph of 4,000 pixels.
+# At every image size that PaliGemma reads, half a step is less than half a pixel. You notice the rounding only if you draw the box on a photograph of 4,000 pixels.
 #
 # How bad is it to read with 1024 what was written with 1023? Bin m is m / 1023 of the side, and m / 1024 is a little less: at the far edge by a thousandth of the side, a ninth of a pixel here, 0.9 pixels at 896. It hardly changes any metric. But you will meet `<loc1024>`, and comparisons with somebody else's program that fail in the third digit.
 #
-# What does matter is the order. Most data sets, COCO among them, store boxes as x, y, width, height. Most drawing libraries take x first. PaliGemma writes **y first**: `y_min x_min y_max x_max`. Before you run the next cells: what fraction of the boxes will still be right (IoU of at least one half) if you read the answers with x first?
+# What does matter is the order. COCO stores boxes as x, y, width, height, and most other data sets and drawing libraries take x first too. PaliGemma writes **y first**: `y_min x_min y_max x_max`. Before you run the next cells: what fraction of the boxes will still be right (IoU of at least one half) if you read the answers with x first?
 
 # %% tags=["nbval-ignore-output"]
 test_scenes = [draw_scene(seed, "test") for seed in range(200)]

@@ -435,7 +435,7 @@ def print_by_layer(name: str, values: Sequence[float]):
 
 
 print_by_layer("the lens:", [np.mean(right) for right in read_by_lens])
-after_layer_2 = list(zip(read_by_lens[3], owners))
+after_layer_2 = list(zip(read_by_lens[3], owners))  # index 0 is the input
 by_toy = {
     toy: np.mean([right for right, owner in after_layer_2 if owner == toy])
     for toy in sorted(set(owners))
@@ -593,7 +593,7 @@ def occlusion_map(
 # %% [markdown]
 # ## Which map points at the toy?
 #
-# Now let all of them compete. For each word that names a toy, take the map's brightest patch. Is it one of the toy's? (This score is known as the pointing game.) Guess an order before you run this.
+# Now let all of them compete. For each word that names a toy, take the map's brightest patch. Is it one of the toy's? (This test is known as the pointing game.) Guess an order before you run this.
 
 # %% mystnb={"image": {"alt": "Horizontal bars: the fraction of words whose brightest patch lies on the toy, by map. Attention of layer 1 0.87, its head 2 0.85, layer 2 0.80, rollout 0.72, occlusion 0.70, layer 0 0.67, layer 3 0.65, rollout without residual 0.53, chance 0.11."}, "figure": {"caption": "A single layer's mean attention points best, and rollout without the residual worst. Each bar is the fraction of words for which the map's brightest patch lies on the toy being named (60 words, so differences of less than a tenth may be chance). Layer 1 and its head 2 were chosen on these same words, which flatters them.", "name": "fig-ch19-pointing"}} tags=["hide-input"]
 hits = {}
@@ -631,7 +631,7 @@ plt.show()
 #
 # ## What the real model does
 #
-# The same code runs on Google's weights: 18 layers of 8 heads, 256 to 4,096 patches. `attend_word_by_word` keeps the attention weights of all layers. At 896 pixels that is 18 · 8 · 4,100², or 2.4 billion numbers, so record one layer at a time there. Which layers and heads attend to the object being named we could not measure, as we had no real weights. Two artifacts are known from large models. Many heads of language models give nearly all of their attention to the first token, whatever it is: an {term}`attention sink` {cite}`xiao2023efficient`, which says nothing about that token. And large vision transformers use some background patches as scratch space; these have vectors of large norm and light up in attention maps where nothing is to be seen. Extra tokens, called *registers*, remove them {cite}`darcet2023vision`. Finally, in PaliGemma as in the Toybox, image positions attend to the prompt, so the hidden state of a patch may depend on the question.
+# The same code runs on Google's weights: 18 layers of 8 heads, 256 to 4,096 patches. `attend_word_by_word` keeps the attention weights of all layers. At 896 pixels that is 18 · 8 · 4,100², or 2.4 billion numbers, so record one layer at a time there. Which layers and heads attend to the object being named we could not measure, as we had no real weights. Two artifacts are known from large models. Many heads of language models give most of their attention to the first token, whatever it is: an {term}`attention sink` {cite}`xiao2023efficient`, which says nothing about that token. And large vision transformers use some background patches as scratch space; these have vectors of large norm and light up in attention maps where nothing is to be seen. Extra tokens, called *registers*, remove them {cite}`darcet2023vision`. Finally, in PaliGemma as in the Toybox, image positions attend to the prompt, so the hidden state of a patch may depend on the question.
 #
 # ## Exercises
 #
