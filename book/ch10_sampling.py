@@ -112,7 +112,7 @@ print("at 0:", (logits / 0).softmax(-1).tolist())
 #
 # ## Top-k and top-p (nucleus) sampling: only the likely tokens
 #
-# A distribution has a tail. Here 1,900 tokens make no sense after `two`; each of them has almost no probability, but together they have some. At temperature 1 this model has almost no tail. At 2, three or four of a hundred draws come from the tail. One nonsense token is enough: the model then has to continue from there.
+# A distribution has a tail. Here about 1,900 of the 1,921 tokens make no sense after `two`; each of them has almost no probability, but together they have some. At temperature 1 this model has almost no tail. At 2, three or four of a hundred draws come from the tail. One nonsense token is enough: the model then has to continue from there.
 
 # %%
 print("tail: all tokens except the 3 most likely")
@@ -186,7 +186,7 @@ from live.jupyter import show
 show("sampling", prompt="caption en")
 
 # %% [markdown]
-# (1) On a logarithmic axis, dividing the logits by 2 halves all differences in height: what was a millionth becomes about a thousandth. So the answer is neither; the rarer the token, the more it gains. (2) At a word, one or two tokens stay, at a location token dozens, with the same p. A fixed top-k could not do both.
+# (1) On a logarithmic axis, dividing the logits by 2 halves all differences in height: what was a millionth becomes about a thousandth. So neither is right; the rarer the token, the more it gains. (2) At a word, one or two tokens stay, at a location token dozens, with the same p. A fixed top-k could not do both.
 #
 # Then draw 20 answers at temperature 1, at 2, and at 2 with a top-p of 0.9. With the caption prompt, look at those that go wrong at 2: after a single token from the tail, a location token for example, the model continues as if it had been asked for a box. Without the tail nearly all captions are right again. With `detect`, the boxes are drawn on the scene. They scatter around the toy, with and without the tail, because the many good location tokens are not a tail. And move a toy: the bars belong to the scene that you see.
 
@@ -261,7 +261,7 @@ axes[0].set_ylabel("entropy in bits")
 plt.show()
 
 # %% [markdown]
-# Six bits are 64 equally likely location tokens. Does the model not know where the cat is? A location token stands for a bin that is 112/1024 of a pixel wide, about a ninth, so 64 bins are seven pixels. Much of that was taught: the Toybox was trained to {term}`give some probability to bins beside the right one <soft target>`, with a standard deviation of 4 bins, and each edge was shifted by up to half a pixel, since the scenes have whole pixels. A bell curve with a standard deviation of 4 has an entropy of log₂(4 · √(2πe)), or 4.0 bits; with the shifted edges it is a little more. The rest is doubt. (Google's PaliGemma was trained on the one right token.)
+# Six bits are 64 equally likely location tokens. Does the model not know where the cat is? A location token stands for a bin that is 112/1024 of a pixel wide, about a ninth, so 64 bins are seven pixels. Much of that was taught: the Toybox was trained to {term}`give some probability to bins beside the right one <soft target>`, with a standard deviation of 4 bins, and each edge was shifted by up to half a pixel, since the images consist of whole pixels. A bell curve with a standard deviation of 4 has an entropy of log₂(4 · √(2πe)), or 4.0 bits; with the shifted edges it is a little more. The rest is doubt. (Google's PaliGemma was trained on the one right token.)
 #
 # So what does sampling do to a box? It shifts each edge by some bins. And to a caption? Count the captions that are exactly right, and compute the mean {term}`IoU` of boxes, at several temperatures.
 
@@ -321,7 +321,7 @@ for label in ("correct captions", "mean IoU of boxes"):
 assert results["mean IoU of boxes", 1.0][0] > results["mean IoU of boxes", 1.0][2]
 
 # %% [markdown]
-# At temperature 1 the caption is still right nine times in ten, and the boxes have lost a tenth of their IoU. At 2, four captions in ten are wrong. You have computed a part of that above, for one image: the probability that at least one of eight tokens comes from the tail is 1 − 0.74, a quarter. The rest are tokens among the three most likely that are wrong here. At temperature 1, where there is hardly a tail, they alone spoil one caption in ten. So for tasks with one right answer, sampling gains nothing. It is for tasks where many answers are right, such as stories, and for cases where you want several different answers to choose from.
+# At temperature 1 the caption is still right nine times in ten, and the boxes have lost a tenth of their IoU. At 2, four captions in ten are wrong. You have computed a part of that above, for one image: the probability that at least one of eight tokens comes from the tail is 1 − 0.74, a quarter. The rest are tokens among the three most likely that are wrong here. At temperature 1, where there is hardly a tail, they alone spoil one caption in ten. So for tasks with one right answer, sampling gains nothing. Use it where many answers are right, as in stories, and where you want several different answers to choose from.
 #
 # ## When to stop: the end-of-sequence token
 #
@@ -381,7 +381,7 @@ for arguments in ((10, -1.0, 1.0), (10, float("nan"), 1.0), (10, 1.0, 0.0)):
 # %% [markdown]
 # (Why `not 0 <= temperature` and not `temperature < 0`? Every comparison with nan is false, so only the first form refuses it.)
 #
-# The loop above runs the whole sequence through the model again for every token, and the image through the vision tower. The next chapter stops that. One thing about PaliGemma 2 belongs here: it passes its logits through 30 · tanh(logit / 30), a {term}`softcap`, at the end. That keeps their order, so greedy answers are the same with and without it; but it pulls large logits together, so probabilities change. *transformers* 4.52 to 5.0 left it out, and nobody who decoded greedily could notice.
+# The loop above runs the whole sequence through the model again for every token, and the image through the vision tower. The next chapter stops that. One thing about PaliGemma 2 belongs here: at the end, it passes its logits through a {term}`softcap`, 30 · tanh(logit / 30). That keeps their order, so greedy answers are the same with and without it; but it pulls large logits together, so probabilities change. *transformers* 4.52 to 5.0 left it out, and nobody who decoded greedily could notice.
 #
 # ## Exercises
 #

@@ -22,7 +22,7 @@
 # - write a `KVCache` that allocates all its memory before generation begins;
 # - recognize a wrong position, an unrotated key and a stale cache by what the model says.
 #
-# Time: about 20 minutes to read and run, and 45 for the three exercises. Here is what you will have gained.
+# Time: about 20 minutes to read and run, and 45 for the three exercises. Here is what you gain.
 
 # %% mystnb={"image": {"alt": "Milliseconds per token over 300 tokens for three methods. Running the vision tower and the whole sequence again begins at the top and rises. Running the sequence again with the image features kept is lower and rises too. With a cache the line is low and nearly flat."}, "figure": {"caption": "With a cache, each token takes about the same time, however long the answer is. The upper two curves process the whole sequence again for each token, and rise; the middle one has at least kept the image features. Measured on one long answer, on the machine that executed this page.", "name": "fig-ch11-goal"}} tags=["hide-input", "nbval-ignore-output"]
 import time
@@ -141,7 +141,7 @@ print(f"everything visible: they change by up to {change:.1f}")
 # %% [markdown]
 # They don't change, and the mask is the reason. Only later tokens attend to a token of the answer. So no hidden state at an earlier position, in any layer, can depend on it. With a mask that lets all positions attend to all others, every hidden state changes, and nothing could be kept. So the mask that hides the future in training is also what makes a cache possible. PaliGemma's prefix has no such mask, and needs none: it is complete before the first token of the answer is generated.
 #
-# This has a price. The image tokens have attended to the prompt, so their keys and values are good for this prompt only. For another question about the same image, the language model must process the 64 image tokens again; only the work of the tower can be kept (`image_features`). A causal model can keep a common beginning for many prompts, and process a long prompt piece by piece. PaliGemma can do neither.
+# This has a price. The image tokens have attended to the prompt, so their keys and values are good for this prompt only. For another question about the same image, the language model must process the 64 image tokens again; only the work of the tower can be kept (`image_features`). A causal model can share the cache of a common beginning among many prompts, and process a long prompt in chunks. PaliGemma can do neither.
 #
 # ## What the cache stores: values, and keys after RoPE
 #
@@ -207,7 +207,7 @@ print(f"for 300 tokens: {int(without[-1]):,} against {int(with_cache[-1]):,},")
 print(f"{without[-1] / with_cache[-1]:.0f} times as many")
 
 # %% [markdown]
-# The first figure does not show such a ratio, and you should know why. A pass over one token is not seventy times cheaper than a pass over seventy: each weight must be fetched from memory in both, and for one token it is used once. In a large model, a pass over a prompt is {term}`compute-bound`, and a pass over one token is limited by {term}`memory bandwidth`. And in a model as small as ours, the {term}`overhead` of each operation counts, whatever it computes (chapter 12 comes back to that).
+# The first figure does not show such a ratio, and you should know why. A pass over one token is not seventy times cheaper than a pass over seventy: each weight must be fetched from memory in both, and for one token it is used only once. In a large model, a pass over a prompt is {term}`compute-bound`, and a pass over one token is limited by {term}`memory bandwidth`. And in a model as small as ours, the {term}`overhead` of each operation counts, whatever it computes (chapter 12 comes back to that).
 #
 # Count multiplications instead. In the figure, the model answers twice, with a cache and without one. Each dot is a token, and its height is the number of multiplications in the pass that predicted it. Guess three things before you ask for boxes: where the first dots of the two runs lie, how many times as many multiplications the second token needs without a cache, and whether your machine needs as many times as much *time*.
 #
@@ -432,7 +432,7 @@ print("the same 27 tokens")
 # %% [markdown]
 # What is in the cache? Here are the values of one head after the answer. Each column is a token.
 
-# %% mystnb={"image": {"alt": "A heat map, 32 rows by 96 columns: the values of one head by token. The 64 image tokens look alike within stretches, the prompt's tokens are paler, and the answer's change from column to column."}, "figure": {"caption": "Neighboring patches have similar values, over whole stretches of the image; neighboring tokens of the answer, with its location tokens and labels, have not. Values in the cache, layer 3, head 0: one column for each token, lines between image, prompt and answer.", "name": "fig-ch11-values"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "A heat map, 32 rows by 96 columns: the values of one head by token. The 64 image tokens look alike within stretches, the prompt's tokens are paler, and the answer's change from column to column."}, "figure": {"caption": "Neighboring patches have similar values, over whole stretches of the image; neighboring tokens of the answer, where location tokens and labels alternate, do not. Values in the cache, layer 3, head 0: one column for each token, lines between image, prompt and answer.", "name": "fig-ch11-values"}} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(7.6, 3), layout="constrained")
 layer_values = cache.values[3][0, 0, : cache.length]  # [T, E]
 limit = layer_values.abs().quantile(0.98).item()
@@ -451,7 +451,7 @@ plt.show()
 # - *Position reset*: each new token gets position 1.
 # - *Off by one*: the first new token gets the position of the prompt's last token, the next one is one too early as well, and so on. It is the classic {term}`off-by-one error`.
 # - *Keys not rotated*: keys are stored before they are rotated, and in each pass only the new ones are rotated.
-# - *Stale cache*: the cache still has another question, about another image, in it.
+# - *Stale cache*: the cache still contains another question, about another image.
 
 
 # %%

@@ -13,7 +13,7 @@
 # %% [markdown]
 # # Batched generation: how do you answer many questions at once?
 #
-# To generate one token, the machine fetches every weight of the language model from memory, and uses each once. If four questions are waiting, it could use each weight four times, for nearly the same price. So questions are answered in batches, for more {term}`throughput`. But questions have different lengths, and so have their answers, and a batch is a rectangle. Everything that goes wrong with batches goes wrong in the corners that have to be filled.
+# To generate one token, the machine fetches every weight of the language model from memory, and uses it once. If four questions are waiting, it could use each weight four times, for nearly the same price. So questions are answered in batches, for more {term}`throughput`. But questions have different lengths, and so have their answers, and a batch is a rectangle. Everything that goes wrong with batches goes wrong in the corners that have to be filled.
 #
 # At the end you will be able to
 #
@@ -131,7 +131,7 @@ print(f"differ by less than 1e-4: {bool(difference < 1e-4)}")
 #
 # {term}`Position ids <position ids>` say how far apart two tokens are (chapter 7), and distances are all that counts. So you may shift a whole row: count its padding or not, start at 0 or at 1. But prompt and answer must use the same counting. The package counts the real tokens of each row, with a cumulative sum over the mask; for a new token it does the same with the mask that has grown by one column.
 #
-# [^ch12-1]: For training the side makes no difference, and many people pad on the right there.
+# [^ch12-1]: For training the side makes no difference if mask and positions fit it, and many people pad on the right there.
 
 
 # %% tags=["from:vlm.attention_mask.make_position_ids"]
@@ -163,7 +163,7 @@ print("it should be", list(states.shape), "and is", list(rotated.shape))
 #
 # The prefix-LM mask of chapter 9 masks the column of each pad, for every query. During generation the padding is in the cache, and has keys and values like everything else. So the mask of a new token must still cover it. Here are the masks of the first row: 79 × 79 for the prompt, then one row for each new token, over all columns.
 
-# %% mystnb={"image": {"alt": "Left, a square mask of 79 by 79: the first eleven columns are dark in all rows, all else is light. Right, a strip for a new token over 80 columns: the first eleven are dark."}, "figure": {"caption": "The eleven pads stay masked for ever: in the mask of the prompt (left) and in that of the first new token (right). This is the shortest row of the batch; light means that the query (row) may attend to the key (column).", "name": "fig-ch12-mask"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Left, a square mask of 79 by 79: the first eleven columns are dark in all rows, all else is light. Right, a strip for a new token over 80 columns: the first eleven are dark."}, "figure": {"caption": "The eleven pads are masked in every pass: in the mask of the prompt (left) and in that of the first new token (right). This is the shortest row of the batch; light means that the query (row) may attend to the key (column).", "name": "fig-ch12-mask"}} tags=["hide-input"]
 mask = batch["attention_mask"][:1]
 prompt_mask = make_prefix_lm_mask(mask, torch.zeros_like(mask), torch.float32)
 grown = torch.nn.functional.pad(mask, (0, 1), value=1)
@@ -191,7 +191,7 @@ show("mask-lab", offers="padding answer cached rules", padding="3")
 # %% [markdown]
 # The pads shift every column, but no position id: each row counts its own real tokens, so the first answer token has position 9 with any number of pads. The cache takes rows away, and the columns of the pads stay masked in every row that is left, however long the answer becomes. These columns are what *padding visible* adds. If you forget to mask them for the new tokens alone, the prompt is still processed correctly: the first token of the answer is right, and the rest need not be.
 #
-# And the *rows* of the padding? What a pad attends to is of no importance, but it must attend to something. Suppose that the mask is minus infinity, and that a pad may attend to nothing at all, as with a causal mask and padding on the left. Softmax divides by the sum of all exponentials, and the sum is 0.
+# And the *rows* of the padding? What a pad attends to is of no importance, but it must attend to something. Suppose that masked scores are minus infinity, and that a pad may attend to nothing at all, as with a causal mask and padding on the left. Softmax divides by the sum of all exponentials, and the sum is 0.
 
 # %%
 scores = torch.tensor([[0.5, 1.0, 2.0]])
@@ -403,7 +403,7 @@ for name, found in (("prefill", prefill), ("decode", decode)):
     print(name, [round(rate / found[0], 1) for rate in found])
 
 # %% [markdown]
-# A prompt has some seventy tokens, and its image 64 patches, so each weight that is fetched is used that often even for one row: prefill is soon {term}`compute-bound`, and more rows are more arithmetic.[^ch12-2] Decode uses each weight once per row. There more rows are nearly free, until decode is compute-bound too. Where that point lies depends on the machine: a GPU can do several hundred multiplications in the time in which it fetches one number, and there it lies at hundreds of rows.
+# A prompt has some seventy tokens, and its image 64 patches, so each weight that is fetched is used that often even for one row: prefill is soon {term}`compute-bound`, and more rows are more arithmetic.[^ch12-2] Decode uses each weight once per row. There more rows are nearly free, until decode is compute-bound too. Where that point lies depends on the machine: a GPU can do several hundred multiplications in the time in which it fetches one number, so there it lies at hundreds of rows.
 #
 # And the waste: pads are computed like all other tokens. How many are there? It depends on which rows share a batch. Take 386 questions of all kinds, in random order or sorted by length.
 #
@@ -534,6 +534,6 @@ grade_chapter("ch12_batches")
 # %% [markdown]
 # ## Summary
 #
-# A batch is a rectangle, and padding fills its corners: on the left, so that all rows generate in the same column. Each row counts its own real tokens, in the prompt and after it. No token ever attends to padding, and no row of the mask may be empty, or nan spreads. Each row ends with its own `<eos>`. A batch must give the same texts as its rows give alone. It raises the throughput of decode a lot, and that of prefill far less.
+# A batch is a rectangle, and padding fills its corners: on the left, so that all rows generate in the same column. Each row counts its own real tokens, in the prompt and after it. No real token ever attends to padding, and no row of scores may be minus infinity throughout, or nan spreads. Each row ends with its own `<eos>`. A batch must give the same texts as its rows give alone. It raises the throughput of decode a lot, and that of prefill far less.
 #
 # Your model now answers whole batches. Its weights came from a loader that we have not looked at yet, and few parts of a model fail as silently as a loader. That is next.
