@@ -23,7 +23,7 @@
 # - create tensors whose shapes, dtypes and devices fit each other, which prevents many of the most common bugs;
 # - solve an exercise, have it graded, and read the grader's report.
 #
-# Time: about 10 minutes to read and run, and 30 for the three exercises. Here is the path through the model, from left to right, with real values from the small model that comes with this course. You don't have to understand it yet.
+# Time: about 30 minutes to read and run, and 20 for the three exercises. Here is the path through the model, from left to right, with real values from the small model that comes with this course. You don't have to understand it yet.
 
 # %% mystnb={"image": {"alt": "Five panels from left to right: a toy scene; the same scene cut into 64 patches; a matrix of 64 rows and 192 columns; a matrix of 68 rows and 128 columns with a line between the image and the prompt; the scene with a box around each dog."}, "figure": {"caption": "The whole course in one row: pixels, patches, the vision tower's output vectors, the input sequence of the language model (image above the line, prompt below it), and the boxes of its answer. The last three panels show what the trained model computes.", "name": "fig-ch00-map"}} tags=["hide-input"]
 import time
@@ -275,10 +275,10 @@ print(elsewhere + torch.ones(2, 3, device=elsewhere.device))
 # ```
 # ````
 #
-# ### `add_shades` (1 point, 5 minutes)
+# ### `add_channel_offsets` (1 point, 5 minutes)
 #
 # ```{literalinclude} ../exercises/ch00_setup.py
-# :pyobject: add_shades
+# :pyobject: add_channel_offsets
 # ```
 #
 # ```{admonition} Hint 1: what to think about
@@ -287,19 +287,19 @@ print(elsewhere + torch.ones(2, 3, device=elsewhere.device))
 # ```
 # ```{admonition} Hint 2: almost the line
 # :class: dropdown
-# `shades[:, :, None, None]` is `[B, C, 1, 1]`.
+# `offsets[:, :, None, None]` is `[B, C, 1, 1]`.
 # ```
 # ````{admonition} Solution
 # :class: dropdown
 # ```{literalinclude} ../solutions/ch00_setup.py
-# :pyobject: add_shades
+# :pyobject: add_channel_offsets
 # ```
 # ````
 #
-# ### `append_places` (1 point, 10 minutes)
+# ### `append_positions` (1 point, 10 minutes)
 #
 # ```{literalinclude} ../exercises/ch00_setup.py
-# :pyobject: append_places
+# :pyobject: append_positions
 # ```
 #
 # ```{admonition} Hint 1: what to think about
@@ -313,7 +313,7 @@ print(elsewhere + torch.ones(2, 3, device=elsewhere.device))
 # ````{admonition} Solution
 # :class: dropdown
 # ```{literalinclude} ../solutions/ch00_setup.py
-# :pyobject: append_places
+# :pyobject: append_positions
 # ```
 # ````
 

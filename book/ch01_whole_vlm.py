@@ -25,7 +25,7 @@
 # - read boxes and outlines from the answer, and draw them;
 # - look inside the model, and see which patches it attended to when it generated a token.
 #
-# Time: about 25 minutes to read and run, and 30 for the three exercises. You should know what a neural network is, and a little PyTorch.
+# Time: about 45 minutes to read and run, and 35 for the three exercises. You should know what a neural network is, and a little PyTorch.
 #
 # Here is where we are going. The cell loads a model, gives it one image and one prompt, and draws its answer.
 

@@ -24,7 +24,7 @@
 # - read a trained model's filters, and see what its learned position embeddings know about the grid;
 # - write `SiglipVisionEmbeddings`, the first layer of PaliGemma, as in the package.
 #
-# Time: about 15 minutes to read and run, and 40 for the four exercises. The figure shows where we are going: 64 patches, and one vector for each.
+# Time: about 40 minutes to read and run, and 30 for the four exercises. The figure shows where we are going: 64 patches, and one vector for each.
 
 # %% mystnb={"image": {"alt": "Left: a toy scene, cut into 8 by 8 patches with gaps between them. Right: a matrix of 64 rows and 192 columns, drawn in color."}, "figure": {"caption": "Patches in, vectors out. Left: the patches of one image. Right: the output of the trained model's first layer, one row of 192 numbers for each patch, in reading order.", "name": "fig-ch02-goal"}} tags=["hide-input"]
 import matplotlib.pyplot as plt

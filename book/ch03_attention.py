@@ -24,7 +24,7 @@
 # - say what residual connections, LayerNorm and GELU do, and which of their details matter;
 # - look into a trained tower, and see what each head attends to.
 #
-# Time: about 20 minutes to read and run, and 60 for the six exercises. Here is what we are after: one patch of a trained tower, and what it attends to.
+# Time: about 60 minutes to read and run, and 50 for the six exercises. Here is what we are after: one patch of a trained tower, and what it attends to.
 
 # %% mystnb={"image": {"alt": "Four rows of six small maps of the same scene, one row for each layer, one column for each head. A white square marks the query patch, on a cat's face. The maps differ: some heads attend to the neighbors, some to both cats, some to the background."}, "figure": {"caption": "Heads specialize, although nothing in training tells them to: some attend to neighbors, some to the rest of the cat or to the other cat, some to the grass. The maps show the attention weights of the query patch marked in white; each row is a layer, each column one of its six heads.", "name": "fig-ch03-goal"}} tags=["hide-input"]
 import math

@@ -25,7 +25,7 @@
 # - train a text tower on 2,000 pairs in well under a minute;
 # - turn sentences into a classifier, and measure it.
 #
-# Time: about 15 minutes to read and run, and 40 for the four exercises. Here is the task: eight images and eight sentences. We know which sentence goes with which image, and
+# Time: about 45 minutes to read and run, and 35 for the four exercises. Here is the task: eight images and eight sentences. We know which sentence goes with which image, and
 # nothing else.
 
 # %% mystnb={"image": {"alt": "A matrix of eight rows and eight columns. Each row begins with a toy scene, each column is a caption. The cells on the diagonal have a plus, all others a minus."}, "figure": {"caption": "All there is to learn from: each image belongs to its own sentence (+) and to none of the others (−). At the end of the chapter a model fills in this matrix by itself.", "name": "fig-ch04-goal"}} tags=["hide-input"]

@@ -24,7 +24,7 @@
 # - build the sequence that PaliGemma reads, token by token;
 # - put rows of different lengths into one batch, with padding, masks and labels.
 #
-# Time: about 30 minutes to read and run, and 60 for the six exercises. Here is the goal: the sequence that the model sees in training, for one prompt and its answer.
+# Time: about 50 minutes to read and run, and 60 for the six exercises. Here is the goal: the sequence that the model sees in training, for one prompt and its answer.
 
 # %% mystnb={"image": {"alt": "A strip of colored boxes, one per token: the 64 image tokens, drawn as one box, then bos, detect, car, a newline, four location tokens, car, eos."}, "figure": {"caption": "Anatomy of a training sequence. The image tokens, the prompt and the newline are the prefix; the answer and the eos token are the suffix, the only part that the model is trained to predict.", "name": "fig-ch05-anatomy"}} tags=["hide-input"]
 from collections import Counter

@@ -25,7 +25,7 @@
 # - read a gate of the MLP: which patches open it, which close it;
 # - write `GemmaRMSNorm` and `GemmaMLP` as in the package, and prove that they equal the reference.
 #
-# Time: about 30 minutes to read and run, and 40 for the four exercises. The figure shows what we look for: single numbers out of thousands inside the trained model, and where in the
+# Time: about 45 minutes to read and run, and 40 for the four exercises. The figure shows what we look for: single numbers out of thousands inside the trained model, and where in the
 # scene they are large.
 
 # %% mystnb={"image": {"alt": "Two rows, each with the toy scene and three maps of its patches. In the upper row, with the prompt caption en, the patches of the two birds are bright in the first map, those of the two cats in the second, the grass in the third. In the lower row, with the prompt detect cat ; bird, the first two maps are dark, and the third nearly so."}, "figure": {"caption": "Single gates respond to single kinds of things. Three gates of the language model, out of 1,536, and the patches for which they open: with the prompt “caption en” one opens for birds, one for cats, one for the grass. With a prompt that asks for boxes, the first two stay shut on the same image, and the third nearly so. We chose the gates on other scenes, further below.", "name": "fig-ch06-goal"}} tags=["hide-input"]

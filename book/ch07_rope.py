@@ -25,7 +25,7 @@
 # - tell the two layouts of pairs apart, and say what happens to weights that meet the wrong one;
 # - write `rotary_cos_sin`, `rotate_half` and `apply_rotary_pos_emb` as in the package.
 #
-# Time: about 30 minutes to read and run, and 40 for the four exercises. Here is the goal: to understand heads of the trained model that prefer a certain distance.
+# Time: about 45 minutes to read and run, and 35 for the four exercises. Here is the goal: to understand heads of the trained model that prefer a certain distance.
 
 # %% mystnb={"image": {"alt": "Four curves of the mean attention score over distances from 0 to 40 positions. Two heads of layer 0 have a sharp peak at a distance of two positions, a third falls slowly from 1 to 0, a head of layer 3 peaks at one position."}, "figure": {"caption": "Some heads have learned to prefer a distance, and nobody told them to. Mean attention score of four heads of the trained model, over all pairs of tokens in an answer with four boxes, as a function of how far the key lies before the query. The first two heads prefer the token two positions back, the last one the token just before. The peaks come back every six positions, because by then the fastest pair of entries has been rotated once around; the slower pairs keep the later peaks lower.", "name": "fig-ch07-goal"}} tags=["hide-input"]
 import math
@@ -526,7 +526,7 @@ plt.show()
 # ```
 # ````
 #
-# ### `attend_with_positions` (2 points, 15 minutes)
+# ### `attend_with_positions` (2 points, 10 minutes)
 #
 # Write attention with rotary positions. Whether you count from 0 or from 1 does not matter here, and you know why.
 #

@@ -24,7 +24,7 @@
 # - compute how much memory the keys and values of a sequence take;
 # - write `GemmaAttention` as in the package, and the block around it.
 #
-# Time: about 25 minutes to read and run, and 50 for the five exercises. Here are all 16 heads of the trained model at work, while it generates four boxes.
+# Time: about 45 minutes to read and run, and 55 for the five exercises. Here are all 16 heads of the trained model at work, while it generates four boxes.
 
 # %% mystnb={"image": {"alt": "A grid of 16 small attention maps, four layers by four heads. Rows are the 27 steps of an answer and one more for its last token, columns its tokens. Some maps are nearly empty; in others bright cells follow the diagonal, or form columns at the beginning of each box."}, "figure": {"caption": "Heads have different jobs: where each one attends among the answer's own tokens. Rows are the steps (query positions), columns the tokens (key positions); bright is a weight of 0.6 or more. Above each map: layer/head and the fraction of the weight that goes to the image. Empty maps belong to heads that attend to the image, or to the prompt, which is not drawn. Near the diagonal: layer 3 head 0 goes back one token, at times two, and layer 0 head 3 mostly two. Layer 0 head 2 and layer 3 head 1 stay on one token for several steps: the first edge of a box, or the `;` before it.", "name": "fig-ch08-goal"}} tags=["hide-input"]
 import math
@@ -474,7 +474,7 @@ plt.show()
 # ```
 # ````
 #
-# ### `GemmaAttention` (3 points, 20 minutes)
+# ### `GemmaAttention` (3 points, 25 minutes)
 #
 # Write the whole attention layer, from the four projections to the output.
 #

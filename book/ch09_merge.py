@@ -24,7 +24,7 @@
 # - draw the {term}`prefix-LM mask` for any row, with padding and with a cache, and say what each mistake in it does;
 # - write `PaliGemmaForConditionalGeneration.forward` and compare it with the reference, logit by logit.
 #
-# Time: about 20 minutes to read and run, and 50 for the four exercises. The figure shows the mask for a batch of two rows. By the end you will be able to explain why each cell is light or dark.
+# Time: about 50 minutes to read and run, and 50 for the four exercises. The figure shows the mask for a batch of two rows. By the end you will be able to explain why each cell is light or dark.
 
 # %% mystnb={"image": {"alt": "Two square grids. In the left one, the columns of the image and the prompt are light in all rows, and the columns of the answer form a staircase. The right one begins with two padding columns, which are dark in all rows; the rest has the same pattern."}, "figure": {"caption": "The prefix-LM mask of a batch of two rows: image and prompt attend to each other in full, the answer attends causally, and no token attends to padding. A row of the grid is a query, a column a key, and light means that the query may attend to the key. Letters: p padding, i image, q prompt, a answer. The second row of the batch is shorter, so it begins with two pads.", "name": "fig-ch09-goal"}} tags=["hide-input"]
 import matplotlib.pyplot as plt
@@ -169,6 +169,19 @@ for name, patch in (("cat's face", 4 * 8 + 2), ("bird", 5 * 8 + 5), ("grass", 7)
 # ## Merging image features into the text
 #
 # The processor has reserved N positions for the image, each filled with the token `<image>`. Now the image features go there. The tempting way is one line: `masked_scatter` writes vectors, in order, to the positions where a mask is True.
+
+# %% tags=["hide-input"]
+from figures.schematics.merge import draw_merge
+from IPython.display import HTML
+
+drawing = draw_merge(config, ["<bos>", "detect", "cat", "\\n"])
+HTML(
+    drawing.html(
+        "Image vectors drop into the positions that the image tokens hold free; text "
+        "tokens get rows of the embedding matrix. The result is one sequence, and the "
+        "language model cannot tell where a vector came from."
+    )
+)
 
 # %%
 is_image = inputs["input_ids"] == config.image_token_index  # [B, S]
@@ -364,6 +377,21 @@ show(
 #
 # ## The whole forward pass
 #
+# Now everything is there. In one drawing:
+
+# %% tags=["hide-input"]
+from figures.schematics.whole_model import draw_whole_model
+from vlm.checkpoints.published import published_config
+
+drawing = draw_whole_model(config, published_config("paligemma-3b-224"))
+HTML(
+    drawing.html(
+        "`forward` in one drawing: two ways in, one sequence, one way out. Shapes in the "
+        "book's letters, then the sizes of the Toybox model and of PaliGemma 3B."
+    )
+)
+
+# %% [markdown]
 # Now the class. (`Gemma2ForCausalLM` and `make_layer_masks` are for PaliGemma 2, chapter 15; in this model `make_layer_masks` returns the mask unchanged.) Its submodules have the names of the published checkpoint. `forward` looks long, but does seven things:
 #
 # 1. fill in the arguments that were not given: attention mask, token types, positions;
@@ -542,6 +570,10 @@ assert difference < 1e-4 and abs(mine.loss - theirs.loss) < 1e-5
 #
 # ### `embed_tokens` (1 point, 5 minutes)
 #
+# ```{literalinclude} ../exercises/ch09_merge.py
+# :pyobject: embed_tokens
+# ```
+#
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
 # Indexing a matrix with a tensor of whole numbers gives a tensor of its rows. Which of the config's two hidden sizes is the width of the embedding matrix?
@@ -559,6 +591,10 @@ assert difference < 1e-4 and abs(mine.loss - theirs.loss) < 1e-5
 #
 # ### `merge_image_features` (2 points, 10 minutes)
 #
+# ```{literalinclude} ../exercises/ch09_merge.py
+# :pyobject: merge_image_features
+# ```
+#
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
 # Two counts must agree. And you must not change the argument: what do you write into?
@@ -575,6 +611,10 @@ assert difference < 1e-4 and abs(mine.loss - theirs.loss) < 1e-5
 # ````
 #
 # ### `may_look` (3 points, 20 minutes)
+#
+# ```{literalinclude} ../exercises/ch09_merge.py
+# :pyobject: may_look
+# ```
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
@@ -596,6 +636,10 @@ assert difference < 1e-4 and abs(mine.loss - theirs.loss) < 1e-5
 # ````
 #
 # ### `run_paligemma` (3 points, 15 minutes)
+#
+# ```{literalinclude} ../exercises/ch09_merge.py
+# :pyobject: run_paligemma
+# ```
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown

@@ -23,7 +23,7 @@
 # - say for which answers sampling is a bad idea, and measure how bad;
 # - write the loop that ends an answer.
 #
-# Time: about 15 minutes to read and run, and 40 for the four exercises. Here are two moments of the same model, with the same image.
+# Time: about 40 minutes to read and run, and 40 for the four exercises. Here are two moments of the same model, with the same image.
 
 # %% mystnb={"image": {"alt": "Two panels. Left, bars for the first word of a caption: two 0.97, three 0.02, the next ones 0.00. Right, the probabilities of the location tokens for the top edge of a box: a hill between 75 and 140 that is nowhere higher than 0.04, with a line at the most likely token, 109."}, "figure": {"caption": "The model is nearly certain of the first word of a caption (left), but not of the first location token of a box (right): dozens of neighboring location tokens share the probability, and the most likely has less than 4 percent.", "name": "fig-ch10-goal"}} tags=["hide-input"]
 import matplotlib.pyplot as plt
@@ -393,6 +393,10 @@ for arguments in ((10, -1.0, 1.0), (10, float("nan"), 1.0), (10, 1.0, 0.0)):
 #
 # ### `token_probabilities` (1 point, 5 minutes)
 #
+# ```{literalinclude} ../exercises/ch10_sampling.py
+# :pyobject: token_probabilities
+# ```
+#
 # ```{admonition} Hint
 # :class: dropdown
 # `torch.nn.functional.one_hot(ids, V)` gives rows of whole numbers with a single 1 in each.
@@ -405,6 +409,10 @@ for arguments in ((10, -1.0, 1.0), (10, float("nan"), 1.0), (10, 1.0, 0.0)):
 # ````
 #
 # ### `filter_top_p` (2 points, 15 minutes)
+#
+# ```{literalinclude} ../exercises/ch10_sampling.py
+# :pyobject: filter_top_p
+# ```
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
@@ -423,6 +431,10 @@ for arguments in ((10, -1.0, 1.0), (10, float("nan"), 1.0), (10, 1.0, 0.0)):
 #
 # ### `draw_tokens` (2 points, 10 minutes)
 #
+# ```{literalinclude} ../exercises/ch10_sampling.py
+# :pyobject: draw_tokens
+# ```
+#
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
 # The cumulative sum gives the right end of each token on the line. How many tokens lie completely to the left of the number?
@@ -439,6 +451,10 @@ for arguments in ((10, -1.0, 1.0), (10, float("nan"), 1.0), (10, 1.0, 0.0)):
 # ````
 #
 # ### `generate_greedy` (2 points, 10 minutes)
+#
+# ```{literalinclude} ../exercises/ch10_sampling.py
+# :pyobject: generate_greedy
+# ```
 #
 # ```{admonition} Hint
 # :class: dropdown

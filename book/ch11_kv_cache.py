@@ -22,7 +22,7 @@
 # - write a `KVCache` that allocates all its memory before generation begins;
 # - recognize a wrong position, an unrotated key and a stale cache by what the model says.
 #
-# Time: about 20 minutes to read and run, and 45 for the three exercises. Here is what you gain.
+# Time: about 45 minutes to read and run, and 45 for the three exercises. Here is what you gain.
 
 # %% mystnb={"image": {"alt": "Milliseconds per token over 300 tokens for three methods. Running the vision tower and the whole sequence again begins at the top and rises. Running the sequence again with the image features kept is lower and rises too. With a cache the line is low and nearly flat."}, "figure": {"caption": "With a cache, each token takes about the same time, however long the answer is. The upper two curves process the whole sequence again for each token, and rise; the middle one has at least kept the image features. Measured on one long answer, on the machine that executed this page.", "name": "fig-ch11-goal"}} tags=["hide-input", "nbval-ignore-output"]
 import time
@@ -398,6 +398,19 @@ print({name: f"{values[-1]:.1f} MiB" for name, values in allocated.items()})
 #
 # The first pass processes image and prompt, all at once, and fills the cache: {term}`prefill`. Each later pass processes one token: {term}`decode`. The vision tower runs once.
 
+# %% tags=["hide-input"]
+from figures.schematics.cache_steps import draw_cache_steps
+from IPython.display import HTML
+
+drawing = draw_cache_steps(model.config, prompt_length=4)
+HTML(
+    drawing.html(
+        "With a cache, a decoding step computes one position (orange) and reads the "
+        "others (green). The prefill is the only pass with many queries. Numbers in the "
+        "cells are positions; a prompt of 4 tokens."
+    )
+)
+
 # %%
 cache = KVCache(config, 1, S + 27)
 input_ids, pixel_values, tokens = inputs["input_ids"], inputs["pixel_values"], []
@@ -542,6 +555,10 @@ plt.show()
 #
 # ### `KVCache` (3 points, 15 minutes)
 #
+# ```{literalinclude} ../exercises/ch11_kv_cache.py
+# :pyobject: KVCache
+# ```
+#
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
 # Along which of the five dimensions of the shape does the cache fill up? How many of its slots are filled? Keep that count.
@@ -563,6 +580,10 @@ plt.show()
 #
 # ### `attend` (2 points, 15 minutes)
 #
+# ```{literalinclude} ../exercises/ch11_kv_cache.py
+# :pyobject: attend
+# ```
+#
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
 # Without the cache it would be chapter 8's attention. Where exactly, in its lines, do the old keys and values come in: before or after the rotation, before or after `repeat_kv`?
@@ -579,6 +600,10 @@ plt.show()
 # ````
 #
 # ### `generate_cached` (3 points, 15 minutes)
+#
+# ```{literalinclude} ../exercises/ch11_kv_cache.py
+# :pyobject: generate_cached
+# ```
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown

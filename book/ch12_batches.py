@@ -23,7 +23,7 @@
 # - stop each row at its own end;
 # - prove that a batch gives the answers that each row gives alone, and say what it costs and gains.
 #
-# Time: about 20 minutes to read and run, and 50 for the five exercises. Here is a batch of four questions about one image, with their answers.
+# Time: about 45 minutes to read and run, and 50 for the five exercises. Here is a batch of four questions about one image, with their answers.
 
 # %% mystnb={"image": {"alt": "A grid of 4 rows and about 106 columns. Each row begins with 0 to 11 pads, then come 64 image tokens and the prompt, and all prompts end in the same column. Then come the answers: 8 tokens, 2, 27 and 2, and after the end of each answer the rest of the row is empty."}, "figure": {"caption": "A batch is a rectangle: the four prompts end in the same column, the four answers are generated side by side, and rows that have ended wait for the longest. One row for each question, one column for each position.", "name": "fig-ch12-goal"}} tags=["hide-input"]
 import time
@@ -130,7 +130,22 @@ print(f"differ by less than 1e-4: {bool(difference < 1e-4)}")
 # ## Position ids: each row counts its own tokens
 #
 # {term}`Position ids <position ids>` say how far apart two tokens are (chapter 7), and distances are all that counts. So you may shift a whole row: count its padding or not, start at 0 or at 1. But prompt and answer must use the same counting. The package counts the real tokens of each row, with a cumulative sum over the mask; for a new token it does the same with the mask that has grown by one column.
-#
+
+# %% tags=["hide-input"]
+from figures.schematics.padding import draw_padding
+from IPython.display import HTML
+
+drawing = draw_padding([["<bos>", "ocr", "\\n"], ["<bos>", "\\n"]])
+HTML(
+    drawing.html(
+        "Padded on the left, all rows continue in the same column; padded on the right, "
+        "each row continues in a column of its own. Position ids count real tokens "
+        "alone, so both give a token the same id. (The image tokens, which come first, "
+        "are left out.)"
+    )
+)
+
+# %% [markdown]
 # [^ch12-1]: For training the side makes no difference if mask and positions fit it, and many people pad on the right there.
 
 
@@ -455,6 +470,10 @@ plt.show()
 #
 # ### `pad_left` (1 point, 5 minutes)
 #
+# ```{literalinclude} ../exercises/ch12_batches.py
+# :pyobject: pad_left
+# ```
+#
 # ```{admonition} Hint
 # :class: dropdown
 # `[0] * 3 + [1] * 2` is a list of five numbers. How many pads does a row need?
@@ -467,6 +486,10 @@ plt.show()
 # ````
 #
 # ### `count_positions` (2 points, 10 minutes)
+#
+# ```{literalinclude} ../exercises/ch12_batches.py
+# :pyobject: count_positions
+# ```
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
@@ -485,6 +508,10 @@ plt.show()
 #
 # ### `last_real_logits` (1 point, 10 minutes)
 #
+# ```{literalinclude} ../exercises/ch12_batches.py
+# :pyobject: last_real_logits
+# ```
+#
 # ```{admonition} Hint
 # :class: dropdown
 # For each row you want the largest column index at which the mask is 1. `logits[rows, columns]` with two lists of indices picks one position from each row.
@@ -498,6 +525,10 @@ plt.show()
 #
 # ### `masked_softmax` (2 points, 10 minutes)
 #
+# ```{literalinclude} ../exercises/ch12_batches.py
+# :pyobject: masked_softmax
+# ```
+#
 # ```{admonition} Hint
 # :class: dropdown
 # There are two steps. Before the softmax, mask with a number that exists in float16 too (`torch.finfo(scores.dtype).min`). After it, correct the weights of a row in which nothing is visible.
@@ -510,6 +541,10 @@ plt.show()
 # ````
 #
 # ### `generate_batch` (3 points, 15 minutes)
+#
+# ```{literalinclude} ../exercises/ch12_batches.py
+# :pyobject: generate_batch
+# ```
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown

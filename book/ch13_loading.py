@@ -23,7 +23,7 @@
 # - say what a tied head is, and name three ways to lose the tie;
 # - load a model with every weight in memory only once.
 #
-# Time: about 20 minutes to read and run, and 40 for the four exercises. This is the problem: in each row of the figure, one part of the trained model has been replaced by the random numbers of a new model, as if a loader had missed it.
+# Time: about 45 minutes to read and run, and 50 for the four exercises. This is the problem: in each row of the figure, one part of the trained model has been replaced by the random numbers of a new model, as if a loader had missed it.
 
 # %% mystnb={"image": {"alt": "Horizontal bars: correct captions of 40, by the part that stayed random. Nothing 40. Last norm 40. Key biases of the tower 40. Position embedding 38. Last block of the tower 28, second block 24. Last layer of the language model 7. First layer of the language model 0. Projector 0. Whole tower 0."}, "figure": {"caption": "Some lost weights show at once, some cost a third of the answers, and some cost nothing that 40 captions can show. Each bar: correct captions on 40 test scenes when one part of the model stayed random.", "name": "fig-ch13-goal"}} tags=["hide-input"]
 import json

@@ -24,7 +24,7 @@
 # - choose test inputs on which a bug must show;
 # - find and fix eight bugs that other people shipped.
 #
-# Time: about 20 minutes to read and run, and 100 for the ten exercises. Eight of them are the bug hunt at the end. This is what a bug looks like from the inside:
+# Time: about 75 minutes to read and run, and 70 for the ten exercises. Eight of them are the bug hunt at the end. This is what a bug looks like from the inside:
 
 # %% mystnb={"image": {"alt": "Relative error on a logarithmic axis over 27 modules in the order in which they run. The right model is at zero in the tower and below one part in a million after it. With a larger eps the tower is at one part in a million. The other three bugs follow the right model through the tower and jump to between 0.01 and 1 in the language model's first layer: two at its attention, SiLU at its MLP."}, "figure": {"caption": "Each bug follows the right model up to the module that contains it; the right model has rounding errors and nothing else. Each curve: the relative error of each module's output against the reference, in the order in which the modules run (0 is drawn at 1e-8).", "name": "fig-ch14-goal"}} tags=["hide-input", "nbval-ignore-output"]
 import re

@@ -31,7 +31,7 @@
 # - draw the mask of a layer with a sliding window, prefix included;
 # - load a PaliGemma 2 into the same classes, and prove that it matches the reference.
 #
-# Time: about 20 minutes to read and run, and 50 for the five exercises. There is no small PaliGemma 2 with trained weights. So you will try most of the changes on the Toybox, which was trained without them, and see what they do to a model that does not expect them.
+# Time: about 80 minutes to read and run, and 45 for the five exercises. There is no small PaliGemma 2 with trained weights. So you will try most of the changes on the Toybox, which was trained without them, and see what they do to a model that does not expect them.
 
 # %% mystnb={"image": {"alt": "Four small panels. A curve that flattens towards a limit at 50. Bars: the size of what each sublayer adds, and a dashed line at 1. Two grids: the mask of a full layer, and the same with a window, in which the lower rows are dark on the left."}, "figure": {"caption": "Three of the five changes. From left: soft-capped scores approach a limit (gray: without a cap). A norm gives everything that is added to the residual stream the size 1 (bars: the sizes that the Toybox's attentions and MLPs add, in turn). The mask of a layer without a window, light where a query may attend; and of one with a window of 4, which does not apply to the prefix.", "name": "fig-ch15-goal"}} tags=["hide-input"]
 import matplotlib.pyplot as plt

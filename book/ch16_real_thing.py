@@ -24,7 +24,7 @@
 # - choose a dtype and a device, and say what each costs;
 # - inspect a checkpoint without loading it, and convert it.
 #
-# Time: about 15 minutes to read and run, and 20 for the two exercises. The first question that everybody asks is: does it fit?
+# Time: about 40 minutes to read and run, and 20 for the two exercises. The first question that everybody asks is: does it fit?
 
 # %% mystnb={"image": {"alt": "Grouped bars on a logarithmic axis for the four language model sizes at 224 pixels, in float32 and bfloat16: 3B 12 and 6 gigabytes, PaliGemma 2 3B 12 and 6, 10B 39 and 19, 28B 111 and 55. Horizontal lines at 8, 16, 24 and 80 gigabytes."}, "figure": {"caption": "In bfloat16 a 3B fits on a laptop, a 10B on a graphics card with 24 GB, a 28B only on a data center card. Bars: memory for the weights alone; the operating system, the program itself and the KV cache come on top. Dashed lines: what machines have.", "name": "fig-ch16-goal"}} tags=["hide-input"]
 import os

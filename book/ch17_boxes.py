@@ -23,7 +23,7 @@
 # - get a confidence out of a model that gives none;
 # - look at failures and sort them by kind.
 #
-# Time: about 20 minutes to read and run, and 50 for the five exercises. Here is one answer of the Toybox, with the two rulers that its tokens refer to.
+# Time: about 50 minutes to read and run, and 70 for the five exercises. Here is one answer of the Toybox, with the two rulers that its tokens refer to.
 
 # %% mystnb={"image": {"alt": "A toy scene with a ruler, ticks from 0 to 896, along its top and another down its left side. A box surrounds a cat; dashed lines lead from its four edges to the rulers, at bins 106 and 411 for y, 418 and 754 for x."}, "figure": {"caption": "A box is four location tokens: the bins at which its edges meet the two rulers, first y, then x, then y and x again. The figure shows the first box of an answer to `detect cat`.", "name": "fig-ch17-goal"}} tags=["hide-input"]
 import re
@@ -679,6 +679,10 @@ show(
 #
 # ### `write_box` (1 point, 5 minutes)
 #
+# ```{literalinclude} ../exercises/ch17_boxes.py
+# :pyobject: write_box
+# ```
+#
 # ```{admonition} Hint
 # :class: dropdown
 # `f"{number:04d}"` writes four digits with leading zeros. Which two of the four numbers are fractions of the height?
@@ -690,7 +694,11 @@ show(
 # ```
 # ````
 #
-# ### `read_answer` (3 points, 15 minutes)
+# ### `read_answer` (3 points, 20 minutes)
+#
+# ```{literalinclude} ../exercises/ch17_boxes.py
+# :pyobject: read_answer
+# ```
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
@@ -707,7 +715,11 @@ show(
 # ```
 # ````
 #
-# ### `iou_matrix` (2 points, 10 minutes)
+# ### `iou_matrix` (2 points, 15 minutes)
+#
+# ```{literalinclude} ../exercises/ch17_boxes.py
+# :pyobject: iou_matrix
+# ```
 #
 # ```{admonition} Hint 1: shapes
 # :class: dropdown
@@ -724,7 +736,11 @@ show(
 # ```
 # ````
 #
-# ### `find_right` (2 points, 10 minutes)
+# ### `find_right` (2 points, 15 minutes)
+#
+# ```{literalinclude} ../exercises/ch17_boxes.py
+# :pyobject: find_right
+# ```
 #
 # ```{admonition} Hint
 # :class: dropdown
@@ -737,7 +753,11 @@ show(
 # ```
 # ````
 #
-# ### `average_precision` (2 points, 10 minutes)
+# ### `average_precision` (2 points, 15 minutes)
+#
+# ```{literalinclude} ../exercises/ch17_boxes.py
+# :pyobject: average_precision
+# ```
 #
 # ```{admonition} Hint
 # :class: dropdown

@@ -22,7 +22,7 @@
 # - recognize a codebook that has collapsed, and repair it;
 # - read a mask from an answer, and find out how much of its error comes from the box.
 #
-# Time: about 15 minutes to read and run, and 50 for the five exercises. Here is what the tokens do.
+# Time: about 45 minutes to read and run, and 55 for the five exercises. Here is what the tokens do.
 
 # %% mystnb={"image": {"alt": "Five panels. A cat's mask on the image with its box; the same shape stretched to a square; a 4 by 4 grid of sixteen numbers; the square decoded from these numbers, gray with soft edges; and the shape pasted back into the image."}, "figure": {"caption": "A shape becomes 16 codes and comes back. Left to right: the true mask in its box, stretched to 64 × 64, encoded, decoded, and pasted into the box.", "name": "fig-ch18-goal"}} tags=["hide-input"]
 import re
@@ -181,6 +181,19 @@ print(f"16 cells of 128 levels:  {mean_iou(thumbnail):.3f}")
 # ## VQ-VAE: a learned codebook
 #
 # An *autoencoder* compresses its input and reconstructs it. Here, the encoder turns the square into one vector for each of the 4 × 4 cells, and the decoder draws a square from the 16 vectors. A vector is not a token yet. So there is a list of 128 vectors between the two, the {term}`codebook`. Each vector of the encoder is replaced by the *nearest* vector in the list, and the index of that vector is the token. This is a {term}`VQ-VAE`, a vector-quantized autoencoder {cite}`oord2017neural`. The idea of using one for mask tokens is from *All in Tokens* {cite}`ning2023all`.
+
+# %% tags=["hide-input"]
+from figures.schematics.mask_vqvae import draw_mask_vqvae
+from IPython.display import HTML
+
+drawing = draw_mask_vqvae(mask_size=64, grid_size=4, num_codes=128, code_width=512)
+HTML(
+    drawing.html(
+        "A mask becomes 16 tokens at the codebook, and the decoder needs these alone to "
+        "draw it again. The language model writes the tokens. The dashed arrow is the "
+        "way of the gradient in training, which a later section explains."
+    )
+)
 
 
 # %% tags=["from:vlm.regions.mask_vqvae.nearest_codes"]
@@ -579,6 +592,10 @@ show(
 #
 # ### `nearest_codes` (2 points, 10 minutes)
 #
+# ```{literalinclude} ../exercises/ch18_masks.py
+# :pyobject: nearest_codes
+# ```
+#
 # ```{admonition} Hint
 # :class: dropdown
 # Subtract with broadcasting: `vectors[:, :, None]` is [M, K, 1, D]. Square, sum over D, and take the index of the smallest.
@@ -591,6 +608,10 @@ show(
 # ````
 #
 # ### `straight_through` (1 point, 5 minutes)
+#
+# ```{literalinclude} ../exercises/ch18_masks.py
+# :pyobject: straight_through
+# ```
 #
 # ```{admonition} Hint
 # :class: dropdown
@@ -605,6 +626,10 @@ show(
 #
 # ### `pull_together` (2 points, 10 minutes)
 #
+# ```{literalinclude} ../exercises/ch18_masks.py
+# :pyobject: pull_together
+# ```
+#
 # ```{admonition} Hint
 # :class: dropdown
 # Up to the factor, both terms have the same value. They differ in what moves: `detach` the tensor that must stay.
@@ -618,6 +643,10 @@ show(
 #
 # ### `read_mask` (2 points, 10 minutes)
 #
+# ```{literalinclude} ../exercises/ch18_masks.py
+# :pyobject: read_mask
+# ```
+#
 # ```{admonition} Hint
 # :class: dropdown
 # `re.findall(r"<seg(\d*)>", text)` gives the digits as text. Check how many there are, and each of them.
@@ -629,7 +658,11 @@ show(
 # ```
 # ````
 #
-# ### `paste_mask` (3 points, 15 minutes)
+# ### `paste_mask` (3 points, 20 minutes)
+#
+# ```{literalinclude} ../exercises/ch18_masks.py
+# :pyobject: paste_mask
+# ```
 #
 # ```{admonition} Hint 1: the order
 # :class: dropdown

@@ -23,7 +23,7 @@
 # - cover parts of an image and measure what that changes;
 # - tell a correlation from an intervention.
 #
-# Time: about 25 minutes to read and run, and 40 for the four exercises. Here are the four answers for one token of one caption. Not all of them are right.
+# Time: about 60 minutes to read and run, and 50 for the four exercises. Here are the four answers for one token of one caption. Not all of them are right.
 
 # %% mystnb={"image": {"alt": "Four panels of one toy scene with a house and a turtle, all for the word turtle. Attention in layer 1: bright on the turtle alone. Rollout: bright on the turtle, less on the house. Lens: patches labeled with toys; on the turtle it reads house and boat, on the house tree and rocket. Occlusion: bright on the turtle alone."}, "figure": {"caption": "Three of the four methods point at the turtle; the lens reads a boat there. The caption is `a house and a turtle on sand`, the token is `turtle`. From the left: attention (layer 1, mean of the heads), rollout, logit lens (after layer 2: the toy that each patch's hidden state names, if it names one), occlusion.", "name": "fig-ch19-goal"}} tags=["hide-input"]
 from collections.abc import Callable, Sequence
@@ -149,6 +149,18 @@ print(answer)
 # **Before the softmax.** The attention scores q · k look like a map too, but their zero means nothing: all scores of a head may lie between 20 and 30, and only their differences count. The softmax turns them into weights that sum to 1.
 #
 # **What is left out.** The patches do not get all of the attention. What goes to the prompt and to the earlier tokens of the answer is not on the map, and a map scaled to its own maximum hides how much that is.
+
+# %% tags=["hide-input"]
+from figures.schematics.taps import draw_taps
+
+drawing = draw_taps(model.config)
+HTML(
+    drawing.html(
+        "Four instruments of this chapter and two more, by where they connect to the "
+        "model. Those on the left only read; what they show is a correlation. Those on "
+        "the right change something and look at what follows from it."
+    )
+)
 
 # %% mystnb={"image": {"alt": "Three maps over the same scene. At the position before cats: bright on the upper cat, less on the lower one and on the bird beside it. At the position of cats itself: bright where the lower cat meets the bird. The scores before the softmax: all toys and much of the ground between them are bright."}, "figure": {"caption": "The map depends on the position and on the softmax. All three are layer 1, head 2. Left: the position that predicts `cats`. Middle: the position of `cats` itself, which predicts `on`. Right: as on the left, before the softmax; large differences in weight now look small.", "name": "fig-ch19-places"}} tags=["hide-input"]
 image, scene = example_image(0), example_scene(0)
@@ -643,6 +655,10 @@ plt.show()
 #
 # ### `word_map` (2 points, 10 minutes)
 #
+# ```{literalinclude} ../exercises/ch19_inside.py
+# :pyobject: word_map
+# ```
+#
 # ```{admonition} Hint 1: which position
 # :class: dropdown
 # The newline at the end of the prompt predicts the first token of the answer. What is its position?
@@ -658,7 +674,11 @@ plt.show()
 # ```
 # ````
 #
-# ### `rollout` (2 points, 10 minutes)
+# ### `rollout` (2 points, 15 minutes)
+#
+# ```{literalinclude} ../exercises/ch19_inside.py
+# :pyobject: rollout
+# ```
 #
 # ```{admonition} Hint
 # :class: dropdown
@@ -673,6 +693,10 @@ plt.show()
 #
 # ### `lens` (2 points, 10 minutes)
 #
+# ```{literalinclude} ../exercises/ch19_inside.py
+# :pyobject: lens
+# ```
+#
 # ```{admonition} Hint
 # :class: dropdown
 # Norm, then head, then softmax. Gemma's norm multiplies by 1 + weight.
@@ -684,7 +708,11 @@ plt.show()
 # ```
 # ````
 #
-# ### `occlusion` (2 points, 10 minutes)
+# ### `occlusion` (2 points, 15 minutes)
+#
+# ```{literalinclude} ../exercises/ch19_inside.py
+# :pyobject: occlusion
+# ```
 #
 # ```{admonition} Hint
 # :class: dropdown

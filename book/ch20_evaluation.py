@@ -23,7 +23,7 @@
 # - compare two models on the same images, which needs far fewer of them;
 # - measure whether a model's probabilities match its accuracy.
 #
-# Time: about 15 minutes to read and run, and 60 for the six exercises. Here is where it leads: one model, four metrics, two kinds of scenes, and how far to trust each number.
+# Time: about 50 minutes to read and run, and 70 for the six exercises. Here is where it leads: one model, four metrics, two kinds of scenes, and how far to trust each number.
 
 # %% mystnb={"image": {"alt": "Points with error bars for four metrics, test and hard scenes side by side. Captions 0.95 and 0.53. Precision of boxes 0.98 and 0.93, recall 0.97 and 0.89, IoU of masks 0.75 and 0.62. The bars of the hard captions are longest."}, "figure": {"caption": "Where two intervals are far apart, you need no more images. The trained model on 150 scenes like those of its training (blue) and on 150 hard ones (orange), each number with its 95 % confidence interval. This chapter explains how such numbers are made, and what the bars mean.", "name": "fig-ch20-goal"}} tags=["hide-input"]
 import re
@@ -579,6 +579,10 @@ for split in ("test", "hard"):
 #
 # ### `normalize` (2 points, 15 minutes)
 #
+# ```{literalinclude} ../exercises/ch20_evaluation.py
+# :pyobject: normalize
+# ```
+#
 # ```{admonition} Hint
 # :class: dropdown
 # Remove the commas in numbers first, then replace the other punctuation with spaces, then go word by word. `re.sub(r"(?<=\d),(?=\d)", "", text)` removes a comma between two digits.
@@ -591,6 +595,10 @@ for split in ("test", "hard"):
 # ````
 #
 # ### `vqa_score` (1 point, 10 minutes)
+#
+# ```{literalinclude} ../exercises/ch20_evaluation.py
+# :pyobject: vqa_score
+# ```
 #
 # ```{admonition} Hint
 # :class: dropdown
@@ -605,6 +613,10 @@ for split in ("test", "hard"):
 #
 # ### `precision_and_recall` (1 point, 5 minutes)
 #
+# ```{literalinclude} ../exercises/ch20_evaluation.py
+# :pyobject: precision_and_recall
+# ```
+#
 # ```{admonition} Hint
 # :class: dropdown
 # Sum over the images first.
@@ -616,7 +628,11 @@ for split in ("test", "hard"):
 # ```
 # ````
 #
-# ### `interval` (2 points, 10 minutes)
+# ### `interval` (2 points, 15 minutes)
+#
+# ```{literalinclude} ../exercises/ch20_evaluation.py
+# :pyobject: interval
+# ```
 #
 # ```{admonition} Hint
 # :class: dropdown
@@ -631,6 +647,10 @@ for split in ("test", "hard"):
 #
 # ### `paired_interval` (2 points, 10 minutes)
 #
+# ```{literalinclude} ../exercises/ch20_evaluation.py
+# :pyobject: paired_interval
+# ```
+#
 # ```{admonition} Hint
 # :class: dropdown
 # Use the same pick for both models. What you resample is the difference.
@@ -642,7 +662,11 @@ for split in ("test", "hard"):
 # ```
 # ````
 #
-# ### `calibration_error` (2 points, 10 minutes)
+# ### `calibration_error` (2 points, 15 minutes)
+#
+# ```{literalinclude} ../exercises/ch20_evaluation.py
+# :pyobject: calibration_error
+# ```
 #
 # ```{admonition} Hint
 # :class: dropdown
