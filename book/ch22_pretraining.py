@@ -23,7 +23,7 @@
 # - read an ablation and a loss curve, and know how far to believe them;
 # - pretrain a small PaliGemma from scratch.
 #
-# Time: about TIME minutes to read and run, and 40 for the four exercises. The first cell trains a small PaliGemma from scratch, in about a minute: 80 steps for the tower alone, then 120 in which the whole model learns to generate text. To make so little training enough, its scenes are easy, with one or two toys on a ground that has a name. The next cell shows what the model says about three images on the way.
+# Time: about 25 minutes to read and run, and 40 for the four exercises. The first cell trains a small PaliGemma from scratch, in about a minute: 80 steps for the tower alone, then 120 in which the whole model learns to generate text. To make so little training enough, its scenes are easy, with one or two toys on a ground that has a name. The next cell shows what the model says about three images on the way.
 
 # %% mystnb={"image": {"alt": "Three lines of losses over 200 steps. The tower's falls in the first 80. From there on that of captions falls fast, and that of boxes slowly."}, "figure": {"caption": "In a minute of training from scratch, the model learns captions fast, and boxes hardly at all. Losses, means over ten steps. Up to step 80 (gray line) there is no text. There the tower's loss gets the weight ½, which then falls to 0.", "name": "fig-ch22-goal"}} tags=["hide-input"]
 import json
@@ -173,7 +173,7 @@ plt.show()
 
 # %%
 recipe = Recipe()
-shipped = Trainer(recipe, Path("runs"), "cpu")  # only to make batches: nothing is trained
+shipped = Trainer(recipe, Path("runs"), "cpu")  # makes batches, trains nothing
 batches = make_batches(recipe, shipped)
 rows_of, tokens_of = Counter(), Counter()
 location_shares = []  # of each row of boxes, the fraction of location tokens
@@ -526,8 +526,8 @@ print("boxes' loss    all   bound   above it")
 for fraction in (0.02, 0.17, 0.5, 0.99):  # of the second stage
     index = int(np.argmin(abs(progress_at(steps) - fraction)))
     above = boxes[index] - least[index]
-    print(f"step {steps[index]:6.0f}  {boxes[index]:5.2f}   {least[index]:5.2f}", end="")
-    print(f"      {above:5.2f}")
+    print(f"step {steps[index]:6.0f}", end="  ")
+    print(f"{boxes[index]:5.2f}   {least[index]:5.2f}      {above:5.2f}")
 print("\n" + " " * 14 + "  ".join(label for _, _, label, _, _ in ASKED))
 states = training["states"]
 some = [states[i] for i in np.linspace(0, len(states) - 1, 4).astype(int)]
