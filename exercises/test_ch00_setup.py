@@ -1,4 +1,4 @@
-"""Checks of exercises/ch00_setup.py: cases for each exercise. What is right, the solutions know."""
+"""Test cases for exercises/ch00_setup.py; the correct answers come from solutions/ch00_setup.py."""
 
 from collections.abc import Iterator
 
@@ -17,20 +17,23 @@ def vectors(random: Random) -> Iterator[Case]:
 
 def vectors_of_every_dtype(random: Random) -> Iterator[Case]:
     yield from vectors(random)
-    yield {"vectors": random.normal(2, 4, 3, dtype=torch.bfloat16)}  # fourths are exact in it
+    yield {"vectors": random.normal(2, 4, 3, dtype=torch.bfloat16)}  # multiples of 1/4 are exact in bfloat16
 
 
-def pictures_and_shades(random: Random) -> Iterator[Case]:
+def images_and_offsets(random: Random) -> Iterator[Case]:
     for batch, channels, height, width in [(2, 3, 4, 5), (1, 1, 3, 2), (3, 3, 3, 3), (2, 4, 2, 4)]:
-        yield {"pictures": random.normal(batch, channels, height, width), "shades": random.normal(batch, channels)}
-    yield {"pictures": torch.empty(2, 3, 4, 4, device="meta"), "shades": torch.empty(2, 3, device="meta")}
+        yield {"images": random.normal(batch, channels, height, width), "offsets": random.normal(batch, channels)}
+    yield {"images": torch.empty(2, 3, 4, 4, device="meta"), "offsets": torch.empty(2, 3, device="meta")}
 
 
 EXERCISES = [
-    Exercise("to_unit_length", "Every vector to length 1", vectors, section="Shapes that fit"),
-    Exercise("add_shades", "A number for each channel", pictures_and_shades, section="Shapes that fit"),
+    Exercise("to_unit_length", "Scale every vector to length 1", vectors, section="Shapes that fit"),
+    Exercise("add_channel_offsets", "One offset for each channel", images_and_offsets, section="Shapes that fit"),
     Exercise(
-        "append_places", "Make a tensor where the others live", vectors_of_every_dtype, section="Kinds and places"
+        "append_positions",
+        "A new tensor with the right dtype and device",
+        vectors_of_every_dtype,
+        section="Dtypes and devices",
     ),
 ]
 

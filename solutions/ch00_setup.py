@@ -1,6 +1,7 @@
-"""Solutions of chapter 0, "Does everything run?".
+"""Solutions of chapter 0, "Setting up".
 
-Shapes: B batch, C channels, H W height and width, N places, D numbers in a vector.
+Shapes: B batch, C channels, H height and W width, N positions (vectors in a sequence),
+D entries in a vector.
 """
 
 import torch
@@ -8,18 +9,19 @@ from torch import Tensor
 
 
 def to_unit_length(vectors: Tensor) -> Tensor:
-    """Divide each vector by its own length, the root of the sum of its squares."""
+    """Divide each vector by its own length, the square root of the sum of its squares."""
     lengths = (vectors**2).sum(dim=-1, keepdim=True).sqrt()  # [B, N, 1]
     return vectors / lengths  # [B, N, D]
 
 
-def add_shades(pictures: Tensor, shades: Tensor) -> Tensor:
-    """Make each channel of each picture brighter or darker, by a number of its own."""
-    return pictures + shades[:, :, None, None]  # [B, C, H, W]
+def add_channel_offsets(images: Tensor, offsets: Tensor) -> Tensor:
+    """Make each channel of each image brighter or darker, by its own offset."""
+    return images + offsets[:, :, None, None]  # [B, C, H, W]
 
 
-def append_places(vectors: Tensor) -> Tensor:
-    """Write the number of its place behind each vector, as a fraction of N: the first gets 0, the last (N - 1) / N."""
+def append_positions(vectors: Tensor) -> Tensor:
+    """Append to each vector its position as a fraction of N: 0, 1/N, ..., (N - 1)/N."""
     batch, length, _ = vectors.shape
-    places = torch.arange(length, dtype=vectors.dtype, device=vectors.device) / length  # [N]
-    return torch.cat([vectors, places[:, None].expand(batch, length, 1)], dim=-1)  # [B, N, D + 1]
+    positions = torch.arange(length, dtype=vectors.dtype, device=vectors.device) / length  # [N]
+    positions = positions[:, None].expand(batch, length, 1)  # [B, N, 1]
+    return torch.cat([vectors, positions], dim=-1)  # [B, N, D + 1]

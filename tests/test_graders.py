@@ -19,9 +19,9 @@ CHAPTERS = {chapter_of(checks): checks for checks in all_checks()}
 # Mistakes that give no answer: torch, or the loader of weights, stops, and says what is wrong by itself.
 ENDS_IN_AN_ERROR = {
     "length_without_keepdim": "The size of tensor a (4) must match the size of tensor b (3)",
-    "shades_on_rows_and_columns": "The size of tensor a (5) must match the size of tensor b (3)",
-    "shades_on_rows": "The size of tensor a (4) must match the size of tensor b (3)",
-    "places_on_the_processor": "Tensor on device cpu is not on the expected device meta",
+    "offsets_on_rows_and_columns": "The size of tensor a (5) must match the size of tensor b (3)",
+    "offsets_on_rows": "The size of tensor a (4) must match the size of tensor b (3)",
+    "positions_on_the_cpu": "Tensor on device cpu is not on the expected device meta",
     "AttentionWithoutBias": "it has no weight `q_proj.bias`",
     "NormThatStartsWithOnes": "`weight` should start as zeros",
     "MlpWithBias": "it has a weight `gate_proj.bias` too many",
