@@ -197,7 +197,7 @@ for name in known:
     print(f"{name:17s} {known[name]:12.2f} {unknown[name]:12.2f}")
 
 # %% [markdown]
-# An example of a known task costs the model 0.9 per token: its words are nearly certain, and its location tokens never are, since the neighboring bins are almost as good (chapter 10). A penguin costs 7.8. On the known tasks every wrong loss except the last is large, since the model has never been trained to repeat its input, to write prompts, or to fill rows with pads. Training would bring these losses down all the same, by teaching exactly that. The mistake that shows least is a missing `<eos>`: a tenth to a fifth more.
+# A known task costs the model 0.9 per token: words are nearly certain, and location tokens never are, since the neighboring bins are almost as good (chapter 10). A penguin costs 7.8. On the known tasks every wrong loss except the last is large, since the model has never been trained to repeat its input, to write prompts, or to fill rows with pads. Training would bring these losses down all the same, by teaching exactly that. The mistake that shows least is a missing `<eos>`: a tenth to a fifth more.
 #
 # It also does least harm, here. The shipped model has been trained to end its answers, and a short fine-tuning without `<eos>` does not make it forget: after 60 steps of it, all of 20 captions still ended by themselves. A model trained from scratch would have no other source to learn it from. So this mistake can stay hidden until somebody trains longer, or from another base model.
 

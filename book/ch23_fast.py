@@ -25,7 +25,7 @@
 #
 # Time: about 25 minutes to read and run, and 65 for the six exercises. This is what the steps gain on the Toybox model.
 
-# %% mystnb={"image": {"alt": "Bars of tokens per second for four ways to generate the same answer. Without a cache it is by far the slowest; then come the model of the chapters with its KV cache, the model with fewer and larger calls, and the compiled one, which is the fastest."}, "figure": {"caption": "Each step makes decoding faster: tokens per second for one answer, measured on the machine that executed this page. All bars generate the same tokens. (The last one needs a C++ compiler. Without one it is left out.)", "name": "fig-ch23-goal"}} tags=["hide-input", "nbval-ignore-output"]
+# %% mystnb={"image": {"alt": "Bars of tokens per second for four ways to generate the same answer. Without a cache it is by far the slowest; then come the model of the chapters with its KV cache, the model with fewer and larger calls, and the compiled one, which is the fastest."}, "figure": {"caption": "A cache, fewer calls and compilation each make decoding faster. Tokens per second for one answer, measured on the machine that executed this page. All bars generate the same tokens. (The last one needs a C++ compiler. Without one it is left out.)", "name": "fig-ch23-goal"}} tags=["hide-input", "nbval-ignore-output"]
 import dataclasses
 import itertools
 import json
@@ -116,7 +116,7 @@ assert all(tokens == measured["KV cache"][0] for tokens, _ in measured.values())
 # %% [markdown]
 # ## Memory bandwidth: the limit on tokens per second
 #
-# To generate one token, every weight of the language model is used once: multiplied by one number of an activation, and added to a sum. So every weight has to travel from memory to the processor once per token. For a single row, the upper limit on tokens per second is therefore the {term}`memory bandwidth <memory bandwidth>` divided by the bytes of the weights. Chapter 16 plotted this limit for real machines. Compute it for three models: the Toybox model; a *middle* one, which this chapter uses because its weights are large enough to matter and small enough to wait for; and the 3B.
+# To generate one token, every weight of the language model is used once: multiplied by one activation, and added to a sum. So every weight has to travel from memory to the processor once per token. For a single row, the upper limit on tokens per second is therefore the {term}`memory bandwidth <memory bandwidth>` divided by the bytes of the weights. Chapter 16 plotted this limit for real machines. Compute it for three models: the Toybox model; a *middle* one, which this chapter uses because its weights are large enough to matter and small enough to wait for; and the 3B.
 
 
 # %%
@@ -201,11 +201,11 @@ for name in ("mm", "view", "slice", "clone", "mul", "add"):
 assert after.total() < 0.8 * before.total()
 
 # %% [markdown]
-# So a token has two costs. *Overhead* is paid per operation, whatever its size. *Memory traffic* is paid per byte of weights. The Toybox model is overhead-bound, the 3B is memory-bound, and the middle model pays for both. Each of the following steps lowers one of the two costs. Before you measure a gain, say which of the two it can be.
+# So a token has two costs. *Overhead* is paid per operation, whatever its size. *Memory traffic* is paid per byte of weights. The Toybox model is overhead-bound, the 3B is memory-bound, and the middle model pays for both. Each of the following steps lowers one of the two costs. Before you measure a gain, say which of the two it can come from.
 #
 # ## Step 1: Compute only the logits that you need
 #
-# During prefill the model could compute logits for every position. You need only those of the last. For the 3B with 268 tokens, that is the difference between multiplying 268 rows and one row by a [257,216 × 2,048] matrix; and it avoids 138 MB of bfloat16 logits that nobody reads. You have done this since chapter 11: `logits_to_keep=1`. What does it save on the Toybox model, whose vocabulary has 1,921 tokens? Guess, then measure.
+# During prefill the model could compute logits for every position. You need only those of the last. For the 3B with 268 tokens, that is the difference between multiplying 268 rows and one row by a [257,216 × 2,048] matrix; and it avoids 138 MB of bfloat16 logits that nobody reads. You have had the argument for this since chapter 9: `logits_to_keep=1`. What does it save on the Toybox model, whose vocabulary has 1,921 tokens? Guess, then measure.
 
 
 # %% tags=["nbval-ignore-output"]
@@ -252,7 +252,7 @@ plt.show()
 # %% [markdown]
 # ## Step 3: Fewer and larger calls, grouped heads, flash attention
 #
-# Query, key and value are three products with the same vector. Stack their three weight matrices, and one product gives all three. Do the same for gate and up in the MLP. The arithmetic does not change, and each layer makes three calls fewer.
+# Query, key and value are three products with the same vector. Stack their three weight matrices, and one product gives all three. Do the same for gate and up in the MLP. The arithmetic does not change, and each layer needs three calls fewer.
 #
 # Attention itself is more interesting. In chapter 8, `repeat_kv` copied each key for every query head that uses it. For the 3B, that makes eight copies of a layer's keys and values, in every layer and for every token, which undoes what sharing has saved. But look at the shapes. G query heads that share a key/value head are G queries against the same keys, and a matrix of queries has *rows*. So turn the heads into rows, and no key is copied.
 
@@ -397,7 +397,7 @@ assert largest < 1e-4
 # %% [markdown]
 # ## Step 4: `torch.compile`, one program per step
 #
-# After step 3 a token still takes hundreds of operations. `torch.compile` traces the Python code once, records which operations happen on which tensors (a *graph*), and makes one program of them {cite}`ansel2024pytorch2`. In this program, the nine small operations of a norm are one loop. On the next call it checks whether its assumptions still hold (its *guards*: shapes, dtypes, object identities), and runs the program.
+# After step 3 a token still takes hundreds of operations. `torch.compile` traces the Python code once, records which operations happen on which tensors (a *graph*), and makes one program of them {cite}`ansel2024pytorch2`. In this program, the nine small operations of a norm are one loop. On the next call it checks whether its assumptions still hold (its *guards*: shapes, strides, dtypes, object identities); if so, it runs the program.
 #
 # Tracing has a limit. Where Python needs a *value* from inside a tensor to decide what to do next, the graph ends, because a trace has no values. That is a {term}`graph break`. Count the graph breaks in two ways to choose a token.
 
@@ -541,7 +541,7 @@ for task, measures in float32.items():
             assert abs(value - int8[task][name]) < 0.01
 
 # %% [markdown]
-# Some answers change, a few of them for the better: the differences are noise, a third of a point at most. A large model is less tolerant. Some of its vectors have a few entries up to twenty times as large as the rest, and a vector has only one scale; LLM.int8() {cite}`dettmers2022llmint8` computes those entries in 16 bits.
+# Some answers change, some of them for the better: the differences are noise, a third of a point at most. A large model is less tolerant. Some of its vectors have a few entries up to twenty times as large as the rest, and a vector has only one scale; LLM.int8() {cite}`dettmers2022llmint8` computes those entries in 16 bits.
 #
 # How few bits are enough? The figure quantizes the weights in your browser, with one scale per row as above, and asks again. (Only the weights: the vectors stay in floating point. The page's own weights have 7 bits, −63 to 63, so the model that you have been playing with is already quantized.) Guess first. With each bit removed, by which factor do the errors of the logits grow? At how many bits will the caption change, and at how many a box? And what does one scale per matrix cost: a tenth of a bit, one bit, or three?
 #
@@ -609,9 +609,9 @@ for bar in benchmark["bars"]:
 #
 # Read it by what bounds each model.
 #
-# **Overhead-bound: the Toybox model.** With fewer calls it is 1.3 times as fast as the readable model, with one program twice as fast. Even when *transformers* is compiled with a static cache, as its documentation recommends, our compiled model is 2.5 times as fast.
+# **Overhead-bound: the Toybox model.** With fewer calls it is 1.3 times as fast as the readable model, as one compiled program twice as fast. Even when *transformers* is compiled with a static cache, as its documentation recommends, our compiled model is 2.5 times as fast.
 #
-# **Memory-bound: the 3B.** Int8 reads half of the bytes and is 1.8 times as fast as packed bfloat16, which in turn reaches the measured limit. But that limit is low: bfloat16 weights arrive at 23 GB/s, float32 weights at 31, because this processor spends its time converting bfloat16. And speed costs memory: at most 11.2 GB with packed weights and 8.8 GB with int8, against 6.3 GB for *transformers*, since the file's pages and the new weights are in memory at the same time. We have no result for compiled *transformers*: after six minutes it had not generated a token.
+# **Memory-bound: the 3B.** Int8 reads half of the bytes and is 1.8 times as fast as packed bfloat16, which in turn reaches the measured limit. But that limit is low: bfloat16 weights arrive at 23 GB/s, float32 weights at 31, because this processor spends its time converting bfloat16. And speed costs memory: the peak is 11.2 GB with packed weights and 8.8 GB with int8, against 6.3 GB for *transformers*, since the file's pages and the new weights are in memory at the same time. We have no result for compiled *transformers*: after six minutes it had not generated a token.
 #
 # **Both: the middle model.** Here we miss two targets: 1.44 times *transformers* instead of 1.6, and 0.56 of the limit instead of 0.75. In prefill, compiled *transformers* is ahead of us. Where does the time go? In a profile in which a token took 7.5 ms, matrix products took 6.3, attention 0.4, and guards 0.15. So it is the products. Read as matrices of 32 MB, the 185 MB take 4.6 ms; in the model they are 32 matrices of 1 to 8 MB and the head, and the two threads that share each matrix must synchronize after it. Moreover, the limit is a hard one here: this processor has 260 MB of cache, so weights that are read again and again arrive faster than from memory. Measured against memory (31 GB/s), we reach 0.74. We also tried three things without gain: threads that wait without sleeping, threads bound to cores, and larger pieces of work per thread.
 #

@@ -18,7 +18,7 @@
 # At the end you will be able to
 #
 # - compute the memory that inference and training need, and over how many processes it must be divided;
-# - split two matrices so that one sum restores their product;
+# - split the matrices of an MLP so that one sum gives the whole result;
 # - count the communication per token, and predict when a second machine makes things slower;
 # - average gradients, exactly once;
 # - launch a program on several processes, and let it survive the death of one.
@@ -340,7 +340,7 @@ for name in ("10b", "28b"):
 #
 # Put it together: a token takes the time to read a W-th of the weights, plus the waits, plus the transfer. Guess before you look: on eight GPUs in one machine, how much faster is the 28B than on one? On eight GPUs with a slow network between them? And the 10B?
 #
-# [^ch24-1]: More processes wait longer, since a ring has more steps. For short messages there are tree algorithms, whose number of steps grows slowly. Below, the wait of an all-reduce is a fixed number and that of the all-gather is left out, both of which is optimistic.
+# [^ch24-1]: More processes wait longer, since a ring has more steps. For short messages there are tree algorithms, whose number of steps grows slowly. Below, the wait of an all-reduce is a fixed number and that of the all-gather is left out, which is optimistic.
 
 # %% mystnb={"image": {"alt": "Two panels, tokens per second over 1 to 16 processes, for the 10B and the 28B. GPUs in one machine: 10B from 181 to 834, 28B from 61 to 513. GPUs with a slow network: 10B falls from 181 to 130 at two and is at 170 at sixteen; 28B rises from 61 to 136. Machines of two cores rise all the way."}, "figure": {"caption": "The faster a device reads its weights, the more communication costs it. Upper limit on tokens per second for W processes that share a model, one row, bfloat16: one token takes weights / W / bandwidth, plus the waits, plus the transfer. The thin dotted lines are W times the speed of one process. Bandwidths, waits and networks are typical values; no such machine was at hand. (The 10B's points at sixteen assume that two processes hold the same key/value head, which this package does not do.)", "name": "fig-ch24-roofline"}} tags=["hide-input"]
 
@@ -438,7 +438,7 @@ def average_gradients(parameters: Sequence[nn.Parameter], place: Place):
 #
 # ## FSDP: shard the weights, gradients and optimizer
 #
-# In data parallelism, every process holds everything. {term}`FSDP` (ZeRO-3 {cite}`rajbhandari2019zero`) divides weights, gradients and optimizer states among the same processes, and gathers the weights of a block just before they are used. It sends 1.5 times as much. Each process needs a W-th of the memory, and one block's weights on top. In PyTorch it takes one call for each block and one for the rest, before the optimizer is created:
+# In data parallelism, every process holds everything. {term}`FSDP` (ZeRO-3 {cite}`rajbhandari2019zero`) divides weights, gradients and optimizer states among the same processes, and gathers the weights of a block just before they are used. It sends 1.5 times as much as plain data parallelism. Each process needs a W-th of the memory, and one block's weights on top. In PyTorch it takes one call for each block and one for the rest, before the optimizer is created:
 #
 # ```python
 # from torch.distributed.fsdp import fully_shard
