@@ -1,8 +1,8 @@
-"""Exercises of chapter 12, "How do you answer many questions at once?".
+"""Exercises of chapter 12, "Batched generation".
 
 Grade them with: pytest exercises/test_ch12_batches.py
 
-Shapes: B rows, S tokens of the longest row, T all tokens so far, V vocabulary.
+Shapes: B rows, S tokens in the longest prompt, T tokens so far, V vocabulary size.
 """
 
 from collections.abc import Callable
@@ -11,32 +11,39 @@ from torch import Tensor
 
 
 def pad_left(rows: list[list[int]], pad_token_id: int) -> tuple[Tensor, Tensor]:
-    """Make a batch of rows of different lengths: padding in front, so that all rows end in the last column.
+    """Make a batch of rows of different lengths by padding on the left.
 
-    Example: [[7, 8, 9], [5]] with pad 0 -> ids [[7, 8, 9], [0, 0, 5]], mask [[1, 1, 1], [0, 0, 1]].
+    All rows then end in the last column, so the next tokens of all rows go into the same
+    column.
+
+    Example: [[7, 8, 9], [5]] with pad token 0
+        -> input_ids [[7, 8, 9], [0, 0, 5]], attention_mask [[1, 1, 1], [0, 0, 1]].
 
     Args:
-        rows: token ids. A row may have the pad token among its own, as a real token.
+        rows: token ids. A row may contain the pad token as a real token; its mask is 1 there.
 
     Returns:
-        input_ids, int64 [B, S], S the length of the longest row; attention_mask, int64 [B, S], 1 for a real token.
+        input_ids, int64 [B, S], where S is the length of the longest row;
+        attention_mask, int64 [B, S]: 1 for a real token, 0 for padding.
     """
     raise NotImplementedError
 
 
 def count_positions(attention_mask: Tensor, num_new: int) -> Tensor:
-    """Positions of the newest tokens: the real tokens of each row are counted.
+    """Position ids of the newest tokens: each row counts its own real tokens.
 
-    It is called for the prompt, with num_new = T, and then for each new token, with a mask that is one column longer
-    and num_new = 1. A token's position must be one more than that of the real token before it in its row, in all of
-    these calls taken together. Where a row begins to count is up to you. What padding gets does not matter.
+    It is called once for the prompt, with num_new = T, and then once for each new token, with a
+    mask that is one column longer and num_new = 1. Taken over all of these calls, the position
+    of a real token must be one more than that of the real token before it in its row. The
+    position of a row's first real token is up to you, and so are the positions of padding.
 
-    Example: mask [[0, 0, 1, 1], [1, 1, 1, 1]], num_new 4 -> [[·, ·, 1, 2], [1, 2, 3, 4]]; then mask [[0, 0, 1, 1, 1],
-    [1, 1, 1, 1, 1]], num_new 1 -> [[3], [5]].
+    Example: mask [[0, 0, 1, 1], [1, 1, 1, 1]], num_new 4 -> [[·, ·, 1, 2], [1, 2, 3, 4]];
+        then mask [[0, 0, 1, 1, 1], [1, 1, 1, 1, 1]], num_new 1 -> [[3], [5]].
 
     Args:
-        attention_mask: [B, T], 1 for a real token. Padding may stand on either side of a prompt.
-        num_new: how many of the last columns are wanted.
+        attention_mask: [B, T], 1 for a real token. A prompt may be padded on either side or
+            both.
+        num_new: the number of columns, counted from the right, whose positions are returned.
 
     Returns:
         int64 [B, num_new].
@@ -45,11 +52,12 @@ def count_positions(attention_mask: Tensor, num_new: int) -> Tensor:
 
 
 def last_real_logits(logits: Tensor, attention_mask: Tensor) -> Tensor:
-    """The scores from which the next token of each row is chosen: those at its last real token.
+    """The logits that predict each row's next token: those at its last real token.
 
     Args:
         logits: [B, S, V].
-        attention_mask: [B, S]. Padding may stand on the left in some rows and on the right in others.
+        attention_mask: [B, S], 1 for a real token. Some rows may be padded on the left, others
+            on the right. Each row has at least one real token.
 
     Returns:
         [B, V].
@@ -58,16 +66,17 @@ def last_real_logits(logits: Tensor, attention_mask: Tensor) -> Tensor:
 
 
 def masked_softmax(scores: Tensor, visible: Tensor) -> Tensor:
-    """Softmax over what is visible; the rest gets the weight 0.
+    """Softmax over the visible entries of the last axis; hidden entries get weight 0.
 
-    A row of which nothing is visible has nothing to look at: all its weights are 0. There is no nan anywhere.
+    Where no entry of a row is visible, all its weights are 0. The result never contains NaN,
+    however large or small the scores are.
 
     Args:
-        scores: float32 or float16, [..., Q, S].
-        visible: bool, of the same shape.
+        scores: attention scores, float32 or float16, [..., Q, S].
+        visible: bool, same shape: True where the query may attend to the key.
 
     Returns:
-        Weights of the same shape and dtype.
+        The attention weights, same shape and dtype as scores.
     """
     raise NotImplementedError
 
@@ -80,19 +89,21 @@ def generate_batch(
     eos_token_id: int,
     pad_token_id: int,
 ) -> Tensor:
-    """Write the likeliest tokens of all rows, side by side.
+    """Greedy decoding of all rows in parallel: each step appends every row's argmax token.
 
-    A row that has said `<eos>` gets the pad token from then on. When all rows have said it, the loop ends at once; at
-    the latest it ends after max_new_tokens.
+    Once a row has generated `<eos>`, it gets the pad token at every later step. Stop as soon as
+    all rows have generated `<eos>`, and after max_new_tokens steps at the latest. An `<eos>` in
+    the prompt, or a pad token that the model generates, does not end a row.
 
     Args:
-        next_logits: called with all ids so far and their mask, both [B, T], it gives the scores of the next token of
-            each row, [B, V]. Each call costs time. New tokens are real: their mask is 1, in a row that has ended too.
-        input_ids: [B, S], padded on the left.
-        attention_mask: [B, S].
+        next_logits: takes all token ids so far and their attention mask, both [B, T], and
+            returns the logits of each row's next token, [B, V]. Each call costs time. The mask
+            of every new token is 1, also in a row that has ended.
+        input_ids: the prompts, [B, S], padded on the left.
+        attention_mask: their mask, [B, S], 1 for a real token.
 
     Returns:
-        The new tokens, [B, n]: each row with its `<eos>`, if it came to it, and padding after it; n is the number of
-        calls.
+        The new tokens alone, [B, n], where n is the number of calls: each row up to and
+        including its `<eos>`, if it has one, then padding.
     """
     raise NotImplementedError

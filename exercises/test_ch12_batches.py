@@ -1,4 +1,4 @@
-"""Checks of exercises/ch12_batches.py: cases for each exercise. What is right, the solutions know."""
+"""Checks of exercises/ch12_batches.py: test cases for each exercise. The solutions define what is right."""
 
 from collections.abc import Iterator
 
@@ -14,12 +14,12 @@ PAD, EOS, VOCABULARY = 0, 1, 16
 def texts(random: Random) -> Iterator[Case]:
     for lengths, pad in (([4, 2, 5], PAD), ([1, 6], 3), ([3, 3], PAD)):
         rows = [random.integers(4, VOCABULARY, length).tolist() for length in lengths]
-        rows[0][random.integer(0, len(rows[0]))] = pad  # a real token that is called like the padding
+        rows[0][random.integer(0, len(rows[0]))] = pad  # a real token with the id of the pad token
         yield {"rows": rows, "pad_token_id": pad}
 
 
 def padded(pads: list[int], reals: list[int], after: list[int]) -> Tensor:
-    """A mask: so many places of padding, real tokens, and places of padding again, in each row."""
+    """Attention masks: for each row, the number of pads on the left, of real tokens, and of pads on the right."""
     return torch.tensor([[0] * a + [1] * b + [0] * c for a, b, c in zip(pads, reals, after, strict=True)])
 
 
@@ -33,7 +33,7 @@ def prompts(random: Random) -> Iterator[Case]:
 
 
 def call_count_positions(submission, case: Case) -> dict:
-    """The shapes, and how much further each real token stands than the one before it, -1 where there is none."""
+    """The shapes, and for each real token its position minus that of the one before it; -1 where there is none."""
     mask = case["attention_mask"]
     positions = [submission.count_positions(mask, mask.shape[1])]
     for _ in range(case["new_tokens"]):
@@ -46,10 +46,10 @@ def call_count_positions(submission, case: Case) -> dict:
         for row in range(len(whole)):
             columns = mask[row].nonzero()[:, 0]
             steps[row, columns[1:]] = whole[row, columns[1:]] - whole[row, columns[:-1]]
-    return {"shapes": shapes, "how much further each real token stands than the one before": steps}
+    return {"shapes": shapes, "position of each real token minus that of the one before": steps}
 
 
-def scores_of_places(random: Random) -> Iterator[Case]:
+def logits_of_rows(random: Random) -> Iterator[Case]:
     for mask in (
         padded([0, 2], [5, 3], [0, 0]),
         padded([0, 0, 0], [6, 2, 4], [0, 4, 2]),
@@ -58,8 +58,8 @@ def scores_of_places(random: Random) -> Iterator[Case]:
         yield {"logits": random.normal(*mask.shape, 7), "attention_mask": mask}
 
 
-def rows_of_scores(random: Random) -> Iterator[Case]:
-    # Scores far below 0, far above, and far apart: what is lowest must be lower, and no sum may overflow.
+def score_matrices(random: Random) -> Iterator[Case]:
+    # Scores far below 0, far above 0, and far apart: the fill value must be lower still, and nothing may overflow.
     for shape, dtype, size, middle in (
         ((2, 4, 5), torch.float32, 3.0, 0.0),
         ((1, 2, 3, 6), torch.float32, 3.0, 0.0),
@@ -74,74 +74,74 @@ def rows_of_scores(random: Random) -> Iterator[Case]:
         yield {"scores": (middle + random.normal(*shape, scale=size)).to(dtype), "visible": visible}
 
 
-def conversations(random: Random) -> Iterator[Case]:
+def scripts(random: Random) -> Iterator[Case]:
     for lengths, max_new_tokens in (([2, 5, 3], 8), ([1, 1], 6), ([4, 9], 5), ([0, 3], 7)):
         said = [[*random.integers(3, VOCABULARY, length).tolist(), EOS] for length in lengths]
         pads = [random.integer(0, 3) for _ in lengths]
         mask = padded(pads, [5 - pad for pad in pads], [0] * len(pads))
         ids = random.integers(3, VOCABULARY, *mask.shape) * mask
-        ids[0, -1], ids[-1, -2] = EOS, PAD  # in a prompt they are tokens like others
-        said[-1][:-2] = [PAD for _ in said[-1][:-2]]  # and the model may say the pad token
+        ids[0, -1], ids[-1, -2] = EOS, PAD  # in a prompt they are ordinary tokens
+        said[-1][:-2] = [PAD for _ in said[-1][:-2]]  # and the model may generate the pad token
         yield {"input_ids": ids, "attention_mask": mask, "said": said, "max_new_tokens": max_new_tokens}
 
 
 def call_generate(submission, case: Case) -> dict:
-    """The answers of a model that says what the case has. It notices what it should be told and is not."""
+    """Run it with a fake model that follows the case's script and records every wrong argument it is given."""
     length, calls, problems = case["input_ids"].shape[1], [], set()
 
     def next_logits(input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         step = input_ids.shape[1] - length
         calls.append(step)
         if not torch.equal(input_ids[:, :length], case["input_ids"]):
-            problems.add("the tokens do not begin with the prompt")
+            problems.add("input_ids do not begin with the prompt")
         if attention_mask.shape != input_ids.shape:
-            problems.add("the mask is not as long as the tokens")
+            problems.add("attention_mask and input_ids differ in shape")
         elif not torch.equal(attention_mask[:, :length], case["attention_mask"]):
-            problems.add("the mask of the prompt has changed")
+            problems.add("the prompt's part of attention_mask was changed")
         elif not (attention_mask[:, length:] == 1).all():
-            problems.add("the mask of a new token is not 1")
+            problems.add("the attention_mask of a new token is not 1")
         logits = torch.zeros(len(input_ids), VOCABULARY)
         for row, said in enumerate(case["said"]):
             right_mask = torch.nn.functional.pad(case["attention_mask"][row], (0, step), value=1)
             told = input_ids[row, length:].tolist() == said[:step] and torch.equal(attention_mask[row], right_mask)
-            # After its end, and when it has been told something wrong, it babbles.
+            # After the end of its script, or after wrong arguments, it generates nonsense.
             logits[row, said[step] if told and step < len(said) else 2] = 5.0
         return logits
 
     new = submission.generate_batch(
         next_logits, case["input_ids"], case["attention_mask"], case["max_new_tokens"], EOS, PAD
     )
-    return {"what next_logits was told": sorted(problems), "calls of it": len(calls), "new tokens": new}
+    return {"wrong arguments of next_logits": sorted(problems), "calls of next_logits": len(calls), "new tokens": new}
 
 
 EXERCISES = [
-    Exercise("pad_left", "One batch of many rows", texts, section="Padding, in front"),
+    Exercise("pad_left", "Padding rows to one length", texts, section="Left padding"),
     Exercise(
         "count_positions",
-        "Where each token stands",
+        "Position ids",
         prompts,
         points=2,
         call=call_count_positions,
         forbidden=("vlm.attention_mask.make_position_ids",),
-        section="Each row counts for itself",
+        section="Position ids: each row counts its own tokens",
     ),
-    Exercise("last_real_logits", "The last word, on either side", scores_of_places, section="Padding, in front"),
+    Exercise("last_real_logits", "Logits at the last real token", logits_of_rows, section="Left padding"),
     Exercise(
         "masked_softmax",
-        "Rows that see nothing",
-        rows_of_scores,
+        "Softmax with fully masked rows",
+        score_matrices,
         points=2,
         tolerance=1e-3,
-        section="Nobody looks at padding, not even later",
+        section="Masking the padding, in the cache too",
     ),
     Exercise(
         "generate_batch",
-        "Until the last one has ended",
-        conversations,
+        "Batched greedy decoding",
+        scripts,
         points=3,
         call=call_generate,
         show=lambda case: {"input_ids": case["input_ids"], "max_new_tokens": case["max_new_tokens"]},
-        section="Each row ends for itself",
+        section="Each row ends with its own `<eos>`",
     ),
 ]
 

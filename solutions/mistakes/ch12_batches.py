@@ -7,7 +7,7 @@ from grader import mistake, variant
 from solutions import ch12_batches as solution
 
 
-@mistake("pad_left", "The padding is on the right; put it in front, so that all rows end in the last column.")
+@mistake("pad_left", "The padding is on the right. Put it on the left, so that all rows end in the last column.")
 def padded_on_the_right(rows: list[list[int]], pad_token_id: int) -> tuple[Tensor, Tensor]:
     length = max(len(row) for row in rows)
     ids = [row + [pad_token_id] * (length - len(row)) for row in rows]
@@ -15,19 +15,21 @@ def padded_on_the_right(rows: list[list[int]], pad_token_id: int) -> tuple[Tenso
     return torch.tensor(ids), torch.tensor(mask)
 
 
-@mistake("pad_left", "0 and 1 are exchanged in the mask: 1 is for real tokens.")
+@mistake("pad_left", "The mask has 0 and 1 swapped: 1 marks real tokens, 0 padding.")
 def mask_exchanged(rows: list[list[int]], pad_token_id: int) -> tuple[Tensor, Tensor]:
     ids, mask = solution.pad_left(rows, pad_token_id)
     return ids, 1 - mask
 
 
-@mistake("pad_left", "The mask asks which ids are the pad token; a real token may be called so too. Use the lengths.")
+@mistake(
+    "pad_left", "You derive the mask from the ids, but a real token may equal the pad token. Use the rows' lengths."
+)
 def mask_from_ids(rows: list[list[int]], pad_token_id: int) -> tuple[Tensor, Tensor]:
     ids, _ = solution.pad_left(rows, pad_token_id)
     return ids, (ids != pad_token_id).long()
 
 
-@mistake("pad_left", "Longer rows were cut to the shortest; the longest sets the length.")
+@mistake("pad_left", "You truncated all rows to the shortest one. Pad to the longest one instead.")
 def cut_to_the_shortest(rows: list[list[int]], pad_token_id: int) -> tuple[Tensor, Tensor]:
     length = min(len(row) for row in rows)
     return solution.pad_left([row[-length:] for row in rows], pad_token_id)
@@ -38,13 +40,15 @@ def padded_with_zero(rows: list[list[int]], pad_token_id: int) -> tuple[Tensor, 
     return solution.pad_left(rows, 0)
 
 
-@mistake("pad_left", "The rows came out in another order; the first answer belongs to the first question.")
+@mistake(
+    "pad_left", "The rows come out in a different order. Keep their order, or the answers go to the wrong questions."
+)
 def sorted_by_length(rows: list[list[int]], pad_token_id: int) -> tuple[Tensor, Tensor]:
     return solution.pad_left(sorted(rows, key=len), pad_token_id)
 
 
-@mistake("pad_left", "The rows are padded to a length of their own; the longest row needs no padding.")
-def one_place_more(rows: list[list[int]], pad_token_id: int) -> tuple[Tensor, Tensor]:
+@mistake("pad_left", "All rows are one column too long. The longest row needs no padding.")
+def one_column_more(rows: list[list[int]], pad_token_id: int) -> tuple[Tensor, Tensor]:
     ids, mask = solution.pad_left(rows, pad_token_id)
     pad = torch.nn.functional.pad
     return pad(ids, (1, 0), value=pad_token_id), pad(mask, (1, 0))
@@ -68,47 +72,48 @@ def padded_by_torch(rows: list[list[int]], pad_token_id: int) -> tuple[Tensor, T
     return ids, mask
 
 
-@mistake(
-    "count_positions", "For a new token you return [1, B]: a row of positions for a column of tokens. It is [B, 1]."
-)
+@mistake("count_positions", "For a new token you return the shape [1, B]. It should be [B, num_new] = [B, 1].")
 def one_row_of_positions(attention_mask: Tensor, num_new: int) -> Tensor:
     positions = solution.count_positions(attention_mask, num_new)
     return positions.T if num_new == 1 else positions
 
 
 @mistake(
-    "count_positions", "Columns are counted, padding too; with padding behind a prompt its answer is then too far off."
+    "count_positions",
+    "You count columns, padding included: padding after a prompt leaves a gap before the answer. Count real tokens.",
 )
 def columns_counted(attention_mask: Tensor, num_new: int) -> Tensor:
     batch_size, total = attention_mask.shape
     return torch.arange(1, total + 1).expand(batch_size, -1)[:, -num_new:]
 
 
-@mistake("count_positions", "New tokens are counted by columns and the prompt by real tokens: they don't fit together.")
+@mistake(
+    "count_positions", "You count real tokens in the prompt, but columns for new tokens. Count real tokens in both."
+)
 def columns_counted_for_new_tokens(attention_mask: Tensor, num_new: int) -> Tensor:
     if num_new == 1:
         return torch.full((len(attention_mask), 1), attention_mask.shape[1])
     return solution.count_positions(attention_mask, num_new)
 
 
-@mistake("count_positions", "New tokens start again at 1; they go on where the row's prompt ended.")
+@mistake("count_positions", "New tokens start again at 1. They should continue where the row's prompt ended.")
 def new_tokens_start_again(attention_mask: Tensor, num_new: int) -> Tensor:
     if num_new == 1:
         return torch.ones(len(attention_mask), 1, dtype=torch.long)
     return solution.count_positions(attention_mask, num_new)
 
 
-@mistake("count_positions", "A new token gets the position of the token before it: one too few.")
+@mistake("count_positions", "A new token gets the position of the token before it: off by one.")
 def new_tokens_one_early(attention_mask: Tensor, num_new: int) -> Tensor:
     return solution.count_positions(attention_mask, num_new) - int(num_new == 1)
 
 
-@mistake("count_positions", "All rows got the positions of the first; each row counts for itself.")
+@mistake("count_positions", "All rows get the positions of the first row. Count each row separately.")
 def positions_of_the_first_row(attention_mask: Tensor, num_new: int) -> Tensor:
     return solution.count_positions(attention_mask[:1], num_new).expand(len(attention_mask), -1)
 
 
-@mistake("count_positions", "The mask itself is returned; it takes a running sum over it.")
+@mistake("count_positions", "You return the mask itself. Positions are its cumulative sum along the row.")
 def mask_returned(attention_mask: Tensor, num_new: int) -> Tensor:
     return attention_mask[:, -num_new:]
 
@@ -131,28 +136,33 @@ def counted_one_by_one(attention_mask: Tensor, num_new: int) -> Tensor:
     return torch.tensor(rows)
 
 
-@mistake("last_real_logits", "You took the last column; with padding on the right these are scores of padding.")
+@mistake("last_real_logits", "You took the last column. If a row is padded on the right, its last column is padding.")
 def last_column(logits: Tensor, attention_mask: Tensor) -> Tensor:
     return logits[:, -1]
 
 
-@mistake("last_real_logits", "The number of real tokens tells the last one only where the padding is on the right.")
+@mistake(
+    "last_real_logits", "The number of real tokens minus 1 is the last one's index only if the padding is on the right."
+)
 def by_count(logits: Tensor, attention_mask: Tensor) -> Tensor:
     return logits[torch.arange(len(logits)), attention_mask.sum(-1) - 1]
 
 
-@mistake("last_real_logits", "This is the first real token of each row.")
+@mistake("last_real_logits", "These are the logits of each row's first real token; you need its last.")
 def first_real(logits: Tensor, attention_mask: Tensor) -> Tensor:
     return logits[torch.arange(len(logits)), attention_mask.argmax(-1)]
 
 
-@mistake("last_real_logits", "You took the mean over the real tokens; the last one alone tells the next.")
+@mistake(
+    "last_real_logits",
+    "You averaged the logits over the real tokens. Only those at the last real token predict the next one.",
+)
 def mean_of_real(logits: Tensor, attention_mask: Tensor) -> Tensor:
     weights = attention_mask[..., None].float()
     return (logits * weights).sum(1) / weights.sum(1)
 
 
-@mistake("last_real_logits", "All rows use the place where the first one ends.")
+@mistake("last_real_logits", "You used the first row's last index for all rows. Find it for each row.")
 def end_of_the_first_row(logits: Tensor, attention_mask: Tensor) -> Tensor:
     return logits[:, int(attention_mask[0].nonzero().max())]
 
@@ -169,49 +179,56 @@ def by_running_sum(logits: Tensor, attention_mask: Tensor) -> Tensor:
     return logits[is_last]
 
 
-@mistake("masked_softmax", "A row of which nothing is visible becomes nan, 0 / 0; its weights should be 0.")
+@mistake("masked_softmax", "A row with nothing visible becomes NaN (0 / 0). Its weights should be 0.")
 def nan_rows(scores: Tensor, visible: Tensor) -> Tensor:
     return torch.softmax(scores.masked_fill(~visible, -torch.inf), dim=-1)
 
 
-@mistake("masked_softmax", "A row of which nothing is visible looks at everything alike; its weights should be 0.")
+@mistake("masked_softmax", "A row with nothing visible gets uniform weights. They should all be 0.")
 def uniform_rows(scores: Tensor, visible: Tensor) -> Tensor:
     return torch.softmax(scores.masked_fill(~visible, torch.finfo(scores.dtype).min), dim=-1)
 
 
-@mistake("masked_softmax", "Softmax saw what is hidden: the visible weights do not sum to 1. Hide before softmax.")
+@mistake(
+    "masked_softmax", "The visible weights do not sum to 1, as you masked after the softmax. Mask the scores before it."
+)
 def hidden_after_softmax(scores: Tensor, visible: Tensor) -> Tensor:
     return torch.softmax(scores, dim=-1) * visible
 
 
-@mistake("masked_softmax", "A hidden score is set to 0, which is a score like any other: take the lowest number.")
+@mistake("masked_softmax", "You set hidden scores to 0, which is an ordinary score. Fill in the dtype's lowest number.")
 def hidden_by_zero(scores: Tensor, visible: Tensor) -> Tensor:
     return torch.softmax(scores * visible, dim=-1)
 
 
-@mistake("masked_softmax", "What is visible and what is hidden are exchanged.")
+@mistake("masked_softmax", "Visible and hidden are swapped: True means visible.")
 def exchanged(scores: Tensor, visible: Tensor) -> Tensor:
     return solution.masked_softmax(scores, ~visible)
 
 
-@mistake("masked_softmax", "You add 0 or 1 to the scores: hidden ones have to be far lower than all others.")
+@mistake(
+    "masked_softmax", "You add the mask, 0 or 1, to the scores. Hidden scores must become far lower than all others."
+)
 def zero_or_one_added(scores: Tensor, visible: Tensor) -> Tensor:
     weights = torch.softmax(scores + visible, dim=-1)
     return weights.masked_fill(~visible.any(-1, keepdim=True), 0)
 
 
-@mistake("masked_softmax", "-100 is not low enough: scores can be lower. Take the lowest number of the dtype.")
+@mistake("masked_softmax", "-100 is not low enough: visible scores can be lower. Fill in the dtype's lowest number.")
 def minus_a_hundred(scores: Tensor, visible: Tensor) -> Tensor:
     return torch.softmax(scores.masked_fill(~visible, -100.0), dim=-1) * visible
 
 
-@mistake("masked_softmax", "e to a large score overflows: subtract the largest one first, or take softmax.")
+@mistake("masked_softmax", "exp of a large score overflows. Subtract the row's maximum first, or use torch.softmax.")
 def exponentials_overflow(scores: Tensor, visible: Tensor) -> Tensor:
     weights = scores.exp() * visible
     return (weights / weights.sum(-1, keepdim=True)).nan_to_num(0)
 
 
-@mistake("masked_softmax", "You added the lowest number: with a score below 0 that is minus infinity. Fill it in.")
+@mistake(
+    "masked_softmax",
+    "Adding the lowest number to a negative score can give -inf. Replace the score (masked_fill) instead.",
+)
 def lowest_added(scores: Tensor, visible: Tensor) -> Tensor:
     return torch.softmax(scores + (~visible) * torch.finfo(scores.dtype).min, dim=-1) * visible
 
@@ -229,7 +246,7 @@ def by_exponentials(scores: Tensor, visible: Tensor) -> Tensor:
 
 
 def write(next_logits, input_ids, attention_mask, max_new_tokens, eos, pad, after_end, stop, grow=1) -> Tensor:
-    """The solution, with other rules: for rows that have ended, for the end, and for the mask."""
+    """The solution with other rules: for rows that have ended, for stopping, and for the mask of a new token."""
     length, ended = input_ids.shape[1], torch.zeros(len(input_ids), dtype=torch.bool)
     for _ in range(max_new_tokens):
         token = after_end(next_logits(input_ids, attention_mask).argmax(-1), ended)
@@ -241,25 +258,30 @@ def write(next_logits, input_ids, attention_mask, max_new_tokens, eos, pad, afte
     return input_ids[:, length:]
 
 
-@mistake("generate_batch", "Rows go on talking after their `<eos>`: they should get the pad token.")
+@mistake("generate_batch", "Rows continue after their `<eos>`. From then on they should get the pad token.")
 def talks_on(next_logits, input_ids, attention_mask, max_new_tokens, eos_token_id, pad_token_id) -> Tensor:
     arguments = (next_logits, input_ids, attention_mask, max_new_tokens, eos_token_id, pad_token_id)
     return write(*arguments, lambda token, ended: token, lambda ended: ended.all())
 
 
-@mistake("generate_batch", "The loop goes on after all rows have ended: stop at once.")
+@mistake("generate_batch", "The loop continues after all rows have ended. Stop at once.")
 def stops_late(next_logits, input_ids, attention_mask, max_new_tokens, eos_token_id, pad_token_id) -> Tensor:
     arguments = (next_logits, input_ids, attention_mask, max_new_tokens, eos_token_id, pad_token_id)
     return write(*arguments, lambda token, ended: token.masked_fill(ended, pad_token_id), lambda ended: False)
 
 
-@mistake("generate_batch", "The loop ends when the first row has ended; the others are cut off. Wait for all.")
+@mistake(
+    "generate_batch", "The loop stops when the first row ends, which cuts off the others. Stop when all have ended."
+)
 def stops_with_the_first(next_logits, input_ids, attention_mask, max_new_tokens, eos_token_id, pad_token_id) -> Tensor:
     arguments = (next_logits, input_ids, attention_mask, max_new_tokens, eos_token_id, pad_token_id)
     return write(*arguments, lambda token, ended: token.masked_fill(ended, pad_token_id), lambda ended: ended.any())
 
 
-@mistake("generate_batch", "The loop ends only when all rows say `<eos>` in the same step: remember who has ended.")
+@mistake(
+    "generate_batch",
+    "The loop stops only if all rows generate `<eos>` in the same step. Remember which rows have ended.",
+)
 def only_together(next_logits, input_ids, attention_mask, max_new_tokens, eos_token_id, pad_token_id) -> Tensor:
     length = input_ids.shape[1]
     for _ in range(max_new_tokens):
@@ -271,7 +293,7 @@ def only_together(next_logits, input_ids, attention_mask, max_new_tokens, eos_to
     return input_ids[:, length:]
 
 
-@mistake("generate_batch", "New tokens are masked as padding: nobody sees what was just written. Their mask is 1.")
+@mistake("generate_batch", "New tokens have mask 0, so later tokens cannot attend to them. Append ones to the mask.")
 def new_tokens_hidden(next_logits, input_ids, attention_mask, max_new_tokens, eos_token_id, pad_token_id) -> Tensor:
     arguments = (next_logits, input_ids, attention_mask, max_new_tokens, eos_token_id, pad_token_id)
     return write(
@@ -279,7 +301,10 @@ def new_tokens_hidden(next_logits, input_ids, attention_mask, max_new_tokens, eo
     )
 
 
-@mistake("generate_batch", "The mask forgets the prompt's padding: keep the mask you were given, and add ones.")
+@mistake(
+    "generate_batch",
+    "After the first step the prompt's padding has mask 1. Keep the mask you were given and append ones.",
+)
 def padding_forgotten(next_logits, input_ids, attention_mask, max_new_tokens, eos_token_id, pad_token_id) -> Tensor:
     def told_all_is_real(ids: Tensor, mask: Tensor) -> Tensor:
         return next_logits(ids, mask if ids.shape == input_ids.shape else torch.ones_like(ids))
@@ -288,7 +313,7 @@ def padding_forgotten(next_logits, input_ids, attention_mask, max_new_tokens, eo
     return solution.generate_batch(told_all_is_real, *arguments)
 
 
-@mistake("generate_batch", "Only the new token is passed on; there is no cache here: pass the prompt and all since.")
+@mistake("generate_batch", "You pass only the new token. There is no cache here: pass the prompt and all new tokens.")
 def new_token_alone(next_logits, input_ids, attention_mask, max_new_tokens, eos_token_id, pad_token_id) -> Tensor:
     def told_the_last(ids: Tensor, mask: Tensor) -> Tensor:
         return next_logits(ids, mask) if ids.shape == input_ids.shape else next_logits(ids[:, -1:], mask)
@@ -297,20 +322,23 @@ def new_token_alone(next_logits, input_ids, attention_mask, max_new_tokens, eos_
     return solution.generate_batch(told_the_last, *arguments)
 
 
-@mistake("generate_batch", "In rows that have ended the new tokens are masked; their mask is 1 too.")
+@mistake("generate_batch", "In rows that have ended, new tokens have mask 0. Their mask should be 1 too.")
 def ended_rows_masked(next_logits, input_ids, attention_mask, max_new_tokens, eos_token_id, pad_token_id) -> Tensor:
     length = input_ids.shape[1]
 
-    def told_who_has_ended(ids: Tensor, mask: Tensor) -> Tensor:
+    def told_which_have_ended(ids: Tensor, mask: Tensor) -> Tensor:
         said_eos = (ids[:, length:] == eos_token_id).long()
         mask = torch.cat([mask[:, :length], 1 - (said_eos.cumsum(-1) - said_eos).clamp(max=1)], dim=1)
         return next_logits(ids, mask)
 
     arguments = (input_ids, attention_mask, max_new_tokens, eos_token_id, pad_token_id)
-    return solution.generate_batch(told_who_has_ended, *arguments)
+    return solution.generate_batch(told_which_have_ended, *arguments)
 
 
-@mistake("generate_batch", "The mask asks which ids are the pad token; a real one may be called so. Keep the mask.")
+@mistake(
+    "generate_batch",
+    "You derive the mask from the ids, but a real token may equal the pad token. Extend the given mask.",
+)
 def mask_from_new_ids(next_logits, input_ids, attention_mask, max_new_tokens, eos_token_id, pad_token_id) -> Tensor:
     def told_by_ids(ids: Tensor, mask: Tensor) -> Tensor:
         return next_logits(ids, (ids != pad_token_id).long())
@@ -319,7 +347,7 @@ def mask_from_new_ids(next_logits, input_ids, attention_mask, max_new_tokens, eo
     return solution.generate_batch(told_by_ids, *arguments)
 
 
-@mistake("generate_batch", "An `<eos>` in the prompt ends a row; only one that the model writes may.")
+@mistake("generate_batch", "An `<eos>` in the prompt ends the row. Only one that the model generates should.")
 def eos_of_the_prompt_counts(
     next_logits, input_ids, attention_mask, max_new_tokens, eos_token_id, pad_token_id
 ) -> Tensor:
@@ -330,7 +358,7 @@ def eos_of_the_prompt_counts(
     return new
 
 
-@mistake("generate_batch", "A pad token that the model says ends its row; only `<eos>` may.")
+@mistake("generate_batch", "A pad token that the model generates ends the row. Only `<eos>` should.")
 def pad_ends_a_row(next_logits, input_ids, attention_mask, max_new_tokens, eos_token_id, pad_token_id) -> Tensor:
     length, ended = input_ids.shape[1], torch.zeros(len(input_ids), dtype=torch.bool)
     for _ in range(max_new_tokens):
@@ -343,20 +371,20 @@ def pad_ends_a_row(next_logits, input_ids, attention_mask, max_new_tokens, eos_t
     return input_ids[:, length:]
 
 
-@mistake("generate_batch", "`<eos>` itself is replaced by the pad token; it is the last token of its row.")
+@mistake("generate_batch", "You replace `<eos>` itself by the pad token. It stays, as the last token of its row.")
 def eos_replaced(next_logits, input_ids, attention_mask, max_new_tokens, eos_token_id, pad_token_id) -> Tensor:
     arguments = (next_logits, input_ids, attention_mask, max_new_tokens, eos_token_id, pad_token_id)
     new = solution.generate_batch(*arguments)
     return new.masked_fill(new == eos_token_id, pad_token_id)
 
 
-@mistake("generate_batch", "Ended rows repeat `<eos>`; they should get the pad token.")
+@mistake("generate_batch", "Rows that have ended repeat `<eos>`. They should get the pad token.")
 def eos_repeated(next_logits, input_ids, attention_mask, max_new_tokens, eos_token_id, pad_token_id) -> Tensor:
     arguments = (next_logits, input_ids, attention_mask, max_new_tokens, eos_token_id, pad_token_id)
     return write(*arguments, lambda token, ended: token.masked_fill(ended, eos_token_id), lambda ended: ended.all())
 
 
-@mistake("generate_batch", "The prompt is part of what you return; return the new tokens alone.")
+@mistake("generate_batch", "You return the prompt too. Return the new tokens only.")
 def prompt_too(next_logits, input_ids, attention_mask, max_new_tokens, eos_token_id, pad_token_id) -> Tensor:
     arguments = (next_logits, input_ids, attention_mask, max_new_tokens, eos_token_id, pad_token_id)
     return torch.cat([input_ids, solution.generate_batch(*arguments)], dim=1)
