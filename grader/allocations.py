@@ -1,4 +1,4 @@
-"""Counts the memory that code asks for, where speed is graded: bytes are the same on every machine, seconds are not."""
+"""Counts the memory that code allocates, to grade speed: bytes are the same on every machine, seconds are not."""
 
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -6,13 +6,13 @@ from torch.utils._pytree import tree_leaves
 
 
 class AllocationCounter(TorchDispatchMode):
-    """While the `with` block runs, adds up the size of each new tensor.
+    """Adds up the sizes of all new tensors while the `with` block runs.
 
-    A view of a tensor, or a tensor that is changed in place, is not new; nor is one on the meta device, which has no
-    numbers.
+    A view of a tensor, or a tensor that is modified in place, is not new; nor is one on the meta device, which has no
+    data.
 
     Attributes:
-        bytes: of all new tensors, whether they still exist or not.
+        bytes: the sum over all new tensors, whether they still exist or not.
     """
 
     def __init__(self):
@@ -28,5 +28,5 @@ class AllocationCounter(TorchDispatchMode):
 
 
 def storage_of(tensor: Tensor) -> int:
-    """The memory that a tensor lies in, or is a view of."""
+    """The address of the memory that a tensor uses, itself or as a view."""
     return 0 if tensor.is_meta else tensor.untyped_storage().data_ptr()

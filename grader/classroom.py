@@ -1,8 +1,8 @@
 """Grades a whole class: `python -m grader.classroom submissions --output grades.csv`.
 
-`submissions` has a folder for each student, with the files that the student wrote (ch02_patches.py …), there or
-anywhere below; it may be the whole course. Nothing else in it is read: no tests, no settings, no other modules. A
-student who is in the CSV already is not graded again, so a run that was interrupted, or killed, goes on where it was.
+`submissions` has a folder for each student, with the files that the student wrote (ch02_patches.py …), at any depth;
+it may be a copy of the whole course. Nothing else in it is read: no tests, no settings, no other modules. A student who
+is in the CSV already is not graded again, so a run that was interrupted or killed continues where it stopped.
 """
 
 import argparse
@@ -26,11 +26,11 @@ from grader.runner import MAX_SOURCE_BYTES, Runner
 from vlm.checkpoints.atomic_write import DISK_IS_FULL, write_text
 from vlm.commands.program import run_as_program
 
-COURSE_FOLDERS = {"book", "solutions", ".venv"}  # of a whole course: files there are called like the exercises
+COURSE_FOLDERS = {"book", "solutions", ".venv"}  # in a copy of the course they have files with the same names
 
 
 def collect(student: Path, folder: Path):
-    """Copy a student's chapters, wherever they lie, into one folder. Of two with the same name the first counts."""
+    """Copy a student's chapters, at any depth, into one folder. Of two files with the same name, the first counts."""
     files: dict[str, list[Path]] = {}
     for place, folders, names in os.walk(student):  # which follows no links
         folders[:] = sorted(set(folders) - COURSE_FOLDERS)
@@ -49,10 +49,10 @@ def collect(student: Path, folder: Path):
 def grade_student(
     student: Path, seed: int, runner: Runner, copies: Path, reports: Path | None, stopping: Event
 ) -> list[Result]:
-    """Every exercise of one student; the messages go into `reports`, one file for each student.
+    """Grade every exercise of one student; the messages go into `reports`, one file for each student.
 
     Args:
-        stopping: when it is set, whatever comes is of no use: the rest is left out.
+        stopping: when it is set, the results are no longer needed: stop early.
     """
     folder = copies / student.name
     folder.mkdir()
@@ -69,35 +69,35 @@ def grade_student(
 
 
 def columns() -> list[str]:
-    """Of the CSV: the student, the sum, and each exercise."""
+    """The columns of the CSV: the student, the sum, and each exercise."""
     names = [f"{chapter_of(checks)}/{exercise.name}" for checks in all_checks() for exercise in load_exercises(checks)]
     return ["student", "points", *names]
 
 
 def cell(text: str) -> str:
-    """A text for the CSV that spreadsheets don't take for a formula."""
+    """Escape a text for the CSV, so that spreadsheets don't take it for a formula."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def already_graded(output: Path) -> set[str]:
-    """The students that are in the CSV. Half a last line, of a run that was killed or had a full disk, is taken out.
+    """The students that are in the CSV. An incomplete last line, left by a killed run or a full disk, is removed.
 
     Raises:
-        ValueError: if it is about other exercises.
+        ValueError: if the CSV has other exercises.
     """
     with open(output, newline="", encoding="utf-8") as file:
         text = file.read()
     whole = text[: text.rfind("\n") + 1]
     reader = csv.DictReader(io.StringIO(whole, newline=""))
     if reader.fieldnames != columns():
-        raise ValueError(f"{output} has other columns than this course has exercises: name another file")
+        raise ValueError(f"the columns of {output} are not the exercises of this course: choose another file")
     if whole != text:
         write_text(output, whole)
     return {row["student"] for row in reader}
 
 
 def grade_class(submissions: Path, output: Path, seed: int, jobs: int, reports: Path | None = None):
-    """Write one line for each student, as soon as it is known. Who cannot be graded is named, and has no line."""
+    """Write a line per student when it is ready. Students that cannot be graded are reported on stderr and skipped."""
     if not output.exists():
         write_text(output, ",".join(columns()) + "\r\n")
     done = already_graded(output)
@@ -127,22 +127,22 @@ def grade_class(submissions: Path, output: Path, seed: int, jobs: int, reports: 
         except BaseException:  # Ctrl-C above all: do not wait until the whole class is graded
             stopping.set()
             pool.shutdown(wait=False, cancel_futures=True)
-            while not all(future.done() for future in futures):  # one may be starting a process just now
+            while not all(future.done() for future in futures):  # one may be starting a process right now
                 for process in multiprocessing.active_children():
-                    process.kill()  # a submission that never ends would be waited for until its time is over
+                    process.kill()  # otherwise we would wait for an endless submission until its time limit
                 time.sleep(0.05)
             raise
 
 
 def check_confinement(required: bool):
-    """Tell in one line what this machine lacks to confine submissions.
+    """Report in one line what this machine lacks to confine submissions.
 
     Raises:
-        SystemExit: something is missing, and it is required.
+        SystemExit: something is missing, and `required` is set.
     """
     missing = Runner().missing_confinement()
     if missing:
-        says = f"this machine confines submissions in part only: it has no {', no '.join(missing)}"
+        says = f"this machine confines submissions only in part: it has no {', no '.join(missing)}"
         if required:
             raise SystemExit(f"{says}: grade in a container, or on another machine")
         print(says, file=sys.stderr)
@@ -150,9 +150,9 @@ def check_confinement(required: bool):
 
 def main(arguments: Sequence[str] | None = None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("submissions", type=Path, help="folder with a folder for each student")
+    parser.add_argument("submissions", type=Path, help="folder with a subfolder for each student")
     parser.add_argument("--output", type=Path, default=Path("grades.csv"))
-    parser.add_argument("--reports", type=Path, help="folder for what is wrong, one JSON file for each student")
+    parser.add_argument("--reports", type=Path, help="folder for the reports, one JSON file for each student")
     parser.add_argument("--grader-seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2, help="students graded at the same time")
     parser.add_argument(
@@ -167,9 +167,9 @@ def main(arguments: Sequence[str] | None = None):
     except ValueError as error:
         raise SystemExit(str(error)) from None
     except OSError as error:
-        raise SystemExit(f"grading broke off: {error}\nthe same command goes on where it was") from None
+        raise SystemExit(f"grading stopped: {error}\nrun the same command again to continue") from None
     except KeyboardInterrupt:
-        print("\ninterrupted: the same command goes on where it was", file=sys.stderr)
+        print("\ninterrupted: run the same command again to continue", file=sys.stderr)
         raise SystemExit(130) from None
 
 

@@ -1,4 +1,4 @@
-"""Says in words how an answer differs from the right one."""
+"""Describes in words how an answer differs from the right one."""
 
 import math
 from collections.abc import Callable
@@ -13,13 +13,14 @@ Equal = Callable[[Any, Any], bool]
 
 
 def difference(answer: Any, expected: Any, tolerance: float, equal: Equal | None = None) -> str:
-    """ "" if the answer counts as equal, else the first thing that is wrong with it.
+    """The first thing that is wrong with an answer; "" if it counts as equal.
 
-    Kind first, then shape, dtype and values: a wrong shape explains more than the wrong numbers in it.
+    Types are compared first, then shapes, dtypes and values: a wrong shape explains more than wrong values do.
 
     Args:
-        tolerance: of each number, absolutely and relative to the expected one.
-        equal: decides instead, where several answers are right; it sees only answers of the right kind and shape.
+        tolerance: for each number, absolute and relative to the expected one.
+        equal: replaces the comparison of values if several answers are right; it is called only with answers of the
+            right type and shape.
     """
     problem = _difference_of_form(answer, expected, "")
     if problem:
@@ -27,17 +28,17 @@ def difference(answer: Any, expected: Any, tolerance: float, equal: Equal | None
     if equal is not None:
         if equal(answer, expected):
             return ""
-        return _difference_of_values(answer, expected, tolerance, "") or "the values are not right"
+        return _difference_of_values(answer, expected, tolerance, "") or "the values are wrong"
     return _difference_of_values(answer, expected, tolerance, "")
 
 
 def same(answer: Any, other: Any, tolerance: float) -> bool:
-    """Whether two answers agree in everything."""
+    """Whether two answers are equal within the tolerance."""
     return difference(answer, other, tolerance) == ""
 
 
 def error_table(answer: dict[str, Any], expected: dict[str, Any], tolerance: float) -> str:
-    """Of each step "ok", or how far it is off, in parts of its size."""
+    """For each step "ok", or its largest error relative to its largest value."""
     steps = []
     for name, right in expected.items():
         if name not in answer:
@@ -45,7 +46,7 @@ def error_table(answer: dict[str, Any], expected: dict[str, Any], tolerance: flo
         elif not difference(answer[name], right, tolerance):
             steps.append(f"{name} ok")
         elif not isinstance(answer[name], Tensor) or answer[name].shape != right.shape:
-            steps.append(f"{name} of another shape")
+            steps.append(f"{name} has another shape")
         else:
             error = (answer[name].double() - right.double()).abs().max() / right.double().abs().max()
             steps.append(f"{name} {error:.0e}")
@@ -68,9 +69,9 @@ def _difference_of_form(answer: Any, expected: Any, where: str) -> str:
         if answer.dtype != expected.dtype:
             return f"{at}the dtype is {_name(answer.dtype)}, expected {_name(expected.dtype)}"
         if isinstance(expected, Meta) and not isinstance(answer, Meta):
-            return f"{at}the answer is on another device than the arguments: make new tensors on theirs"
+            return f"{at}the answer is on another device than the arguments: create new tensors on their device"
         if isinstance(answer, Meta) and not isinstance(expected, Meta):
-            return f"{at}the answer has no numbers: it is on the device meta"
+            return f"{at}the answer has no data: it is on the meta device"
         return ""
     if isinstance(expected, (list, tuple)):
         if not isinstance(answer, (list, tuple)):
@@ -96,11 +97,11 @@ def _difference_of_form(answer: Any, expected: Any, where: str) -> str:
 
 
 def _difference_of_keys(answer: dict, expected: dict, shown: int = 4) -> str:
-    """The first names that are missing, and the first that are too many."""
+    """The first keys that are missing, and the first that are unexpected."""
     parts = []
     for what, names in (
         ("missing", expected.keys() - answer.keys()),
-        ("not expected", answer.keys() - expected.keys()),
+        ("unexpected", answer.keys() - expected.keys()),
     ):
         if names:
             listed = [repr(name) for name in sorted(map(str, names))[:shown]]
@@ -125,7 +126,7 @@ def _difference_of_values(answer: Any, expected: Any, tolerance: float, where: s
         return next(filter(None, parts), "")
     if isinstance(expected, float):
         close = answer == expected or (math.isnan(answer) and math.isnan(expected))
-        if math.isfinite(expected):  # nothing finite is near infinity
+        if math.isfinite(expected):  # no finite number is close to infinity
             close = close or abs(answer - expected) <= tolerance * (1 + abs(expected))
         return "" if close else f"{at}it is {answer:.6g}, expected {expected:.6g}"
     return "" if answer == expected else f"{at}it is {answer!r}, expected {expected!r}"
@@ -144,7 +145,7 @@ def _difference_of_tensors(answer: Tensor, expected: Tensor, tolerance: float) -
     at = f" at {list(index)}" if index else ""
     example = f"{at} it is {answer[index].item():.6g}, expected {expected[index].item():.6g}"
     if answer.is_floating_point() and answer.isnan().any() and not expected.isnan().any():
-        return f"there is nan in the answer; {number}: first{example}"
+        return f"the answer contains nan; {number}: first{example}"
     return f"{number}: first{example}"
 
 

@@ -1,8 +1,8 @@
-"""What the Linux kernel refuses this process from now on, whatever code runs in it. It cannot be taken back.
+"""Confines this process with the Linux kernel, whatever code runs in it. This cannot be undone.
 
-Python's audit hooks see only what Python does, and they live in the memory of the process that they watch. The kernel
-is outside of it. Landlock (landlock(7)) decides about files and signals, seccomp (seccomp(2)) about system calls, and a
-user of its own keeps the process from using up what one user may have. None of them needs privileges.
+Python's audit hooks see only what Python does, and they are in the memory of the process that they watch. The kernel
+is outside it. Landlock (landlock(7)) controls access to files, and signals; seccomp (seccomp(2)) controls system calls;
+and a separate user keeps the process from exhausting the limits of the grader's user. None of them needs privileges.
 """
 
 import ctypes
@@ -16,7 +16,7 @@ from pathlib import Path
 from grader.system_calls import ALLOWED, ALLOWED_WITH
 
 MAX_THREADS = 1000
-# Beside Python and the course, torch reads these: shared libraries, and what the machine is like.
+# What torch reads in addition to Python and the course: shared libraries and descriptions of the machine.
 SYSTEM_FILES = [
     Path(place)
     for place in (
@@ -28,12 +28,12 @@ SYSTEM_FILES = [
 ]
 
 _READ_FILE, _READ_FOLDER, _CONTROL_DEVICE = 1 << 2, 1 << 3, 1 << 15
-_CONNECT, _SOCKETS_AND_SIGNALS = 3, 3  # all that Landlock knows of the network, and of other processes
+_CONNECT, _SOCKETS_AND_SIGNALS = 3, 3  # all rights that Landlock has for the network, and for other processes
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same on every machine
 _KEEP_CAPABILITIES, _DIES_WITH_PARENT, _SET_SECCOMP, _NO_NEW_PRIVILEGES = 8, 1, 22, 38  # for prctl(2)
 _THREADS_OF_USER = 6  # for setrlimit(2); RLIMIT_NPROC
 _NEW_USER_NAMESPACE = 0x10000000
-_FIRST_USER = 1 << 30  # larger than the numbers that systems give out
+_FIRST_USER = 1 << 30  # larger than the user ids that systems assign
 _OVERRIDE_MODE, _IGNORE_MODE_TO_READ, _SET_GROUP, _SET_USER = 1 << 1, 1 << 2, 1 << 6, 1 << 7  # see capabilities(7)
 
 _KILL_PROCESS, _KILL_THREAD, _LIMIT = 62, 234, 302  # kill, tgkill, prlimit64
@@ -44,20 +44,20 @@ _ALLOW, _FAIL, _KILL = 0x7FFF0000, 0x50000, 0x80000000
 
 
 def confine(files: Iterable[Path], folders: Iterable[Path], connection: int) -> list[str]:
-    """Only these files can be opened, to read; no process can be started or signalled, no socket opened.
+    """Allow only these files to be opened, for reading; no process can be started or signaled, no socket opened.
 
     Threads that exist already are not confined, so call it early.
 
     Args:
-        files: and folders, whose files can be read.
-        folders: what is in them can be listed.
-        connection: the one file descriptor that stays open, beside the standard streams.
+        files: files that can be read, and folders whose files can be read.
+        folders: folders that can be listed.
+        connection: the only file descriptor that stays open, apart from the standard streams.
 
     Returns:
-        What this kernel lacks, in words, and was therefore left out; [] if all is in force.
+        What this kernel lacks, in words; [] if everything is in force.
     """
     os.closerange(3, connection)
-    os.closerange(connection + 1, 1 << 20)  # the limit on open files is lower by now than some numbers could be
+    os.closerange(connection + 1, 1 << 20)  # descriptors can be higher than the current limit on open files
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
     lacks = [
@@ -69,12 +69,12 @@ def confine(files: Iterable[Path], folders: Iterable[Path], connection: int) -> 
 
 
 def readable(private: set[Path], opened: set[Path]) -> list[Path]:
-    """All that is opened, without what is private in it. Where they lie in each other, the innermost counts."""
+    """Everything in `opened`, without what is private in it. If they are nested, the innermost one decides."""
     return [part for top in opened for part in _all_but(private - {top}, top)]
 
 
 def _all_but(private: set[Path], top: Path) -> list[Path]:
-    """The largest files and folders that make up `top` without what is private."""
+    """The largest files and folders that together make up `top` without its private parts."""
     if top in private:
         return []
     if not any(path.is_relative_to(top) for path in private):
@@ -84,7 +84,7 @@ def _all_but(private: set[Path], top: Path) -> list[Path]:
 
 
 def landlock_version(libc: ctypes.CDLL) -> int:
-    """Which version of Landlock this kernel has; less than 1: none."""
+    """The version of Landlock in this kernel; less than 1 if it has none."""
     return libc.syscall(_CREATE_RULESET, None, 0, 1)
 
 
@@ -100,7 +100,7 @@ def _restrict_files(libc: ctypes.CDLL, files: Iterable[Path], folders: Iterable[
     for path, right in [*((path, _READ_FILE) for path in files), *listed]:
         try:
             place = os.open(path, os.O_PATH)
-        except FileNotFoundError:  # of another distribution, or a temporary file that is gone by now
+        except FileNotFoundError:  # of another distribution, or a temporary file that no longer exists
             continue
         libc.syscall(_ADD_RULE, ruleset, 1, struct.pack("=Qi", right, place), 0)
         os.close(place)
@@ -111,13 +111,13 @@ def _restrict_files(libc: ctypes.CDLL, files: Iterable[Path], folders: Iterable[
 
 
 def _take_own_user(libc: ctypes.CDLL) -> list[str]:
-    """Nobody else's files, processes and limits are this user's. Root, who may, becomes another; others are renamed.
+    """Switch to a user that owns no files and no processes: root changes its user id, others use a user namespace.
 
-    Whoever was root may still read what it could read, as in a container submissions often belong to others.
+    A process that was root can still read what root can read: in a container, submissions often have other owners.
     """
     own = False
     if os.geteuid() != 0:
-        # Kernels before version 2 of Landlock count the threads of a renamed user with the others.
+        # Kernels before version 2 of Landlock count the threads of a user in a namespace with those of the real user.
         own = landlock_version(libc) >= 2 and libc.unshare(_NEW_USER_NAMESPACE) == 0
         _keep_capabilities(libc, 0)
     elif reading := next((right for right in (_IGNORE_MODE_TO_READ, _OVERRIDE_MODE) if _can_switch(libc, right)), 0):
@@ -128,11 +128,11 @@ def _take_own_user(libc: ctypes.CDLL) -> list[str]:
         _keep_capabilities(libc, reading)
     else:
         _keep_capabilities(libc, 0)
-    libc.prctl(_DIES_WITH_PARENT, 9)  # which a change of the user takes back
+    libc.prctl(_DIES_WITH_PARENT, 9)  # changing the user had reset it
     if own:
         libc.setrlimit(_THREADS_OF_USER, struct.pack("QQ", MAX_THREADS, MAX_THREADS))
         return []
-    return ["user of its own for a submission (user namespaces)"]
+    return ["separate user for a submission (user namespaces)"]
 
 
 def _can_switch(libc: ctypes.CDLL, reading: int) -> bool:
@@ -155,10 +155,10 @@ def _refuse_calls(libc: ctypes.CDLL) -> list[str]:
 
 
 def _filter() -> list[tuple[int, int, int, int]]:
-    """A program for the kernel's filter: each step is a code, how many steps to skip if true or false, and a value."""
+    """A program for the kernel's filter. A step is a code, how many steps to skip if true or if false, and a value."""
     allow, refuse, unknown = (_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _FAIL | errno.EPERM), _FAIL | errno.ENOSYS
     number, machine, arguments = (_LOAD, 0, 0, 0), (_LOAD, 0, 0, 4), [(_LOAD, 0, 0, 16 + 8 * i) for i in range(6)]
-    # A program for other processors, or with numbers of the kind x32, would do other calls than these.
+    # For other processors, or with x32 numbers, the same numbers would mean other system calls.
     steps = [machine, (_IS_EQUAL, 1, 0, _X86_64), (_RETURN, 0, 0, _KILL)]
     steps += [number, (_IS_AT_LEAST, 0, 1, _FOREIGN_NUMBERS), refuse]
     for call in ALLOWED.values():
@@ -169,6 +169,6 @@ def _filter() -> list[tuple[int, int, int, int]]:
         checks = [step for value in values for step in ((_IS_EQUAL, 0, 1, value), allow)]
         steps += [(_IS_EQUAL, 0, len(checks) + 2, call), arguments[argument], *checks, refuse]
     steps += [(_IS_EQUAL, 0, 4, _CLONE), arguments[0], (_HAS_BIT, 0, 1, _THREAD), allow, refuse]
-    # For these the C library has an older way: for threads `clone`, whose flags can be seen.
+    # For these the C library has an older call: for threads it is `clone`, whose flags the filter can check.
     steps += [(_IS_EQUAL, 1, 0, _CLONE3), (_IS_AT_LEAST, 0, 1, _NEWER_NUMBERS), (_RETURN, 0, 0, unknown)]
     return [*steps, refuse]

@@ -1,4 +1,4 @@
-"""Values to bytes and back, without pickle: a submission's answers are read by a process that must not trust them."""
+"""Encodes values as bytes and decodes them, without pickle: the process that reads answers must not trust them."""
 
 import contextlib
 import json
@@ -12,14 +12,14 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 MAX_BYTES = 256 * 1024 * 1024
-_MAX_TEXT_BYTES = 16 * 1024 * 1024  # a text of JSON becomes up to a hundred times as large when it is read
+_MAX_TEXT_BYTES = 16 * 1024 * 1024  # parsed JSON can be a hundred times as large as its text
 MAX_MESSAGE_BYTES = MAX_BYTES + 2 * _MAX_TEXT_BYTES
 _PLAIN = (bool, int, float, str, type(None))
 
 
 @dataclass(frozen=True)
 class Meta:
-    """Stands for a tensor without values (device "meta"): only shape and dtype are known."""
+    """Represents a tensor on the meta device: it has a shape and a dtype, but no data."""
 
     shape: tuple[int, ...]
     dtype: torch.dtype
@@ -27,30 +27,30 @@ class Meta:
 
 @dataclass(frozen=True)
 class Raised:
-    """Stands for an error that was raised, where that may be the right answer."""
+    """Represents an exception, for exercises where raising one may be the right answer."""
 
     error: str
     says: str
 
 
 def encode(value: Any) -> bytes:
-    """Numbers, strings, None, tensors, and lists, tuples and dicts of these.
+    """Encode numbers, strings, None, tensors, and lists, tuples and dicts of these.
 
     Raises:
-        TypeError: something else is among them.
-        ValueError: it is larger than 256 MB, or its numbers, strings and lists alone are larger than 16 MB.
+        TypeError: the value contains something else.
+        ValueError: the value is larger than 256 MB, or than 16 MB without its tensors.
     """
     tensors: dict[str, Tensor] = {}
     text = json.dumps(_to_json(value, tensors)).encode()
     if len(text) > _MAX_TEXT_BYTES:
-        raise ValueError("what was returned is larger than 16 MB, without its tensors")
+        raise ValueError("the returned value is larger than 16 MB, without its tensors")
     if sum(tensor.nbytes for tensor in tensors.values()) > MAX_BYTES:
-        raise ValueError("what was returned is larger than 256 MB")
+        raise ValueError("the returned value is larger than 256 MB")
     return struct.pack("<Q", len(text)) + text + save(tensors)
 
 
 def encodable_part(case: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a case that can be encoded: a config among them cannot, and is never changed."""
+    """The arguments of a case that can be encoded. A config cannot, but it is never modified."""
     part = {}
     for name, value in case.items():
         with contextlib.suppress(TypeError):
@@ -63,15 +63,15 @@ def decode(data: bytes) -> Any:
     """The inverse of `encode`.
 
     Raises:
-        ValueError: these bytes do not come from it.
+        ValueError: the bytes were not made by `encode`.
     """
     try:
         (length,) = struct.unpack("<Q", data[:8])
-        (header,) = struct.unpack("<Q", data[8 + length : 16 + length])  # how safetensors begins
+        (header,) = struct.unpack("<Q", data[8 + length : 16 + length])  # the first field of safetensors
         if max(length, header) > _MAX_TEXT_BYTES:
             raise ValueError("too much text")
         return _from_json(json.loads(data[8 : 8 + length]), load(data[8 + length :]))
-    except Exception as error:  # whatever is wrong with them, we only need to know that it is
+    except Exception as error:  # it does not matter what is wrong
         raise ValueError(f"these are not encoded values: {error}") from None
 
 
@@ -83,7 +83,7 @@ def _to_json(value: Any, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, Tensor):
         tensors[str(len(tensors))] = value.detach().cpu().clone().contiguous()
         return {"tensor": str(len(tensors) - 1)}
-    if isinstance(value, np.generic):  # a number of numpy is a number
+    if isinstance(value, np.generic):  # a NumPy scalar is a number
         return _to_json(value.item(), tensors)
     if isinstance(value, float) and not isinstance(value, bool):
         return {"float": repr(float(value))}  # JSON has no nan
@@ -107,7 +107,7 @@ def _from_json(value: Any, tensors: dict[str, Tensor]) -> Any:
     if "meta" in value:
         dtype = getattr(torch, value["dtype"])
         if not isinstance(dtype, torch.dtype):
-            raise ValueError(f"{value['dtype']} is no dtype")
+            raise ValueError(f"{value['dtype']} is not a dtype")
         return Meta(tuple(value["meta"]), dtype)
     if "raised" in value:
         return Raised(value["raised"], value["says"])

@@ -1,4 +1,4 @@
-"""What an exercise is, for its grader: random cases, and how to call a submission with one."""
+"""Defines what an exercise is: how to make random test cases, and how to call a submission with one."""
 
 import zlib
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ Case = dict[str, Any]  # names and values of the arguments
 
 
 class Random:
-    """Random numbers for cases, all from one seed."""
+    """Random numbers for test cases, all from one seed."""
 
     def __init__(self, seed: int):
         self.generator = torch.Generator().manual_seed(seed)
@@ -42,31 +42,31 @@ class Random:
 
 
 def call_by_name(submission: ModuleType, name: str, case: Case) -> Any:
-    """The usual way: call the function that is named like the exercise."""
+    """The default: call the function that has the name of the exercise."""
     return getattr(submission, name)(**case)
 
 
 @dataclass(frozen=True)
 class Exercise:
-    """One thing to write, and how it is checked.
+    """One function or class to write, and how it is checked.
 
     Attributes:
-        name: of the function or class to write; also the exercise's own.
-        title: what it is, in a few words.
-        make_cases: from random numbers to arguments; several cases, of several shapes.
-        points: what a right solution is worth; a wrong one is worth nothing.
-        call: runs a submission on one case and returns what is compared. For classes it makes one, gives it
-            weights and calls it. None calls the function `name` with the case as arguments.
-        forbidden: dotted names of what the exercise is about and therefore may not be called, such as
+        name: the name of the function or class, and of the exercise.
+        title: a short description.
+        make_cases: makes the arguments of several test cases, of different shapes, from random numbers.
+        points: the points for a right solution; a wrong one gets none.
+        call: runs a submission on one case and returns the value to compare; for a class, it creates an instance, loads
+            its weights and calls it. None: call the function `name` with the case as arguments.
+        forbidden: dotted names of functions that may not be called, because they do what the exercise asks for, such as
             "torch.nn.functional.softmax".
-        tolerance: how far a number may be from the reference's, absolutely and relative to it.
-        equal: replaces the comparison where several answers are right: takes what came and what the reference
-            gives, and says whether it counts as equal.
-        raises: errors that may be the right answer to a case.
-        show: what a learner sees of a case when an answer to it is wrong; None: the arguments.
-        table: where an answer is a dict of tensors, one for each step: whether a wrong one is shown step by step.
+        tolerance: the largest error of a number, absolute and relative to the reference.
+        equal: replaces the comparison of values if several answers are right: takes the answer and the reference's,
+            and returns whether they count as equal.
+        raises: exceptions that may be the right answer to a case.
+        show: makes the description of a case that a learner sees when the answer is wrong; None: the arguments.
+        table: whether a wrong answer is shown step by step; the answer is a dict of tensors, one for each step.
         section: the heading in the chapter where the idea is explained.
-        seconds: how long it may take.
+        seconds: the time limit.
     """
 
     name: str
@@ -84,12 +84,12 @@ class Exercise:
     seconds: float = 20.0
 
     def cases(self, seed: int) -> list[Case]:
-        """The cases of a seed: always the same, and others for each exercise."""
-        # A hash, since of a torch seed only the lower 32 bits count.
+        """The test cases of a seed: always the same for an exercise, and different for each exercise."""
+        # A hash, because torch uses only the lower 32 bits of a seed.
         return list(self.make_cases(Random(zlib.crc32(f"{seed} {self.name}".encode()))))
 
     def run(self, submission: ModuleType, case: Case) -> Any:
-        """What the submission makes of a case."""
+        """Run the submission on a case."""
         try:
             if self.call is not None:
                 return self.call(submission, case)

@@ -1,4 +1,4 @@
-"""Lets threads do something side by side, or one of them alone."""
+"""Lets threads run something together, or one thread run alone."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ class Gate:
     @contextmanager
     def together(self) -> Iterator[None]:
         with self.changed:
-            self.changed.wait_for(lambda: self.waiting == 0)  # or one that wants to be alone would never be
+            self.changed.wait_for(lambda: self.waiting == 0)  # otherwise one that wants to be alone may wait forever
             self.inside += 1
         try:
             yield
@@ -31,7 +31,7 @@ class Gate:
             self.waiting += 1
             try:
                 self.changed.wait_for(lambda: self.inside == 0)
-                yield  # with the lock, so that nobody enters
+                yield  # with the lock held, so that no other thread enters
             finally:
                 self.waiting -= 1
                 self.changed.notify_all()

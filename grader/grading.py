@@ -42,7 +42,7 @@ def grade_exercise(exercise: Exercise, checks: Path, submissions: Path, seed: in
 
 
 def find_truth(exercise: Exercise, chapter: str, seed: int) -> Truth:
-    """From the solutions, or from the record where there are none."""
+    """Get the right answers from the solutions, or, if there are none, from the recorded answers."""
     if (SOLUTIONS / f"{chapter}.py").is_file():
         return live_truth(exercise, chapter, seed)
     return recorded_truth(exercise, seed, EXPECTED / f"{chapter}.answers")
@@ -50,17 +50,17 @@ def find_truth(exercise: Exercise, chapter: str, seed: int) -> Truth:
 
 @cache
 def load_exercises(checks: Path) -> list[Exercise]:
-    """The exercises that a file of checks defines."""
+    """The exercises that a check file defines."""
     return load_file(checks, f"checks_of_{checks.stem}").EXERCISES
 
 
 def all_checks() -> list[Path]:
-    """The files of checks, in the order of the chapters, and then the capstone's."""
+    """The check files, in the order of the chapters, and then the capstone's."""
     return [*sorted(EXERCISES.glob("test_ch*.py")), *sorted(EXERCISES.glob("capstone/test_*.py"))]
 
 
 def chapter_of(checks: Path) -> str:
-    """What a file of checks is about, such as "ch02_patches" or "capstone/my_paligemma": where a submission has it."""
+    """The chapter of a check file, such as "ch02_patches" or "capstone/my_paligemma": the path of a submission."""
     name = checks.stem.removeprefix("test_")
     return f"{checks.parent.name}/{name}" if checks.parent.name == "capstone" else name
 

@@ -1,4 +1,4 @@
-"""Compares what a submission answered with what is right, and names the mistake if it is a known one."""
+"""Compares the answers of a submission with the right ones, and names the mistake if it is a known one."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ from grader.sandbox import has_no_numbers
 
 @dataclass(frozen=True)
 class KnownMistake:
-    """What a wrong implementation answers, and what to tell who wrote one like it."""
+    """The answers of a wrong implementation, and the message for a learner who gets the same answers."""
 
     name: str
     says: str
-    answers: list[Any]  # as many as there are cases
+    answers: list[Any]  # one for each case
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Verdict:
     """The result of one exercise.
 
     Attributes:
-        passed: all or nothing.
-        message: what is wrong, in one to three lines; "" if nothing is.
-        mistake: the name of the known mistake that it is; "" if it is none.
+        passed: whether every case is right.
+        message: what is wrong, in one to three lines; "" if everything is right.
+        mistake: the name of the known mistake; "" if it is not a known one.
     """
 
     passed: bool
@@ -46,28 +46,28 @@ class Verdict:
 MAX_MESSAGE_CHARACTERS = 3000
 _PROBLEMS = {
     "not written": "not written yet",
-    "too large": "the file is larger than 1 MB: hand in code alone",
+    "too large": "the file is larger than 1 MB: hand in only code",
     "partly written": "not written yet: `{what}`",
     "calls the unwritten": "it calls {what}, which is not written yet",
     "error": "it stopped with an error. {what}",
     "syntax": "the file cannot be read as Python: {what}",
-    "forbidden": "it calls {what}, directly or through another function, and this exercise is to do without it",
+    "forbidden": "it calls {what}, directly or through another function, which this exercise does not allow",
     "not allowed": "it tried to {what}, which the grader does not let a submission do",
     "exit": "it called exit()",
-    "time": "it was not done after {what} seconds: is there a loop that never ends?",
-    "memory": "it asked for more than 4 GB of memory: look at the shapes in between",
-    "crash": "it brought the Python process down ({what})",
+    "time": "it did not finish within {what} seconds: is there an endless loop?",
+    "memory": "it tried to allocate more than 4 GB of memory: check the shapes of intermediate results",
+    "crash": "it crashed the Python process ({what})",
     "garbled": "its answer could not be read ({what})",
 }
 
 
 def judge(exercise: Exercise, cases: list[Case], outcome: Outcome, truth: Truth) -> Verdict:
-    """Whether every case is right, and if not, what is wrong with the first that is not.
+    """Check whether every case is right, and if not, say what is wrong with the first wrong one.
 
-    What cannot be compared is wrong. The outcome may be the submission's own invention, so anything can be in it.
+    An answer that cannot be compared is wrong. A submission may have forged the outcome, so it can contain anything.
 
     Args:
-        cases: the arguments as they were before the submission saw them.
+        cases: the arguments as they were before the submission ran.
     """
     try:
         verdict = _judge(exercise, cases, outcome, truth)
@@ -80,7 +80,7 @@ def judge(exercise: Exercise, cases: list[Case], outcome: Outcome, truth: Truth)
 
 
 def plain(text: str) -> str:
-    """A text cut to a length that people read, without the characters that rewrite what a terminal shows."""
+    """Shorten a text to a readable length, and replace control characters, which could alter a terminal's display."""
     short = text if len(text) <= MAX_MESSAGE_CHARACTERS else f"{text[:MAX_MESSAGE_CHARACTERS]}..."
     return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in short)
 
@@ -107,7 +107,7 @@ def _judge(exercise: Exercise, cases: list[Case], outcome: Outcome, truth: Truth
     for case, after in zip(cases, outcome.arguments, strict=True):
         for name, value in decode(encode(encodable_part(case))).items():
             if not same(after[name], value, tolerance=0.0):
-                return Verdict(False, f"the answer is right, but the argument `{name}` was changed on the way")
+                return Verdict(False, f"the answer is right, but the argument `{name}` was modified in place")
     return Verdict(True)
 
 
@@ -116,14 +116,14 @@ def explain(
 ) -> Verdict:
     """Name the known mistake that gives the same answers, if there is one.
 
-    Who makes one mistake often makes a second. So a mistake is also named, with less certainty, when it gives the same
-    wrong answer to the case that is reported; of several, the one that agrees on the most cases, and of
-    equals the first in the file.
+    A learner who makes one mistake often makes a second. So a mistake is also named, with less certainty, if it gives
+    the same wrong answer to the reported case. Of several such mistakes, the one that agrees on the most cases is
+    named, and in a tie the first in the file.
 
     Args:
-        number: of the case that is reported.
-        counted: the numbers of the cases that count.
-        details: how the answer to it differs.
+        number: the index of the reported case.
+        counted: the indices of the cases that count.
+        details: how the answer to the reported case differs.
     """
     best, most = None, 0
     for mistake in truth.mistakes:
@@ -137,7 +137,7 @@ def explain(
 
 
 def describe_case(exercise: Exercise, case: Case) -> str:
-    """The arguments in short: tensors by their shapes."""
+    """A short description of the arguments: tensors are given by their shapes."""
     shown = case if exercise.show is None else exercise.show(case)
     return "for " + ", ".join(f"{name} {describe_value(value)}" for name, value in shown.items())
 

@@ -1,4 +1,4 @@
-"""For exercises that ask for a class: random weights for it, and a clear word when its weights have other names."""
+"""Helpers for exercises that ask for a class: random weights, and a clear error if its weights have other names."""
 
 from collections.abc import Callable
 from types import ModuleType
@@ -11,7 +11,7 @@ from grader.exercise import Case, Random
 
 
 def random_weights(module: nn.Module, random: Random, scale: float = 0.5) -> dict[str, Tensor]:
-    """Weights of the names and shapes that a module has: biases and norms random too, since 0 and 1 hide mistakes."""
+    """Random values for all weights of a module, biases and norms included, because 0 and 1 would hide mistakes."""
     return {
         name: random.normal(*tensor.shape, scale=scale) + (1 if name.endswith("norm.weight") else 0)
         for name, tensor in module.state_dict().items()
@@ -19,10 +19,10 @@ def random_weights(module: nn.Module, random: Random, scale: float = 0.5) -> dic
 
 
 def load_weights(module: nn.Module, weights: dict[str, Tensor]):
-    """Give a module its weights.
+    """Load weights into a module.
 
     Raises:
-        ValueError: it has other weights, by name or shape; the first difference is named.
+        ValueError: the names or shapes of the module's weights differ; the message gives the first difference.
     """
     found = {name: list(tensor.shape) for name, tensor in module.state_dict().items()}
     for name, tensor in weights.items():
@@ -32,12 +32,12 @@ def load_weights(module: nn.Module, weights: dict[str, Tensor]):
             raise ValueError(f"its weight `{name}` has the shape {found[name]}, expected {list(tensor.shape)}")
     surplus = [name for name in found if name not in weights]
     if surplus:
-        raise ValueError(f"it has a weight `{surplus[0]}` too many")
+        raise ValueError(f"it has an unexpected weight `{surplus[0]}`")
     module.load_state_dict(weights)
 
 
 def call_module(name: str, argument: str = "hidden_states") -> Callable[[ModuleType, Case], Any]:
-    """How to run a class: made from `config`, given `weights`, called with one argument, all taken from the case."""
+    """How to run a class: create it from `config`, load `weights`, call it with one argument, all from the case."""
 
     def call(submission: ModuleType, case: Case) -> Any:
         module = getattr(submission, name)(case["config"])

@@ -1,4 +1,4 @@
-"""What `pytest exercises` can do: options, the fixture that grades, and the table at the end."""
+"""The pytest plugin for `pytest exercises`: options, the fixture that grades, and the table at the end."""
 
 from pathlib import Path
 
@@ -18,8 +18,8 @@ def pytest_addoption(parser: pytest.Parser):
     group.addoption(
         "--impl", default=str(EXERCISES), help="folder with the code to grade: exercises (default), solutions, or yours"
     )
-    group.addoption("--grader-seed", type=int, default=0, help="of the random cases; another seed, other cases")
-    group.addoption("--report", type=Path, help="write the results to this file, as Gradescope wants them")
+    group.addoption("--grader-seed", type=int, default=0, help="seed of the random test cases")
+    group.addoption("--report", type=Path, help="write the results to this file, in Gradescope's format")
 
 
 def pytest_configure(config: pytest.Config):
@@ -28,7 +28,7 @@ def pytest_configure(config: pytest.Config):
     if not folder.is_dir():
         raise pytest.UsageError(f"--impl {folder} is not a folder: expected one with files such as ch02_patches.py")
     if config.option.tbstyle == "auto":
-        config.option.tbstyle = "no"  # the table says it all
+        config.option.tbstyle = "no"  # the table has everything
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +38,7 @@ def runner() -> Runner:
 
 @pytest.fixture
 def grade(request: pytest.FixtureRequest, runner: Runner):
-    """Grade an exercise of the file that the test stands in; fail with what is wrong."""
+    """Grade an exercise of the test's own file; fail with a message that says what is wrong."""
 
     def grade(exercise: Exercise):
         config = request.config

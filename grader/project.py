@@ -1,9 +1,9 @@
-"""Checks the parts of a project that a program can check: `python -m grader.project FOLDER`.
+"""Checks those parts of a project that a program can check: `python -m grader.project FOLDER`.
 
 No code of the project is executed: examples are lines of JSON and images, weights are safetensors. The model answers
 the test examples before and after fine-tuning, and the measured numbers are compared with the reported ones.
 
-The folder is a stranger's. Only regular files inside it are opened, and only up to a size that the checks need.
+The folder is not trusted. Only regular files inside it are opened, and only up to the size that the checks need.
 """
 
 import argparse
@@ -54,7 +54,7 @@ class Check:
 
 @dataclass
 class Project:
-    """A student's folder, and what the checks have found so far. An array has 1 for a right answer, else 0."""
+    """A student's folder, and the results of the checks so far. An array has 1 for each right answer, else 0."""
 
     folder: Path
     tests: list[TrainingExample] = field(default_factory=list)
@@ -65,7 +65,7 @@ class Project:
 
 
 def check_project(folder: str | Path) -> list[Check]:
-    """Run every check in order. A check whose input an earlier one could not read says so."""
+    """Run all checks in order. A check reports it if an earlier one could not read its input."""
     project = Project(Path(folder))
     return [Check(name, points, _outcome(check, project)) for name, points, check in CHECKS]
 
@@ -73,16 +73,16 @@ def check_project(folder: str | Path) -> list[Check]:
 def _outcome(check: Callable[[Project], str], project: Project) -> str:
     try:
         return plain(check(project))
-    except Exception as error:  # the files can be anything, and the other checks do not depend on this one
+    except Exception as error:  # the files can contain anything, and the other checks do not depend on this one
         return plain(str(error) or type(error).__name__)
 
 
 def own_file(folder: Path, name: str, max_bytes: int) -> Path:
-    """The path of a file of the folder that can be read to its end.
+    """The path of a file in the folder that is safe to read.
 
     Raises:
         FileNotFoundError: there is no such file, or it is a device, a pipe or a folder.
-        ValueError: it is a link that leads out of the folder, or larger than `max_bytes`.
+        ValueError: it is a link that leads out of the folder, or it is larger than `max_bytes`.
     """
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()):
@@ -90,7 +90,7 @@ def own_file(folder: Path, name: str, max_bytes: int) -> Path:
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {name}")
     if path.stat().st_size > max_bytes:
-        raise ValueError(f"{name} is {path.stat().st_size:,} bytes long: expected {max_bytes:,} at most")
+        raise ValueError(f"{name} has {path.stat().st_size:,} bytes: expected at most {max_bytes:,}")
     return path
 
 
@@ -99,7 +99,7 @@ def read_own_text(folder: Path, name: str) -> str:
 
 
 def own_weights(folder: Path, name: str) -> Path:
-    """The path of a subfolder with weights, all of whose files can be read to their ends."""
+    """The path of a subfolder with weights, all of whose files are safe to read."""
     files = [f"{name}/{path.name}" for path in (folder / name).iterdir() if not path.is_dir()]
     if sum(own_file(folder, file, MAX_WEIGHT_BYTES).stat().st_size for file in files) > MAX_WEIGHT_BYTES:
         raise ValueError(f"{name}/ is larger than {MAX_WEIGHT_BYTES:,} bytes: leave only the files of the last model")
@@ -112,10 +112,10 @@ def check_data(project: Project) -> str:
         for name in ("train.jsonl", "test.jsonl")
     )
     if len(tests) > MAX_TEST_EXAMPLES:
-        return f"{len(tests)} test examples: at most {MAX_TEST_EXAMPLES} are measured"
+        return f"{len(tests)} test examples: expected at most {MAX_TEST_EXAMPLES}"
     project.tests = tests
     if len(tests) < MIN_TEST_EXAMPLES:
-        return f"{len(tests)} test examples: at least {MIN_TEST_EXAMPLES} are needed"
+        return f"{len(tests)} test examples: expected at least {MIN_TEST_EXAMPLES}"
     seen = {picture_key(example.image) for example in train}
     both = sum(picture_key(example.image) in seen for example in tests)
     return f"{both} of the {len(tests)} test images are in the training examples too" if both else ""
@@ -134,11 +134,11 @@ def check_weights(project: Project) -> str:
 
 
 def load_tuned(folder: Path) -> PaliGemmaForConditionalGeneration:
-    """The model of `checkpoint/`, or the shipped one with the adapters of `adapter/`."""
+    """The model in `checkpoint/`, or the shipped one with the LoRA weights in `adapter/`."""
     if (folder / "checkpoint").is_dir():
         directory = own_weights(folder, "checkpoint")
         if PaliGemmaConfig.from_json(directory / "config.json") != PaliGemmaConfig.from_json(TOYBOX_CONFIG):
-            raise ValueError("checkpoint/config.json is not the Toybox's: a project fine-tunes the Toybox")
+            raise ValueError("checkpoint/config.json differs from the Toybox's: a project fine-tunes the Toybox")
         return load_model(directory)
     if not (folder / "adapter").is_dir():
         raise FileNotFoundError("there is neither a folder adapter/ (save_lora) nor checkpoint/ (save_hf_model)")
@@ -148,7 +148,7 @@ def load_tuned(folder: Path) -> PaliGemmaForConditionalGeneration:
 
 
 def measure(model, processor: PaliGemmaProcessor, examples: list[TrainingExample], batch_size: int = 50) -> np.ndarray:
-    """1 for each example with a right answer (`is_exact_match`), else 0; greedy decoding."""
+    """1 for each example with a right answer (`is_exact_match`), else 0, with greedy decoding."""
     rows = []
     for start in range(0, len(examples), batch_size):
         batch = examples[start : start + batch_size]
@@ -160,7 +160,7 @@ def measure(model, processor: PaliGemmaProcessor, examples: list[TrainingExample
 def check_results(project: Project) -> str:
     results = json.loads(read_own_text(project.folder, "results.json"))
     if not isinstance(results, dict):
-        return "results.json is not an object with names and numbers"
+        return "results.json is not a JSON object with names and numbers"
     project.results = results
     missing = [name for name in NUMBERS if not isinstance(results.get(name), int | float)]
     if missing:
@@ -191,7 +191,7 @@ def check_learned(project: Project) -> str:
     if project.before is None:
         return "not measured: see above"
     low, high = bootstrap_interval(np.stack([project.after, project.before], axis=1), mean_difference)
-    return "" if low > 0 else f"after minus before lies between {low:+.2f} and {high:+.2f}: it may be chance"
+    return "" if low > 0 else f"after minus before is between {low:+.2f} and {high:+.2f}: it may be chance"
 
 
 def check_forgetting(project: Project) -> str:
@@ -226,7 +226,7 @@ CHECKS = (
 
 
 def format_table(checks: list[Check]) -> str:
-    """The report. Further lines of a message are indented, so that none can pass for a line of the report."""
+    """The report. Continuation lines of a message are indented, so that they cannot look like a line of the report."""
     lines = [f"{check.earned:3d}/{check.points:<3d} {check.name}: {check.says or 'yes'}" for check in checks]
     lines = [line.replace("\n", "\n        ") for line in lines]
     total, most = sum(check.earned for check in checks), sum(check.points for check in checks)

@@ -1,8 +1,8 @@
 """Makes the copy of the course for students: `make release`, or `python -m grader.release --output release`.
 
-It has the chapters without the solutions at the end of their hints, the stubs, and the checks. Instead of the
-solutions it has their answers to the cases of a few seeds, as numbers, and those of the known mistakes. At the end it
-looks through every file of the copy for what is left of a solution.
+The copy contains the chapters without the solutions at the end of their hints, the stubs, and the checks. Instead of
+the solutions it contains their answers to the test cases of a few seeds, as numbers, and those of the known mistakes.
+Finally, every file of the copy is searched for traces of a solution.
 """
 
 import argparse
@@ -24,12 +24,12 @@ LEFT_OUT = (
     "solutions/",
     ".github/",
     ".ci/",
-    "tests/",  # they compare with the solutions, and the chapters with their sources
+    "tests/",  # they use the solutions, and the sources of the chapters
     "grader/release.py",
 )
 PACKAGES = ("vlm", "toybox", "benchmark", "figures")
-_FOLD = re.compile(r"(?:# )?(`{4,})\{admonition\} Solution")  # in a source the chapter's text stands in comments
-# How much of a solution gives it away: this many statements in a row, and this many characters.
+_FOLD = re.compile(r"(?:# )?(`{4,})\{admonition\} Solution")  # in a chapter's source the text is in comments
+# What counts as a trace of a solution: this many consecutive statements, and this many characters.
 _TRACE_STATEMENTS, _TRACE_CHARACTERS = 3, 40
 
 
@@ -37,8 +37,8 @@ def make_release(output: Path, seeds: tuple[int, ...] = SEEDS):
     """Write the copy into a folder that does not exist yet.
 
     Raises:
-        FileExistsError: it does.
-        ValueError: something of a solution is left in it; every place is named.
+        FileExistsError: the folder exists.
+        ValueError: the copy contains traces of a solution; the message lists them.
     """
     if output.exists():
         raise FileExistsError(f"{output} exists already: name another folder, or remove it")
@@ -54,18 +54,18 @@ def make_release(output: Path, seeds: tuple[int, ...] = SEEDS):
         record_truth(load_exercises(checks), chapter, seeds, record)
     traces = find_traces(output)
     if traces:
-        raise ValueError("something of a solution is left:\n  " + "\n  ".join(traces))
+        raise ValueError("the copy contains parts of solutions:\n  " + "\n  ".join(traces))
 
 
 def tracked_files() -> list[Path]:
-    """What is in the repository, but for what is not for students."""
+    """The files of the repository, except those that are not for students."""
     listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     names = [name for name in listing.split("\0") if name and not name.startswith(LEFT_OUT)]
     return [ROOT / name for name in names if (ROOT / name).is_file()]
 
 
 def strip_solutions(path: Path):
-    """Take the solutions at the end of the hints out of a chapter."""
+    """Remove the solutions at the end of the hints from a chapter."""
     if path.suffix != ".ipynb":
         path.write_text(without_solution_folds(path.read_text(encoding="utf-8")), encoding="utf-8")
         return
@@ -77,7 +77,7 @@ def strip_solutions(path: Path):
 
 
 def without_solution_folds(text: str) -> str:
-    """A text without the folds that are titled "Solution", each fenced by four backticks or more."""
+    """A text without the folds titled "Solution", each fenced by four or more backticks."""
     kept, fence = [], None
     for line in text.splitlines(keepends=True):
         opening = _FOLD.match(line)
@@ -91,9 +91,9 @@ def without_solution_folds(text: str) -> str:
 
 
 def find_traces(folder: Path) -> list[str]:
-    """Files of the copy in which statements of a solution stand in a row.
+    """Files of the copy that contain consecutive statements of a solution.
 
-    What the packages have is no trace: the copy needs them, and chapters show its definitions.
+    Code of the packages is not a trace: the copy needs it, and chapters show its definitions.
     """
     files = [path for path in folder.rglob("*") if path.suffix in (".py", ".ipynb", ".md", ".txt", ".yml")]
     texts = {path.relative_to(folder): squeeze(path.read_text(encoding="utf-8").replace("\\n", "\n")) for path in files}
@@ -111,7 +111,7 @@ def find_traces(folder: Path) -> list[str]:
 
 
 def bodies(path: Path) -> list[tuple[str, list[str]]]:
-    """The lines of each function, without its docstring, comments and spaces."""
+    """The statements of each function, without docstring, comments and spaces."""
     found = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.FunctionDef):
@@ -122,7 +122,7 @@ def bodies(path: Path) -> list[tuple[str, list[str]]]:
 
 
 def squeeze(text: str) -> str:
-    """Without comments, quotes' kind and white space, so that formatting hides nothing."""
+    """Remove comments and white space, and unify quotes, so that formatting hides nothing."""
     return re.sub(r"\s+", "", re.sub(r"#.*", "", text)).replace('"', "'")
 
 

@@ -1,4 +1,4 @@
-"""Results as people and programs want them: a table, and Gradescope's JSON."""
+"""Formats results: a table for people, and JSON for Gradescope."""
 
 import json
 import textwrap
@@ -15,7 +15,7 @@ _WIDTH = 100
 
 
 def table(results: Sequence[Result]) -> str:
-    """Each exercise with its points, and below it what is wrong."""
+    """A table of all exercises with their points, and below each failed one what is wrong."""
     lines = []
     width = max((len(result.exercise.name) for result in results), default=0)
     for chapter, group in groupby(results, key=lambda result: result.chapter):
@@ -48,7 +48,7 @@ def grade_chapter(chapter: str, seed: int = 0):
 
 
 def write_gradescope(results: Sequence[Result], path: Path):
-    """The file that Gradescope's autograder reads, results/results.json."""
+    """Write the file that Gradescope's autograder reads, results/results.json."""
     tests = [
         {
             "name": f"{result.chapter}: {result.exercise.title}",

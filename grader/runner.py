@@ -1,4 +1,4 @@
-"""Starts the process in which a submission runs, waits no longer than allowed, and reads what it sends."""
+"""Starts the process in which a submission runs, enforces the time limit, and reads what the process sends."""
 
 import contextlib
 import multiprocessing
@@ -24,23 +24,23 @@ from grader.places import EXPECTED, ROOT
 MAX_SOURCE_BYTES = 1_000_000
 _MAIN_LOCK = Lock()
 _PRELOADED = ["torch", "torch._dynamo", "safetensors.torch", "grader.sandbox", "vlm"]
-_STARTUP_SECONDS = 120.0  # for importing torch, on a busy machine: not counted as the submission's time
+_STARTUP_SECONDS = 120.0  # for importing torch on a busy machine; it does not count as the submission's time
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of running an exercise: answers for every case, or a problem.
+    """The outcome of running an exercise: answers for every case, or a problem.
 
     Attributes:
         problem: "" or one of "not written", "partly written", "calls the unwritten", "too large", "error", "syntax",
             "forbidden", "not allowed", "exit", "time", "memory", "crash", "garbled".
-        what: more about the problem.
-        answers: for each case what was returned.
-        arguments: for each case the arguments as they were afterwards.
-        skipped: the cases without numbers (device "meta") that the submission wanted numbers of; they do not count.
-        printed: the first characters that were printed.
-        case: of which case a problem is, counted from 0; -1 if it is of none.
-        refused: the first thing that it was kept from doing, whatever came of it afterwards.
+        what: details of the problem.
+        answers: for each case the returned value.
+        arguments: for each case the arguments as they are afterwards.
+        skipped: the cases on the meta device that failed because the submission needs data; they do not count.
+        printed: the beginning of the printed output.
+        case: the index of the case with the problem, counted from 0; -1 if the problem is not about a case.
+        refused: the first action that was refused, whatever happened afterwards.
     """
 
     problem: str = ""
@@ -53,7 +53,7 @@ class Outcome:
     refused: str = ""
 
     def __post_init__(self):
-        """A submission may have written the message itself: what is in it can be anything."""
+        """Check the types: a submission may have forged the message, so it can contain anything."""
         for part in fields(self):
             if type(getattr(self, part.name)) is not (kind := getattr(part.type, "__origin__", part.type)):
                 raise TypeError(f"{part.name} is not a {kind.__name__}")
@@ -62,11 +62,11 @@ class Outcome:
 class Runner:
     """Runs exercises of submissions, each in a fresh process.
 
-    On Linux a server process imports torch once and is copied for each exercise, which takes a few hundredths
-    of a second. Elsewhere each process imports torch anew.
+    On Linux a server process imports torch once and is forked for each exercise, which takes a few hundredths
+    of a second. On other systems each process imports torch again.
 
     Args:
-        hidden: files and folders that no submission may read, beside the repository's: those of other students.
+        hidden: files and folders that no submission may read, in addition to the repository's: those of other students.
     """
 
     def __init__(self, hidden: Sequence[Path] = ()):
@@ -78,13 +78,13 @@ class Runner:
             self.context.set_forkserver_preload(_PRELOADED)
 
     def run(self, exercise: Exercise, submission: Path, checks: Path, seed: int, solutions: Path) -> Outcome:
-        """Run one exercise; again, and alone, if a signal ended it, since that may have come from elsewhere.
+        """Run one exercise. If a signal kills it, run it again, alone: the signal may have come from elsewhere.
 
         Args:
             submission: the file that the student wrote.
             checks: the file that defines the exercise.
-            solutions: a folder that the submission may not read. Of this repository it may read the
-                package alone, and nothing of the home folder.
+            solutions: a folder that the submission may not read. Of this repository it may read only the package,
+                and of the home folder nothing.
         """
         if not submission.is_file():
             return Outcome("not written", f"there is no file {submission.name}")
@@ -107,7 +107,7 @@ class Runner:
 
     @contextmanager
     def start(self, target: Callable, *arguments: Any) -> Iterator[tuple[multiprocessing.Process, Connection]]:
-        """A process that runs `target` with a connection and the arguments, and what it sends by that connection."""
+        """Start a process that runs `target` with a connection and the arguments; yield it and the receiving end."""
         receiver, sender = self.context.Pipe(duplex=False)
         process = self.context.Process(target=target, args=(sender, *arguments), daemon=True)
         with _without_main(), _without_ctrl_c():
@@ -127,12 +127,12 @@ class Runner:
             late.set()
             end(process)
 
-        # Not a time limit for the first byte: a submission may send one itself, and then nothing.
+        # A time limit for the first byte would not be enough: a submission may send one itself, and then nothing more.
         timer = Timer(seconds, stop)
         try:
             if not receiver.poll(_STARTUP_SECONDS):
                 return Outcome("crash", "it did not start")
-            receiver.recv_bytes(2 * len(b"ready"))  # from now on the submission's time counts
+            receiver.recv_bytes(2 * len(b"ready"))  # the submission's time starts now
             timer.start()
             return Outcome(**decode(receiver.recv_bytes(MAX_MESSAGE_BYTES)))
         except (EOFError, ValueError, TypeError, OSError) as error:
@@ -147,7 +147,7 @@ class Runner:
 
 
 def end(process: multiprocessing.Process):
-    """Kill it, and whatever it has started."""
+    """Kill a process, and all processes that it has started."""
     if hasattr(os, "killpg"):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -156,7 +156,7 @@ def end(process: multiprocessing.Process):
 
 @contextmanager
 def _without_main() -> Iterator[None]:
-    """Hide the program that runs: a new process would else run its file again, be it a learner's own script."""
+    """Hide the main module: otherwise a new process would run its file again, even if it is a learner's script."""
     with _MAIN_LOCK:
         main = sys.modules["__main__"]
         sys.modules["__main__"] = ModuleType("__main__")
@@ -168,11 +168,11 @@ def _without_main() -> Iterator[None]:
 
 @contextmanager
 def _without_ctrl_c() -> Iterator[None]:
-    """Keep Ctrl-C from a process that starts in here: a terminal sends it to both, and this one ends the other."""
+    """Block Ctrl-C in a process that starts in here: a terminal sends it to both, and this process ends the other."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    resource_tracker.ensure_running()  # otherwise `start` starts it, and unblocks the signal
+    resource_tracker.ensure_running()  # otherwise `start` would start it, and unblock the signal
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -181,7 +181,7 @@ def _without_ctrl_c() -> Iterator[None]:
 
 
 def describe_exit(code: int | None) -> str:
-    """The signal that ended a process, by name, or its exit code."""
+    """The name of the signal that killed a process, or its exit code."""
     if code is not None and code < 0:
         return signal.Signals(-code).name
     return f"exit code {code}"

@@ -1,8 +1,8 @@
-"""Runs one exercise of a submission in a process of its own, where whatever it does costs that exercise alone.
+"""Runs one exercise of a submission in a separate process, so that a failure affects only that exercise.
 
-The process knows the questions and not the answers: expected values never enter it. It is kept from mistakes and
-from mischief by limits and an audit hook, which says in Python's words what was refused, and on Linux by the kernel,
-which cannot be talked round (`grader/confine.py`). To grade code of strangers, run the grader in a container as well.
+The process has the questions but not the answers: expected values never enter it. Limits and an audit hook, which
+reports in Python's terms what was refused, protect against accidents and mischief; on Linux the kernel does too, and
+Python code cannot bypass it (`grader/confine.py`). To grade code of strangers, also run the grader in a container.
 """
 
 import contextlib
@@ -28,11 +28,11 @@ from grader import confine
 from grader.encoding import encodable_part, encode
 from grader.exercise import Case, Exercise
 
-MEMORY_BYTES = 4 * 1024**3  # more than the process has when it starts
+MEMORY_BYTES = 4 * 1024**3  # in addition to what the process has when it starts
 OPEN_FILES = 256
 PRINTED_CHARACTERS = 2000
 PACKAGES = [Path(package.__file__).parent for package in (vlm, toybox)]
-# What a submission runs on: it may be read, wherever it lies.
+# What a submission needs to run: it may read these, wherever they are.
 RUNTIME = [
     Path(place).resolve()
     for place in (
@@ -42,7 +42,7 @@ RUNTIME = [
         site.getusersitepackages(),
     )
 ] + confine.SYSTEM_FILES
-# What Python reports before it does it, and a submission has no reason to do.
+# Audit events of actions for which a submission has no reason.
 _REFUSED_EVENTS = (
     "ctypes.dlopen",
     "ctypes.dlsym",
@@ -75,15 +75,15 @@ _REFUSED_EVENTS = (
 
 
 class ForbiddenCall(Exception):
-    """The submission called what the exercise is about."""
+    """The submission called a function that it should implement."""
 
 
 class NotAllowed(PermissionError):
-    """The submission tried to touch what is outside its exercise."""
+    """The submission tried to access something outside its exercise."""
 
 
 class BoundedText(io.TextIOBase):
-    """Takes any number of characters, and keeps the first ones."""
+    """Accepts any number of characters, and keeps the first ones."""
 
     def __init__(self):
         self.text = ""
@@ -94,33 +94,33 @@ class BoundedText(io.TextIOBase):
 
 
 def load_file(path: Path, name: str) -> ModuleType:
-    """Run a file of Python as a module of that name."""
+    """Run a Python file as a module of that name."""
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up
+    sys.modules[name] = module  # dataclasses look up their module
     spec.loader.exec_module(module)
     return module
 
 
 def load_exercise(checks: Path, name: str) -> Exercise:
-    """The exercise of that name in a file of checks."""
+    """The exercise of that name in a check file."""
     module = load_file(checks, f"checks_of_{checks.stem}")
     return next(exercise for exercise in module.EXERCISES if exercise.name == name)
 
 
 def work(connection: Connection, submission: Path, checks: Path, name: str, seed: int, private: list[Path]):
-    """The whole life of the process: make the cases, run the submission on them, send what came of it."""
+    """The main function of the process: make the cases, run the submission on them, send the outcome."""
     printed = BoundedText()
     if hasattr(os, "setsid"):
-        os.setsid()  # whatever it starts can be ended with it
-    # Only what the submission prints to Python's streams is kept; what C libraries print goes nowhere.
+        os.setsid()  # so that all processes that it starts can be killed with it
+    # Only what the submission prints to Python's streams is kept; the output of C libraries is discarded.
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
     sys.stdout = sys.stderr = printed
     sys.dont_write_bytecode = True
     try:
-        # torch imports this at the first operation on the meta device, and looks for a folder to write to.
+        # torch imports this at the first operation on the meta device, and then looks for a writable folder.
         importlib.import_module("torch._dynamo")
         exercise = load_exercise(checks, name)
         private = {*private, checks}
@@ -140,17 +140,17 @@ def work(connection: Connection, submission: Path, checks: Path, name: str, seed
         message = encode({"problem": "garbled", "what": str(error)})
     connection.send_bytes(message)
     connection.close()
-    os._exit(0)  # nothing that the submission registered to run at the end runs
+    os._exit(0)  # skips everything that the submission registered to run at exit
 
 
 def report_confinement(connection: Connection):
-    """A life that is spent on telling what this machine lacks to confine a process."""
-    with contextlib.suppress(BrokenPipeError):  # Ctrl-C ended the program that asked
+    """The main function of a process that only reports what this machine lacks to confine it."""
+    with contextlib.suppress(BrokenPipeError):  # Ctrl-C has ended the program that asked
         connection.send_bytes(encode(confine_process(set(), set(), connection)))
 
 
 def confine_process(private: set[Path], opened: set[Path], connection: Connection) -> list[str]:
-    """Confine it where the system can, and say what is lacking."""
+    """Confine this process as far as the system can; return what the system lacks."""
     if sys.platform != "linux":
         return [f"Linux kernel (it is {sys.platform})"]
     opened = opened | {Path(f"/proc/{os.getpid()}")}
@@ -158,9 +158,9 @@ def confine_process(private: set[Path], opened: set[Path], connection: Connectio
 
 
 def forget_environment():
-    """A variable can be a password. What Python removes still lies where the process has it from, in its memory."""
+    """Remove environment variables (they may contain passwords), also from the memory that the process got them in."""
     kept = {name: os.environ[name] for name in ("SYSTEMROOT", "USERPROFILE") if name in os.environ}  # of Windows
-    kept |= {"HOME": os.path.expanduser("~"), "LOGNAME": "student"}  # which Python would ask the system for
+    kept |= {"HOME": os.path.expanduser("~"), "LOGNAME": "student"}  # otherwise Python would ask the system for them
     os.environ.clear()
     os.environ.update(kept)
     if sys.platform == "linux":
@@ -170,7 +170,7 @@ def forget_environment():
 
 
 def run(exercise: Exercise, submission: Path, cases: list[Case]) -> dict[str, Any]:
-    """Answers for every case, or what went wrong on the way to them."""
+    """Answers for every case, or a description of what went wrong."""
     answers, arguments, skipped, at = [], [], [], -1
     try:
         module = load_file(submission, "submission")
@@ -181,7 +181,7 @@ def run(exercise: Exercise, submission: Path, cases: list[Case]) -> dict[str, An
             except (NotImplementedError, RuntimeError, TypeError) as error:
                 if not (has_no_numbers(case) and asks_for_numbers(error)):
                     raise
-                answers.append(None)  # right or wrong, this submission cannot show it without numbers
+                answers.append(None)  # without data, we cannot tell whether this submission is right
                 skipped.append(at)
             arguments.append(encodable_part(case))
         return {"answers": encode_each(answers), "arguments": encode_each(arguments), "skipped": skipped}
@@ -201,7 +201,7 @@ def run(exercise: Exercise, submission: Path, cases: list[Case]) -> dict[str, An
     except NotAllowed as error:
         return {"problem": "not allowed", "what": str(error)}
     except PermissionError as error:  # of the system
-        return {"problem": "not allowed", "what": f"do what is not its own ({error})"}
+        return {"problem": "not allowed", "what": f"do something that the system forbids ({error})"}
     except SyntaxError as error:
         file = "" if error.filename == str(submission) else f"{Path(str(error.filename)).name}, "
         return {"problem": "syntax", "what": f"{file}line {error.lineno}: {error.msg}"}
@@ -214,18 +214,18 @@ def run(exercise: Exercise, submission: Path, cases: list[Case]) -> dict[str, An
 
 
 def has_no_numbers(case: Case) -> bool:
-    """Whether a tensor of the case is on the device "meta", which shows on any machine where a result was made."""
+    """Whether a tensor of the case is on the meta device, which reveals on any machine where a result was created."""
     return any(isinstance(value, torch.Tensor) and value.is_meta for value in case.values())
 
 
 def asks_for_numbers(error: Exception) -> bool:
-    """Whether torch refused to give numbers out of a tensor that has none, as to `.tolist()`."""
+    """Whether torch raised the error because a meta tensor has no data, for example in `.tolist()`."""
     words = ("copy out of meta tensor", "called on meta tensors", "convert meta device")
     return any(word in str(error) for word in words)
 
 
 def unwritten(error: NotImplementedError, submission: Path) -> str:
-    """The function or method that raised it, in the submission or in a file beside it; "" if it came from elsewhere."""
+    """The function that raised it, in the submission or in a file next to it; "" if it is somewhere else."""
     trace = error.__traceback__
     while trace.tb_next is not None:
         trace = trace.tb_next
@@ -237,24 +237,24 @@ def unwritten(error: NotImplementedError, submission: Path) -> str:
 
 
 def is_part(path: Path, submission: Path) -> bool:
-    """Whether it is another file of the student's, as a chapter's is for the capstone. The checks may lie there too."""
+    """Whether it is another file of the student, such as a chapter that the capstone uses, and not a check file."""
     return path.parent in (submission.parent, submission.parent.parent) and not path.name.startswith("test_")
 
 
 def encode_each(values: list[Any]) -> list[Any]:
-    """Checks that each can be encoded, so that the message as a whole can."""
+    """Check that each value can be encoded, so that the whole message can."""
     for value in values:
         encode(value)
     return values
 
 
 def describe(error: BaseException, submission: Path) -> str:
-    """The error, and the line of the student's that it comes from: of the submission, or else of a file beside it."""
+    """The error, and the student's line that raised it: in the submission, or else in a file next to it."""
     lines = [(Path(frame.f_code.co_filename), number) for frame, number in traceback.walk_tb(error.__traceback__)]
     own = [line for line in lines if line[0] == submission]
     own = own or [line for line in lines if is_part(line[0], submission)]
     if not own and "NoneType" in str(error):
-        return "something that you return is None: is a `return` missing?"
+        return "one of your functions returns None: is a `return` missing?"
     where = ""
     if own:
         path, number = own[-1]
@@ -265,7 +265,7 @@ def describe(error: BaseException, submission: Path) -> str:
 
 
 def forbid(names: tuple[str, ...]):
-    """Replace each named function or class by one that refuses."""
+    """Replace each named function or class by one that raises ForbiddenCall."""
     for dotted in names:
         owner_name, attribute = dotted.rsplit(".", 1)
         setattr(find(owner_name), attribute, refusal(dotted))
@@ -290,32 +290,32 @@ def refusal(dotted: str) -> Callable[..., Any]:
 
 
 def set_limits():
-    """A gigantic allocation raises MemoryError, before it drags the machine down, and no file grows. Unix only."""
+    """Limit memory, so that a huge allocation raises MemoryError, and forbid files to grow. Unix only."""
     try:
         import resource
     except ImportError:  # Windows
         return
     pages = int(Path("/proc/self/statm").read_text().split()[0]) if Path("/proc/self/statm").exists() else 0
     limit = pages * resource.getpagesize() + MEMORY_BYTES
-    with contextlib.suppress(ValueError, OSError):  # macOS knows the limit and does not take it
+    with contextlib.suppress(ValueError, OSError):  # macOS has this limit but rejects it
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))  # all processes share a number of them
-    with contextlib.suppress(OSError):  # other systems have no such file
-        # If the machine runs out of memory, this process ends first, and not the grader.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))  # the system limits their total number
+    with contextlib.suppress(OSError):  # other systems do not have this file
+        # If the machine runs out of memory, the kernel kills this process first, and not the grader.
         Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def guard(private: set[Path], opened: set[Path]) -> list[str]:
-    """From now on refuse to write files, start programs, use the network, or read what is private.
+    """From now on refuse to write files, start programs, use the network, or read private files.
 
     Args:
-        private: files and folders.
-        opened: what is not private though it lies in such a folder.
+        private: files and folders that must not be read.
+        opened: exceptions inside private folders, which may be read.
 
     Returns:
-        What is refused from now on: Python's own modules swallow some errors.
+        A list to which every refused action is added, because Python's own modules suppress some errors.
     """
     places, refused = {str(path): path in opened for path in private | opened}, []
 
@@ -328,17 +328,17 @@ def guard(private: set[Path], opened: set[Path]) -> list[str]:
             path, mode, flags = arguments
             if type(path) is int:
                 return
-            if type(path) not in (str, bytes):  # might give another name each time that it is asked
+            if type(path) not in (str, bytes):  # it could return a different name each time
                 refuse(f"open a file whose name is a {type(path).__name__}")
             writes = (flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC)) if isinstance(flags, int) else 0
             if writes or (mode and set(str(mode)) & set("wax+")):
                 refuse(f"write to the file {os.fsdecode(path)}")
             resolved = Path(os.path.realpath(os.fsdecode(path)))
             around = [str(place) for place in (resolved, *resolved.parents) if str(place) in places]
-            if around and not places[around[0]]:  # the innermost counts
+            if around and not places[around[0]]:  # the innermost one decides
                 refuse(f"read {resolved.name}")
         elif event.startswith(_REFUSED_EVENTS):
-            refuse(event)
+            refuse(f"call {event}")
 
     sys.addaudithook(hook)
     return refused

@@ -1,8 +1,8 @@
-"""Where right answers come from: the solutions, run on the same cases as the submission, or a record of that.
+"""Provides the right answers: from the solutions, run on the same cases as the submission, or from a record.
 
-`solutions/ch02_patches.py` has the reference for `exercises/ch02_patches.py`, and `solutions/mistakes/ch02_patches.py`
-has wrong implementations of the same exercises, each with what to say to who wrote it, and other right ones. Who has
-no solutions (students, see `grader/release.py`) has their answers to a few seeds in `exercises/expected/`.
+`solutions/ch02_patches.py` is the reference for `exercises/ch02_patches.py`. `solutions/mistakes/ch02_patches.py` has
+wrong implementations of the same exercises, each with a message for the learner, and other right ones. A students' copy
+(see `grader/release.py`) has no solutions, but their answers for a few seeds, in `exercises/expected/`.
 """
 
 import importlib
@@ -44,8 +44,8 @@ def mistake(exercise: str, says: str, section: str = "") -> Callable[[Any], Mist
     """Mark a function or class as a known mistake in an exercise.
 
     Args:
-        says: one sentence or two, to a learner whose answers are the same.
-        section: the heading to read again, where it is not the exercise's own.
+        says: one or two sentences for a learner who gets the same answers.
+        section: the heading of the section to read again, if it is not the exercise's own.
     """
     return lambda implementation: Mistake(exercise, implementation.__name__, says, implementation, section)
 
@@ -56,42 +56,42 @@ def variant(exercise: str) -> Callable[[Any], Variant]:
 
 
 def load_solution(chapter: str) -> ModuleType:
-    """The reference of a chapter, such as "ch02_patches"."""
+    """The reference solution of a chapter, such as "ch02_patches"."""
     return _import(f"solutions.{chapter}")
 
 
 def load_alternatives(chapter: str, kind: type) -> list[Any]:
-    """The chapter's mistakes (`kind` is Mistake) or other right answers (Variant), in the order of the file."""
+    """The chapter's mistakes (`kind` is Mistake) or other right solutions (Variant), in the order of the file."""
     module = _import(f"solutions.mistakes.{chapter}")
     return [value for value in vars(module).values() if isinstance(value, kind)]
 
 
 def _import(name: str) -> ModuleType:
-    if str(ROOT) not in sys.path:  # in a notebook the working folder is another
+    if str(ROOT) not in sys.path:  # in a notebook the working folder is a different one
         sys.path.append(str(ROOT))
     return importlib.import_module(name.replace("/", "."))
 
 
 def substitute(solution: ModuleType, exercise: str, implementation: Any) -> SimpleNamespace:
-    """The reference with one thing in it replaced."""
+    """The reference solution with one function or class replaced."""
     return SimpleNamespace(**{**vars(solution), exercise: implementation})
 
 
 def answers_of(exercise: Exercise, submission: Any, seed: int) -> list[Any]:
-    """What trusted code answers to the cases of a seed, in the form in which a submission's answers arrive."""
+    """The answers of trusted code to the cases of a seed, encoded and decoded like those of a submission."""
     return [decode(encode(exercise.run(submission, case))) for case in exercise.cases(seed)]
 
 
 @cache
 def live_truth(exercise: Exercise, chapter: str, seed: int) -> Truth:
-    """Run the reference and the known mistakes. A mistake that ends in an error has no answers, and is left out."""
+    """Run the reference and the known mistakes. A mistake that raises an error has no answers, and is left out."""
     solution = load_solution(chapter)
     known = []
     for entry in load_alternatives(chapter, Mistake):
         if entry.exercise == exercise.name:
             try:
                 answers = answers_of(exercise, substitute(solution, exercise.name, entry.implementation), seed)
-            except Exception:  # its error tells the learner enough
+            except Exception:  # the error itself tells the learner enough
                 continue
             section = entry.section or exercise.section
             says = f"{entry.says} See “{section}”." if section else entry.says
@@ -100,7 +100,7 @@ def live_truth(exercise: Exercise, chapter: str, seed: int) -> Truth:
 
 
 def record_truth(exercises: Sequence[Exercise], chapter: str, seeds: Sequence[int], path: Path):
-    """Write what `live_truth` gives for some seeds into a file, as numbers and no code."""
+    """Write the results of `live_truth` for some seeds into a file, as numbers without code."""
     record = {}
     for seed in seeds:
         for exercise in exercises:
@@ -113,10 +113,10 @@ def record_truth(exercises: Sequence[Exercise], chapter: str, seeds: Sequence[in
 
 @cache
 def recorded_truth(exercise: Exercise, seed: int, path: Path) -> Truth:
-    """Read it back.
+    """Read the answers that `record_truth` wrote.
 
     Raises:
-        ValueError: the seed is not among those recorded.
+        ValueError: there is no record for this seed.
     """
     record = decode(path.read_bytes())
     seeds = sorted({int(key.split()[1]) for key in record})

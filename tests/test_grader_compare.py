@@ -24,7 +24,7 @@ RIGHT = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
             torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.5, 6.0]]),
             "1 of 6 values differ: first at [1, 1] it is 5.5, expected 5",
         ),
-        (RIGHT * math.nan, "there is nan in the answer; 6 of 6 values differ: first at [0, 0] it is nan, expected 1"),
+        (RIGHT * math.nan, "the answer contains nan; 6 of 6 values differ: first at [0, 0] it is nan, expected 1"),
     ],
 )
 def test_what_is_wrong_with_a_tensor(answer, says):
@@ -42,7 +42,7 @@ def test_what_is_wrong_with_a_tensor(answer, says):
         ([1, 2], [1, 2, 3], "expected 3 items, got 2"),
         ([1, 5], [1, 2], "[1]: it is 5, expected 2"),
         ((RIGHT, RIGHT + 1), (RIGHT, RIGHT), "[1]: 6 of 6 values differ: first at [0, 0] it is 2, expected 1"),
-        ({"a": 1}, {"b": 1}, "the keys differ: missing 'b'; not expected 'a'"),
+        ({"a": 1}, {"b": 1}, "the keys differ: missing 'b'; unexpected 'a'"),
         ({"a": 1}, {"a": 2}, "['a']: it is 1, expected 2"),
         (1, None, "expected None, got an int"),
         (2.0, math.inf, "it is 2, expected inf"),
@@ -91,7 +91,7 @@ def test_a_comparison_of_its_own_sees_answers_of_the_right_form_only():
     expected = torch.arange(4)
     assert difference(expected + 1, expected, 0, equal) == ""
     assert difference(expected * 2, expected, 0, equal) == "3 of 4 values differ: first at [1] it is 2, expected 1"
-    assert difference(expected, expected, 0, lambda *_: False) == "the values are not right"
+    assert difference(expected, expected, 0, lambda *_: False) == "the values are wrong"
     assert "shape" in difference(expected[:3], expected, 0, equal)
     assert len(seen) == 2
 
@@ -164,8 +164,8 @@ def test_the_tolerance_is_relative_and_absolute(expected, off):
         ([1, "b"], [1, [2]], "[1]: expected a list, got a str"),
         ({"a": [1]}, {"a": {}}, "['a']: expected a dict, got a list"),
         ({"a": "x"}, {"a": 2}, "['a']: expected a number, got a str"),
-        (dict.fromkeys("abcdef"), {}, "the keys differ: not expected 'a', 'b', 'c', 'd', and 2 more"),
-        (dict.fromkeys("abcd"), {}, "the keys differ: not expected 'a', 'b', 'c', 'd'"),
+        (dict.fromkeys("abcdef"), {}, "the keys differ: unexpected 'a', 'b', 'c', 'd', and 2 more"),
+        (dict.fromkeys("abcd"), {}, "the keys differ: unexpected 'a', 'b', 'c', 'd'"),
     ],
 )
 def test_another_form_is_described_with_its_place(answer, expected, says):

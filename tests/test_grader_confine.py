@@ -169,7 +169,7 @@ for place, value in (
     missing.append(json.loads(os.read(reader, 1000)))
 print(json.dumps(missing))
 """)
-    user = "user of its own for a submission (user namespaces)"
+    user = "separate user for a submission (user namespaces)"
     everyone = [] if os.geteuid() == 0 else [user]
     assert said == [
         ["Landlock (Linux 5.13)", *everyone],

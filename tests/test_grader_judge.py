@@ -143,7 +143,7 @@ def test_missing_arguments_give_no_point():
 def test_an_argument_that_changed_by_however_little_gives_no_point(change):
     arguments = [{"x": case["x"] + change} for case in CASES]
     verdict = judge(DOUBLE, CASES, Outcome(answers=RIGHT, arguments=arguments), Truth(RIGHT, []))
-    assert verdict.passed is False and "the argument `x` was changed on the way" in verdict.message
+    assert verdict.passed is False and "the argument `x` was modified in place" in verdict.message
 
 
 def test_an_error_is_reported_with_its_case_and_what_was_refused_before_it():

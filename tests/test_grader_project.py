@@ -146,7 +146,7 @@ def replace_files(folder: Path, make):
         (lambda path: path.symlink_to("/proc/self/environ"), "is a link that leads out of the folder"),
         (lambda path: path.symlink_to(path), "(?i)loop"),
         (os.mkfifo, "there is no file"),
-        (lambda path: (path.touch(), os.truncate(path, 10**10)), "is 10,000,000,000 bytes long: expected"),
+        (lambda path: (path.touch(), os.truncate(path, 10**10)), "has 10,000,000,000 bytes: expected at most"),
     ],
     ids=["device", "process", "loop", "pipe", "huge"],
 )
@@ -206,5 +206,5 @@ def test_a_whole_checkpoint_is_measured_if_it_is_a_toybox(folder):
 def test_more_tests_than_can_be_measured_are_refused(folder, monkeypatch):
     monkeypatch.setattr(project, "MAX_TEST_EXAMPLES", NUM_TESTS - 1)
     says = failed(folder)
-    assert says["data"] == "12 test examples: at most 11 are measured"
+    assert says["data"] == "12 test examples: expected at most 11"
     assert says["results"] == "not measured: see above"

@@ -110,11 +110,11 @@ def test_arguments_come_back_as_they_were_left(run):
         ("return x @ x", "error", "line 4, in `return x @ x`: RuntimeError"),
         ("return double", "error", "TypeError: a function was returned: expected tensors"),
         ("open('stolen.txt', 'w')", "not allowed", "write to the file stolen.txt"),
-        ("import os; os.remove('anything')", "not allowed", "os.remove"),
-        ("import subprocess; subprocess.run(['true'])", "not allowed", "subprocess.Popen"),
-        ("import os; os.system('true')", "not allowed", "os.system"),
-        ("import socket; socket.create_connection(('127.0.0.1', 9))", "not allowed", "socket"),
-        ("import shutil; shutil.rmtree('somewhere')", "not allowed", "shutil.rmtree"),
+        ("import os; os.remove('anything')", "not allowed", "call os.remove"),
+        ("import subprocess; subprocess.run(['true'])", "not allowed", "call subprocess.Popen"),
+        ("import os; os.system('true')", "not allowed", "call os.system"),
+        ("import socket; socket.create_connection(('127.0.0.1', 9))", "not allowed", "call socket"),
+        ("import shutil; shutil.rmtree('somewhere')", "not allowed", "call shutil.rmtree"),
         ("import grader.sandbox as s; open(s.__file__)", "not allowed", "read sandbox.py"),
     ],
 )
@@ -136,7 +136,7 @@ def test_a_forgotten_return_is_said_where_the_checks_look_into_the_answer(runner
     )
     submission.write_text("def double(x):\n    2 * x\n")
     outcome = runner.run(Exercise("double", "", make_cases), submission, checks, 0, tmp_path / "solutions")
-    assert (outcome.problem, outcome.what) == ("error", "something that you return is None: is a `return` missing?")
+    assert (outcome.problem, outcome.what) == ("error", "one of your functions returns None: is a `return` missing?")
 
 
 def test_an_error_in_another_file_of_the_student_s_has_its_name(run, tmp_path):
@@ -283,7 +283,7 @@ def double(x):
     return int((here / "beside.txt").read_text()) * x
 """)
     assert (outcome.problem, outcome.what) == ("", "")
-    assert outcome.refused == "os.mkdir"  # of matplotlib, which can do without
+    assert outcome.refused == "call os.mkdir"  # of matplotlib, which can do without
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
