@@ -151,9 +151,48 @@ def test_a_chapter_builds_only_on_earlier_ones():
 def test_the_first_page_says_where_to_begin_and_where_the_repository_is(pages):
     page = pages["book/intro.html"]
     begin = [link["href"] for link in page.select(".start-buttons a")]
-    assert begin == ["ch01_whole_vlm.html", "ch00_setup.html"]
+    assert begin == ["ch01_whole_vlm.html", "ch00_setup.html", "#chapters-of-the-book"]
+    assert page.select("#chapters-of-the-book")
     assert f"git clone {REPOSITORY}" in page.get_text()
+    assert f"{REPOSITORY}/issues" in {link["href"] for link in page("a", href=True)}
+    assert page.select(".drawing svg text")
     assert len(page.select(".model-map li li a")) == 23  # each of 25 chapters but the two that are about all of it
+
+
+def test_the_first_page_lists_every_page_with_its_topic(pages):
+    entries = {entry.a["href"]: entry for entry in pages["book/intro.html"].select(".chapter-list li")}
+    assert set(entries) == {Path(name).name for name in pages if name.startswith("book/")} - {"intro.html"}
+    for name, entry in entries.items():
+        heading = pages[f"book/{name}"].h1.get_text(" ").replace("#", "").strip()
+        if name.startswith("ch"):
+            topic = entry.span.get_text().split(":")[0]
+            assert heading.startswith(topic), name
+
+
+def test_every_exercise_shows_its_stub(chapters):
+    for name, page in chapters.items():
+        for heading in page.select("section > h3"):
+            if re.search(r"\(\d+ points?, \d+ minutes\)", heading.get_text()):
+                function = heading.code.get_text()
+                stub = heading.parent.select_one("div.highlight").get_text()
+                assert re.match(rf"(def|class) {function}\b", stub) and "raise NotImplementedError" in stub, (
+                    name,
+                    function,
+                )
+
+
+def test_the_times_of_the_chapters_add_up_to_what_the_first_page_says(pages, chapters):
+    reading = exercises = 0
+    for name, page in chapters.items():
+        facts = " ".join(fact.get_text() for fact in page.select(".chapter-facts li"))
+        read, own = map(int, re.search(r"about (\d+) minutes to read and run, and (\d+) for the", facts).groups())
+        headings = " ".join(heading.get_text() for heading in page.select("section > h3"))
+        assert own == sum(int(minutes) for minutes in re.findall(r"\(\d+ points?, (\d+) minutes\)", headings)), name
+        reading, exercises = reading + read, exercises + own
+    said = re.search(
+        r"about (\d+) hours to read and run, and the exercises about (\d+) more", pages["book/intro.html"].get_text()
+    )
+    assert abs(int(said[1]) - reading / 60) <= 1 and abs(int(said[2]) - exercises / 60) <= 1
 
 
 def test_every_chapter_starts_elsewhere_and_can_be_downloaded(site, chapters):

@@ -1,5 +1,6 @@
 """Adds what surrounds the text of a page when it becomes HTML."""
 
+import os
 import re
 from html import escape
 
@@ -9,6 +10,10 @@ from sphinx.application import Sphinx
 
 from book_site.contents import BUILDS_ON, ROOT, Page, read_contents
 from book_site.model_map import draw_map, find_stage
+from figures.schematics.whole_model import draw_whole_model
+from toybox import CHECKPOINT_DIRECTORY
+from vlm.checkpoints.published import published_config
+from vlm.config import PaliGemmaConfig
 
 _HEADING = re.compile(r"<h1>(?P<topic>[^<:]+): (?P<first>[^<])(?P<rest>[^<]*)(?P<link><a)")
 _HELP = re.compile(r'<div class="dropdown admonition">(\s*<p class="admonition-title">(Hint|Solution))')
@@ -26,9 +31,7 @@ def dress_page(app: Sphinx, pagename: str, templatename: str, context: dict, doc
     pages = read_contents()
     body = context["body"]
     if name == "intro":
-        body = body.replace('<div id="map-of-the-model"></div>', draw_map(name, whole=True))
-        if repository := app.config.html_theme_options.get("repository_url"):
-            body = body.replace("get the repository,", f"get the repository (<code>git clone {repository}</code>),")
+        body = fill_first_page(body, pages, app.env.titles)
     if find_stage(name) or name in ("ch00_setup", "ch01_whole_vlm"):
         body = draw_map(name) + body
     if name in pages:
@@ -43,6 +46,34 @@ def dress_page(app: Sphinx, pagename: str, templatename: str, context: dict, doc
     body = give_pictures_their_sizes(body, app.builder.images)
     body = _HELP.sub(lambda match: f'<div class="dropdown admonition {match[2].lower()}">{match[1]}', body)
     context["body"] = body
+
+
+def fill_first_page(body: str, pages: dict[str, Page], titles: dict[str, nodes.title]) -> str:
+    """Add what is made from the model and from the chapters: the model's drawing, the map, the list of chapters."""
+    config = PaliGemmaConfig.from_json(CHECKPOINT_DIRECTORY / "config.json")
+    drawing = draw_whole_model(config, published_config("paligemma-3b-224"))
+    caption = (
+        "An image and a prompt become one sequence of vectors, and the language model predicts the next token. Boxes compute,"
+        " arrows carry tensors: their shapes, then the sizes in the model of this page and in PaliGemma 3B."
+    )
+    body = body.replace('<div id="drawing-of-the-model"></div>', drawing.html(caption))
+    body = body.replace('<div id="map-of-the-model"></div>', draw_map("intro", whole=True))
+    body = body.replace('<div id="table-of-chapters"></div>', draw_chapters(pages, titles))
+    if repository := os.environ.get("BOOK_REPOSITORY"):
+        body = body.replace("Get the repository,", f"Get the repository (<code>git clone {repository}</code>),")
+        body = body.replace("open an issue in the repository", f'<a href="{repository}/issues">open an issue</a>')
+    return body
+
+
+def draw_chapters(pages: dict[str, Page], titles: dict[str, nodes.title]) -> str:
+    """All pages by part, each with the question or the topic of its heading."""
+    parts: dict[str, list[str]] = {}
+    for page in pages.values():
+        heading = titles[f"book/{page.name}"].astext()
+        line = "" if heading in page.title else f"<span>{escape(heading)}</span>"
+        parts.setdefault(page.part, []).append(f'<li><a href="{page.name}.html">{escape(page.title)}</a>{line}</li>')
+    lists = (f"<h3>{escape(part)}</h3><ul>{''.join(lines)}</ul>" for part, lines in parts.items())
+    return f'<div class="chapter-list">{"".join(lists)}</div>'
 
 
 def split_heading(match: re.Match) -> str:
