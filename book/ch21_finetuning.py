@@ -197,14 +197,14 @@ for name in known:
     print(f"{name:17s} {known[name]:12.2f} {unknown[name]:12.2f}")
 
 # %% [markdown]
-# A known task costs the model 0.9 per token: words are nearly certain, and location tokens never are, since the neighboring bins are almost as good (chapter 10). A penguin costs 7.8. On the known tasks every wrong loss except the last is large, since the model has never been trained to repeat its input, to write prompts, or to fill rows with pads. Training would bring these losses down all the same, by teaching exactly that. The mistake that shows least is a missing `<eos>`: a tenth to a fifth more.
+# A known task costs the model 0.9 per token: words are nearly certain, and location tokens never are, since the neighboring bins are almost as good (chapter 10). A penguin costs 7.8. On the known tasks every wrong loss except the last is large, since the model has never been trained to repeat its input, to write prompts, or to fill rows with pads. Training would bring these losses down all the same, by teaching exactly that. The mistake that shows least is a missing `<eos>`: it raises the loss by a tenth to a fifth.
 #
-# It also does least harm, here. The shipped model has been trained to end its answers, and a short fine-tuning without `<eos>` does not make it forget: after 60 steps of it, all of 20 captions still ended by themselves. A model trained from scratch would have no other source to learn it from. So this mistake can stay hidden until somebody trains longer, or from another base model.
+# It also does the least harm here. The shipped model has been trained to end its answers, and a short fine-tuning without `<eos>` does not make it forget: after 60 steps of it, all of 20 captions still ended by themselves. A model trained from scratch would have no other source to learn it from. So this mistake can stay hidden until somebody trains longer, or from another base model.
 
 # %% [markdown]
 # ## Trainable or frozen: what each costs in memory
 #
-# You may train everything. AdamW keeps two more numbers for each parameter, and there is the gradient: with the weight itself four numbers, 16 bytes in float32, for each trainable parameter. A frozen parameter costs only itself, and only 2 bytes if you store it in bfloat16.
+# You may train everything. Then each parameter needs four numbers: the weight, its gradient, and two running means for AdamW. In float32 that is 16 bytes. A frozen parameter is only a weight, with 2 bytes if you store it in bfloat16.
 
 
 # %%
@@ -452,7 +452,7 @@ for scene in old_scenes[:3]:
 # %% [markdown]
 # It still finds the dog and the trees, but calls them penguins, or something like it: in its training examples, a box was always followed by that word. This is {term}`catastrophic forgetting <catastrophic forgetting>` {cite}`mccloskey1989catastrophic`. Nothing in the loss said that the old answers should stay, and the shortest way to the new ones overwrote them.
 #
-# LoRA did not prevent it here. A LoRA run with only new examples (150 steps, not shown) found no old toy by its name. That is one run of a tiny model; with large language models, LoRA forgot less than full fine-tuning, and also learned less {cite}`biderman2024lora`. What helps is to mix in old examples, to stop early, or to add a term to the loss that holds weights near their old values {cite}`kirkpatrick2016overcoming`.
+# LoRA did not prevent it here. A LoRA run with only new examples (150 steps, not shown) found no old toy by its name. That is one run of a tiny model; with large language models, LoRA forgot less than full fine-tuning, and also learned less {cite}`biderman2024lora`. What helps: mix in old examples, as the first two runs do, stop early, or add a term to the loss that holds weights near their old values {cite}`kirkpatrick2016overcoming`.
 #
 # Look at the last row of the table too. Before, the model drew no penguin anywhere, whether there was one or not: it was trained to answer no to every word that names no toy. Fine-tuning has to teach it the word and keep that no. For this, the mixture has examples whose right answer is empty. The run without them draws penguins in nine of ten scenes that have none.
 #

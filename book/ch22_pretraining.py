@@ -17,13 +17,13 @@
 #
 # At the end you will be able to
 #
-# - say what a data mixture is, what each task weighs in the loss, and why a training world should be wider than the test;
+# - say what a data mixture is, how the tasks are weighted in the loss, and why a training world should be wider than the test;
 # - explain why the vision tower is trained before the first word;
 # - build soft targets for location tokens, a learning-rate schedule, and an update that moves all directions equally (Muon);
 # - read an ablation and a loss curve, and know how far to believe them;
 # - pretrain a small PaliGemma from scratch.
 #
-# Time: about 25 minutes to read and run, and 40 for the four exercises. The first cell trains a small PaliGemma from scratch, in about a minute: 80 steps for the tower alone, then 120 in which the whole model learns to generate text. To make so little training enough, its scenes are easy, with one or two toys on a ground that has a name. The next cell shows what the model says about three images on the way.
+# Time: about 25 minutes to read and run, and 40 for the four exercises. The first cell trains a small PaliGemma from scratch, in about a minute: 80 steps for the tower alone, then 120 in which the whole model learns to generate text. So that so little training is enough, its scenes are easy, with one or two toys on a ground that has a name. The next cell shows what the model says about three images on the way.
 
 # %% mystnb={"image": {"alt": "Three lines of losses over 200 steps. The tower's falls in the first 80. From there on that of captions falls fast, and that of boxes slowly."}, "figure": {"caption": "In a minute of training from scratch, the model learns captions fast, and boxes hardly at all. Losses, means over ten steps. Up to step 80 (gray line) there is no text. There the tower's loss gets the weight ½, which then falls to 0.", "name": "fig-ch22-goal"}} tags=["hide-input"]
 import json
@@ -124,7 +124,7 @@ first_loss, *_, last_loss = smooth("captions")[1]
 assert last_loss < 0.4 * first_loss
 
 # %% [markdown]
-# At first it writes nothing: every answer has an end, so to end is the safest guess. Then it finds the word that most captions begin with. Then the grammar: a toy, a ground. Of what it sees, the ground comes first, since it is most of the image. Are the toys seen too, or guessed? Count, on 100 scenes that it was not trained on: how often is the ground right, and how many of the kinds of toys are named?
+# At first it writes nothing: every answer has an end, so to end is the safest guess. Then it finds the word that most captions begin with. Then the grammar: a toy, a ground. Of what it sees, the ground comes first, since it fills most of the image. Are the toys seen too, or guessed? Count, on 100 scenes that it was not trained on: how often is the ground right, and how many of the kinds of toys are named?
 
 # %%
 scenes = [draw_easy_scene(seed, "test") for seed in range(100)]
@@ -157,7 +157,7 @@ assert ground > 0.3
 #
 # ## Training data: domain randomization and a mixture of tasks
 #
-# A real model is trained on a billion images from the web with the text beside them. The Toybox draws its own: for each step 32 new scenes, with the truth about them. So there is no epoch (one pass over all data), and a model that does well on new scenes does so because it has learned, not because it remembers.
+# A real model is trained on a billion images from the web with the text beside them. The Toybox draws its own: for each step 32 new scenes, with the truth about them. So there are no epochs (passes over all data), and a model that does well on new scenes does so because it has learned, not because it has memorized.
 #
 # How wide must such a world be? The first Toybox had one to four upright toys of 26 to 56 pixels, always on one of six grounds. Its model was nearly perfect there, and helpless one step outside: on plain gray it named toys that were not there, and it answered "is there a zebra?" with `0`. What never varies in training, a network takes for granted. So whatever should not matter has to vary, which is called {term}`domain randomization` {cite}`tobin2017domain`. Half of today's grounds have no name. There are up to six toys, of 14 to 105 pixels, some tilted, half hidden, cut off or recolored; there are signs, blur, noise, and scenes with nothing in them.
 
@@ -206,7 +206,7 @@ print(f"text positions in groups: {apart:,}; in rows of one length: {together:,}
 #
 # ## Curriculum: the tower first, then text
 #
-# In the first stage there is no text at all. A linear probe, thrown away afterwards, reads each patch's vector from the tower and predicts what covers the patch, and where that thing's edges are. The kind of toy is not enough of an answer: a red car and a blue car are two classes, and so are two words on signs. The tower has no reason to keep what this probe does not ask for, and the language model could not find it later. Words are the hardest to see. With a sign in one scene of eight, the probe could not tell them apart after 2,900 steps. So in this stage every second image is a sheet full of signs. Google's tower came from SigLIP, trained on pairs of images and texts (chapter 4); this stage is the Toybox's cheap substitute, which works because a drawn world knows all its answers.
+# In the first stage there is no text at all. A linear probe, thrown away afterwards, reads each patch's vector from the tower and predicts what covers the patch, and where that thing's edges are. The kind of toy is not enough: a red car and a blue car are two classes, and so are two words on signs. The tower has no reason to keep what this probe does not ask for, and the language model could not find it later. Words are the hardest to see. With a sign in one scene of eight, the probe could not tell them apart after 2,900 steps. So in this stage every second image is a sheet full of signs. Google's tower came from SigLIP, trained on pairs of images and texts (chapter 4); this stage is the Toybox's cheap substitute, which works because a drawn world knows all its answers.
 
 # %% mystnb={"image": {"alt": "A toy scene with a sign, and beside it the same scene as an 8 by 8 grid: on each patch the name of the thing that covers an eighth of it or more (red car, apple, or the word on the sign), or a dot."}, "figure": {"caption": "In the first stage the tower learns to say, for each patch, which toy or sign covers most of it, if it covers an eighth (69 classes). Not shown: how far away the four edges of that toy or sign are.", "name": "fig-ch22-dense"}} tags=["hide-input"]
 scene = draw_scene(18, "train")
@@ -298,7 +298,7 @@ def suffix_loss(
 
 
 # %% [markdown]
-# Soft targets contain a trap. They teach the model to *generate* neighboring bins, and then it *reads* what it has generated. (In general, a model reading its own output instead of the training data is called *exposure bias*.) The boxes of the scenes have whole pixels, which fall on 113 of the 1,024 bins; the model had never read the other 911. The first Toybox model found 19 % of the toys: given the true location tokens it was one pixel off, left to itself it lost its way after two of them. Moving each edge by up to half a pixel in training, for 1,500 more steps, took it to 91 %.
+# Soft targets contain a trap. They teach the model to *generate* neighboring bins, and then it *reads* what it has generated. (A model that has only read true tokens in training, and then has to continue its own, suffers from *exposure bias*.) The boxes of the scenes have whole pixels, which fall on 113 of the 1,024 bins; the model had never read the other 911. The first Toybox model found 19 % of the toys: given the true location tokens it was one pixel off, left to itself it lost its way after two of them. Moving each edge by up to half a pixel in training, for 1,500 more steps, took it to 91 %.
 #
 # ## Learning-rate schedule and Muon
 #
@@ -375,7 +375,7 @@ assert (
 #
 # ## Ablations: what each part is worth
 #
-# Leave one thing out, keep everything else, and see what changes: that is an *ablation*. Here are four short runs in the first, narrower Toybox, with AdamW alone, each with 1,000 steps of the second stage and 12 scenes a step (a twentieth of the scenes that its model saw). All but one start with the same tower, trained for 1,500 steps; all see the same examples in the same order (`tools/ablations.py`, about an hour). One has the full recipe. One has one-hot targets for the location tokens. One has a *causal* mask: image and prompt attend only to what comes before them, as in most language models. One starts with a random tower. (Error bars are for the choice of scenes; each was run once.)
+# Leave one thing out, keep everything else, and see what changes: that is an *ablation*. Here are four short runs in the first, narrower Toybox, with AdamW alone, each with 1,000 steps of the second stage and 12 scenes a step (a twentieth of the scenes that its model saw). All but one start with the same tower, trained for 1,500 steps; all see the same examples in the same order (`tools/ablations.py`, about an hour). One has the full recipe. One has one-hot targets for the location tokens. One has a *causal* mask: image and prompt attend only to what comes before them, as in most language models. One starts with a random tower. (Error bars show the uncertainty from the choice of scenes; each run was made once.)
 #
 # Before you look: the prompt comes after the image. What can image positions do with the question if they attend to it, and what can they not do under a causal mask? Which task should suffer: captions, counts, or "is there a cat?"
 

@@ -516,7 +516,7 @@ def average_gradients(parameters: Sequence[nn.Parameter], place: Place):
 #
 # ### `heads_of` (2 points, 10 minutes)
 #
-# Say which query heads a rank has, and which key/value heads it needs for them. The package copies a key/value head to every process only if there is a single one. In the exercise, their number may be any divisor of W.
+# Say which query heads a rank has, and which key/value heads it needs for them. The package copies a key/value head to every process only if there is a single one. The exercise also allows several key/value heads with a copy on several ranks each.
 #
 # ```{admonition} Hint
 # :class: dropdown
