@@ -169,6 +169,16 @@ def test_the_first_page_lists_every_page_with_its_topic(pages):
             assert heading.startswith(topic), name
 
 
+def test_a_figure_comes_before_the_button_that_shows_its_code(chapters):
+    number = 0
+    for name, page in chapters.items():
+        for cell in page.select("div.cell.tag_hide-input:has(> div.cell_output)"):
+            kinds = [child.name for child in cell.find_all(recursive=False)]
+            assert kinds == ["div", "details"], name
+            number += 1
+    assert number > 80
+
+
 def test_every_exercise_shows_its_stub(chapters):
     for name, page in chapters.items():
         for heading in page.select("section > h3"):

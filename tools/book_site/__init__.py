@@ -14,6 +14,7 @@ from urllib.parse import urlparse
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
+from book_site.cells import PutHiddenCodeLast
 from book_site.launch import BRANCH
 from book_site.live import add_live, copy_live
 from book_site.mathjax import MATHJAX, copy_mathjax
@@ -43,6 +44,7 @@ def setup(app: Sphinx) -> dict:
         }
     app.config.notfound_context = {"title": "There is no such page", "body": lost(app.config.notfound_urls_prefix)}
     app.setup_extension("notfound.extension")
+    app.add_post_transform(PutHiddenCodeLast)
     app.connect("config-inited", set_theme_options)
     app.connect("html-page-context", dress_page)
     app.connect("builder-inited", copy_live)

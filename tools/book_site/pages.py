@@ -53,8 +53,8 @@ def fill_first_page(body: str, pages: dict[str, Page], titles: dict[str, nodes.t
     config = PaliGemmaConfig.from_json(CHECKPOINT_DIRECTORY / "config.json")
     drawing = draw_whole_model(config, published_config("paligemma-3b-224"))
     caption = (
-        "An image and a prompt become one sequence of vectors, and the language model predicts the next token. Boxes compute,"
-        " arrows carry tensors: their shapes, then the sizes in the model of this page and in PaliGemma 3B."
+        "An image and a prompt become one sequence of vectors; the language model predicts the next token. Boxes"
+        " compute, arrows carry tensors: their shapes, then the sizes in the model of this page and in PaliGemma 3B."
     )
     body = body.replace('<div id="drawing-of-the-model"></div>', drawing.html(caption))
     body = body.replace('<div id="map-of-the-model"></div>', draw_map("intro", whole=True))
