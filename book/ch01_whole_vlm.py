@@ -619,12 +619,12 @@ assert difference < 1e-4
 # ```
 # ````
 #
-# ### `places_worked_through` (1 point, 10 minutes)
+# ### `positions_processed` (1 point, 10 minutes)
 #
-# The slow loop and the fast one above printed how many positions they processed (the function's name says *places*). Compute both numbers for any length of the prefix and of the answer.
+# The slow loop and the fast one above printed how many positions they processed. Compute both numbers for any length of the prefix and of the answer.
 #
 # ```{literalinclude} ../exercises/ch01_whole_vlm.py
-# :pyobject: places_worked_through
+# :pyobject: positions_processed
 # ```
 #
 # ```{admonition} Hint 1: what to think about
@@ -638,7 +638,7 @@ assert difference < 1e-4
 # ````{admonition} Solution
 # :class: dropdown
 # ```{literalinclude} ../solutions/ch01_whole_vlm.py
-# :pyobject: places_worked_through
+# :pyobject: positions_processed
 # ```
 # ````
 #

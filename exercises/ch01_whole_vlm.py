@@ -1,9 +1,9 @@
-"""Exercises of chapter 1, "How does a picture become an answer?".
+"""Exercises of chapter 1, "A whole vision language model (VLM) in one sitting".
 
-Grade them with: pytest exercises/test_ch01_whole_vlm.py
+Grade: pytest exercises/test_ch01_whole_vlm.py
 
-Shapes: B batch, C channels, H W height and width, P side of a patch, N image tokens, S sequence, D hidden size,
-V vocabulary.
+Shapes: B batch, C channels, H height and W width, P patch size, N image tokens,
+S sequence length, D hidden size, V vocabulary size.
 """
 
 
@@ -16,63 +16,68 @@ def trace_shapes(
     text_width: int,
     vocab_size: int,
 ) -> dict[str, list[int]]:
-    """The shape of each tensor on the way from a picture and a prompt to the scores of the next word.
+    """Give the shape of each tensor from image and prompt to the logits of the next token.
 
     Args:
-        batch: B pictures, each with its own prompt.
-        image_size: pictures are squares of so many pixels a side, with 3 channels.
-        patch_size: P.
-        prompt_tokens: tokens in the words of each prompt: without `<bos>`, and without the newline at its end.
-        vision_width: numbers in a vector of the vision tower.
-        text_width: D, numbers in a vector of the language model.
-        vocab_size: V.
+        batch: number of images, each with its own prompt.
+        image_size: side of the square images in pixels; they have 3 channels.
+        patch_size: side of a patch in pixels; image_size is a multiple of it.
+        prompt_tokens: tokens of each prompt's text, without `<bos>` and without the newline
+            that ends the prompt.
+        vision_width: size of a hidden vector in the vision tower.
+        text_width: size of a hidden vector in the language model.
+        vocab_size: number of tokens in the vocabulary.
 
     Returns:
-        Shapes, as lists of whole numbers, under these names:
-            pixel_values      what the vision tower reads
-            patch_vectors     what it gives back
-            image_features    the same, after the projector
-            input_ids         the sequence of tokens
-            inputs_embeds     that sequence as vectors, the picture merged into it
-            logits            scores for each word, at each place
+        The shapes, as lists of integers, under these names:
+            pixel_values      the input of the vision tower
+            patch_vectors     the output of the vision tower
+            image_features    the output of the projector
+            input_ids         the token ids of the prefix: image tokens, <bos>, prompt, newline
+            inputs_embeds     the embeddings of these tokens, with the image features merged in
+            logits            a score for every token of the vocabulary, at every position
     """
     raise NotImplementedError
 
 
-def places_worked_through(prefix_length: int, new_tokens: int) -> tuple[int, int]:
-    """How many places the model works through to write an answer, without and with a cache.
+def positions_processed(prefix_length: int, new_tokens: int) -> tuple[int, int]:
+    """Count the positions processed to generate an answer, without and with a cache.
 
-    Without a cache, each new token needs a run over everything that is there: the prefix and the tokens written so
-    far. With one, the first run reads the prefix, and each further run reads the one token that was written last.
-    The token written by the last run is not read any more.
+    Without a cache, each forward pass processes the whole sequence so far: the prefix and the
+    tokens generated before. With a cache, the first pass processes the prefix, and each later
+    pass only the newest token. The token that the last pass generates is never processed.
 
-    Example: a prefix of 10 and 3 new tokens make 10 + 11 + 12 = 33 places without a cache, and 10 + 1 + 1 = 12 with.
+    Example: a prefix of 10 and 3 new tokens give 10 + 11 + 12 = 33 positions without a cache,
+    and 10 + 1 + 1 = 12 with one.
 
     Args:
-        prefix_length: S, 1 or more.
-        new_tokens: 1 or more; `<eos>` is one of them.
+        prefix_length: number of tokens in the prefix, at least 1.
+        new_tokens: number of generated tokens, at least 1; `<eos>` counts as one of them.
 
     Returns:
-        The two numbers, without and with a cache.
+        (positions without a cache, positions with a cache).
     """
     raise NotImplementedError
 
 
 def read_boxes(answer: str, height: int, width: int) -> list[tuple[str, list[float]]]:
-    """Read the boxes out of an answer, without the package's `parse_detections`.
+    """Parse the boxes in an answer, without the package's `parse_detections`.
 
-    An answer is "" or a list of things with " ; " between them. Each thing is four location tokens, a space and a
-    name. The tokens are the top, left, bottom and right edge of its box, as marks from 0 (top or left edge of the
-    picture) to 1023 (bottom or right edge).
+    An answer is "" or a list of objects separated by " ; ". Each object is four location
+    tokens, a space, and a name. The tokens give the top, left, bottom and right edge of its
+    box, in this order, as bins from 0 (top or left edge of the image) to 1023 (bottom or right
+    edge).
 
-    Example, for a picture 1023 high and 2046 wide: "<loc0100><loc0200><loc0300><loc0400> cat" is
-    [("cat", [100.0, 400.0, 300.0, 800.0])].
+    Example, for an image 1023 pixels high and 2046 wide:
+    "<loc0100><loc0200><loc0300><loc0400> cat" gives [("cat", [100.0, 400.0, 300.0, 800.0])].
 
     Args:
-        height: H of the picture, in pixels.
-        width: W.
+        answer: the generated text.
+        height: height of the image in pixels.
+        width: width of the image in pixels.
 
     Returns:
-        For each thing its name (which may be two words) and its edges in pixels: top, left, bottom, right.
+        For each object, its name (without spaces around it; it may have several words) and its
+        edges in pixels, not rounded: top, left, bottom, right.
     """
     raise NotImplementedError

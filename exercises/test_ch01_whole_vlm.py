@@ -1,4 +1,4 @@
-"""Checks of exercises/ch01_whole_vlm.py: cases for each exercise. What is right, the solutions know."""
+"""Test cases for exercises/ch01_whole_vlm.py; the correct answers come from solutions/ch01_whole_vlm.py."""
 
 from collections.abc import Iterator
 
@@ -20,7 +20,7 @@ def models(random: Random) -> Iterator[Case]:
         }
 
 
-def answers_to_write(random: Random) -> Iterator[Case]:
+def answer_lengths(random: Random) -> Iterator[Case]:
     yield {"prefix_length": 10, "new_tokens": 3}
     yield {"prefix_length": random.integer(1, 20), "new_tokens": 1}
     for _ in range(4):
@@ -33,30 +33,38 @@ NAMES = ["cat", "dog", "red bus", "turtle", "old oak tree"]
 def answers(random: Random) -> Iterator[Case]:
     yield {"answer": "", "height": 100, "width": 50}
     for number in (1, 2, 4):
-        things = [thing(random) for _ in range(number)]
+        objects = [make_object(random) for _ in range(number)]
         yield {
-            "answer": " ; ".join(things),
+            "answer": " ; ".join(objects),
             "height": random.integer(50, 400),
             "width": random.integer(500, 900),
         }
     yield {"answer": "<loc0000><loc0000><loc1023><loc1023> cat", "height": 112, "width": 336}
 
 
-def thing(random: Random) -> str:
+def make_object(random: Random) -> str:
     top, left, bottom, right = random.integers(0, 1024, 4).tolist()
     return f"<loc{top:04d}><loc{left:04d}><loc{bottom:04d}><loc{right:04d}> {random.choice(NAMES)}"
 
 
 EXERCISES = [
-    Exercise("trace_shapes", "Every shape from picture to scores", models, points=2, section="Three parts"),
-    Exercise("places_worked_through", "What a cache saves", answers_to_write, section="The loop"),
+    Exercise(
+        "trace_shapes",
+        "Every shape from the image to the logits",
+        models,
+        points=2,
+        section="Three parts: vision tower, projector, language model",
+    ),
+    Exercise(
+        "positions_processed", "What a cache saves", answer_lengths, section="The generation loop: greedy decoding"
+    ),
     Exercise(
         "read_boxes",
-        "From words to boxes",
+        "From location tokens to boxes",
         answers,
         points=2,
         forbidden=("vlm.regions.boxes.parse_detections", "vlm.parse_detections"),
-        section="From words to boxes",
+        section="From location tokens to boxes",
     ),
 ]
 

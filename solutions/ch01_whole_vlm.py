@@ -1,7 +1,7 @@
-"""Solutions of chapter 1, "How does a picture become an answer?".
+"""Solutions of chapter 1, "A whole vision language model (VLM) in one sitting".
 
-Shapes: B batch, C channels, H W height and width, P side of a patch, N image tokens, S sequence, D hidden size,
-V vocabulary.
+Shapes: B batch, C channels, H height and W width, P patch size, N image tokens,
+S sequence length, D hidden size, V vocabulary size.
 """
 
 import re
@@ -16,9 +16,9 @@ def trace_shapes(
     text_width: int,
     vocab_size: int,
 ) -> dict[str, list[int]]:
-    """The shape of each tensor on the way from a picture and a prompt to the scores of the next word."""
+    """Give the shape of each tensor from image and prompt to the logits of the next token."""
     num_image_tokens = (image_size // patch_size) ** 2
-    length = num_image_tokens + 1 + prompt_tokens + 1  # the picture, <bos>, the words, the newline
+    length = num_image_tokens + 1 + prompt_tokens + 1  # image, <bos>, prompt, newline
     return {
         "pixel_values": [batch, 3, image_size, image_size],
         "patch_vectors": [batch, num_image_tokens, vision_width],
@@ -29,16 +29,17 @@ def trace_shapes(
     }
 
 
-def places_worked_through(prefix_length: int, new_tokens: int) -> tuple[int, int]:
-    """How many places the model works through to write an answer, without and with a cache."""
-    without = sum(prefix_length + written for written in range(new_tokens))
+def positions_processed(prefix_length: int, new_tokens: int) -> tuple[int, int]:
+    """Count the positions processed to generate an answer, without and with a cache."""
+    without = sum(prefix_length + generated for generated in range(new_tokens))
     return without, prefix_length + new_tokens - 1
 
 
 def read_boxes(answer: str, height: int, width: int) -> list[tuple[str, list[float]]]:
-    """Read the boxes out of an answer, without the package's `parse_detections`."""
-    things = []
-    for *marks, name in re.findall(r"<loc(\d{4})>" * 4 + " ([^;<]+)", answer):
-        top, left, bottom, right = (int(mark) / 1023 for mark in marks)
-        things.append((name.strip(), [top * height, left * width, bottom * height, right * width]))
-    return things
+    """Parse the boxes in an answer, without the package's `parse_detections`."""
+    objects = []
+    for *bins, name in re.findall(r"<loc(\d{4})>" * 4 + " ([^;<]+)", answer):
+        top, left, bottom, right = (int(number) / 1023 for number in bins)
+        box = [top * height, left * width, bottom * height, right * width]
+        objects.append((name.strip(), box))
+    return objects
