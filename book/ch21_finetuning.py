@@ -23,7 +23,7 @@
 # - measure what was learned and what was forgotten, with confidence intervals;
 # - teach the model a toy of your own.
 #
-# Time: about 15 minutes to read and run, and 45 for the three exercises. This is the model before and after.
+# Time: about 60 minutes to read and run, and 45 for the three exercises. This is the model before and after.
 
 # %% mystnb={"image": {"alt": "Three toy scenes with penguins, in two rows. Top, before training: captions that mention rockets and other toys; for detect penguin no boxes except one around a fish, labeled pizza. Bottom, after training: two of three captions name the penguins, and there is a box around each penguin."}, "figure": {"caption": "After 90 steps of training with LoRA, the model names penguins and finds them. `caption en` and `detect penguin`, before (top) and after (bottom), on scenes that were not in the training. It is not perfect: it says `two penguin`, and the third caption has no penguin, one apple too few, and a tree that is not there.", "name": "fig-ch21-goal"}} tags=["hide-input"]
 import math
@@ -234,7 +234,22 @@ print(f"for {adapters / 1e6:.1f} million trainable parameters")
 # $$W' = W + s\, B A$$
 #
 # A is [G, I] and B is [O, G], with a small {term}`rank` G: A maps the I inputs to G numbers, and B maps these to O outputs. With G = 8 that is 8 · (I + O) parameters instead of I · O. The idea behind it: what a task changes in a model lies in few directions.
-#
+
+# %% tags=["hide-input"]
+from figures.schematics.lora import draw_lora
+from IPython.display import HTML
+
+drawing = draw_lora(in_features=128, out_features=128, rank=8)
+HTML(
+    drawing.html(
+        "LoRA trains two thin matrices beside a frozen one. The input takes both ways, "
+        "and the results are added. Here W is a query projection of the Toybox model's, "
+        "and A and B together have an eighth of its numbers; in PaliGemma 3B it is one "
+        "in 128."
+    )
+)
+
+# %% [markdown]
 # Three details decide whether it works.
 #
 # **Initialization.** At first the update should be zero, so that training starts from the model that you have. So B is 0. And A? If A is 0 as well, nothing ever changes. The gradient of B is a product with A x, and that of A a product with B: both are 0, forever. So A is random.
@@ -539,6 +554,10 @@ folder.cleanup()
 #
 # Make the labels of a batch, not shifted, with -100 for everything that should not count.
 #
+# ```{literalinclude} ../exercises/ch21_finetuning.py
+# :pyobject: make_labels
+# ```
+#
 # ```{admonition} Hint
 # :class: dropdown
 # A position counts if two conditions hold: its token belongs to the suffix, and it is not padding.
@@ -553,6 +572,10 @@ folder.cleanup()
 # ### `suffix_loss` (2 points, 15 minutes)
 #
 # Compute the loss from logits and unshifted labels, without `cross_entropy`.
+#
+# ```{literalinclude} ../exercises/ch21_finetuning.py
+# :pyobject: suffix_loss
+# ```
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
@@ -572,6 +595,10 @@ folder.cleanup()
 # ### `LoraLinear` (4 points, 25 minutes)
 #
 # Write the LoRA layer, with a `merge` that may be called twice.
+#
+# ```{literalinclude} ../exercises/ch21_finetuning.py
+# :pyobject: LoraLinear
+# ```
 #
 # ```{admonition} Hint 1: shapes
 # :class: dropdown

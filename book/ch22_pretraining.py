@@ -23,7 +23,7 @@
 # - read an ablation and a loss curve, and know how far to believe them;
 # - pretrain a small PaliGemma from scratch.
 #
-# Time: about 25 minutes to read and run, and 40 for the four exercises. The first cell trains a small PaliGemma from scratch, in about a minute: 80 steps for the tower alone, then 120 in which the whole model learns to generate text. So that so little training is enough, its scenes are easy, with one or two toys on a ground that has a name. The next cell shows what the model says about three images on the way.
+# Time: about 50 minutes to read and run, and 40 for the four exercises. The first cell trains a small PaliGemma from scratch, in about a minute: 80 steps for the tower alone, then 120 in which the whole model learns to generate text. So that so little training is enough, its scenes are easy, with one or two toys on a ground that has a name. The next cell shows what the model says about three images on the way.
 
 # %% mystnb={"image": {"alt": "Three lines of losses over 200 steps. The tower's falls in the first 80. From there on that of captions falls fast, and that of boxes slowly."}, "figure": {"caption": "In a minute of training from scratch, the model learns captions fast, and boxes hardly at all. Losses, means over ten steps. Up to step 80 (gray line) there is no text. There the tower's loss gets the weight ½, which then falls to 0.", "name": "fig-ch22-goal"}} tags=["hide-input"]
 import json
@@ -207,6 +207,21 @@ print(f"text positions in groups: {apart:,}; in rows of one length: {together:,}
 # ## Curriculum: the tower first, then text
 #
 # In the first stage there is no text at all. A linear probe, thrown away afterwards, reads each patch's vector from the tower and predicts what covers the patch, and where that thing's edges are. The kind of toy is not enough: a red car and a blue car are two classes, and so are two words on signs. The tower has no reason to keep what this probe does not ask for, and the language model could not find it later. Words are the hardest to see. With a sign in one scene of eight, the probe could not tell them apart after 2,900 steps. So in this stage every second image is a sheet full of signs. Google's tower came from SigLIP, trained on pairs of images and texts (chapter 4); this stage is the Toybox's cheap substitute, which works because a drawn world knows all its answers.
+
+# %% tags=["hide-input"]
+from figures.schematics.stages import draw_stages
+from IPython.display import HTML
+from toybox.recipe import Recipe
+
+drawing = draw_stages(Recipe())
+HTML(
+    drawing.html(
+        "Both models first learn to see, then to answer. Google takes a tower and a "
+        "language model that are trained already, and adds two stages of training "
+        "together; the Toybox begins with random weights. A stage is drawn blue where "
+        "the tower learns alone."
+    )
+)
 
 # %% mystnb={"image": {"alt": "A toy scene with a sign, and beside it the same scene as an 8 by 8 grid: on each patch the name of the thing that covers an eighth of it or more (red car, apple, or the word on the sign), or a dot."}, "figure": {"caption": "In the first stage the tower learns to say, for each patch, which toy or sign covers most of it, if it covers an eighth (69 classes). Not shown: how far away the four edges of that toy or sign are.", "name": "fig-ch22-dense"}} tags=["hide-input"]
 scene = draw_scene(18, "train")
@@ -557,6 +572,10 @@ for state in (*some, training["shipped"] | {"step": 0}):
 #
 # Make soft targets: a bell around the right bin, whose probabilities sum to 1.
 #
+# ```{literalinclude} ../exercises/ch22_pretraining.py
+# :pyobject: soft_targets
+# ```
+#
 # ```{admonition} Hint
 # :class: dropdown
 # Square the distance of each bin from the right one and divide by 2 sigma². Take e to the minus that, and divide by the sum.
@@ -571,6 +590,10 @@ for state in (*some, training["shipped"] | {"step": 0}):
 # ### `learning_rate` (1 point, 10 minutes)
 #
 # Compute the learning rate of a step: a linear warm-up, then half a cosine.
+#
+# ```{literalinclude} ../exercises/ch22_pretraining.py
+# :pyobject: learning_rate
+# ```
 #
 # ```{admonition} Hint
 # :class: dropdown
@@ -587,6 +610,10 @@ for state in (*some, training["shipped"] | {"step": 0}):
 #
 # Compute how often each of several data sets is sampled.
 #
+# ```{literalinclude} ../exercises/ch22_pretraining.py
+# :pyobject: mixture
+# ```
+#
 # ```{admonition} Hint
 # :class: dropdown
 # Three steps: limit the sizes, take the power 1 / temperature, divide by the sum. The order matters.
@@ -601,6 +628,10 @@ for state in (*some, training["shipped"] | {"step": 0}):
 # ### `answers_alike` (2 points, 10 minutes)
 #
 # Compute a loss in which each answer counts the same, however long it is.
+#
+# ```{literalinclude} ../exercises/ch22_pretraining.py
+# :pyobject: answers_alike
+# ```
 #
 # ```{admonition} Hint
 # :class: dropdown

@@ -23,7 +23,7 @@
 # - say what `torch.compile` does, what breaks its graph, and what makes it compile again;
 # - quantize weights to 8-bit integers, and measure what that costs.
 #
-# Time: about 25 minutes to read and run, and 65 for the six exercises. This is what the steps gain on the Toybox model.
+# Time: about 50 minutes to read and run, and 65 for the six exercises. This is what the steps gain on the Toybox model.
 
 # %% mystnb={"image": {"alt": "Bars of tokens per second for four ways to generate the same answer. Without a cache it is by far the slowest; then come the model of the chapters with its KV cache, the model with fewer and larger calls, and the compiled one, which is the fastest."}, "figure": {"caption": "A cache, fewer calls and compilation each make decoding faster. Tokens per second for one answer, measured on the machine that executed this page. All bars generate the same tokens. (The last one needs a C++ compiler. Without one it is left out.)", "name": "fig-ch23-goal"}} tags=["hide-input", "nbval-ignore-output"]
 import dataclasses
@@ -117,6 +117,20 @@ assert all(tokens == measured["KV cache"][0] for tokens, _ in measured.values())
 # ## Memory bandwidth: the limit on tokens per second
 #
 # To generate one token, every weight of the language model is used once: multiplied by one activation, and added to a sum. So every weight has to travel from memory to the processor once per token. For a single row, the upper limit on tokens per second is therefore the {term}`memory bandwidth <memory bandwidth>` divided by the bytes of the weights. Chapter 16 plotted this limit for real machines. Compute it for three models: the Toybox model; a *middle* one, which this chapter uses because its weights are large enough to matter and small enough to wait for; and the 3B.
+
+# %% tags=["hide-input"]
+from figures.schematics.roofline import draw_roofline
+from IPython.display import HTML
+
+drawing = draw_roofline(989e12, 3.35e12, {"decode, 1 row": 1, "prefill, 264 tokens": 264})
+HTML(
+    drawing.html(
+        "The roofline of an H100, once more: left of the dashed line, memory bandwidth "
+        "is the limit, right of it arithmetic. A decoding step for one row is far on the "
+        "left. Each step of this chapter either moves the point to the right or brings "
+        "it nearer to the roof."
+    )
+)
 
 
 # %%
@@ -639,6 +653,10 @@ for bar in benchmark["bars"]:
 #
 # Compute the memory-bandwidth limit of a machine for a given model.
 #
+# ```{literalinclude} ../exercises/ch23_fast.py
+# :pyobject: tokens_per_second_limit
+# ```
+#
 # ```{admonition} Hint
 # :class: dropdown
 # Write down the shapes of the seven matrices of a layer, and of the head. Which dimensions are num_key_value_heads · head_dim?
@@ -657,6 +675,10 @@ for bar in benchmark["bars"]:
 # ### `attend_grouped` (2 points, 15 minutes)
 #
 # Write grouped-query attention without copying keys or values.
+#
+# ```{literalinclude} ../exercises/ch23_fast.py
+# :pyobject: attend_grouped
+# ```
 #
 # ```{admonition} Hint
 # :class: dropdown
@@ -677,6 +699,10 @@ for bar in benchmark["bars"]:
 #
 # Write a preallocated KV cache whose write positions are data.
 #
+# ```{literalinclude} ../exercises/ch23_fast.py
+# :pyobject: StaticCache
+# ```
+#
 # ```{admonition} Hint
 # :class: dropdown
 # Make one tensor per layer, in a list comprehension. `[x] * n` would be the same tensor n times.
@@ -695,6 +721,10 @@ for bar in benchmark["bars"]:
 # ### `next_token` (2 points, 10 minutes)
 #
 # Choose the next token of each row without a graph break.
+#
+# ```{literalinclude} ../exercises/ch23_fast.py
+# :pyobject: next_token
+# ```
 #
 # ```{admonition} Hint
 # :class: dropdown
@@ -715,6 +745,10 @@ for bar in benchmark["bars"]:
 #
 # Quantize a matrix to int8, with one scale per row.
 #
+# ```{literalinclude} ../exercises/ch23_fast.py
+# :pyobject: quantize_rows
+# ```
+#
 # ```{admonition} Hint
 # :class: dropdown
 # Take `abs()`, then `amax` along the last axis with `keepdim=True`, and divide by 127 for the scale.
@@ -733,6 +767,10 @@ for bar in benchmark["bars"]:
 # ### `int8_linear` (2 points, 10 minutes)
 #
 # Multiply by a matrix in int8.
+#
+# ```{literalinclude} ../exercises/ch23_fast.py
+# :pyobject: int8_linear
+# ```
 #
 # ```{admonition} Hint
 # :class: dropdown

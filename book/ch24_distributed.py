@@ -23,7 +23,7 @@
 # - average gradients, exactly once;
 # - launch a program on several processes, and let it survive the death of one.
 #
-# Time: about 20 minutes to read and run, and 60 for the six exercises. Two processes on your own machine are enough for all of it.
+# Time: about 45 minutes to read and run, and 60 for the six exercises. Two processes on your own machine are enough for all of it.
 
 # %% mystnb={"image": {"alt": "Gigabytes per process over 1 to 64 processes on logarithmic axes, four falling lines. For inference, the 10B begins at 19 and the 28B at 55 GB. For training, the 10B begins at 155 and the 28B at 442. Training crosses the dotted line at 80 GB at 2 processes for the 10B and at 6 for the 28B."}, "figure": {"caption": "Inference with the 28B fits on one GPU of 80 GB (dotted line); training it needs at least six. Memory per process when a model is divided equally: 2 bytes per parameter for inference in bfloat16, 16 for training. Activations and the KV cache come on top.", "name": "fig-ch24-goal"}} tags=["hide-input"]
 import os
@@ -119,7 +119,21 @@ assert sizes == {"10b": 9_662_638_832, "28b": 27_650_487_024}
 # An MLP has two steps: D numbers become F hidden units, and F hidden units become D numbers again. You have two processes. Where do you split?
 #
 # Split the *hidden units*. Process 0 gets the first half of them: the rows of `gate` and `up` that compute them, and the columns of `down` that read them. Each hidden unit depends on the input alone, not on other hidden units. So each process computes its half without communication. And `down` is a sum over hidden units, so each process has a partial sum. What remains is to add two vectors of D numbers.
-#
+
+# %% tags=["hide-input"]
+from figures.schematics.parallel import draw_tensor_parallel
+from IPython.display import HTML
+
+drawing = draw_tensor_parallel(hidden_size=128, intermediate_size=384)
+HTML(
+    drawing.html(
+        "Column-parallel, then row-parallel: one exchange for the whole MLP. Each "
+        "process has half of the hidden units, and a partial sum of every output; the "
+        "all-reduce adds these up."
+    )
+)
+
+# %% [markdown]
 # Try it with the MLP of the Toybox model's layer 0. Here one process plays both.
 
 # %%
@@ -391,6 +405,19 @@ plt.show()
 #
 # Now the other way. Each of W processes has the whole model and its own rows. Each computes the gradient of the mean loss over its rows. If all have the same number of rows, the mean of these gradients is the gradient over all rows. Then each takes the same step, and the models stay equal without ever being sent. (If the numbers of rows differ, the mean of the means is not the mean over all rows. That is one of the exercises.)
 
+# %% tags=["hide-input"]
+from figures.schematics.parallel import draw_ring
+from IPython.display import HTML
+
+drawing = draw_ring()
+HTML(
+    drawing.html(
+        "A ring all-reduce: each process talks to one neighbor alone, and sends less "
+        "than twice the data, however many processes there are. The dark chunk is the "
+        "one whose sum the process holds after the first round."
+    )
+)
+
 
 # %% tags=["from:vlm.parallel.gradients.average_gradients"]
 def average_gradients(parameters: Sequence[nn.Parameter], place: Place):
@@ -480,6 +507,10 @@ def average_gradients(parameters: Sequence[nn.Parameter], place: Place):
 #
 # Split the three matrices of an MLP among W processes.
 #
+# ```{literalinclude} ../exercises/ch24_distributed.py
+# :pyobject: split_mlp
+# ```
+#
 # ```{admonition} Hint
 # :class: dropdown
 # The weight of an `nn.Linear` has one row per output. Which dimension of `gate`, `up` and `down` is F?
@@ -498,6 +529,10 @@ def average_gradients(parameters: Sequence[nn.Parameter], place: Place):
 # ### `run_mlp` (2 points, 10 minutes)
 #
 # Run the split MLP, so that every rank ends up with the whole result.
+#
+# ```{literalinclude} ../exercises/ch24_distributed.py
+# :pyobject: run_mlp
+# ```
 #
 # ```{admonition} Hint
 # :class: dropdown
@@ -518,6 +553,10 @@ def average_gradients(parameters: Sequence[nn.Parameter], place: Place):
 #
 # Say which query heads a rank has, and which key/value heads it needs for them. The package copies a key/value head to every process only if there is a single one. The exercise also allows several key/value heads with a copy on several ranks each.
 #
+# ```{literalinclude} ../exercises/ch24_distributed.py
+# :pyobject: heads_of
+# ```
+#
 # ```{admonition} Hint
 # :class: dropdown
 # First the query heads: A / W adjacent ones, starting at rank · A / W. Before that, check that W divides A.
@@ -536,6 +575,10 @@ def average_gradients(parameters: Sequence[nn.Parameter], place: Place):
 # ### `average_gradients` (2 points, 15 minutes)
 #
 # Average the gradients of W ranks. Unlike above, the ranks may have different numbers of rows.
+#
+# ```{literalinclude} ../exercises/ch24_distributed.py
+# :pyobject: average_gradients
+# ```
 #
 # ```{admonition} Hint
 # :class: dropdown
@@ -556,6 +599,10 @@ def average_gradients(parameters: Sequence[nn.Parameter], place: Place):
 #
 # Count the bytes that each process sends for one token.
 #
+# ```{literalinclude} ../exercises/ch24_distributed.py
+# :pyobject: bytes_sent_per_token
+# ```
+#
 # ```{admonition} Hint
 # :class: dropdown
 # How many all-reduces are there? Two in each layer, and one for the embedding. Each sends 2 D (W - 1) / W numbers.
@@ -574,6 +621,10 @@ def average_gradients(parameters: Sequence[nn.Parameter], place: Place):
 # ### `training_bytes_per_process` (1 point, 5 minutes)
 #
 # Compute the memory per process for training, with and without FSDP.
+#
+# ```{literalinclude} ../exercises/ch24_distributed.py
+# :pyobject: training_bytes_per_process
+# ```
 #
 # ```{admonition} Hint
 # :class: dropdown

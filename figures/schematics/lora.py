@@ -32,7 +32,7 @@ def draw_lora(in_features: int, out_features: int, rank: int) -> Drawing:
     added = drawing.circle(270, 370, 13, "+")
     drawing.arrow(W.bottom, (W.bottom[0], 370), added.left)
     drawing.arrow(B.bottom, (400, 370), added.right, role="accent")
-    drawing.text(336, 356, "alpha / r", size=SMALL)
+    drawing.text(336, 356, "α / G", size=SMALL)
     drawing.arrow(added.bottom, (270, 414))
     drawing.text(284, 404, f"y [B, S, {out_features}]", "start", is_strong=True)
     return drawing
