@@ -673,7 +673,7 @@ HTML(
 #
 # ### `list_problems` (1 point, 5 minutes)
 #
-# List the missing keys, the unexpected keys (called "surplus" there) and the wrong shapes.
+# List the missing keys, the unexpected keys and the wrong shapes.
 #
 # ```{literalinclude} ../exercises/ch13_loading.py
 # :pyobject: list_problems

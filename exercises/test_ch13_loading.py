@@ -1,4 +1,4 @@
-"""Checks of exercises/ch13_loading.py: cases for each exercise. What is right, the solutions know."""
+"""Checks of exercises/ch13_loading.py: test cases for each exercise. The solutions define what is right."""
 
 import json
 import struct
@@ -39,12 +39,12 @@ def files(random: Random) -> Iterator[Case]:
         }
         yield {"data": write_safetensors(tensors, metadata)}
     whole = write_safetensors({"first": random.normal(4), "last": random.normal(8)}, metadata=True)
-    # No more than 8 bytes: who begins 8 bytes too early then gets wrong numbers, which have a name, and no error.
+    # Only a few bytes are cut: a reader that starts 8 bytes too early then gets wrong numbers, but no error.
     yield {"data": whole[: -4 * random.integer(1, 3)]}
 
 
 def names(random: Random) -> Iterator[Case]:
-    """One of each kind of tensor in each layout, in some layer."""
+    """One tensor of each kind in each layout, from a random layer."""
     layer = random.integer(0, 27)
     text = ["embed_tokens.weight", f"layers.{layer}.self_attn.q_proj.weight", "norm.weight"]
     vision = ["embeddings.patch_embedding.bias", f"encoder.layers.{layer}.mlp.fc1.weight", "post_layernorm.weight"]
@@ -72,12 +72,12 @@ def tables(random: Random) -> Iterator[Case]:
     layers = [f"layers.{i}.mlp.weight" for i in range(12)]
     expected = table("embed.weight", "norm.weight", *layers)
     yield {"expected": expected, "found": dict(expected)}
-    found = {f"model.{name}": shape for name, shape in expected.items()}  # nothing fits
+    found = {f"model.{name}": shape for name, shape in expected.items()}  # no name matches
     yield {"expected": expected, "found": found}
     lost = random.integer(0, 11)
     found = expected | {"head.weight": [3, 3], "bias": [1]}
     found = {name: shape for name, shape in found.items() if name not in layers[lost : lost + 2]}
-    found["norm.weight"] = expected["norm.weight"][::-1]  # as many numbers in another order
+    found["norm.weight"] = expected["norm.weight"][::-1]  # the same number of values
     found["embed.weight"] = [size + 1 for size in expected["embed.weight"]]
     yield {"expected": expected, "found": found}
 
@@ -127,38 +127,38 @@ def call_load_weights(submission, case: Case) -> dict:
     needed = kept_bytes if any(tensor.dtype != (case["dtype"] or tensor.dtype) for tensor in kept.values()) else 0
     head, embedding = model.lm_head.weight, model.model.embed_tokens.weight
     without_values = sorted(name for name, parameter in model.named_parameters() if parameter.is_meta)
-    # Looked at before the model is cast to float32, which would hide both.
+    # Checked before the model is cast to float32, which would hide both.
     is_one = head is embedding or (not head.is_meta and head.data_ptr() == embedding.data_ptr())
     dtypes = sorted({str(parameter.dtype).removeprefix("torch.") for parameter in model.parameters()})
-    scores = torch.zeros(1, 5, 64)
+    logits = torch.zeros(1, 5, 64)
     if not without_values:
         position_ids, mask = torch.arange(1, 6)[None], torch.zeros(1, 1, 5, 5)
         with torch.no_grad():
-            scores = model.float()(case["hidden_states"], position_ids, mask)
+            logits = model.float()(case["hidden_states"], position_ids, mask)
     return {
-        "parameters without numbers": without_values,
-        "head and embedding are one": is_one,
+        "parameters still on the meta device": without_values,
+        "head and embedding are the same parameter": is_one,
         "dtypes": dtypes,
-        # Less than a copy of all weights (35,136 bytes in 16 bits), more than a look whether two matrices are equal.
-        "copies more than it has to": counter.bytes > 1.5 * needed + 20_000,
-        "scores": scores,
+        # Less than a copy of all weights (35,136 bytes at 16 bits), more than a comparison of two matrices needs.
+        "allocates more memory than necessary": counter.bytes > 1.5 * needed + 20_000,
+        "logits": logits,
     }
 
 
 EXERCISES = [
     Exercise(
         "read_safetensors",
-        "A file of tensors, byte by byte",
+        "The safetensors format, byte by byte",
         files,
         points=2,
         forbidden=("safetensors.torch.load", "safetensors.torch.load_file", "safetensors.safe_open"),
         raises=(ValueError,),
         show=lambda case: {"data": f"of {len(case['data'])} bytes"},
-        section="What is in the file",
+        section="The safetensors format, and why not pickle",
     ),
     Exercise(
         "canonical_name",
-        "Five names for one tensor",
+        "One name for five layouts",
         names,
         points=2,
         call=call_canonical_name,
@@ -167,18 +167,23 @@ EXERCISES = [
             "vlm.checkpoints.headers.canonical_name",
             "vlm.loader.canonical_name",
         ),
-        section="Five layouts",
+        section="Five checkpoint layouts",
     ),
-    Exercise("list_problems", "What is missing, and what is too much", tables, section="Nothing is forgiven"),
+    Exercise(
+        "list_problems",
+        "Missing keys, unexpected keys, wrong shapes",
+        tables,
+        section="A strict loader: missing keys, unexpected keys, wrong shapes",
+    ),
     Exercise(
         "load_weights",
-        "Every number in its place, once",
+        "Strict loading without copies",
         checkpoints,
         points=3,
         call=call_load_weights,
         raises=(ValueError,),
         tolerance=1e-4,
-        section="Each number once",
+        section="Peak memory: every weight once",
     ),
 ]
 

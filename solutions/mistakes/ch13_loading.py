@@ -25,7 +25,9 @@ def tensor_of(raw: bytes, dtype: torch.dtype, shape: list[int]) -> Tensor:
     return torch.frombuffer(bytearray(raw), dtype=dtype).reshape(shape)
 
 
-@mistake("read_safetensors", "The offsets count from the end of the header, not from the beginning of the file.")
+@mistake(
+    "read_safetensors", "You applied the offsets from the start of the file. They count from the end of the header."
+)
 def offsets_from_the_beginning_of_the_file(data: bytes) -> dict[str, Tensor]:
     header, _ = parts(data)
     return {
@@ -33,7 +35,9 @@ def offsets_from_the_beginning_of_the_file(data: bytes) -> dict[str, Tensor]:
     }
 
 
-@mistake("read_safetensors", "The 8 bytes of the length stand before the header: the numbers begin at 8 + n, not at n.")
+@mistake(
+    "read_safetensors", "You start the numbers at byte n. The 8 bytes of the length come first, so they start at 8 + n."
+)
 def first_eight_bytes_forgotten(data: bytes) -> dict[str, Tensor]:
     header, numbers = parts(data)
     numbers = data[len(data) - len(numbers) - 8 :]
@@ -43,20 +47,21 @@ def first_eight_bytes_forgotten(data: bytes) -> dict[str, Tensor]:
     }
 
 
-@mistake("read_safetensors", "The length of the header has its least significant byte first.")
+@mistake(
+    "read_safetensors",
+    "You read the header's length as big-endian. Its least significant byte comes first (little-endian).",
+)
 def length_from_the_wrong_end(data: bytes) -> dict[str, Tensor]:
-    json.loads(data[8 : 8 + int.from_bytes(data[:8], "big")])  # far too long, so the numbers are read as JSON
+    json.loads(data[8 : 8 + int.from_bytes(data[:8], "big")])  # far too long, so the numbers are parsed as JSON
     return solution.read_safetensors(data)
 
 
-@mistake("read_safetensors", "The shape is not applied: the numbers of a tensor come as one row.")
+@mistake("read_safetensors", "The tensors are flat: reshape each to the shape in the header.")
 def shape_ignored(data: bytes) -> dict[str, Tensor]:
     return {name: tensor.reshape(-1) for name, tensor in solution.read_safetensors(data).items()}
 
 
-@mistake(
-    "read_safetensors", "BF16 is bfloat16; you read its 16 bits as float16, which has other ones for the exponent."
-)
+@mistake("read_safetensors", "You read BF16 as float16, which splits its 16 bits differently. Use torch.bfloat16.")
 def bfloat16_read_as_float16(data: bytes) -> dict[str, Tensor]:
     tensors = solution.read_safetensors(data)
     return {
@@ -65,13 +70,13 @@ def bfloat16_read_as_float16(data: bytes) -> dict[str, Tensor]:
     }
 
 
-@mistake("read_safetensors", "Every tensor comes as float32; its dtype should be the one that the header names.")
+@mistake("read_safetensors", "Every tensor comes out as float32. Keep the dtype that the header gives.")
 def all_cast_to_float32(data: bytes) -> dict[str, Tensor]:
     return {name: tensor.float() for name, tensor in solution.read_safetensors(data).items()}
 
 
-@mistake("read_safetensors", "A file that ends too early is read as far as it goes: raise a ValueError.")
-def what_is_cut_off_is_left_out(data: bytes) -> dict[str, Tensor]:
+@mistake("read_safetensors", "You skip the tensors that a truncated file no longer holds. Raise a ValueError instead.")
+def truncated_tensors_skipped(data: bytes) -> dict[str, Tensor]:
     header, numbers = parts(data)
     whole = {name: entry for name, entry in header.items() if entry["data_offsets"][1] <= len(numbers)}
     return {
@@ -79,12 +84,15 @@ def what_is_cut_off_is_left_out(data: bytes) -> dict[str, Tensor]:
     }
 
 
-@mistake("read_safetensors", "A file that ends too early is filled with zeros: raise a ValueError.")
-def what_is_cut_off_is_made_up(data: bytes) -> dict[str, Tensor]:
+@mistake("read_safetensors", "You fill up a truncated file with zeros. Raise a ValueError instead.")
+def truncated_tensors_filled_up(data: bytes) -> dict[str, Tensor]:
     return solution.read_safetensors(data + bytes(64))
 
 
-@mistake("read_safetensors", "You took the tensors in the header's order; where each begins and ends, its offsets say.")
+@mistake(
+    "read_safetensors",
+    "You read the tensors in the header's order. Use data_offsets: the numbers may be in another order.",
+)
 def offsets_ignored(data: bytes) -> dict[str, Tensor]:
     header, numbers = parts(data)
     if max(entry["data_offsets"][1] for entry in header.values()) > len(numbers):
@@ -112,13 +120,13 @@ def read_by_numpy(data: bytes) -> dict[str, Tensor]:
     return tensors
 
 
-@mistake("canonical_name", "A leading `model.` stays: drop it once, at the very beginning.")
+@mistake("canonical_name", "You keep a leading `model.`. Remove it once, at the very beginning.")
 def leading_model_kept(name: str) -> str | None:
     return solution.canonical_name(name) if not name.startswith("model.") else name
 
 
 @mistake(
-    "canonical_name", "You dropped `model.` wherever it stands, and so cut `vision_model.` too: only at the beginning."
+    "canonical_name", "You removed `model.` everywhere, also from `vision_model.`. Remove it at the beginning only."
 )
 def model_dropped_everywhere(name: str) -> str | None:
     name = name.replace("model.", "")
@@ -126,20 +134,21 @@ def model_dropped_everywhere(name: str) -> str | None:
 
 
 @mistake(
-    "canonical_name", "You dropped the first `model.` wherever it stands, and cut `vision_model.`: only at the start."
+    "canonical_name",
+    "You removed the first `model.` anywhere, also from `vision_model.`. Remove it at the beginning only.",
 )
 def first_model_dropped(name: str) -> str | None:
     return solution.canonical_name(name.replace("model.", "", 1))
 
 
-@mistake("canonical_name", "`vision_model.` is missing in the names of files that leave it out: put it in.")
-def vision_model_not_put_in(name: str) -> str | None:
+@mistake("canonical_name", "Some layouts omit `vision_model.` in the tower's names. Insert it there.")
+def vision_model_not_inserted(name: str) -> str | None:
     if name.removeprefix("model.").startswith("vision_tower.") and ".vision_model." not in name:
         return name.removeprefix("model.") if solution.canonical_name(name) else None
     return solution.canonical_name(name)
 
 
-@mistake("canonical_name", "`vision_model.` is put in a second time where it stands already.")
+@mistake("canonical_name", "You insert `vision_model.` a second time where the name already has it.")
 def vision_model_twice(name: str) -> str | None:
     result = solution.canonical_name(name)
     if result and ".vision_model." in name:
@@ -147,8 +156,8 @@ def vision_model_twice(name: str) -> str | None:
     return result
 
 
-@mistake("canonical_name", "In the new layouts the language model's names have no second `model.`: put it in.")
-def second_model_not_put_in(name: str) -> str | None:
+@mistake("canonical_name", "Some layouts omit `model.` after `language_model.`. Insert it there.")
+def second_model_not_inserted(name: str) -> str | None:
     result = solution.canonical_name(name)
     if result and name.startswith("model.language_model."):
         return name.removeprefix("model.")
@@ -156,27 +165,31 @@ def second_model_not_put_in(name: str) -> str | None:
 
 
 @mistake(
-    "canonical_name", "The tower's pooling head and position_ids are kept; PaliGemma uses neither, so they give None."
+    "canonical_name",
+    "You keep the tower's pooling head and position_ids. PaliGemma uses neither: return None for them.",
 )
 def unused_kept(name: str) -> str | None:
     return solution.canonical_name(name) or name.removeprefix("model.")
 
 
-@mistake("canonical_name", "`lm_head.weight` alone is the language model's head too, `language_model.lm_head.weight`.")
-def lone_head_not_known(name: str) -> str | None:
+@mistake(
+    "canonical_name",
+    "`lm_head.weight` without a prefix is the language model's head too: `language_model.lm_head.weight`.",
+)
+def lone_head_not_recognized(name: str) -> str | None:
     return name if name == "lm_head.weight" else solution.canonical_name(name)
 
 
 @mistake(
     "canonical_name",
-    "The head is not part of the inner model: it is `language_model.lm_head.weight`, without `model.`.",
+    "The head is not part of the inner model: its name is `language_model.lm_head.weight`, without `model.`.",
 )
 def head_inside_the_model(name: str) -> str | None:
     result = solution.canonical_name(name)
     return "language_model.model.lm_head.weight" if result and "lm_head" in result else result
 
 
-@mistake("canonical_name", "You threw away the language model's head; only the head of the vision tower is unused.")
+@mistake("canonical_name", "You dropped the language model's head too. Only the vision tower's head is unused.")
 def all_heads_dropped(name: str) -> str | None:
     return None if "head" in name else solution.canonical_name(name)
 
@@ -196,50 +209,53 @@ def named_by_splitting(name: str) -> str | None:
     return ".".join(words)
 
 
-@mistake("list_problems", "What the model needs and the file lacks is not reported: those weights would stay random.")
+@mistake("list_problems", "You do not report missing tensors. Those weights would keep their random values.")
 def missing_not_reported(expected: dict, found: dict) -> dict[str, list[str]]:
     return solution.list_problems(expected, found) | {"missing": []}
 
 
-@mistake("list_problems", "What only the file has is not reported: it may be a weight under a wrong name.")
-def surplus_not_reported(expected: dict, found: dict) -> dict[str, list[str]]:
-    return solution.list_problems(expected, found) | {"surplus": []}
+@mistake(
+    "list_problems", "You do not report unexpected tensors. One of them may be a missing weight under a wrong name."
+)
+def unexpected_not_reported(expected: dict, found: dict) -> dict[str, list[str]]:
+    return solution.list_problems(expected, found) | {"unexpected": []}
 
 
-@mistake("list_problems", "Shapes are not compared.")
+@mistake("list_problems", "You do not compare shapes. List the names that both have with different shapes.")
 def shapes_not_compared(expected: dict, found: dict) -> dict[str, list[str]]:
     return solution.list_problems(expected, found) | {"wrong shape": []}
 
 
-@mistake("list_problems", "You compared how many numbers a tensor has, not its shape: [2, 10] is not [10, 2].")
+@mistake("list_problems", "You compared the number of elements, not the shape: [2, 10] is not [10, 2].")
 def sizes_compared(expected: dict, found: dict) -> dict[str, list[str]]:
     both = expected.keys() & found.keys()
     wrong = sorted(name for name in both if np.prod(expected[name]) != np.prod(found[name]))
     return solution.list_problems(expected, found) | {"wrong shape": wrong}
 
 
-@mistake("list_problems", "Missing and surplus are exchanged: missing is what the model has and the file has not.")
-def exchanged(expected: dict, found: dict) -> dict[str, list[str]]:
+@mistake(
+    "list_problems",
+    "Missing and unexpected are swapped: a missing tensor is one that the model has and the file lacks.",
+)
+def missing_and_unexpected_swapped(expected: dict, found: dict) -> dict[str, list[str]]:
     return solution.list_problems(found, expected)
 
 
-@mistake("list_problems", "The names come in the order of the tables; each list should be sorted.")
+@mistake("list_problems", "The names are in the order of the arguments. Sort each list.")
 def not_sorted(expected: dict, found: dict) -> dict[str, list[str]]:
     return {
         "missing": [name for name in expected if name not in found],
-        "surplus": [name for name in found if name not in expected],
+        "unexpected": [name for name in found if name not in expected],
         "wrong shape": [name for name in expected if name in found and found[name] != expected[name]],
     }
 
 
-@mistake("list_problems", "Only the first of each kind is reported; list them all.")
-def first_alone(expected: dict, found: dict) -> dict[str, list[str]]:
+@mistake("list_problems", "You report only the first name of each kind. List all of them.")
+def only_the_first(expected: dict, found: dict) -> dict[str, list[str]]:
     return {kind: names[:1] for kind, names in solution.list_problems(expected, found).items()}
 
 
-@mistake(
-    "list_problems", "A tensor that is missing or surplus has no wrong shape: that list is for names that both have."
-)
+@mistake("list_problems", "You list missing tensors as wrong shapes too. That list is for names that both have.")
 def absent_has_wrong_shape(expected: dict, found: dict) -> dict[str, list[str]]:
     wrong = sorted(name for name in expected if found.get(name) != expected[name])
     return solution.list_problems(expected, found) | {"wrong shape": wrong}
@@ -247,28 +263,28 @@ def absent_has_wrong_shape(expected: dict, found: dict) -> dict[str, list[str]]:
 
 @variant("list_problems")
 def compared_one_by_one(expected: dict, found: dict) -> dict[str, list[str]]:
-    problems = {"missing": [], "surplus": [], "wrong shape": []}
+    problems = {"missing": [], "unexpected": [], "wrong shape": []}
     for name in sorted({*expected, *found}):
         if name not in found:
             problems["missing"].append(name)
         elif name not in expected:
-            problems["surplus"].append(name)
+            problems["unexpected"].append(name)
         elif tuple(found[name]) != tuple(expected[name]):
             problems["wrong shape"].append(name)
     return problems
 
 
-def put(model: GemmaForCausalLM, tensors: dict[str, Tensor], dtype: torch.dtype | None):
-    """Cast and put in place, with nothing checked and nothing tied."""
+def assign(model: GemmaForCausalLM, tensors: dict[str, Tensor], dtype: torch.dtype | None):
+    """Cast the tensors and assign them, without checks and without tying."""
     model.load_state_dict({name: t.to(dtype) for name, t in tensors.items()}, strict=False, assign=True)
 
 
-def check(model: GemmaForCausalLM, tensors: dict[str, Tensor], passed_over: str = ""):
-    """The solution's check, but for one kind of problem."""
+def check(model: GemmaForCausalLM, tensors: dict[str, Tensor], ignored: str = ""):
+    """The solution's check, except for one kind of problem."""
     shapes = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
     problems = solution.list_problems(shapes, {name: list(tensor.shape) for name, tensor in tensors.items()})
     problems["missing"] = [name for name in problems["missing"] if name != HEAD]
-    if any(names for kind, names in problems.items() if kind != passed_over):
+    if any(names for kind, names in problems.items() if kind != ignored):
         raise ValueError(str(problems))
 
 
@@ -278,48 +294,50 @@ def has_own_head(tensors: dict[str, Tensor]) -> bool:
 
 @mistake(
     "load_weights",
-    "You loaded with strict=False and checked nothing: a missing tensor must raise a ValueError.",
-    "Nothing is forgiven",
+    "A missing tensor raises nothing: strict=False skips it silently. Raise a ValueError.",
+    "A strict loader: missing keys, unexpected keys, wrong shapes",
 )
-def missing_passed_over(model: GemmaForCausalLM, tensors: dict[str, Tensor], dtype=None):
+def missing_ignored(model: GemmaForCausalLM, tensors: dict[str, Tensor], dtype=None):
     check(model, tensors, "missing")
-    put(model, tensors, dtype)
+    assign(model, tensors, dtype)
     if not has_own_head(tensors):
         model.tie_weights()
 
 
 @mistake(
     "load_weights",
-    "A surplus tensor must raise a ValueError: it may be one that the model lacks, misnamed.",
-    "Nothing is forgiven",
+    "An unexpected tensor raises nothing. Raise a ValueError: it may be a missing one under a wrong name.",
+    "A strict loader: missing keys, unexpected keys, wrong shapes",
 )
-def surplus_passed_over(model: GemmaForCausalLM, tensors: dict[str, Tensor], dtype=None):
-    check(model, tensors, "surplus")
-    put(model, tensors, dtype)
+def unexpected_ignored(model: GemmaForCausalLM, tensors: dict[str, Tensor], dtype=None):
+    check(model, tensors, "unexpected")
+    assign(model, tensors, dtype)
     if not has_own_head(tensors):
         model.tie_weights()
 
 
 @mistake(
     "load_weights",
-    "A shape that is not the model's must raise a ValueError, even where it could be broadcast.",
-    "Nothing is forgiven",
+    "A wrong shape raises nothing. Raise a ValueError, even where the tensor could be broadcast.",
+    "A strict loader: missing keys, unexpected keys, wrong shapes",
 )
-def shape_passed_over(model: GemmaForCausalLM, tensors: dict[str, Tensor], dtype=None):
+def wrong_shape_ignored(model: GemmaForCausalLM, tensors: dict[str, Tensor], dtype=None):
     check(model, tensors, "wrong shape")
     expected = model.state_dict()
-    put(model, {name: tensor.expand(expected[name].shape) for name, tensor in tensors.items()}, dtype)
+    assign(model, {name: tensor.expand(expected[name].shape) for name, tensor in tensors.items()}, dtype)
     if not has_own_head(tensors):
         model.tie_weights()
 
 
 @mistake(
-    "load_weights", "The head's shape is not checked: a file's own head must fit the model too.", "Nothing is forgiven"
+    "load_weights",
+    "You do not check the head's shape. If the file has a head, it must match the model too.",
+    "A strict loader: missing keys, unexpected keys, wrong shapes",
 )
 def head_of_any_shape(model: GemmaForCausalLM, tensors: dict[str, Tensor], dtype=None):
     without = {name: tensor for name, tensor in tensors.items() if name != HEAD}
     check(model, without)
-    put(model, without, dtype)
+    assign(model, without, dtype)
     model.tie_weights()
     if has_own_head(tensors):
         model.lm_head.weight = torch.nn.Parameter(tensors[HEAD].to(dtype))
@@ -327,33 +345,35 @@ def head_of_any_shape(model: GemmaForCausalLM, tensors: dict[str, Tensor], dtype
 
 @mistake(
     "load_weights",
-    "The head is not tied: without one in the file it has no numbers. Call `tie_weights` at the end.",
+    "The head is not tied. If the file has none, it has no values: call `tie_weights` after loading.",
     "The tied head",
 )
 def head_not_tied(model: GemmaForCausalLM, tensors: dict[str, Tensor], dtype=None):
     check(model, tensors)
-    put(model, tensors, dtype)
+    assign(model, tensors, dtype)
 
 
-@mistake("load_weights", "The head is a copy of the embedding; tied means one and the same parameter.", "The tied head")
+@mistake(
+    "load_weights", "The head is a copy of the embedding. Tied means that both are the same parameter.", "The tied head"
+)
 def head_copied(model: GemmaForCausalLM, tensors: dict[str, Tensor], dtype=None):
     check(model, tensors)
-    put(model, {HEAD: tensors[EMBEDDING].clone()} | tensors, dtype)
+    assign(model, {HEAD: tensors[EMBEDDING].clone()} | tensors, dtype)
 
 
 @mistake(
     "load_weights",
-    "The head that the file has of its own is lost: tie only where it is absent or equal.",
+    "You overwrote the file's own head by tying. Tie only if the head is absent or equals the embedding.",
     "The tied head",
 )
-def own_head_lost(model: GemmaForCausalLM, tensors: dict[str, Tensor], dtype=None):
+def own_head_overwritten(model: GemmaForCausalLM, tensors: dict[str, Tensor], dtype=None):
     check(model, tensors)
-    put(model, tensors, dtype)
+    assign(model, tensors, dtype)
     model.tie_weights()
 
 
 @mistake(
-    "load_weights", "The file's own head keeps the dtype of the file; it is cast like every tensor.", "The tied head"
+    "load_weights", "The file's own head keeps the file's dtype. Cast it like every other tensor.", "The tied head"
 )
 def head_not_cast(model: GemmaForCausalLM, tensors: dict[str, Tensor], dtype=None):
     solution.load_weights(model, {name: tensor for name, tensor in tensors.items() if name != HEAD}, dtype)
@@ -362,22 +382,30 @@ def head_not_cast(model: GemmaForCausalLM, tensors: dict[str, Tensor], dtype=Non
         model.lm_head.weight = torch.nn.Parameter(tensors[HEAD])
 
 
-@mistake("load_weights", "A head that equals the embedding is kept as a second matrix; tie it.", "The tied head")
-def equal_head_kept_apart(model: GemmaForCausalLM, tensors: dict[str, Tensor], dtype=None):
+@mistake(
+    "load_weights", "A head that equals the embedding is stored as a second matrix. Tie it instead.", "The tied head"
+)
+def equal_head_not_tied(model: GemmaForCausalLM, tensors: dict[str, Tensor], dtype=None):
     check(model, tensors)
-    put(model, tensors, dtype)
+    assign(model, tensors, dtype)
     if HEAD not in tensors:
         model.tie_weights()
 
 
-@mistake("load_weights", "A file without a head is right, and most have none: it must not raise.", "The tied head")
-def head_demanded(model: GemmaForCausalLM, tensors: dict[str, Tensor], dtype=None):
+@mistake(
+    "load_weights",
+    "You raise an error for a file without a head. Most files have none: tie the head instead.",
+    "The tied head",
+)
+def head_required(model: GemmaForCausalLM, tensors: dict[str, Tensor], dtype=None):
     if HEAD not in tensors:
         raise ValueError("missing: lm_head.weight")
     solution.load_weights(model, tensors, dtype)
 
 
-@mistake("load_weights", "The numbers are copied more often than they have to be: cast once, straight to the dtype.")
+@mistake(
+    "load_weights", "You copy the weights more often than necessary. Cast each once, directly to the requested dtype."
+)
 def cast_twice(model: GemmaForCausalLM, tensors: dict[str, Tensor], dtype=None):
     same = {tensor.dtype for tensor in tensors.values()} == {dtype or tensors[EMBEDDING].dtype}
     if not same:
@@ -386,7 +414,9 @@ def cast_twice(model: GemmaForCausalLM, tensors: dict[str, Tensor], dtype=None):
     solution.load_weights(model, tensors, dtype)
 
 
-@mistake("load_weights", "Numbers are copied into memory set aside for them, though they could be used as they are.")
+@mistake(
+    "load_weights", "You allocate parameters and copy the weights into them. Use the tensors as they are (assign=True)."
+)
 def copied_into_an_empty_model(model: GemmaForCausalLM, tensors: dict[str, Tensor], dtype=None):
     check(model, tensors)
     model.to(dtype or tensors[EMBEDDING].dtype).to_empty(device="cpu")
@@ -396,12 +426,12 @@ def copied_into_an_empty_model(model: GemmaForCausalLM, tensors: dict[str, Tenso
     model.load_state_dict(tensors, strict=False)
 
 
-@mistake("load_weights", "The dtype that was asked for is ignored.")
+@mistake("load_weights", "You ignore the requested dtype. Cast the tensors to it.")
 def dtype_ignored(model: GemmaForCausalLM, tensors: dict[str, Tensor], dtype=None):
     solution.load_weights(model, tensors)
 
 
-@mistake("load_weights", "Without a dtype the numbers stay as the file has them; you made float32 of them.")
+@mistake("load_weights", "With dtype=None you cast to float32. Keep the file's dtype instead.")
 def float32_by_default(model: GemmaForCausalLM, tensors: dict[str, Tensor], dtype=None):
     solution.load_weights(model, tensors, dtype or torch.float32)
 
