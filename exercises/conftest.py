@@ -1,4 +1,4 @@
-"""Makes `pytest exercises` a grader; see `grader/plugin.py`."""
+"""Makes `pytest exercises` the grader; see `grader/plugin.py`."""
 
 from grader.plugin import (  # noqa: F401
     grade,

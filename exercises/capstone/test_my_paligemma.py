@@ -1,4 +1,4 @@
-"""Checks of exercises/capstone/my_paligemma.py: its stages, with the Toybox's weights and scenes."""
+"""Checks of exercises/capstone/my_paligemma.py, stage by stage, with the Toybox's weights and scenes."""
 
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -55,15 +55,15 @@ def special() -> dict[str, int]:
 
 
 def load_parts(submission: ModuleType) -> SimpleNamespace:
-    """The chapters' files that lie beside the folder of the submission's own."""
-    if hasattr(submission, "parts"):  # a proof puts a mistake into one of them
+    """The submission's chapter files, in the folder above the submission."""
+    if hasattr(submission, "parts"):  # a test puts a mistake into one of them
         return submission.parts
     folder = Path(submission.__file__).parent.parent
     return SimpleNamespace(**{name: load_module(folder / f"{name}.py", f"part_{name}") for name in CHAPTERS})
 
 
 def stage(run: Callable[[ModuleType, SimpleNamespace, Case], object]) -> Callable[[ModuleType, Case], object]:
-    """How a stage is called: with the parts, and without gradients."""
+    """Call a stage with the parts, without gradients."""
 
     def call(submission: ModuleType, case: Case):
         with torch.no_grad():
@@ -82,7 +82,7 @@ def layouts(random: Random) -> Iterator[Case]:
 
 
 def file_in_layout(case: Case) -> bytes:
-    """The Toybox's file, its norms and biases scaled, under other names and with what some files have on top."""
+    """The Toybox's weights as a file: scaled, with the names of another layout, and with extra tensors."""
     tensors = {}
     for name, tensor in trained_weights().items():
         if tensor.dim() > 1:
@@ -156,7 +156,7 @@ def run_think(submission: ModuleType, parts: SimpleNamespace, case: Case) -> dic
 
 
 def draw_scene_to_ask_about(random: Random) -> Scene:
-    """One whose first toy is so large that the model finds it: an empty answer would hide mistakes."""
+    """A scene whose first toy is large enough for the model to find it: an empty answer would hide mistakes."""
     while True:
         scene = draw_scene(random.integer(0, 1000), "test")
         if scene.objects and scene.objects[0].area > 800:
@@ -186,7 +186,7 @@ def run_answer(submission: ModuleType, parts: SimpleNamespace, case: Case) -> di
     finally:
         parts.ch02_patches.embed_patches = embed_patches
     words = " ".join(tokenizer().id_to_token(int(token)) for token in ids)
-    return {"answer": words, "the tower looks more than once": len(looks) > 1}
+    return {"answer": words, "the tower runs more than once": len(looks) > 1}
 
 
 NOT_THE_PACKAGE = (
@@ -216,7 +216,7 @@ EXERCISES = [
     make_stage("read_weights", "Stage 1: loading", layouts, run_read_weights, 2),
     make_stage("prepare", "Stage 2: the processor", requests, run_prepare, 2),
     make_stage("look", "Stage 3: tower and projector", pictures, run_look, 3, table=True),
-    make_stage("enter", "Stage 4: one sequence from two worlds", mixed_rows, run_enter, 2),
+    make_stage("enter", "Stage 4: the merge", mixed_rows, run_enter, 2),
     make_stage("think", "Stage 5: the language model", sequences, run_think, 4, table=True),
     make_stage(
         "answer",

@@ -1,6 +1,6 @@
-"""A worked project: which toy is the largest? `python exercises/project/example.py DIRECTORY` makes all but the report.
+"""An example project: which toy is the largest? `python exercises/project/example.py FOLDER` makes all but the report.
 
-Change `ask` and you have a project of your own.
+Change `ask`, and you have a project of your own.
 """
 
 import json
@@ -25,7 +25,7 @@ QUESTION = "answer en which toy is the largest?"
 
 
 def ask(scene: Scene) -> TrainingExample | None:
-    """The question about a scene; None where the answer is a matter of taste, or could be no other."""
+    """The question about a scene; None if the answer is a matter of taste, or if the scene has only one kind of toy."""
     if len({thing.label for thing in scene.objects}) < 2:
         return None
     areas = np.array([scene.mask(index).sum() for index in range(len(scene.objects))])
@@ -45,8 +45,8 @@ def collect(split: str, number: int) -> list[TrainingExample]:
     return examples
 
 
-def old_lessons(number: int) -> list[TrainingExample]:
-    """So that it does not forget what it could do."""
+def old_examples(number: int) -> list[TrainingExample]:
+    """Training examples of old tasks, so that the model does not forget them."""
     rng, examples = np.random.default_rng(0), []
     for index in range(number):
         scene = draw_scene(1_000_000 + index, "train")
@@ -56,7 +56,7 @@ def old_lessons(number: int) -> list[TrainingExample]:
 
 
 def main(folder: Path):
-    train, tests = collect("train", 800) + old_lessons(1200), collect("test", 200)
+    train, tests = collect("train", 800) + old_examples(1200), collect("test", 200)
     folder.mkdir(parents=True, exist_ok=True)
     write_examples(folder / "train.jsonl", train)
     write_examples(folder / "test.jsonl", tests)
@@ -71,7 +71,7 @@ def main(folder: Path):
 
     scenes = [draw_scene(seed, "validation") for seed in range(NUM_OLD_SCENES)]
     old = [TrainingExample(scene.image, caption(scene).prompt, caption(scene).suffix) for scene in scenes]
-    tuned = load_tuned(folder)  # what was saved, not what is in memory
+    tuned = load_tuned(folder)  # the saved weights, not those in memory
     after = measure(tuned, processor, tests)
     results = {
         "before": measure(base, processor, tests).mean(),

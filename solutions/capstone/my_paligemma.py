@@ -18,18 +18,18 @@ TOWER, LANGUAGE = "vision_tower.vision_model.", "language_model.model."
 
 
 def below(weights: Weights, prefix: str) -> Weights:
-    """The weights of one part, without the beginning of their names."""
+    """The weights whose names start with `prefix`, under their names without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}
 
 
 def filled(module: nn.Module, weights: Weights, prefix: str) -> nn.Module:
-    """A part with its weights in it."""
+    """The module, with its weights loaded."""
     module.load_state_dict(below(weights, prefix))
     return module
 
 
 def read_weights(parts: SimpleNamespace, data: bytes) -> Weights:
-    """Stage 1, loading: the bytes of a safetensors file, in any of the five layouts, become named tensors."""
+    """Stage 1, loading: turn the bytes of a safetensors file, in any of the five layouts, into named tensors."""
     tensors = parts.ch13_loading.read_safetensors(data)
     named = {parts.ch13_loading.canonical_name(name): tensor for name, tensor in tensors.items()}
     return {name: tensor for name, tensor in named.items() if name is not None}
@@ -43,7 +43,7 @@ def prepare(
     prompts: list[str],
     images: list[Image.Image],
 ) -> dict[str, Tensor]:
-    """Stage 2, the processor: prompts and pictures become tensors."""
+    """Stage 2, the processor: turn prompts and images into tensors."""
     vision = config.vision_config
     rows = [
         parts.ch05_processor.encode_prefix(prompt, encode, special, vision.num_image_tokens, MAX_TEXT_TOKENS)
@@ -55,7 +55,7 @@ def prepare(
 
 
 def look(parts: SimpleNamespace, config: PaliGemmaConfig, weights: Weights, pixel_values: Tensor) -> list[Tensor]:
-    """Stage 3, the tower and the projector."""
+    """Stage 3, the vision tower and the projector: turn pixels into image features, and keep every step."""
     vision, embeddings = config.vision_config, below(weights, TOWER + "embeddings.")
     patches = parts.ch02_patches.embed_patches(
         pixel_values, embeddings["patch_embedding.weight"], embeddings["patch_embedding.bias"]
@@ -73,7 +73,7 @@ def look(parts: SimpleNamespace, config: PaliGemmaConfig, weights: Weights, pixe
 def enter(
     parts: SimpleNamespace, config: PaliGemmaConfig, weights: Weights, input_ids: Tensor, image_features: Tensor
 ) -> Tensor:
-    """Stage 4, one sequence from two worlds: words are looked up, and pictures take the places of image tokens."""
+    """Stage 4, the merge: look up the token embeddings, and put the image features at the image tokens."""
     words = parts.ch09_merge.embed_tokens(input_ids, weights[LANGUAGE + "embed_tokens.weight"], config)  # [B, S, D]
     return parts.ch09_merge.merge_image_features(words, image_features, input_ids == config.image_token_index)
 
@@ -86,7 +86,7 @@ def think(
     attention_mask: Tensor,
     token_type_ids: Tensor,
 ) -> list[Tensor]:
-    """Stage 5, the language model."""
+    """Stage 5, the language model: run all layers up to the logits, and keep every step."""
     text = config.text_config
     positions = parts.ch12_batches.count_positions(attention_mask, attention_mask.shape[1])  # [B, S]
     cos, sin = parts.ch07_rope.rotary_cos_sin(positions, text.head_dim, text.rope_theta, inputs_embeds.dtype)
@@ -106,7 +106,7 @@ def think(
         hidden_states = hidden_states + mlp(norm(layer + "post_attention_layernorm.")(hidden_states))
         kept.append(hidden_states)
     last = norm(LANGUAGE + "norm.")(hidden_states)  # [B, S, D]
-    return [*kept, last, last @ weights[LANGUAGE + "embed_tokens.weight"].T]  # the scores: [B, S, V]
+    return [*kept, last, last @ weights[LANGUAGE + "embed_tokens.weight"].T]  # logits: [B, S, V]
 
 
 def answer(
@@ -119,7 +119,7 @@ def answer(
     image: Image.Image,
     max_new_tokens: int,
 ) -> list[int]:
-    """Stage 6, all together: a prompt and a picture become an answer."""
+    """Stage 6, everything together: turn a prompt and an image into an answer."""
     batch = prepare(parts, encode, special, config, [prompt], [image])
     image_features = look(parts, config, weights, batch["pixel_values"])[-1]  # [1, N, D]
     prompt_ids = batch["input_ids"][0].tolist()

@@ -1,4 +1,4 @@
-"""Mistakes people make in the capstone of Part II, and other right answers."""
+"""Plausible mistakes in the capstone of Part II, and other right solutions."""
 
 import torch
 from torch import Tensor, nn
@@ -8,12 +8,12 @@ from solutions.capstone import my_paligemma as solution
 from solutions.capstone.my_paligemma import LANGUAGE, TOWER, below, filled
 
 
-@mistake("read_weights", "The names are those of the file; give each its canonical name.")
+@mistake("read_weights", "The names are those in the file: apply canonical_name to each.")
 def names_of_the_file(parts, data: bytes) -> dict[str, Tensor]:
     return parts.ch13_loading.read_safetensors(data)
 
 
-@mistake("read_weights", "What PaliGemma does not use is kept: leave out names for which canonical_name gives None.")
+@mistake("read_weights", "You keep tensors that PaliGemma does not use: leave out names for which canonical_name returns None.")
 def unused_kept(parts, data: bytes) -> dict[str, Tensor]:
     tensors = parts.ch13_loading.read_safetensors(data)
     return {parts.ch13_loading.canonical_name(name) or name: tensor for name, tensor in tensors.items()}
@@ -28,7 +28,7 @@ def read_in_a_loop(parts, data: bytes) -> dict[str, Tensor]:
     return weights
 
 
-@mistake("prepare", "Every row got the first picture.")
+@mistake("prepare", "Every row has the first image.")
 def first_picture_for_all(parts, encode, special, config, prompts, images) -> dict[str, Tensor]:
     return solution.prepare(parts, encode, special, config, prompts, images[:1] * len(images))
 
@@ -42,7 +42,7 @@ def padded_on_the_right(parts, encode, special, config, prompts, images) -> dict
     return batch
 
 
-@mistake("prepare", "The prompt has no newline at its end.")
+@mistake("prepare", "The newline at the end of the prompt is missing.")
 def without_newline(parts, encode, special, config, prompts, images) -> dict[str, Tensor]:
     batch = solution.prepare(parts, encode, special, config, prompts, images)
     return batch | {name: batch[name][:, :-1] for name in ("input_ids", "attention_mask")}
@@ -104,17 +104,17 @@ def looked_functionally(parts, config, weights, pixel_values) -> list[Tensor]:
     return run_tower(parts, config, weights, pixel_values)
 
 
-@mistake("enter", "The picture is not merged: the embedding of the image token is left in its places.")
+@mistake("enter", "The image is not merged: the image tokens still have their own embedding.")
 def without_picture(parts, config, weights, input_ids, image_features) -> Tensor:
     return parts.ch09_merge.embed_tokens(input_ids, weights[LANGUAGE + "embed_tokens.weight"], config)
 
 
-@mistake("enter", "The picture is scaled too; only words are.")
+@mistake("enter", "The image features are scaled too: scale only the token embeddings.")
 def picture_scaled(parts, config, weights, input_ids, image_features) -> Tensor:
     return solution.enter(parts, config, weights, input_ids, image_features * config.text_config.hidden_size**0.5)
 
 
-@mistake("enter", "The words are looked up but not scaled.")
+@mistake("enter", "The token embeddings are not scaled.")
 def words_not_scaled(parts, config, weights, input_ids, image_features) -> Tensor:
     words = weights[LANGUAGE + "embed_tokens.weight"][input_ids]
     return parts.ch09_merge.merge_image_features(words, image_features, input_ids == config.image_token_index)
@@ -127,23 +127,23 @@ def entered_by_index(parts, config, weights, input_ids, image_features) -> Tenso
     return words
 
 
-@mistake("think", "The last norm is missing: the scores are made of what the last layer gives.")
+@mistake("think", "The last norm is missing: the logits are computed from the output of the last layer.")
 def without_the_last_norm(parts, config, weights, inputs_embeds, attention_mask, token_type_ids) -> list[Tensor]:
     *layers, _, _ = solution.think(parts, config, weights, inputs_embeds, attention_mask, token_type_ids)
     return [*layers, layers[-1], layers[-1] @ weights[LANGUAGE + "embed_tokens.weight"].T]
 
 
-@mistake("think", "The mask is causal for all: picture and prompt should see each other. Use the token_type_ids.")
+@mistake("think", "The mask is causal everywhere, but the tokens of the prefix attend to each other: use the token_type_ids.")
 def causal(parts, config, weights, inputs_embeds, attention_mask, token_type_ids) -> list[Tensor]:
     return solution.think(parts, config, weights, inputs_embeds, attention_mask, torch.ones_like(token_type_ids))
 
 
-@mistake("think", "The answer sees its future: use the token_type_ids.")
+@mistake("think", "The tokens of the answer attend to later ones: use the token_type_ids.")
 def all_is_prefix(parts, config, weights, inputs_embeds, attention_mask, token_type_ids) -> list[Tensor]:
     return solution.think(parts, config, weights, inputs_embeds, attention_mask, torch.zeros_like(token_type_ids))
 
 
-@mistake("think", "Padding is visible: use the attention_mask.")
+@mistake("think", "Tokens attend to padding: use the attention_mask.")
 def padding_visible(parts, config, weights, inputs_embeds, attention_mask, token_type_ids) -> list[Tensor]:
     return solution.think(parts, config, weights, inputs_embeds, torch.ones_like(attention_mask), token_type_ids)
 
@@ -192,7 +192,7 @@ def loop(parts, encode, special, config, weights, prompt, image, max_new_tokens,
     return ids[length:]
 
 
-@mistake("answer", "Prompt and picture have token type 1, so they are read causally: the prompt is prefix, type 0.")
+@mistake("answer", "The prefix has token type 1, so its mask is causal: image and prompt have type 0.")
 def prompt_is_suffix(*arguments) -> list[int]:
     return loop(*arguments, lambda place, length: 1)
 
@@ -202,13 +202,13 @@ def never_ends(*arguments) -> list[int]:
     return loop(*arguments, lambda place, length: int(place >= length), stop=False)
 
 
-@mistake("answer", "The prompt is part of what you return.")
+@mistake("answer", "You return the prompt too: return only the answer.")
 def prompt_too(parts, encode, special, config, weights, prompt, image, max_new_tokens) -> list[int]:
     ids = solution.prepare(parts, encode, special, config, [prompt], [image])["input_ids"][0].tolist()
     return ids + solution.answer(parts, encode, special, config, weights, prompt, image, max_new_tokens)
 
 
-@mistake("answer", "The tower looks more than once: keep what it has seen, for every token that you write.")
+@mistake("answer", "The tower runs more than once: compute the image features once, and use them for every token.")
 def looks_again(parts, encode, special, config, weights, prompt, image, max_new_tokens) -> list[int]:
     batch = solution.prepare(parts, encode, special, config, [prompt], [image])
     solution.look(parts, config, weights, batch["pixel_values"])
