@@ -117,8 +117,8 @@ def answer(
 ) -> list[int]:
     """Stage 6, everything together: turn a prompt and an image into an answer.
 
-    Use stages 2 to 5, and `generate_greedy` of chapter 10. The prompt has token type 0, generated tokens have 1. You may
-    process the whole sequence again for each token, but run the tower only once.
+    Use stages 2 to 5, and `generate_greedy` of chapter 10. Image and prompt have token type 0, generated tokens have 1.
+    You may process the whole sequence again for each token, but run the tower only once.
 
     Returns:
         The token ids of the greedy answer, without the prompt and without `<eos>`.

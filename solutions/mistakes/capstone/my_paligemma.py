@@ -13,7 +13,7 @@ def names_of_the_file(parts, data: bytes) -> dict[str, Tensor]:
     return parts.ch13_loading.read_safetensors(data)
 
 
-@mistake("read_weights", "You keep tensors that PaliGemma does not use: leave out names for which canonical_name returns None.")
+@mistake("read_weights", "You keep unused tensors: leave out names for which canonical_name returns None.")
 def unused_kept(parts, data: bytes) -> dict[str, Tensor]:
     tensors = parts.ch13_loading.read_safetensors(data)
     return {parts.ch13_loading.canonical_name(name) or name: tensor for name, tensor in tensors.items()}
@@ -133,7 +133,7 @@ def without_the_last_norm(parts, config, weights, inputs_embeds, attention_mask,
     return [*layers, layers[-1], layers[-1] @ weights[LANGUAGE + "embed_tokens.weight"].T]
 
 
-@mistake("think", "The mask is causal everywhere, but the tokens of the prefix attend to each other: use the token_type_ids.")
+@mistake("think", "The mask is causal everywhere: let all tokens of the prefix attend to each other. Use the token_type_ids.")
 def causal(parts, config, weights, inputs_embeds, attention_mask, token_type_ids) -> list[Tensor]:
     return solution.think(parts, config, weights, inputs_embeds, attention_mask, torch.ones_like(token_type_ids))
 
