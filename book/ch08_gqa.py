@@ -15,7 +15,7 @@
 #
 # Gemma's attention is the tower's, with three changes. Queries and keys are rotated by their positions; that was the last chapter. Some positions
 # are masked, because a model that generates must not attend to tokens that it has yet to predict. And several query heads share one head of keys and
-# values. This last change saves memory and time: it decides how large the cache of a long sequence becomes, and how fast it can be read for each new token.
+# values. This last change saves memory and time: fewer keys and values have to be stored for a long sequence (in the {term}`KV cache`), and fewer have to be read for each new token.
 #
 # At the end you will be able to
 #
@@ -26,7 +26,7 @@
 #
 # Time: about 45 minutes to read and run, and 55 for the five exercises. Here are all 16 heads of the trained model at work, while it generates four boxes.
 
-# %% mystnb={"image": {"alt": "A grid of 16 small attention maps, four layers by four heads. Rows are the 27 steps of an answer and one more for its last token, columns its tokens. Some maps are nearly empty; in others bright cells follow the diagonal, or form columns at the beginning of each box."}, "figure": {"caption": "Heads have different jobs: where each one attends among the answer's own tokens. Rows are the steps (query positions), columns the tokens (key positions); bright is a weight of 0.6 or more. Above each map: layer/head and the fraction of the weight that goes to the image. Empty maps belong to heads that attend to the image, or to the prompt, which is not drawn. Near the diagonal: layer 3 head 0 goes back one token, at times two, and layer 0 head 3 mostly two. Layer 0 head 2 and layer 3 head 1 stay on one token for several steps: the first edge of a box, or the `;` before it.", "name": "fig-ch08-goal"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "A grid of 16 small attention maps, four layers by four heads. Rows are the 27 steps of an answer and one more for its last token, columns its tokens. Some maps are nearly empty; in others bright cells follow the diagonal, or form columns at the beginning of each box."}, "figure": {"caption": "Heads have different jobs: where each one attends among the answer's own tokens. Rows are the steps (query positions), columns the tokens (key positions); bright is a weight of 0.6 or more. Above each map: layer/head and the fraction of the weight that goes to the image. Empty maps belong to heads that attend to the image, or to the prompt, which is not drawn. Near the diagonal: layer 3 head 0 attends one token back, at times two, and layer 0 head 3 mostly two. Layer 0 head 2 and layer 3 head 1 stay on one token for several steps: the first edge of a box, or the `;` before it.", "name": "fig-ch08-goal"}} tags=["hide-input"]
 import math
 
 import matplotlib.pyplot as plt
@@ -102,7 +102,7 @@ print("repeat:           ", names.repeat(2).tolist())
 print("repeat_interleave:", names.repeat_interleave(2).tolist())
 
 # %% [markdown]
-# Query heads 0 and 1 should both get the one named 10, so it is `repeat_interleave`. With K = 1 both functions give the same result. That is why code with the wrong one can load PaliGemma 3B, pass all its tests, and
+# Query heads 0 and 1 should both get the one named 10, so it is `repeat_interleave`. With K = 1 both functions give the same result. That is why code with the wrong one can run PaliGemma 3B, pass every test on it, and
 # fail on the first model with K = 2. Ours has K = 2 for this reason.
 
 
@@ -128,7 +128,7 @@ gemma.repeat_kv = repeat_kv
 print("repeat_interleave:", generate(model, processor, "caption en", image, 12)[0])
 
 # %% [markdown]
-# Look at which heads get it wrong. The right order is 0, 0, 1, 1, and the tiled one 0, 1, 0, 1: query heads 0 and 3 have the right key/value head in both. So half of the heads of each layer work as they should. Will half of an answer be right? Choose prompts, move the toys, and try to find a scene that survives.
+# Which heads get the wrong one? The right order is 0, 0, 1, 1, and `repeat` gives 0, 1, 0, 1: query heads 0 and 3 have the right key/value head in both. So half of the heads of each layer work as they should. Will half of an answer be right? Choose prompts, move the toys, and try to find a scene that survives.
 #
 # <div class="live-figure" data-figure="break-it" data-bugs="heads-tiled" data-tasks="caption detect count">
 # <p>This figure needs JavaScript. The cell above makes the same mistake in Python. In JupyterLab, run the next cell.</p>
@@ -140,9 +140,9 @@ from live.jupyter import show
 show("break-it", bugs="heads-tiled", tasks="caption detect count")
 
 # %% [markdown]
-# We found none: on 16 scenes, not one caption and not one list of boxes was left unchanged. `o_proj` sums the outputs of the heads, so two wrong heads of four spoil the sum at every position, and the next layer reads that sum. With K = 1 the two orders are the same, and all bars would be 0: no input to PaliGemma 3B can reveal this bug.
+# We found none: on 16 scenes, not one caption and not one list of boxes was left unchanged. The output projection (`o_proj`) sums the contributions of the heads, so two wrong heads of four spoil the sum at every position, and the next layer reads that sum. With K = 1 the two orders are the same, and all error bars in the figure would be 0: no input to PaliGemma 3B can reveal this bug.
 #
-# Do heads that share keys attend to the same tokens? They have queries of their own, so they need not. Compare the weights of all pairs of heads, over all steps of the answer.
+# Do heads that share keys attend to the same tokens? Each has its own queries, so they need not. Compare the weights of all pairs of heads, over all steps of the answer.
 
 # %%
 for layer, weights in enumerate(attention_of_layer):
@@ -176,10 +176,10 @@ assert torch.allclose(
 )
 
 # %% [markdown]
-# Adding 0 and 1 masks nothing. It is a mistake that looks right on the page, since a mask of zeros and ones is what one draws.
+# Adding 0 and 1 masks nothing. The mistake looks right on the page, because on paper one draws a mask with zeros and ones.
 #
-# How negative is negative enough? A round number like −1e9 works in float32. In float16 the largest number is 65,504, and −1e9 becomes minus infinity. That still masks, until there is a row that
-# may attend to nothing, as can happen at a padding token: then all scores are minus infinity, and the softmax becomes 0 / 0.
+# How negative is negative enough? A round number like −1e9 works in float32. In float16 the largest number is 65,504, and −1e9 becomes minus infinity. That still masks, except in a row that
+# may attend to nothing, such as that of a padding token: there all scores are minus infinity, and the softmax computes 0 / 0.
 
 # %%
 nowhere = torch.full((1, 3), -1e9).half()
@@ -190,14 +190,14 @@ kept = (scores.half() + lowest).float().softmax(-1)
 print("float16, its lowest number:", [round(w, 2) for w in kept[0].tolist()])
 
 # %% [markdown]
-# A single NaN is enough to ruin a row: if the vector of one padding token is NaN, so is every vector that attends to it, even with weight 0, because 0 times NaN is NaN. So the package takes the lowest finite number of the dtype, and such a row
-# becomes something harmless. It does not solve everything: in float16 the lowest number and a score of −20 add up to minus infinity. That cannot happen in float32 or bfloat16, whose lowest number is so large in size that adding a score does not change it; and PaliGemma's mask has no such row, as you will see. What the mask should allow is the subject of the next chapter. Here we take the one you saw in chapter 1.
+# A single NaN is enough to ruin a row: if the vector of one padding token is NaN, so is every vector that attends to it, even with weight 0, because 0 times NaN is NaN. So the package takes the lowest finite number of the dtype: then such a row
+# gets equal weights, which do no harm. This does not solve everything: in float16 the lowest number and a score of −20 add up to minus infinity. That cannot happen in float32 or bfloat16, whose lowest number has such a large magnitude that adding a score does not change it; and PaliGemma's mask has no such row, as you will see. What the mask should allow is the subject of the next chapter. Here we take the one you saw in chapter 1.
 #
 # The softmax itself runs in float32, whatever dtype the model runs in, and the weights are cast back. In PyTorch that takes one argument.[^ch08-1]
 #
 # ## Gemma's attention layer
 #
-# Now the whole layer, as in the package. Compare it with the tower's: no biases; projections of two sizes; RoPE; the cache, which chapter 11 explains (without one, T is S); the copies of keys and values; and `softcap`, a limit on the attention scores, which only PaliGemma 2 has (chapter 15).
+# Here is the whole layer, as in the package. Besides the mask, it differs from the tower's in six points: no biases; projections of two sizes; RoPE; the cache, which chapter 11 explains (without one, T is S); the copies of keys and values; and `softcap`, a limit on the attention scores, which only PaliGemma 2 has (chapter 15).
 #
 # [^ch08-1]: On a CPU, PyTorch's softmax computes in float32 internally anyway, so no grader that runs there can tell whether you asked for it.
 
@@ -252,7 +252,7 @@ class GemmaAttention(nn.Module):
 
 # %% [markdown]
 # One thing is easily taken for granted: that A heads of E entries make D. In our tower they do (6 · 32 = 192), in PaliGemma 3B too (8 · 256 = 2,048). In PaliGemma 2 3B they do not: 8 · 256 = 2,048, but D = 2,304. So E is a separate field of the config, {term}`head_dim`, and
-# the scaling is 1/√E (except in PaliGemma 2 28B, which divides by another root: chapter 15). In our language model 4 · 32 = 128 = D, so you could not notice the mistake here. The exercise uses other sizes.
+# the scaling is 1/√E (except in PaliGemma 2 28B, which divides by another root: chapter 15). In our language model 4 · 32 = 128 = D, so code that computes E as D / A would work here. The exercise uses other sizes.
 #
 # The block around it has two norms, the attention, the MLP and two residual connections. You know all of its parts.
 
@@ -289,7 +289,7 @@ class GemmaDecoderLayer(nn.Module):
 
 # %% [markdown]
 # The name `post_attention_layernorm` is a trap. It is not a norm on the output of the attention. It is the norm *before* the MLP, named after what precedes it. (PaliGemma 2 also has a norm on the output of the
-# attention, and there it is that norm which has this name. Chapter 15 comes back to it.)
+# attention, and that one bears the name there. Chapter 15 comes back to it.)
 #
 # Check the block against *transformers*, with trained weights and a real mask.
 
@@ -332,7 +332,7 @@ print("largest difference below 1e-4:", difference < 1e-4)
 assert difference < 1e-4
 
 # %% [markdown]
-# How many of the 16 heads does an answer need? In the figure, ask for a caption, then choose a position, which is a patch of the image or a token. The large image and the small maps show where it attends; below each token of the answer you see the token that its position predicts. Then knock heads out, with the × on a map or the button below. A head that is knocked out adds nothing to its layer. Guess first: of the 16 heads, how many are there whose loss alone changes the caption? And are they the ones with the brightest maps?
+# How many of the 16 heads does an answer need? In the figure, ask for a caption, then choose a position, which is a patch of the image or a token. The large image and the small maps show where it attends; below each token of the answer you see the token that its position predicts. Then knock heads out, with the × on a map or the button below. A head that is knocked out adds nothing to its layer. Guess first: how many of the 16 heads change the caption when they alone are knocked out? And are they the ones with the brightest maps?
 #
 # <div class="live-figure" data-figure="attention-lab" data-view="heads" data-tasks="caption detect count">
 # <p>This figure needs JavaScript. The figure at the beginning of this chapter shows the attention of all heads for one answer. In JupyterLab, run the next cell.</p>
@@ -349,8 +349,8 @@ show("attention-lab", view="heads", tasks="caption detect count")
 # %% [markdown]
 # ## What sharing saves: the size of the KV cache
 #
-# With fewer key/value heads, the matrices for keys and values become smaller, but they were never the largest. What counts is what has to be *kept*, in the {term}`KV cache`. To generate the next token the model needs the keys and
-# values of all tokens so far, and reads all of them for every token it generates. Memory, and the time to read it, grow with K, not with A.
+# With fewer key/value heads, the matrices for keys and values become smaller, but they were never the largest. What counts is what has to be *kept*, in the KV cache. To generate the next token the model needs the keys and
+# values of all tokens so far, so it reads all of them for every token it generates. Memory, and the time to read it, grow with K, not with A.
 #
 # By hand, for PaliGemma 3B in bfloat16: 2 (keys and values) · 18 layers · 1 head · 256 entries · 2 bytes = 18,432 bytes per token. With eight key/value heads it would be eight times that. How much is it for an image of 896 × 896 pixels, with its 4,096 tokens, and 128 tokens of text?
 
@@ -362,7 +362,7 @@ print(f"{per_token:,} bytes per token, {megabytes:.0f} MB for {tokens:,} tokens"
 print(f"with eight key/value heads: {8 * megabytes:.0f} MB")
 assert per_token == 18_432
 
-# %% mystnb={"image": {"alt": "Grouped bars for PaliGemma 3B, PaliGemma 2 3B, 10B and 28B: megabytes of keys and values for 4,224 tokens. With one key/value head per query head they would need 623 to 3,183 megabytes; as published 78 to 1,592; with a single one 78 to 182."}, "figure": {"caption": "Sharing keeps the KV cache small. Memory for the keys and values of one row of 4,224 tokens in bfloat16: with one key/value head per query head, as published, and with a single one. Weights are not counted.", "name": "fig-ch08-bytes"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Grouped bars for PaliGemma 3B, PaliGemma 2 3B, 10B and 28B: megabytes of keys and values for 4,224 tokens. With one key/value head per query head they would need 623 to 3,183 megabytes; as published 78 to 1,592; with a single one 78 to 182."}, "figure": {"caption": "Sharing keeps the KV cache small. Memory for the keys and values of one sequence of 4,224 tokens in bfloat16: with one key/value head per query head, as published, and with a single one. Weights are not counted.", "name": "fig-ch08-bytes"}} tags=["hide-input"]
 published = {  # layers, A, K, E
     "PaliGemma\n3B": (18, 8, 1, 256),
     "PaliGemma 2\n3B": (26, 8, 4, 256),
@@ -396,8 +396,8 @@ ax.legend(fontsize=9)
 plt.show()
 
 # %% [markdown]
-# If the copies were kept, they would undo what sharing saves. They are not: the cache holds K heads, and the copies exist only while one layer computes. Even these can be avoided, by giving the groups of query heads an axis of their own instead of copying keys and values; fast
-# kernels do that. We keep the copies, because then the code is close to the idea.
+# If the copies were kept, they would undo what sharing saves. They are not: the cache holds K heads, and the copies exist only while one layer computes. Even these can be avoided, if the groups of query heads get an axis of their own and keys and values are broadcast along it; fast
+# kernels need no copies either. We keep them, because they keep the code close to the idea.
 #
 # Is a model with a single key/value head as good? The paper on grouped-query attention {cite}`ainslie2023gqa` measured it for T5 XXL (A = 64) on summarization, translation and question answering: K = 1 loses a little and can be unstable to train; K = 8 is nearly as good as K = A, and nearly as fast as K = 1.
 #
@@ -528,7 +528,7 @@ grade_chapter("ch08_gqa")
 # %% [markdown]
 # ## Summary
 #
-# A query heads share K key/value heads, and neighbors share the same one. So less has to be kept in the KV cache, and less is read for each new token. A position is masked by adding a very negative number to its score, and that number must be finite in the dtype of the model. The softmax runs
-# in float32. With the norms and the MLP this makes Gemma's block, and four of them make our language model.
+# The A query heads share K key/value heads, and neighboring query heads use the same one. So the KV cache is smaller, and less is read for each new token. A position is masked by adding a very negative number to its score, and that number must be finite in the dtype of the model. The softmax runs
+# in float32. Together with the norms and the MLP this is Gemma's block, and four such blocks are the core of our language model.
 #
 # So far it could be any language model. In the next chapter it gets an image: image tokens and text become one sequence.
