@@ -15,11 +15,11 @@
 #
 # You have a vision tower that turns an image into vectors, and a language model that reads vectors. Between them there is very little: one linear layer, a rule for where the image goes in the sequence, and a mask that says which position may attend to which. In this chapter you put them together, and have a PaliGemma.
 #
-# As little as that is, many public re-implementations got it wrong. A wrong weight matrix produces noise, and somebody notices. With a wrong mask, or with image features that are off by one position, the model still talks, a little worse.
+# Little as it is, many public re-implementations got it wrong. A wrong weight matrix produces noise, and somebody notices. With some wrong masks, or with image features that are off by one position, the model still answers, only a little worse.
 #
 # At the end you will be able to
 #
-# - say how large text and image vectors are when they meet, and which of the two is scaled;
+# - say how large text and image vectors are when they are merged, and which of the two are scaled;
 # - {term}`merge` a batch of images into a batch of texts, and raise an error when the counts don't match;
 # - draw the {term}`prefix-LM mask` for any row, with padding and with a cache, and say what each mistake in it does;
 # - write `PaliGemmaForConditionalGeneration.forward` and compare it with the reference, logit by logit.
@@ -99,9 +99,9 @@ print(f"token at the model's input    {size(text_embeds[0, N:]):.2f}")
 print(f"patch at the model's input    {size(image_features):.2f}")
 
 # %% [markdown]
-# The image features come from the projector, and are *not* scaled: the projector is trained, and makes them as large as they have to be. Until early 2026 the reference implementation divided them by √D, and then multiplied the whole sequence by √D. On paper that is the same, in 16 bits not quite.
+# The image features come from the projector, and are *not* scaled: the projector is trained, and makes them as large as they have to be. Until early 2026 the reference implementation divided them by √D, and then multiplied the whole sequence by √D. On paper that is the same; in 16 bits it is not quite.
 #
-# There is a second subtlety in 16 bits. For D = 2,048, √D is 45.2548, and the nearest bfloat16 number is 45.25. The published code first rounds the root to the dtype of the embedding matrix, and then multiplies. If you multiply by the exact root, the last digits differ.
+# There is a second subtlety in 16 bits. For D = 2,048, √D is 45.2548, and the nearest bfloat16 number is 45.25. The published code first rounds the root to the dtype of the embedding matrix, and then multiplies. If you multiply by the exact root, results differ in the last digits.
 #
 # It is easy to scale by the wrong D. A published config has a `hidden_size` for the tower, one for the language model, and a third one at the top level, which is wrong for PaliGemma 2. What happens if you don't scale at all, or use the tower's size, or scale the image as well? Guess which of the three mistakes the model forgives.
 
@@ -131,7 +131,7 @@ print("text times √192:   ", caption_with(embed=scale_by(192**0.5)))
 print("image times √128:  ", caption_with(merge=scale_image_too))
 
 # %% [markdown]
-# √192 is close enough to √128 for this caption. That is the dangerous kind of mistake: it works in the demo, and can cost you a few points in an evaluation.
+# √192 is close enough to √128 for this caption. That is the dangerous kind of mistake: the demo works, and an evaluation may lose a few points.
 #
 # ## The projector: one linear layer
 #
@@ -164,11 +164,11 @@ for name, patch in (("cat's face", 4 * 8 + 2), ("bird", 5 * 8 + 5), ("grass", 7)
     print(f"{name:10} nearest token {token!r}, cosine {cosines[patch, nearest]:.2f}")
 
 # %% [markdown]
-# No. The nearest tokens mean nothing, and they are not near. An image token is not a word. The layers above have learned to read its vector, and all that this vector has in common with a token embedding is its D numbers.
+# No. The nearest tokens have nothing to do with the patches, and they are not near. An image token is not a word. The language model's layers have learned to read its vector, and all that this vector has in common with a token embedding is its size, D.
 #
 # ## Merging image features into the text
 #
-# The processor has reserved N positions for the image, each filled with the token `<image>`. Now the image features go there. The tempting way is one line: `masked_scatter` writes vectors, in order, to the positions where a mask is True.
+# The processor has reserved N positions for the image, each filled with the token `<image>`. Now the image features go there. The obvious way takes one line: `masked_scatter` writes vectors, in order, to the positions where a mask is True.
 
 # %% tags=["hide-input"]
 from figures.schematics.merge import draw_merge
@@ -177,9 +177,9 @@ from IPython.display import HTML
 drawing = draw_merge(config, ["<bos>", "detect", "cat", "\\n"])
 HTML(
     drawing.html(
-        "Image vectors drop into the positions that the image tokens hold free; text "
-        "tokens get rows of the embedding matrix. The result is one sequence, and the "
-        "language model cannot tell where a vector came from."
+        "Image vectors replace the image tokens, which reserve their positions; text "
+        "tokens get rows of the embedding matrix. The result is one sequence, and "
+        "nothing marks where a vector came from."
     )
 )
 
@@ -210,7 +210,7 @@ for before, after in zip(
     print(f"{before.label:5} {after.label:5} IoU of the two boxes {iou:.2f}")
 
 # %% [markdown]
-# The model still finds the boxes, some of them a little worse. You would never see it in a single image, and it costs you in every evaluation. So the package counts before it writes, and raises an error if the counts differ.
+# The model still finds the boxes, some of them a little worse. You would not notice it in a single image, but every evaluation gets worse. So the package counts before it writes, and raises an error if the counts differ.
 
 
 # %% tags=["from:vlm.paligemma.merge_image_features", "hide-input"]
@@ -248,7 +248,7 @@ except ValueError as error:
 # %% [markdown]
 # ## The prefix-LM mask: two rules in one
 #
-# Most language models use a {term}`causal mask`: each token attends to itself and to what came before, because that is all there is when it is generated. But the image and the prompt are not generated by the model. They are complete from the beginning, and nothing is gained by hiding the end of the question from its beginning. So PaliGemma {cite}`beyer2024paligemma` (section 3.1) has two rules, like the prefix language models in the T5 paper {cite}`raffel2019exploring`. The prefix (image and prompt) attends to itself in full. A token of the suffix (the answer) attends to the prefix, to the suffix before it, and to itself.
+# Most language models use a {term}`causal mask`: each token attends to itself and to what came before, because nothing else exists when it is generated. But the image and the prompt are not generated by the model. They are complete from the beginning, and nothing is gained by hiding the end of the question from its beginning. So PaliGemma {cite}`beyer2024paligemma` (section 3.1) has two rules, like the prefix language models in the T5 paper {cite}`raffel2019exploring`. The prefix (image and prompt) attends to itself in full. A token of the suffix (the answer) attends to the prefix, to the suffix before it, and to itself.
 #
 # How do you write that for a batch of rows with different lengths? One trick turns both rules into one. Give each token a *block* number: the whole prefix is block 0, and each token of the suffix opens a block of its own: 1, 2, 3 … Then the rule is: a token may attend to every block that is not later than its own. The block numbers are the cumulative sum of `token_type_ids`.
 
@@ -264,9 +264,9 @@ expected = [[0, 1, 1, 0, 0]] * 3 + [[0, 1, 1, 1, 0], [0, 1, 1, 1, 1]]
 assert visible[0].int().tolist() == expected
 
 # %% [markdown]
-# The first column is 0 in every row: no token attends to padding. The first *row*, that of the pad itself, is not empty. The pad attends to the prefix, which does no harm, because nothing uses its output. An empty row could become nan, as chapter 8 showed.
+# The first column is 0 in every row: no token attends to padding. The first *row*, that of the pad itself, is not empty. The pad attends to the prefix, which does no harm, because nothing uses its output. An empty row could become NaN, as chapter 8 showed.
 #
-# During generation with a cache, only the new token goes through the model, and everything before it is in the cache. Then the mask has one row and T columns, and the new token may attend to everything but the padding.
+# During generation with a KV cache (chapter 11), only the new token goes through the model; the keys and values of everything before it are in the cache. Then the mask has one row and T columns, one for each cached or new token, and the new token may attend to everything except the padding.
 
 
 # %% tags=["from:vlm.attention_mask.make_prefix_lm_mask"]
@@ -288,7 +288,7 @@ def make_prefix_lm_mask(
 
 
 # %% [markdown]
-# Here is a row of two pads, four image tokens, a prompt of three tokens and an answer of five. Three of the answer's tokens are in the cache, with everything before them.
+# Here is a row of two pads, four image tokens, a prompt of three tokens and an answer of five. The first three tokens of the answer are in the cache, and so is everything before them.
 
 # %% mystnb={"image": {"alt": "A wide grid with two rows, the last two tokens of an answer. Both rows are light for the image, the prompt and the earlier answer, and dark for the padding; the first row is dark for the second new token."}, "figure": {"caption": "With a cache, the mask has rows for the new tokens only. Both attend to the image, the prompt and the earlier answer, and neither attends to the padding. The second new token attends to the first, but not the other way around.", "name": "fig-ch09-cached"}} tags=["hide-input"]
 
@@ -298,7 +298,7 @@ draw_mask(ax, pads=2, image=4, prompt=3, answer=5, cached=3)
 plt.show()
 
 # %% [markdown]
-# In the mask lab you set the numbers. It follows the rule of the function above. Predict before you move a slider. (1) One more pad: does it change a column, a row, or both? (2) Three answer tokens move into the cache: what disappears from the grid, and what stays? (3) The rule becomes *plain causal*: do the answer's rows lose any cells?
+# In the mask lab you set these numbers; it follows the rule of the function above. Predict before you move a slider. (1) One more pad: does it change a column, a row, or both? (2) Three answer tokens move into the cache: what disappears from the grid, and what stays? (3) The rule becomes *plain causal*: do the answer's rows lose any cells?
 #
 # <div class="live-figure" data-figure="mask-lab" data-offers="padding image answer cached rules">
 # <p>This figure needs JavaScript. The figure above shows one mask, and the exercises ask you to write the rule. In JupyterLab, run the next cell.</p>
@@ -313,7 +313,7 @@ show("mask-lab", offers="padding image answer cached rules")
 # (1) Both, but only the column matters: no token attends to the pad. The pad has a row of its own, and nothing uses the output of that row. The position ids, beside the tokens, don't count the pad. (2) Only the rows of the new tokens are left, so even the rows of the image and the prompt are gone, and all columns stay: a cached token is never a query again, and remains a key for every later token. (3) None. In the answer's rows the two rules are the same, and all the cells that *plain causal* removes are in the rows of the image and the prompt. So you can't find a wrong mask of this kind by looking at the answer's rows.
 
 # %% [markdown]
-# Three wrong masks have been shipped. *Plain causal*: each token of the prefix attends only to what came before it. *Everything*: there is no staircase, so the suffix attends to its own future. *Padding visible*: you need rows of different lengths to notice that one, and chapter 14 has them. We check two things for the other two: what the model generates, and how many of the answer's 27 tokens it predicts when it is fed the right answer ({term}`teacher forcing`). Before you run it: the second mask shows the model the tokens that it has to predict. Will that help it?
+# Three wrong masks have been shipped. *Plain causal*: each token of the prefix attends only to itself and to what came before it. *Everything*: there is no staircase, so the suffix attends to its own future. *Padding visible*: you need rows of different lengths to notice that one, and chapter 14 has them. For the other two we check two things: what the model generates, and how many of the answer's 27 tokens it predicts correctly when it is fed the right answer ({term}`teacher forcing`). Before you run it: the second mask shows the model the tokens that it has to predict. Will that help it?
 
 # %%
 training_row = processor(["detect cat ; bird"], [image], suffix=[right])
@@ -341,9 +341,9 @@ for name, wrong_mask in (
 paligemma.make_prefix_lm_mask = finished_mask
 
 # %% [markdown]
-# The causal mask ruins the answer: this model's image tokens have learned to attend to the prompt, as you saw in the gates of chapter 6. Seeing the future does not help; it confuses the model, which was trained without it and now meets hidden states that it has never met. A model that is *trained* with that mask would do brilliantly in training and fail at generation, where there is no future to copy from. And note the caption in the last line: when a model generates token by token with a cache, its answer has no future to attend to, so the wrong mask does nothing and the mistake does not show.
+# The causal mask ruins the answer: this model's image tokens have learned to attend to the prompt, as you saw in the gates of chapter 6. Seeing the future does not help; it confuses the model, which was trained without it and now gets hidden states unlike any in training. A model that is *trained* with that mask would do brilliantly in training and fail at generation, where there is no future to copy from. And note the caption in the last line: when a model generates token by token with a cache, its answer has no future to attend to, so the wrong mask does nothing and the mistake does not show.
 #
-# What do image tokens attend to in the prompt? Choose a patch in the figure. The image shows how this patch attends to the other patches, and the stripes below the tokens show how it attends to the prompt. Before you choose one: how much of a patch's attention goes to the prompt, and in which of the four layers most? And what will be left of it with a causal prefix?
+# What do image tokens attend to in the prompt? Choose a patch in the figure. The image shows how this patch attends to the other patches, and the stripes below the tokens show how it attends to the prompt. Before you choose one, guess: how much of a patch's attention goes to the prompt, and in which of the four layers is it most? What will be left of it with a causal prefix?
 #
 # <div class="live-figure" data-figure="attention-lab" data-view="merge" data-tasks="caption detect count">
 # <p>This figure needs JavaScript. Chapter 6 shows gates that open for a patch with one prompt and stay shut with another. In JupyterLab, run the next cell.</p>
@@ -355,7 +355,7 @@ from live.jupyter import show
 show("attention-lab", view="merge", tasks="caption detect count")
 
 # %% [markdown]
-# In this model, the patches attend to the prompt most in layer 0: they give it about half of their attention there, and much less from layer 2 on. First they find out what is asked, then they attend to each other. Go through the heads of layer 0. Does one of them give nearly everything to the prompt, and was it among those that you could not knock out in chapter 8? With a causal prefix, the patches come before the prompt, so none of them attends to any of its tokens. Every stripe is empty, and the answer is lost.
+# In this model, the patches attend to the prompt most in layer 0: they give it about half of their attention there, and much less from layer 2 on. It looks as if they first find out what is asked, and then attend to each other. Go through the heads of layer 0. Does one of them give nearly everything to the prompt, and was it among those that you could not knock out in chapter 8? With a causal prefix (switch it on) no patch can attend to the prompt, because the prompt comes after the image. Every stripe is empty, and the answer is lost.
 #
 # The figure below has three mistakes of this chapter: text that is not scaled, image features that are shifted by one position, and the causal prefix. For each, guess where its bars begin: at the merged embeddings or after them? And does the bug with the largest first bar also do the most damage?
 #
@@ -377,7 +377,7 @@ show(
 #
 # ## The whole forward pass
 #
-# Now everything is there. In one drawing:
+# Now all parts are in place.
 
 # %% tags=["hide-input"]
 from figures.schematics.whole_model import draw_whole_model
@@ -392,7 +392,7 @@ HTML(
 )
 
 # %% [markdown]
-# Now the class. (`Gemma2ForCausalLM` and `make_layer_masks` are for PaliGemma 2, chapter 15; in this model `make_layer_masks` returns the mask unchanged.) Its submodules have the names of the published checkpoint. `forward` looks long, but does seven things:
+# Here is the class. (`Gemma2ForCausalLM` and `make_layer_masks` are for PaliGemma 2, chapter 15; in this model `make_layer_masks` returns the mask unchanged.) Its submodules have the names of the published checkpoint. `forward` looks long, but does seven things:
 #
 # 1. fill in the arguments that were not given: attention mask, token types, positions;
 # 2. compute the image features;
@@ -529,11 +529,11 @@ class PaliGemmaForConditionalGeneration(nn.Module):
 
 
 # %% [markdown]
-# The loss compares each label with the logits one position earlier, and ignores labels of −100: the prefix and the padding. It is the mean over all other labels of the batch.[^ch09-1]
+# The loss compares each label with the logits one position earlier, and ignores labels of −100: the prefix and the padding. It is the mean over the remaining labels of the batch.[^ch09-1]
 #
 # Two conventions are not obvious. You give `labels` unshifted, as in *transformers*, and the loss shifts them. And without `token_type_ids`, all new tokens count as prefix if nothing is cached, and as suffix otherwise. The reference has changed its behavior here: without `token_type_ids`, version 5.23 reads the prompt causally, and older versions did not.
 #
-# Now the proof. Our class and the reference get the shipped weights, and a batch of two rows of different lengths, answers included. We compare all logits at real tokens, and the loss.
+# Now the comparison. Our class and the reference get the shipped weights, and a batch of two rows of different lengths, answers included. We compare all logits at real tokens, and the loss.
 #
 # [^ch09-1]: Google's code first takes the mean over each row. For rows of different lengths the result differs.
 
@@ -570,6 +570,8 @@ assert difference < 1e-4 and abs(mine.loss - theirs.loss) < 1e-5
 #
 # ### `embed_tokens` (1 point, 5 minutes)
 #
+# Look up the token embeddings, and scale them.
+#
 # ```{literalinclude} ../exercises/ch09_merge.py
 # :pyobject: embed_tokens
 # ```
@@ -590,6 +592,8 @@ assert difference < 1e-4 and abs(mine.loss - theirs.loss) < 1e-5
 # ````
 #
 # ### `merge_image_features` (2 points, 10 minutes)
+#
+# Write the image features to the positions of the image tokens, or raise an error.
 #
 # ```{literalinclude} ../exercises/ch09_merge.py
 # :pyobject: merge_image_features
@@ -612,6 +616,8 @@ assert difference < 1e-4 and abs(mine.loss - theirs.loss) < 1e-5
 #
 # ### `may_look` (3 points, 20 minutes)
 #
+# Build the prefix-LM mask as a boolean matrix, for rows with padding and with a cache.
+#
 # ```{literalinclude} ../exercises/ch09_merge.py
 # :pyobject: may_look
 # ```
@@ -622,7 +628,7 @@ assert difference < 1e-4 and abs(mine.loss - theirs.loss) < 1e-5
 # ```
 # ```{admonition} Hint 2: which tensors
 # :class: dropdown
-# `blocks[:, :, None]`, [B, S, 1], belongs to the queries, and `blocks[:, None, :]` to the keys. The cached positions have block 0, since every query may attend to them: put them in front.
+# `blocks[:, :, None]`, [B, S, 1], belongs to the queries, and `blocks[:, None, :]` to the keys. The cached positions have block 0, since every query may attend to them: put them first.
 # ```
 # ```{admonition} Hint 3: almost the line
 # :class: dropdown
@@ -636,6 +642,8 @@ assert difference < 1e-4 and abs(mine.loss - theirs.loss) < 1e-5
 # ````
 #
 # ### `run_paligemma` (3 points, 15 minutes)
+#
+# Put the whole forward pass together from the model's parts.
 #
 # ```{literalinclude} ../exercises/ch09_merge.py
 # :pyobject: run_paligemma
@@ -664,6 +672,6 @@ grade_chapter("ch09_merge")
 # %% [markdown]
 # ## Summary
 #
-# An image becomes N vectors, which replace N image tokens in the text. Token embeddings are scaled by √D, image features are not. The merge counts before it writes, because `masked_scatter` ignores a surplus. The prefix-LM mask gives each token a block number, and a token attends to every block that is not later than its own: the prefix is bidirectional, the suffix is causal, and no token attends to padding.
+# An image becomes N vectors, which replace N image tokens in the text. Token embeddings are scaled by √D, image features are not. The merge counts before it writes, because `masked_scatter` silently drops surplus vectors. The prefix-LM mask gives each token a block number, and a token attends to every block that is not later than its own: the prefix is bidirectional, the suffix is causal, and no token attends to padding.
 #
 # You have written a PaliGemma. For each position it returns 1,921 logits. How does a list of logits become a sentence? That is next.
