@@ -13,12 +13,12 @@
 # %% [markdown]
 # # Sampling from logits with temperature and top-p: which token comes next?
 #
-# The model has read an image and a prompt, and returns 1,921 {term}`logits`, one for each token of its vocabulary. What you want is a sentence. Between the two there is a rule: which token do you take, and when do you stop? The rule is not part of the model. It is yours.
+# The model has read an image and a prompt, and returns 1,921 {term}`logits`, one for each token of its vocabulary. What you want is a sentence. Between the two there is a rule: which token do you take, and when do you stop? The rule is not part of the model; you choose it.
 #
 # At the end you will be able to
 #
 # - turn logits into probabilities at any temperature, and say what happens at 0;
-# - cut a distribution down to its nucleus without ever losing all of it;
+# - cut a distribution down to its most likely tokens (its nucleus) without ever losing all of it;
 # - sample at random, and get the same tokens again;
 # - say for which answers sampling is a bad idea, and measure how bad;
 # - write the loop that ends an answer.
@@ -91,7 +91,7 @@ print(f"begins with A: {greedy:.2f}, begins with B: {best:.2f}")
 # %% [markdown]
 # ## Softmax temperature
 #
-# To take another token now and then, you need probabilities. Softmax makes them, and a {term}`temperature` T decides how different they are: the logits are divided by T first. With T below 1 the likely tokens become more likely, with T above 1 all tokens become more alike. What happens at the two ends? A small T magnifies every difference, until the most likely token has all the probability. A large T makes all differences vanish, until all 1,921 tokens are equally likely.
+# To take another token now and then, you need probabilities. Softmax computes them, and a {term}`temperature` T decides how different they are: the logits are divided by T first. With T below 1 the likely tokens become more likely, with T above 1 the probabilities become more alike. What happens at the extremes? A small T magnifies every difference, until the most likely token has all the probability. A large T makes all differences vanish, until all 1,921 tokens are equally likely.
 #
 # By hand, with the logits 0 and ln 3: the odds are 1 to 3 at T = 1. At T = ½ the logits double, so the odds are squared: 1 to 9.
 
@@ -108,11 +108,11 @@ print("at 0:", (logits / 0).softmax(-1).tolist())
 #
 # $$p_v = \frac{e^{z_v / T}}{\sum_{u=1}^{V} e^{z_u / T}}$$
 #
-# At T = 0 the formula divides by zero and is undefined. People write "temperature 0" and mean greedy decoding, so the package treats 0 as a special case. It agrees with the limit of small temperatures, except for ties: there the limit shares the probability among the tied tokens, and `argmax` takes the first of them.
+# At T = 0 the formula divides by zero and is undefined. People write "temperature 0" and mean greedy decoding, so the package treats 0 as a special case. That agrees with the limit of small temperatures, except for ties: the limit shares the probability among the tied tokens, while `argmax` takes the first of them.
 #
 # ## Top-k and top-p (nucleus) sampling: only the likely tokens
 #
-# A distribution has a tail. Here about 1,900 of the 1,921 tokens make no sense after `two`; each of them has almost no probability, but together they have some. At temperature 1 this model has almost no tail. At 2, three or four of a hundred draws come from the tail. One nonsense token is enough: the model then has to continue from there.
+# A distribution has a tail. Here about 1,900 of the 1,921 tokens make no sense after `two`; each of them has almost no probability, but together they have some. At temperature 1 this model has almost no tail. At 2, three or four draws in a hundred come from the tail. One nonsense token is enough: the model then has to continue from there.
 
 # %%
 print("tail: all tokens except the 3 most likely")
@@ -123,7 +123,7 @@ for temperature in (1.0, 1.5, 2.0):
     print(f"T = {temperature}: tail {tail.mean():.4f}, answer without it {clean:.2f}")
 
 # %% [markdown]
-# So we cut off the tail before we draw. How many tokens should stay? A fixed number ({term}`top-k` sampling {cite}`fan2018hierarchical`) is too large where one word is certain, and too small where dozens of location tokens are equally good. {term}`Top-p`, or nucleus sampling {cite}`holtzman2019curious` (section 3.1), keeps the smallest set of most likely tokens whose probabilities add up to at least p. The set is small where the model is sure.
+# So we cut off the tail before we draw. How many tokens should stay? A fixed number ({term}`top-k` sampling {cite}`fan2018hierarchical`) is too large where one word is certain, and too small where dozens of location tokens are equally good. {term}`Top-p`, or nucleus sampling {cite}`holtzman2019curious` (section 3.1), keeps the smallest set of most likely tokens whose probabilities add up to at least p. The set is small where the model is certain.
 #
 # The first idea: sort, take the cumulative sum, and keep tokens while it is at most p.
 
@@ -139,7 +139,7 @@ print(top_p_v1(torch.tensor([[0.2, 0.5, 0.3]]), 0.85))
 print(top_p_v1(first_token[None], 0.9).sum())
 
 # %% [markdown]
-# Two things are wrong. With p = 0.85, the two tokens that are kept have only 0.8 together, so there should be three: the token that brings the sum to p belongs to the set. And in the second line, where `two` alone has more than 0.9, *nothing* is left. If you divide by the sum, you get nan; if you draw from that, you get an error, or token 0. Public code does this, at exactly those steps where the model is sure.
+# Two things are wrong. With p = 0.85, the two tokens that are kept have only 0.8 together, so there should be three: the token that brings the sum to p belongs to the set. And in the second line, where `two` alone has more than 0.9, *nothing* is left. If you divide by the sum, you get NaN; if you draw from that, you get an error, or token 0. Public code does this, at exactly those steps where the model is most certain.
 #
 # The right question is not "is the sum with this token still at most p?" but "was the sum *before* this token below p?" For the most likely token that sum is 0, so it is always kept.
 
@@ -174,7 +174,7 @@ for top_p in (0.3, 0.7, 0.95):
 print("600 rows: both keep the same tokens, with the same probabilities")
 
 # %% [markdown]
-# The next figure applies temperature and top-p to the model's logits for a scene of yours. The gray bars are the model's own probabilities; the next token is drawn from the blue ones. The axis is logarithmic, because you would not see the tail otherwise. Predict. (1) For the first word of a caption you raise the temperature from 1 to 2. The tail grows; by how much, 2 times or 100 times? (2) Top-p is 0.9. How many tokens stay at the first word, and how many at the first location token of a box?
+# The next figure applies temperature and top-p to the model's logits for a scene of yours. The gray bars are the model's own probabilities; the next token is drawn from the blue ones. The axis is logarithmic, because you would not see the tail otherwise. Predict. (1) For the first word of a caption you raise the temperature from 1 to 2. How much does the tail grow, 2 times or 100 times? (2) Top-p is 0.9. How many tokens stay at the first word, and how many at the first location token of a box?
 #
 # <div class="live-figure" data-figure="sampling" data-prompt="caption en">
 # <p>This figure needs JavaScript. The cells above compute the same for one example image. In JupyterLab, run the next cell.</p>
@@ -186,14 +186,14 @@ from live.jupyter import show
 show("sampling", prompt="caption en")
 
 # %% [markdown]
-# (1) On a logarithmic axis, dividing the logits by 2 halves all differences in height: what was a millionth becomes about a thousandth. So neither is right; the rarer the token, the more it gains. (2) At a word, one or two tokens stay, at a location token dozens, with the same p. A fixed top-k could not do both.
+# (1) On a logarithmic axis, dividing the logits by 2 halves all differences in height: what was a millionth becomes about a thousandth. So neither number is right; the rarer the token, the more it gains. (2) With the same p, one or two tokens stay at a word, and dozens at a location token. A fixed top-k could not do both.
 #
-# Then draw 20 answers at temperature 1, at 2, and at 2 with a top-p of 0.9. With the caption prompt, look at those that go wrong at 2: after a single token from the tail, a location token for example, the model continues as if it had been asked for a box. Without the tail nearly all captions are right again. With `detect`, the boxes are drawn on the scene. They scatter around the toy, with and without the tail, because the many good location tokens are not a tail. And move a toy: the bars belong to the scene that you see.
+# Then draw 20 answers at temperature 1, at 2, and at 2 with a top-p of 0.9. With the caption prompt, look at those that go wrong at 2: after a single token from the tail, a location token for example, the model continues as if it had been asked for a box. Without the tail nearly all captions are right again. With `detect`, the boxes are drawn on the scene. They scatter around the toy, with and without the tail, because the many good location tokens are not a tail. Then move a toy: the bars are computed again for the new scene.
 
 # %% [markdown]
 # ## Sampling, and how to repeat it with a seed
 #
-# Now draw. Lay the tokens side by side on a line from 0 to 1, each as wide as its probability, and pick a random point of the line. `torch.multinomial` draws with the same probabilities. Random numbers in a computer come from a *generator*, which is a formula: give it the same seed, and it gives the same numbers. So a random answer can be repeated, and you can report a bug in it.
+# Now draw. Lay the tokens side by side on a line from 0 to 1, each as wide as its probability, and pick a random point of the line. `torch.multinomial` draws with the same probabilities. Random numbers in a computer come from a *generator*, which is a formula: give it the same seed, and it gives the same numbers. So a random answer can be repeated, in a bug report for example.
 
 
 # %% tags=["from:vlm.generate.choose_token"]
@@ -215,7 +215,7 @@ def choose_token(
 
 
 # %% [markdown]
-# Does each token come as often as it should? In n draws, the fraction of draws that give a token of probability q has a standard deviation of √(q(1 − q)/n). For q = ½ and 20,000 draws that is 0.0035. A deviation of five times that would be suspicious.
+# Is each token drawn as often as it should be? In n draws, the fraction of draws that give a token of probability q has a standard deviation of √(q(1 − q)/n). For q = ½ and 20,000 draws that is 0.0035. A deviation of five times as much would be suspicious.
 
 # %%
 rows = torch.tensor([0.5, 0.3, 0.2]).log().expand(20_000, 3)
@@ -261,7 +261,7 @@ axes[0].set_ylabel("entropy in bits")
 plt.show()
 
 # %% [markdown]
-# Six bits are 64 equally likely location tokens. Does the model not know where the cat is? A location token stands for a bin that is 112/1024 of a pixel wide, about a ninth, so 64 bins are seven pixels. Much of that was taught: the Toybox was trained to {term}`give some probability to bins beside the right one <soft target>`, with a standard deviation of 4 bins, and each edge was shifted by up to half a pixel, since the images consist of whole pixels. A bell curve with a standard deviation of 4 has an entropy of log₂(4 · √(2πe)), or 4.0 bits; with the shifted edges it is a little more. The rest is doubt. (Google's PaliGemma was trained on the one right token.)
+# Six bits are 64 equally likely location tokens. Does the model not know where the cat is? A location token stands for a bin that is 112/1024 of a pixel wide, about a ninth, so 64 bins are seven pixels. Much of that was taught: the Toybox was trained to {term}`give some probability to bins beside the right one <soft target>`, with a standard deviation of 4 bins, and each edge was shifted by up to half a pixel, since the images consist of whole pixels. A bell curve with a standard deviation of 4 has an entropy of log₂(4 · √(2πe)), or 4.0 bits; with the shifted edges it is a little more. The rest is the model's own uncertainty. (Google's PaliGemma was trained on the one right token.)
 #
 # So what does sampling do to a box? It shifts each edge by some bins. And to a caption? Count the captions that are exactly right, and compute the mean {term}`IoU` of boxes, at several temperatures.
 
@@ -321,11 +321,11 @@ for label in ("correct captions", "mean IoU of boxes"):
 assert results["mean IoU of boxes", 1.0][0] > results["mean IoU of boxes", 1.0][2]
 
 # %% [markdown]
-# At temperature 1 the caption is still right nine times in ten, and the boxes have lost a tenth of their IoU. At 2, four captions in ten are wrong. You have computed a part of that above, for one image: the probability that at least one of eight tokens comes from the tail is 1 − 0.74, a quarter. The rest are tokens among the three most likely that are wrong here. At temperature 1, where there is hardly a tail, they alone spoil one caption in ten. So for tasks with one right answer, sampling gains nothing. Use it where many answers are right, as in stories, and where you want several different answers to choose from.
+# At temperature 1 the caption is still right nine times in ten, and the boxes have lost a tenth of their IoU. At 2, four captions in ten are wrong. You have computed a part of that above, for one image: the probability that at least one of eight tokens comes from the tail is 1 − 0.74, a quarter. The remaining errors are tokens that are among the three most likely, but wrong. At temperature 1, where there is hardly a tail, such tokens alone spoil one caption in ten. So for tasks with one right answer, sampling gains nothing. Use it where many answers are right, as in stories, and where you want several different answers to choose from.
 #
 # ## When to stop: the end-of-sequence token
 #
-# The model {term}`ends its answer itself <end of sequence>`. It was trained to predict `<eos>` after a complete answer, and has learned that as it has learned everything else. If you ignore `<eos>`, the model goes on. What do you expect after a complete caption?
+# The model {term}`ends its answer itself <end of sequence>`. It was trained to predict `<eos>` after a complete answer, like any other token. If you ignore `<eos>`, the model goes on. What do you expect after a complete caption?
 
 
 # %%
@@ -349,7 +349,7 @@ print("<eos> ignored:  ", talk("caption en", 12))
 print("<eos> forbidden:", talk("caption en", 20, without_eos=True))
 
 # %% [markdown]
-# It predicts `<eos>` again and again. That was luck: training never shows what comes after `<eos>`, and here it costs you passes for nothing. If the model cannot end, because you have forbidden `<eos>` or because another token was drawn at that one step, you see how it goes on when everything has been said. It was not trained for that either.
+# It predicts `<eos>` again and again. That was luck: training never shows what comes after `<eos>`. And each of these passes is wasted. In the second line the model cannot end, because `<eos>` is forbidden (the same happens when another token is drawn at that one step), and goes on after everything has been said. It was not trained for that either.
 #
 # Two more rules complete the loop. There is a limit, `max_new_tokens`, because nothing guarantees that `<eos>` ever comes. And the options are checked once, before the loop starts: a temperature below 0 or a top-p of 0 raises an error.
 
@@ -379,9 +379,9 @@ for arguments in ((10, -1.0, 1.0), (10, float("nan"), 1.0), (10, 1.0, 0.0)):
         print(error)
 
 # %% [markdown]
-# (Why `not 0 <= temperature` and not `temperature < 0`? Every comparison with nan is false, so only the first form refuses it.)
+# (Why `not 0 <= temperature` and not `temperature < 0`? `<` and `<=` are always false for NaN, so only the first form rejects it.)
 #
-# The loop above runs the whole sequence through the model again for every token, and the image through the vision tower. The next chapter stops that. One thing about PaliGemma 2 belongs here: at the end, it passes its logits through a {term}`softcap`, 30 · tanh(logit / 30). That keeps their order, so greedy answers are the same with and without it; but it pulls large logits together, so probabilities change. *transformers* 4.52 to 5.0 left it out, and nobody who decoded greedily could notice.
+# The loop above runs the whole sequence through the model again for every token, and the image through the vision tower. The next chapter avoids that. One thing about PaliGemma 2 belongs here: at the end, it passes its logits through a {term}`softcap`, 30 · tanh(logit / 30). That keeps their order, so greedy answers are the same with and without it; but it compresses large logits, so probabilities change. *transformers* 4.52 to 5.0 left it out, and nobody who decoded greedily could notice.
 #
 # ## Exercises
 #
@@ -392,6 +392,8 @@ for arguments in ((10, -1.0, 1.0), (10, float("nan"), 1.0), (10, 1.0, 0.0)):
 # ```
 #
 # ### `token_probabilities` (1 point, 5 minutes)
+#
+# Turn logits into probabilities at any temperature, 0 included.
 #
 # ```{literalinclude} ../exercises/ch10_sampling.py
 # :pyobject: token_probabilities
@@ -409,6 +411,8 @@ for arguments in ((10, -1.0, 1.0), (10, float("nan"), 1.0), (10, 1.0, 0.0)):
 # ````
 #
 # ### `filter_top_p` (2 points, 15 minutes)
+#
+# Write top-p filtering so that it keeps the token that reaches p.
 #
 # ```{literalinclude} ../exercises/ch10_sampling.py
 # :pyobject: filter_top_p
@@ -431,6 +435,8 @@ for arguments in ((10, -1.0, 1.0), (10, float("nan"), 1.0), (10, 1.0, 0.0)):
 #
 # ### `draw_tokens` (2 points, 10 minutes)
 #
+# Sample a token for each row, given a random number.
+#
 # ```{literalinclude} ../exercises/ch10_sampling.py
 # :pyobject: draw_tokens
 # ```
@@ -452,13 +458,15 @@ for arguments in ((10, -1.0, 1.0), (10, float("nan"), 1.0), (10, 1.0, 0.0)):
 #
 # ### `generate_greedy` (2 points, 10 minutes)
 #
+# Write the loop that generates an answer and knows when to stop.
+#
 # ```{literalinclude} ../exercises/ch10_sampling.py
 # :pyobject: generate_greedy
 # ```
 #
 # ```{admonition} Hint
 # :class: dropdown
-# In each step: get the logits after everything so far, take the token with the largest, check whether it is `<eos>`, and only then keep it. `[*a, *b]` is a new list.
+# In each step: get the logits after everything so far, take the token with the largest one, stop if it is `<eos>`, and keep it otherwise. `[*a, *b]` is a new list.
 # ```
 # ````{admonition} Solution
 # :class: dropdown
@@ -477,4 +485,4 @@ grade_chapter("ch10_sampling")
 #
 # Greedy decoding takes the most likely token, and suits answers that have one right form. The temperature divides the logits before the softmax; 0 is a special case and means greedy. Top-p keeps the smallest set of most likely tokens that reaches p, always at least one, and puts them back in the vocabulary's order. A seed makes sampling repeatable. This model is certain of its words and not of its location tokens; sampling costs accuracy in both, and at high temperatures most in captions. `<eos>` ends an answer, and a limit ends it if `<eos>` does not come.
 #
-# Each token costs a whole pass through the model, over all the tokens before it. Most of that work has been done already, in the pass before. The KV cache keeps it: that is next.
+# Each token costs a whole pass through the model, over all the tokens before it. Most of that work was already done in the pass before. The KV cache, in the next chapter, keeps the results.
