@@ -133,7 +133,7 @@ def without_the_last_norm(parts, config, weights, inputs_embeds, attention_mask,
     return [*layers, layers[-1], layers[-1] @ weights[LANGUAGE + "embed_tokens.weight"].T]
 
 
-@mistake("think", "The mask is causal everywhere: let all tokens of the prefix attend to each other. Use the token_type_ids.")
+@mistake("think", "The mask is causal everywhere: let the whole prefix attend to itself. Use the token_type_ids.")
 def causal(parts, config, weights, inputs_embeds, attention_mask, token_type_ids) -> list[Tensor]:
     return solution.think(parts, config, weights, inputs_embeds, attention_mask, torch.ones_like(token_type_ids))
 
