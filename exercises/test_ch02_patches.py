@@ -1,4 +1,4 @@
-"""Checks of exercises/ch02_patches.py: cases for each exercise. What is right, the solutions know."""
+"""Test cases for exercises/ch02_patches.py; the correct answers come from solutions/ch02_patches.py."""
 
 from collections.abc import Iterator
 
@@ -7,11 +7,11 @@ import torch
 
 from grader import Case, Exercise, Random
 
-# (B, C, H / P, W / P, P): more than one picture, pictures that are not square, one patch alone.
+# (B, C, H / P, W / P, P): several images, images that are not square, a single patch.
 SIZES = [(2, 3, 2, 3, 4), (1, 3, 4, 2, 2), (3, 1, 3, 3, 5), (1, 4, 1, 1, 3)]
 
 
-def pictures(random: Random) -> Iterator[Case]:
+def images(random: Random) -> Iterator[Case]:
     for batch, channels, rows, columns, size in SIZES:
         yield {"pixel_values": random.normal(batch, channels, rows * size, columns * size), "patch_size": size}
     yield {"pixel_values": random.normal(2, 3, 8, 12, dtype=torch.float64), "patch_size": 4}
@@ -50,10 +50,21 @@ def pixels(random: Random) -> Iterator[Case]:
 
 NO_CONVOLUTION = ("torch.nn.functional.conv2d", "torch.conv2d", "torch.nn.Conv2d")
 EXERCISES = [
-    Exercise("patchify", "Cut pictures into patches", pictures, points=2, section="Cutting"),
-    Exercise("unpatchify", "Put patches together", patches, points=2, section="Cutting"),
-    Exercise("embed_patches", "A convolution that is a linear layer", filters, 2, forbidden=NO_CONVOLUTION),
-    Exercise("patch_of_pixel", "Which patch holds a pixel", pixels, section="Where a patch was"),
+    Exercise("patchify", "Cut images into patches", images, points=2, section="Cutting an image into patches"),
+    Exercise(
+        "unpatchify", "Assemble an image from patches", patches, points=2, section="Cutting an image into patches"
+    ),
+    Exercise(
+        "embed_patches",
+        "A convolution that is a linear layer",
+        filters,
+        2,
+        forbidden=NO_CONVOLUTION,
+        section="Patch embedding: a vector for each patch",
+    ),
+    Exercise(
+        "patch_of_pixel", "Which patch contains a pixel", pixels, section="Position embeddings: where a patch was"
+    ),
 ]
 
 

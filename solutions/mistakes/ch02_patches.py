@@ -1,4 +1,4 @@
-"""Mistakes people make in chapter 2, and other right answers."""
+"""Common mistakes in chapter 2, and other correct answers."""
 
 import torch
 from torch import Tensor
@@ -13,29 +13,32 @@ def split(pixel_values: Tensor, patch_size: int) -> Tensor:
     return pixel_values.reshape(batch, channels, height // patch_size, patch_size, width // patch_size, patch_size)
 
 
-@mistake("patchify", "You reshaped without moving axes: each “patch” is a run of pixels that spans the whole picture.")
+@mistake(
+    "patchify",
+    "You reshaped without permuting the axes, so each “patch” is a strip of pixels. Permute between two reshapes.",
+)
 def patchify_without_transpose(pixel_values: Tensor, patch_size: int) -> Tensor:
     batch, channels, height, width = pixel_values.shape
     num_patches = (height // patch_size) * (width // patch_size)
     return pixel_values.reshape(batch, num_patches, channels * patch_size**2)
 
 
-@mistake("patchify", "Your patches go down the columns of the grid; reading order goes along its rows.")
+@mistake("patchify", "Your patches are ordered column by column. Reading order is row by row: swap the two grid axes.")
 def patchify_column_by_column(pixel_values: Tensor, patch_size: int) -> Tensor:
     return split(pixel_values, patch_size).permute(0, 4, 2, 1, 3, 5).flatten(1, 2).flatten(2)
 
 
-@mistake("patchify", "You put the channels last inside a patch; the filters of a convolution have them first.")
+@mistake("patchify", "Your channels come last within a patch. Put them first, as in the filters of a convolution.")
 def patchify_channels_last(pixel_values: Tensor, patch_size: int) -> Tensor:
     return split(pixel_values, patch_size).permute(0, 2, 4, 3, 5, 1).flatten(1, 2).flatten(2)
 
 
-@mistake("patchify", "Your patches are mirrored at the diagonal: inside a patch, rows come before columns.")
+@mistake("patchify", "Each of your patches is transposed. Within a patch, the row axis comes before the column axis.")
 def patchify_transposed_inside(pixel_values: Tensor, patch_size: int) -> Tensor:
     return split(pixel_values, patch_size).permute(0, 2, 4, 1, 5, 3).flatten(1, 2).flatten(2)
 
 
-@mistake("patchify", "You mixed the pictures of the batch: the batch must stay the first axis on its own.")
+@mistake("patchify", "You mixed the images of the batch. Keep the batch as the first axis when you permute.")
 def patchify_batch_mixed(pixel_values: Tensor, patch_size: int) -> Tensor:
     batch = len(pixel_values)
     moved = split(pixel_values, patch_size).permute(2, 4, 0, 1, 3, 5)
@@ -56,26 +59,29 @@ def patchify_with_loops(pixel_values: Tensor, patch_size: int) -> Tensor:
     return torch.stack(patches, dim=1)
 
 
-@mistake("unpatchify", "You reshaped without moving axes: the rows of one patch end up side by side.")
+@mistake(
+    "unpatchify",
+    "You reshaped without permuting the axes, so the pixels of a patch fill a strip of the image. Permute first.",
+)
 def unpatchify_without_transpose(patches: Tensor, patch_size: int, height: int, width: int) -> Tensor:
     return patches.reshape(len(patches), -1, height, width)
 
 
-@mistake("unpatchify", "You exchanged the rows and the columns of the grid; try a picture that is not square.")
+@mistake("unpatchify", "You swapped the rows and the columns of the grid of patches. Try an image that is not square.")
 def unpatchify_column_by_column(patches: Tensor, patch_size: int, height: int, width: int) -> Tensor:
     rows, columns = height // patch_size, width // patch_size
     grid = patches.reshape(len(patches), columns, rows, -1, patch_size, patch_size)
     return grid.permute(0, 3, 2, 4, 1, 5).reshape(len(patches), -1, height, width)
 
 
-@mistake("unpatchify", "You took the channels to be last inside a patch; they come first.")
+@mistake("unpatchify", "You read the channels as the last axis of a patch. They come first.")
 def unpatchify_channels_last(patches: Tensor, patch_size: int, height: int, width: int) -> Tensor:
     rows, columns = height // patch_size, width // patch_size
     grid = patches.reshape(len(patches), rows, columns, patch_size, patch_size, -1)
     return grid.permute(0, 5, 1, 3, 2, 4).reshape(len(patches), -1, height, width)
 
 
-@mistake("unpatchify", "You used the permutation of patchify; to go back you need its inverse.")
+@mistake("unpatchify", "You used the permutation of `patchify`. To undo it, you need its inverse.")
 def unpatchify_with_the_same_permutation(patches: Tensor, patch_size: int, height: int, width: int) -> Tensor:
     rows, columns = height // patch_size, width // patch_size
     grid = patches.reshape(len(patches), rows, columns, -1, patch_size, patch_size)
@@ -84,7 +90,8 @@ def unpatchify_with_the_same_permutation(patches: Tensor, patch_size: int, heigh
 
 @mistake(
     "unpatchify",
-    "Rows and columns inside a patch are in front of the grid's: a row of the picture is (row, inside row).",
+    "You put the axes within a patch before the grid axes. A row of the image is (row of patches, row within the "
+    "patch).",
 )
 def unpatchify_inside_before_outside(patches: Tensor, patch_size: int, height: int, width: int) -> Tensor:
     rows, columns = height // patch_size, width // patch_size
@@ -100,29 +107,33 @@ def unpatchify_with_concatenation(patches: Tensor, patch_size: int, height: int,
     return torch.cat(rows, dim=-2)
 
 
-@mistake("embed_patches", "The bias is missing.")
+@mistake("embed_patches", "The bias is missing. Add it to every vector.")
 def embed_without_bias(pixel_values: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return solution.embed_patches(pixel_values, weight, torch.zeros_like(bias))
 
 
-@mistake("embed_patches", "Pixels and filters are laid out differently: one has the channels first, the other last.")
+@mistake(
+    "embed_patches",
+    "Your patches and filters have different layouts: one has the channels first, the other last. Put them first in "
+    "both.",
+)
 def embed_with_other_layout(pixel_values: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     patches = patchify_channels_last.implementation(pixel_values, weight.shape[-1])
     return patches @ weight.flatten(1).T + bias
 
 
-@mistake("embed_patches", "Your filters are upside down: a convolution in PyTorch does not mirror them.")
+@mistake("embed_patches", "You flipped the filters. A convolution in PyTorch does not: it is a cross-correlation.")
 def embed_with_mirrored_filters(pixel_values: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return solution.embed_patches(pixel_values, weight.flip(-1, -2), bias)
 
 
-@mistake("embed_patches", "The vectors go down the columns of the grid of patches; reading order goes along its rows.")
+@mistake("embed_patches", "Your vectors are ordered column by column. Reading order is row by row.")
 def embed_column_by_column(pixel_values: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     patches = patchify_column_by_column.implementation(pixel_values, weight.shape[-1])
     return patches @ weight.flatten(1).T + bias
 
 
-@mistake("embed_patches", "You took the mean over a patch's pixels; a scalar product is a sum.")
+@mistake("embed_patches", "You averaged over the pixels of a patch. A dot product is a sum.")
 def embed_with_mean(pixel_values: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return solution.embed_patches(pixel_values, weight / weight[0].numel(), bias)
 
@@ -133,22 +144,29 @@ def embed_with_einsum(pixel_values: Tensor, weight: Tensor, bias: Tensor) -> Ten
     return torch.einsum("bcyixj,dcij->byxd", grid, weight).flatten(1, 2) + bias
 
 
-@mistake("patch_of_pixel", "You counted the patches in a column, not those in a row, to get from row to row.")
+@mistake(
+    "patch_of_pixel", "You swapped rows and columns. The index is (patch row) * (patches per row) + (patch column)."
+)
 def patch_number_by_columns(y: Tensor, x: Tensor, width: int, patch_size: int) -> Tensor:
     return (x // patch_size) * (width // patch_size) + y // patch_size
 
 
-@mistake("patch_of_pixel", "A row of the grid has width / P patches, not width of them.")
+@mistake(
+    "patch_of_pixel", "You multiplied the patch row by the width in pixels. A row of the grid has width / P patches."
+)
 def patch_number_in_pixels(y: Tensor, x: Tensor, width: int, patch_size: int) -> Tensor:
     return (y // patch_size) * width + x // patch_size
 
 
-@mistake("patch_of_pixel", "You counted from 1; the first patch is number 0.")
+@mistake("patch_of_pixel", "You counted from 1. The first patch has index 0.")
 def patch_number_from_one(y: Tensor, x: Tensor, width: int, patch_size: int) -> Tensor:
     return solution.patch_of_pixel(y, x, width, patch_size) + 1
 
 
-@mistake("patch_of_pixel", "You rounded instead of rounding down: the last pixels of a patch land in the next one.")
+@mistake(
+    "patch_of_pixel",
+    "You rounded to the nearest integer, so the last pixels of a patch land in the next one. Round down, with //.",
+)
 def patch_number_rounded(y: Tensor, x: Tensor, width: int, patch_size: int) -> Tensor:
     rows, columns = (y / patch_size).round().long(), (x / patch_size).round().long()
     return rows * (width // patch_size) + columns
