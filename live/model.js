@@ -256,7 +256,7 @@ VLM.part("model", () => {
   }
 
   // ---- vlm/attention_mask.py ----
-  // attentionMask: T times 0 or 1; tokenTypeIds: S times 0 (prefix) or 1 (suffix) -> [S, T], 0 where a query may look
+  // attentionMask: T times 0 or 1; tokenTypeIds: S times 0 (prefix) or 1 (suffix) -> [S, T], 0 where a query may attend
   function makePrefixLmMask(attentionMask, tokenTypeIds) {
     const queryBlocks = cumsum(tokenTypeIds) // S
     const numCached = attentionMask.length - tokenTypeIds.length
