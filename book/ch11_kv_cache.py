@@ -13,18 +13,18 @@
 # %% [markdown]
 # # The KV cache: what need not be computed twice?
 #
-# To generate one token, the model processes everything that came before: 64 image tokens, the prompt, the answer so far. To generate the next one it processes all that again, and one token more. Nearly all of this work was done a moment ago. In this chapter you find out which of it can be kept, keep it, and measure what that is worth, in time and in memory.
+# To generate one token, the model processes everything that came before: 64 image tokens, the prompt, the answer so far. To generate the next one it processes all that again, plus one token more. Nearly all of this work was done a moment ago. In this chapter you find out which results can be kept, keep them, and measure what that saves in time and costs in memory.
 #
 # At the end you will be able to
 #
 # - say why the hidden states of earlier tokens don't change, and with which mask they would;
-# - say what the cache stores, before or after which step, and how many bytes it takes;
+# - say what the cache stores, at which point of the computation, and how many bytes it takes;
 # - write a `KVCache` that allocates all its memory before generation begins;
 # - recognize a wrong position, an unrotated key and a stale cache by what the model says.
 #
 # Time: about 45 minutes to read and run, and 45 for the three exercises. Here is what you gain.
 
-# %% mystnb={"image": {"alt": "Milliseconds per token over 300 tokens for three methods. Running the vision tower and the whole sequence again begins at the top and rises. Running the sequence again with the image features kept is lower and rises too. With a cache the line is low and nearly flat."}, "figure": {"caption": "With a cache, each token takes about the same time, however long the answer is. The upper two curves process the whole sequence again for each token, and rise; the middle one has at least kept the image features. Measured on one long answer, on the machine that executed this page.", "name": "fig-ch11-goal"}} tags=["hide-input", "nbval-ignore-output"]
+# %% mystnb={"image": {"alt": "Milliseconds per token over 300 tokens for three methods. Running the vision tower and the whole sequence again begins at the top and rises. Running the sequence again with the image features kept is lower and rises too. With a cache the line is low and nearly flat."}, "figure": {"caption": "With a cache, each token takes about the same time, however long the answer is. The methods of the upper two curves process the whole sequence again for each token, so the curves rise; the middle one at least reuses the image features. Measured on one long answer, on the machine that executed this page.", "name": "fig-ch11-goal"}} tags=["hide-input", "nbval-ignore-output"]
 import time
 from collections.abc import Callable
 
@@ -109,7 +109,7 @@ plt.show()
 # %% [markdown]
 # ## Which hidden states change when a token is added?
 #
-# The naive loop runs the model on the whole sequence at each step. Nothing is wrong with it, and it is the reference for this chapter. Run the model on the prompt with six tokens of the answer, and then with seven. Do the {term}`hidden states` of the tokens that are in both change? Guess first. In the vision tower the answer would be yes: there every patch attends to every other.
+# The naive loop runs the model on the whole sequence at each step. Its answers are right, so it is the reference for this chapter. Run the model on the prompt with six tokens of the answer, and then with seven. Do the {term}`hidden states` of the tokens that are in both change? Guess first. In the vision tower the answer would be yes: there every patch attends to every other.
 
 
 # %%
@@ -139,15 +139,15 @@ change = (six - seven[:-1]).abs().max()
 print(f"everything visible: they change by up to {change:.1f}")
 
 # %% [markdown]
-# They don't change, and the mask is the reason. Only later tokens attend to a token of the answer. So no hidden state at an earlier position, in any layer, can depend on it. With a mask that lets all positions attend to all others, every hidden state changes, and nothing could be kept. So the mask that hides the future in training is also what makes a cache possible. PaliGemma's prefix has no such mask, and needs none: it is complete before the first token of the answer is generated.
+# They don't change, and the mask is the reason. Only a token of the answer itself and later tokens attend to it. So no hidden state at an earlier position, in any layer, can depend on it. With a mask that lets all positions attend to all others, every hidden state changes, and nothing could be kept. So the mask that hides the future in training is also what makes a cache possible. Within PaliGemma's prefix nothing is hidden, and nothing need be: the prefix is complete before the first token of the answer is generated.
 #
 # This has a price. The image tokens have attended to the prompt, so their keys and values are good for this prompt only. For another question about the same image, the language model must process the 64 image tokens again; only the work of the tower can be kept (`image_features`). A causal model can share the cache of a common beginning among many prompts, and process a long prompt in chunks. PaliGemma can do neither.
 #
 # ## What the cache stores: values, and keys after RoPE
 #
-# Earlier hidden states stay as they are. Must you keep them all? See what the new token needs from the others. In each layer it computes a query, compares it with the *keys* of all tokens, and takes a weighted sum of their *values*. It needs nothing else of them: no earlier query, no MLP, no logits. So two tensors are kept in each layer, keys and values. Hence the name, {term}`KV cache`.
+# Earlier hidden states stay as they are. Must you keep them all? What does the new token need from the others? In each layer it computes a query, compares it with the *keys* of all tokens, and takes a weighted sum of their *values*. It needs nothing else of them: no query, no output of an MLP, no logits. So two tensors are kept in each layer, keys and values. Hence the name, {term}`KV cache`.
 #
-# And in which state? {term}`RoPE` rotates a key by its position (chapter 7), and the position does not change either. So the cache stores rotated keys.
+# And which keys, before or after the rotation? {term}`RoPE` rotates a key by its position (chapter 7), and the position does not change either. So the cache stores rotated keys.
 #
 # Write one step of attention with the old keys and values from a cache, and compare it with attention over the whole sequence. To get real inputs, the cell registers a {term}`hook` on a layer: a function that PyTorch calls with a module's input and output each time the module has run. This one records them.
 
@@ -207,9 +207,9 @@ print(f"for 300 tokens: {int(without[-1]):,} against {int(with_cache[-1]):,},")
 print(f"{without[-1] / with_cache[-1]:.0f} times as many")
 
 # %% [markdown]
-# The first figure does not show such a ratio, and you should know why. A pass over one token is not seventy times cheaper than a pass over seventy: each weight must be fetched from memory in both, and for one token it is used only once. In a large model, a pass over a prompt is {term}`compute-bound`, and a pass over one token is limited by {term}`memory bandwidth`. And in a model as small as ours, the {term}`overhead` of each operation counts, whatever it computes (chapter 12 comes back to that).
+# The first figure does not show such a ratio, and you should know why. A pass over one token is not seventy times cheaper than a pass over seventy: both must fetch each weight from memory, and the pass over one token uses it only once. In a large model, a pass over a prompt is {term}`compute-bound`, and a pass over one token is limited by {term}`memory bandwidth`. And in a model as small as ours, the {term}`overhead` of each operation counts, whatever it computes (chapter 12 comes back to that).
 #
-# Count multiplications instead. In the figure, the model answers twice, with a cache and without one. Each dot is a token, and its height is the number of multiplications in the pass that predicted it. Guess three things before you ask for boxes: where the first dots of the two runs lie, how many times as many multiplications the second token needs without a cache, and whether your machine needs as many times as much *time*.
+# Count multiplications instead. In the figure, the model answers twice, with a cache and without one. Each dot is a token, and its height is the number of multiplications in the pass that predicted it. Guess three things before you ask for boxes: Where do the first dots of the two runs lie? By what factor does the second token need more multiplications without a cache? And does it need more *time* by the same factor?
 #
 # <div class="live-figure" data-figure="attention-lab" data-view="cache" data-tasks="detect caption segment" data-prompt="detect bird ; cat">
 # <p>This figure needs JavaScript. The figure above shows the number of tokens that are processed, which grows in the same way. In JupyterLab, run the next cell.</p>
@@ -228,7 +228,7 @@ show(
 # %% [markdown]
 # The first dots coincide: both runs must process the prompt. After that, a pass with a cache processes 1 token, and one without processes all of them, so the ratio is nearly the number of tokens in the sequence, and it grows with every token. (Nearly: the head is applied to the last position only, in both runs.) The ratio of the times is smaller, since a pass over one token is not limited by arithmetic. Ask for a caption next: the answer is shorter, so there is less to save, but its dots lie on the same two curves.
 #
-# The next grid shows the attention scores that count at one step. Step 0 processes the prefix. Move the step.
+# The next grid shows the attention scores that are used at one step, without a cache and with one. Step 0 processes the prefix. Move the step: which part of the left grid is new?
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 from figures.filmstrip import filmstrip_html
@@ -260,7 +260,7 @@ HTML(
     filmstrip_html(
         show_scores,
         "With a cache (right), each step of an answer computes only the last row of scores. "
-        "Light cells are the scores that count. Without a cache (left), the dark ones are "
+        "Light cells are the scores that are used. Without a cache (left), the dark ones are "
         "computed too, and then masked.",
         start=[6, 1],
         step=range(13),
@@ -271,7 +271,7 @@ HTML(
 # %% [markdown]
 # ## Preallocated memory instead of concatenation
 #
-# The code above builds its keys and values again at each step: `torch.cat` allocates a new tensor, copies the old keys, and appends the new one. Many implementations do that, the default cache of *transformers* among them. Over a whole answer the copying adds up to the square of its length, and the memory fragments.
+# The code above builds its keys and values again at each step: `torch.cat` allocates a new tensor, copies the old keys, and appends the new one. Many implementations do that, the default cache of *transformers* among them. Over a whole answer the copying grows with the square of its length, and the memory fragments.
 #
 # The other way: allocate memory for the longest answer once, and write into it. `update` returns a *view* of the filled part, not a copy.
 
@@ -326,7 +326,7 @@ class KVCache:
 # %% [markdown]
 # Why is `advance` a separate call? Because all layers write to the same slots, each in its own tensors. If `update` increased the length, layer 1 would write its keys after the slots that layer 0 used. So `GemmaModel` calls `advance` once, after its last layer.
 #
-# By hand: one layer, one head, two numbers.
+# By hand: one layer, one head, keys of two numbers.
 
 # %%
 tiny = KVCache(GemmaConfig(4, 4, 1, 1, 1, 8, head_dim=2), batch_size=1, max_length=3)
@@ -341,7 +341,7 @@ except ValueError as error:
     print(error)
 
 # %% [markdown]
-# How much memory is allocated can be counted, and unlike time it is the same on every machine. The grader of your exercises has a counter. Let both kinds of cache store the 300 tokens of a long answer.
+# Allocated memory can be counted, and unlike time it is the same on every machine. The grader of your exercises has a counter. Let both kinds of cache store the 300 tokens of a long answer.
 
 # %% mystnb={"image": {"alt": "Mebibytes allocated over tokens generated. Concatenation rises ever faster, to 129. The preallocated cache is a flat line below 1."}, "figure": {"caption": "Concatenation allocates more and more memory while 300 tokens are generated; a preallocated cache needs less than 1 MiB for all of them. The curves add up all allocations; memory that is freed in between is not subtracted.", "name": "fig-ch11-memory"}} tags=["hide-input"]
 from grader.allocations import AllocationCounter
@@ -390,7 +390,7 @@ plt.show()
 print({name: f"{values[-1]:.1f} MiB" for name, values in allocated.items()})
 
 # %% [markdown]
-# The size of the cache itself, for each token: two tensors, times layers, times K heads, times E numbers, times the bytes of a number. For the Toybox that is 2 · 4 · 2 · 32 · 4 = 2,048 bytes. For PaliGemma 3B in bfloat16 it is 2 · 18 · 1 · 256 · 2 = 18,432 bytes, so an image of 256 tokens takes 4.7 MB. With eight key/value heads instead of one it would be 37.7 MB: now you see what chapter 8 was about.
+# The cache itself takes, for each token: two tensors, times layers, times K heads, times E numbers, times the bytes of a number. For the Toybox that is 2 · 4 · 2 · 32 · 4 = 2,048 bytes. For PaliGemma 3B in bfloat16 it is 2 · 18 · 1 · 256 · 2 = 18,432 bytes, so an image of 256 tokens takes 4.7 MB. With eight key/value heads instead of one it would be 37.7 MB: that is what chapter 8 was about.
 #
 # The dtype must be that of the model. `KVCache` makes float32 tensors unless you give it a dtype, which is right for the Toybox. For a bfloat16 model write `dtype=model.dtype`; otherwise bfloat16 queries meet float32 keys, and the first pass raises an error.
 #
@@ -407,7 +407,7 @@ HTML(
     drawing.html(
         "With a cache, a decoding step computes one position (orange) and reads the "
         "others (green). The prefill is the only pass with many queries. Numbers in the "
-        "cells are positions; a prompt of 4 tokens."
+        "cells are positions; the prompt has 4 tokens."
     )
 )
 
@@ -422,7 +422,7 @@ assert tokens == answer
 print(processor.decode(tokens))
 
 # %% [markdown]
-# These are the same 27 tokens as those of the naive loop. Where do the positions of the new tokens come from? From the attention mask: it covers the cached tokens too, so the model can count (`make_position_ids`, chapter 12). If you give no mask, as here, the model assumes a mask of all ones, over the cache and the new token. And if you give no `token_type_ids`, which say that a token belongs to the answer, they are all 1 as soon as something is in the cache.
+# These are the same 27 tokens as those of the naive loop. Where do the positions of the new tokens come from? From the attention mask: it covers the cached tokens too, so the model can count the tokens (`make_position_ids`, chapter 12). If you give no mask, as here, the model assumes a mask of all ones, over the cache and the new token. And if you give no `token_type_ids`, which say that a token belongs to the answer, they are all 1 as soon as something is in the cache.
 #
 # *transformers* must agree as well.
 
@@ -445,7 +445,7 @@ print("the same 27 tokens")
 # %% [markdown]
 # What is in the cache? Here are the values of one head after the answer. Each column is a token.
 
-# %% mystnb={"image": {"alt": "A heat map, 32 rows by 96 columns: the values of one head by token. The 64 image tokens look alike within stretches, the prompt's tokens are paler, and the answer's change from column to column."}, "figure": {"caption": "Neighboring patches have similar values, over whole stretches of the image; neighboring tokens of the answer, where location tokens and labels alternate, do not. Values in the cache, layer 3, head 0: one column for each token, lines between image, prompt and answer.", "name": "fig-ch11-values"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "A heat map, 32 rows by 96 columns: the values of one head by token. Runs of neighboring image tokens look alike, the prompt's tokens are paler, and the answer's change from column to column."}, "figure": {"caption": "Neighboring patches have similar values over whole runs of columns; neighboring tokens of the answer, where location tokens and labels alternate, do not. Values in the cache, layer 3, head 0: one column for each token, lines between image, prompt and answer.", "name": "fig-ch11-values"}} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(7.6, 3), layout="constrained")
 layer_values = cache.values[3][0, 0, : cache.length]  # [T, E]
 limit = layer_values.abs().quantile(0.98).item()
@@ -459,7 +459,7 @@ plt.show()
 # %% [markdown]
 # ## Four cache bugs
 #
-# A wrong cache seldom crashes. Here are four bugs. Ask for a caption with each of them first, and look at the boxes after that.
+# A wrong cache seldom crashes. Here are four bugs. First ask for a caption with each of them, and then for boxes.
 #
 # - *Position reset*: each new token gets position 1.
 # - *Off by one*: the first new token gets the position of the prompt's last token, the next one is one too early as well, and so on. It is the classic {term}`off-by-one error`.
@@ -528,7 +528,7 @@ for mistake in MISTAKES:
     print(f"{mistake:17} {wrong_answer('caption en', mistake)}")
 
 # %% [markdown]
-# Wrong positions leave this caption as it was: chapter 7 has shown that a caption needs little order. With unrotated keys the model miscounts. With the stale cache it describes the *other* image, fluently.
+# Wrong positions leave this caption as it was: as chapter 7 showed, a caption depends little on positions. With unrotated keys the model miscounts. With the stale cache it describes the *other* image, fluently.
 
 # %% mystnb={"image": {"alt": "Five copies of the scene. No bug: boxes on two cats and two birds. Position reset: no box. Off by one: one cat is without a box, the others are a little off. Keys not rotated: no box. Stale cache: one cat is without a box, and the other three boxes are off."}, "figure": {"caption": "The off-by-one error is the dangerous one: one cat is lost, and the model seems only a little worse. The answers to \"detect cat ; bird\" with each bug; where nothing is drawn, the answer has no four location tokens in a row.", "name": "fig-ch11-mistakes"}} tags=["hide-input"]
 from vlm.regions.boxes import parse_detections
@@ -541,9 +541,9 @@ for ax, mistake in zip(axes, MISTAKES):
 plt.show()
 
 # %% [markdown]
-# One test finds them all: cached and uncached decoding must give the same logits at every step, for two prompts one after the other. The package's tests do that, and the grader does it with your code.
+# One test finds them all: cached and uncached decoding must give the same logits at every step, up to rounding, for two prompts one after the other. The package's tests do that, and the grader does it with your code.
 #
-# Real servers do one thing differently. A server with many users cannot preallocate the longest answer for each of them. vLLM keeps the cache in pages, as an operating system does with memory (PagedAttention {cite}`kwon2023efficient`). The idea is the same: no key is computed twice.
+# Real servers do one thing differently. A server with many users cannot reserve memory for the longest possible answer to each. vLLM keeps the cache in pages, as an operating system does with memory (PagedAttention {cite}`kwon2023efficient`). The idea is the same: no key is computed twice.
 #
 # ## Exercises
 #
@@ -554,6 +554,8 @@ plt.show()
 # ```
 #
 # ### `KVCache` (3 points, 15 minutes)
+#
+# Write the cache, with all memory allocated in `__init__`.
 #
 # ```{literalinclude} ../exercises/ch11_kv_cache.py
 # :pyobject: KVCache
@@ -580,6 +582,8 @@ plt.show()
 #
 # ### `attend` (2 points, 15 minutes)
 #
+# Compute the attention of new tokens to cached and new ones.
+#
 # ```{literalinclude} ../exercises/ch11_kv_cache.py
 # :pyobject: attend
 # ```
@@ -600,6 +604,8 @@ plt.show()
 # ````
 #
 # ### `generate_cached` (3 points, 15 minutes)
+#
+# Write the greedy loop with a cache: one pass over the prompt, then one token a pass.
 #
 # ```{literalinclude} ../exercises/ch11_kv_cache.py
 # :pyobject: generate_cached
@@ -628,6 +634,6 @@ grade_chapter("ch11_kv_cache")
 # %% [markdown]
 # ## Summary
 #
-# If no token attends to later tokens of the answer, earlier hidden states do not change, so their keys and values can be kept: keys after the rotation, and both before `repeat_kv`. For a whole answer, the work of projections and MLPs then grows linearly with the length; attention over the cache still grows with its square. The cache is allocated once. A wrong position, an unrotated key or a stale cache spoils answers without an error, and a comparison with uncached decoding finds it.
+# Because no token attends to later tokens of the answer, earlier hidden states do not change, and their keys and values can be kept: keys after the rotation, and both before `repeat_kv`. For a whole answer, the work of projections and MLPs then grows linearly with the length; attention over the cache still grows with its square. The cache is allocated once. A wrong position, an unrotated key or a stale cache spoils answers without an error, and a comparison with uncached decoding finds it.
 #
-# The model now answers one question without doing any work twice. But it fetches all its weights for a single token, and could use them for several rows at once. Batches do that: they are next.
+# The model now answers one question without doing any work twice. But it fetches all its weights for a single token, and could use them for several rows at once. That is what the next chapter does, with batches.
