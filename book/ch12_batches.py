@@ -13,15 +13,15 @@
 # %% [markdown]
 # # Batched generation: how do you answer many questions at once?
 #
-# To generate one token, the machine fetches every weight of the language model from memory, and uses it once. If four questions are waiting, it could use each weight four times, for nearly the same price. So questions are answered in batches, for more {term}`throughput`. But questions have different lengths, and so have their answers, and a batch is a rectangle. Everything that goes wrong with batches goes wrong in the corners that have to be filled.
+# To generate one token, the machine fetches every weight of the language model from memory, and uses it once. If four questions are waiting, it could use each weight four times, at nearly the same cost. So questions are answered in batches, for more {term}`throughput`. But questions have different lengths, and so have their answers, and a batch is a rectangle. Most of what goes wrong with batches goes wrong in the corners that have to be filled.
 #
 # At the end you will be able to
 #
 # - pad a batch, and say why on the left;
 # - give each token of each row its position, in the prompt and after it;
-# - keep all tokens from attending to padding, also when the padding is in the cache;
-# - stop each row at its own end;
-# - prove that a batch gives the answers that each row gives alone, and say what it costs and gains.
+# - keep all tokens from attending to padding, even when the padding is in the cache;
+# - end each row at its own `<eos>`;
+# - check that a batch gives the answers that each row gives alone, and say what a batch gains and wastes.
 #
 # Time: about 45 minutes to read and run, and 50 for the five exercises. Here is a batch of four questions about one image, with their answers.
 
@@ -113,9 +113,9 @@ print("last column:    ", tokens_of(logits[:, -1]))
 print("last real token:", tokens_of(logits[torch.arange(4), lengths - 1]))
 
 # %% [markdown]
-# In the first three rows the last column is padding, and the model was never trained to predict what follows padding. Only the longest row is right. You can take the last real token of each row instead, as in the second line. But then the new token, too, belongs in another column in each row, and so do its keys and values in the cache.
+# In the first three rows the last column is padding, and the model was never trained to predict what follows padding. Only the longest row is right. You can take the last real token of each row instead (second line). But then the new token belongs in a different column in each row, and so do its keys and values in the cache.
 #
-# With the padding on the left, all rows end in the same column. The next token of every row goes to the next column, right after the prompt and ever after. Only the beginnings of the rows differ. The logits are the same:
+# With the padding on the left, all rows end in the same column. The next token of every row goes to the next column, at every step. Only the beginnings of the rows differ. The logits are the same:
 
 # %%
 outputs = model(batch["input_ids"], batch["pixel_values"], batch["attention_mask"])
@@ -146,7 +146,7 @@ HTML(
 )
 
 # %% [markdown]
-# [^ch12-1]: For training the side makes no difference if mask and positions fit it, and many people pad on the right there.
+# [^ch12-1]: For training the side makes no difference if mask and positions fit it, and padding on the right is common.
 
 
 # %% tags=["from:vlm.attention_mask.make_position_ids"]
@@ -163,7 +163,7 @@ assert make_position_ids(grown, 1).tolist() == [[3], [5]]
 print("two rows, one new token each:", make_position_ids(grown, 1).tolist())
 
 # %% [markdown]
-# Look at the shape: two rows, one token each, so [2, 1]. A list of two numbers becomes [1, 2] just as easily, and with a single row you would not notice. Some public code does that: positions of shape [1, B]. What happens then, with two rows? The angles of positions 3 and 5 meet the one new token of each row.
+# Look at the shape: two rows, one token each, so [2, 1]. A list of two numbers becomes [1, 2] just as easily, and with a single row you would not notice. Some public code does that: positions of shape [1, B]. What happens then, with two rows? RoPE gets angles for two positions, 3 and 5, but each row has only one new token.
 
 # %%
 cos, sin = gemma.rotary_cos_sin(torch.tensor([[3, 5]]), 32, 10_000.0, torch.float32)
@@ -172,7 +172,7 @@ rotated = gemma.apply_rotary_pos_emb(states, cos, sin)
 print("it should be", list(states.shape), "and is", list(rotated.shape))
 
 # %% [markdown]
-# {term}`Broadcasting` makes two tokens out of the one in each row. The keys are doubled in the same way, so the cache gets two where there is one, the scores have one column more than the mask, and adding the two raises an error: the best that can happen. With a batch of one row the shapes are right, so if you test with one prompt, you don't see it.
+# {term}`Broadcasting` makes two tokens out of the one in each row. The keys are doubled in the same way, so the cache gets two keys instead of one, the scores have one column more than the mask, and adding the two raises an error: the best that can happen. With a batch of one row the shapes are right, so if you test with one prompt, you don't see it.
 #
 # ## Masking the padding, in the cache too
 #
@@ -192,7 +192,7 @@ axes[1].set(xlabel="key position", ylabel="new token", yticks=[])
 plt.show()
 
 # %% [markdown]
-# Set it yourself, and watch the small numbers beside the tokens: they are the position ids. With three pads, which position does the first answer token have? What changes when two answer tokens are in the cache? And which cells does *padding visible* add?
+# Set the padding yourself, and watch the small numbers beside the tokens: they are the position ids. With three pads, which position does the first answer token have? What changes when two answer tokens are in the cache? And which cells does *padding visible* add?
 #
 # <div class="live-figure" data-figure="mask-lab" data-offers="padding answer cached rules" data-padding="3">
 # <p>This figure needs JavaScript. The figure above shows the masks of one row. In JupyterLab, run the next cell.</p>
@@ -204,9 +204,9 @@ from live.jupyter import show
 show("mask-lab", offers="padding answer cached rules", padding="3")
 
 # %% [markdown]
-# The pads shift every column, but no position id: each row counts its own real tokens, so the first answer token has position 9 with any number of pads. The cache takes rows away, and the columns of the pads stay masked in every row that is left, however long the answer becomes. These columns are what *padding visible* adds. If you forget to mask them for the new tokens alone, the prompt is still processed correctly: the first token of the answer is right, and the rest need not be.
+# The pads shift every column, but no position id: each row counts its own real tokens, so the first answer token has position 9 with any number of pads. With the cache there are fewer rows, and the columns of the pads stay masked in each of them, however long the answer becomes. These columns are what *padding visible* adds. If you forget to mask them for the new tokens alone, the prompt is still processed correctly: the first token of the answer is right, and the rest need not be.
 #
-# And the *rows* of the padding? What a pad attends to is of no importance, but it must attend to something. Suppose that masked scores are minus infinity, and that a pad may attend to nothing at all, as with a causal mask and padding on the left. Softmax divides by the sum of all exponentials, and the sum is 0.
+# And the *rows* of the padding? It does not matter what a pad attends to, but it must attend to something. Suppose that masked scores are minus infinity, and that a pad may attend to nothing at all, as with a causal mask and padding on the left. Softmax divides by the sum of all exponentials, and the sum is 0.
 
 # %%
 scores = torch.tensor([[0.5, 1.0, 2.0]])
@@ -216,17 +216,17 @@ weights = scores.masked_fill(torch.ones(1, 3, dtype=torch.bool), lowest).softmax
 print("nothing visible, lowest number: ", [[round(w, 2) for w in weights[0].tolist()]])
 
 # %% [markdown]
-# The pad's own vector is nan now. No real token attends to it: its weight is 0 in every other row. Is the nan contained? Decide before you run the cell.
+# The pad's own vector is NaN now. No real token attends to it: its weight is 0 in every other row. Is the NaN contained? Decide before you run the cell.
 
 # %%
-# A real token, which gives the pad in front of it no weight.
+# A real token, which gives the pad before it no weight.
 weights = torch.tensor([[0.0, 0.6, 0.4]])
-# The pad's value is computed from its vector, so it is nan too.
+# The pad's value is computed from its vector, so it is NaN too.
 values = torch.tensor([[torch.nan], [1.0], [2.0]])
 print("0.6 · 1 + 0.4 · 2 should be 1.4, and is", (weights @ values).item())
 
 # %% [markdown]
-# No. 0 times nan is nan, and one layer later the whole row is. That is why the package uses the lowest finite number and not minus infinity: a row in which everything is masked then gives everything some weight, which is nonsense, but finite, and no real token attends to it. (The package adds the mask to the scores. In float16, the lowest number and a score below −16 add up to minus infinity after all; in float32 and bfloat16 that would take a score below −10³⁰. The exercise below goes further, and wants weights of 0 in such a row, which is safe in every dtype.) The prefix-LM mask has no such row anyway: padding has token type 0, so it attends to the prefix.
+# No. 0 times NaN is NaN, and one layer later so is the whole row. That is why the package uses the lowest finite number and not minus infinity: a row in which everything is masked then gives all positions the same weight, which is nonsense, but finite, and no real token attends to it. (As in chapter 8: in float16 the lowest number and a score of −20 still add up to minus infinity, but not in float32 or bfloat16. The exercise below goes further, and asks for weights of 0 in such a row, which is safe in every dtype.) The prefix-LM mask has no such row anyway: padding has token type 0, so it attends to the prefix.
 #
 # ## Each row ends with its own `<eos>`
 #
@@ -305,9 +305,9 @@ def generate(
 
 
 # %% [markdown]
-# `check_sampling` is from chapter 10. `check_length` raises an error if the prompt and its answer are longer than the model was made for. `check_scores` raises one if any of the first logits is nan or infinite: for nan, `argmax` would silently return an index.
+# `check_sampling` is from chapter 10. `check_length` raises an error if the prompt and its answer are longer than the model was made for. `check_scores` raises one if any of the first logits is NaN or infinite: for NaN, `argmax` would silently return an index.
 #
-# The proof of everything above: four prompts together, and each alone.
+# Now the test of everything above: four prompts together, and each alone.
 
 # %%
 together = generate(model, processor, PROMPTS, [image] * 4)
@@ -317,7 +317,7 @@ for prompt, text in zip(PROMPTS, together):
     print(f"{prompt}\n    {text}")
 
 # %% [markdown]
-# Now the bugs. Each is one line in the loop. The figure shows what each does to the boxes of the third row, which has nine pads.
+# Now the bugs. Each is one line in the loop. Before you look at the figure: which of them can you not see in a batch of one row? It shows what each does to the boxes of the third row, which has nine pads.
 #
 # - *Columns counted*: the positions of the prompt count real tokens, those of new tokens count columns.
 # - *First row's positions*: all rows continue with the positions of the first one.
@@ -369,7 +369,7 @@ plt.show()
 # %% [markdown]
 # ## Throughput: what a batch gains, and what it wastes
 #
-# How much faster is a batch of n rows than n rows one after another? Prefill and decode are not alike, so measure them separately: how many prompts a second are processed, with their images, and how many tokens a second are generated. Which of the two will gain more?
+# How much faster is a batch of n rows than n rows one after another? Prefill and decode are not alike, so measure them separately: how many prompts are processed per second, with their images, and how many tokens are generated per second. Which of the two will gain more?
 
 # %% mystnb={"image": {"alt": "Throughput relative to batch size 1, over batch sizes 1 to 64 on a logarithmic axis. The line for decode rises steeply to the end. The line for prefill stays far below it."}, "figure": {"caption": "Decode gains several times as much from a batch as prefill, whose curve flattens first. Throughput by batch size, relative to one row at a time, measured on the machine that executed this page (two processor cores).", "name": "fig-ch12-throughput"}} tags=["hide-input", "nbval-ignore-output"]
 SIZES = (1, 2, 4, 8, 16, 32, 64)
@@ -418,9 +418,9 @@ for name, found in (("prefill", prefill), ("decode", decode)):
     print(name, [round(rate / found[0], 1) for rate in found])
 
 # %% [markdown]
-# A prompt has some seventy tokens, and its image 64 patches, so each weight that is fetched is used that often even for one row: prefill is soon {term}`compute-bound`, and more rows are more arithmetic.[^ch12-2] Decode uses each weight once per row. There more rows are nearly free, until decode is compute-bound too. Where that point lies depends on the machine: a GPU can do several hundred multiplications in the time in which it fetches one number, so there it lies at hundreds of rows.
+# A prompt has some seventy tokens, and its image 64 patches, so each weight that is fetched is used that often even for one row: prefill is soon {term}`compute-bound`, and more rows are more arithmetic.[^ch12-2] Decode uses each weight once per row. There, more rows are nearly free, until decode is compute-bound too. Where that point lies depends on the machine: a GPU can do several hundred multiplications in the time in which it fetches one number, so there it lies at hundreds of rows.
 #
-# And the waste: pads are computed like all other tokens. How many are there? It depends on which rows share a batch. Take 386 questions of all kinds, in random order or sorted by length.
+# And the waste: pads are computed like all other tokens. How many pads there are depends on which rows share a batch. Take 386 questions of all kinds, in random order or sorted by length.
 #
 # [^ch12-2]: What prefill gains is what one row alone leaves unused: part of the two cores, and the {term}`overhead` of each operation, which is large in so small a model.
 
@@ -458,7 +458,7 @@ plt.show()
 # %% [markdown]
 # Ten percent is little, because 64 tokens of each row are image tokens. The other waste is larger: rows that have ended and wait. In the batch of the first figure, 27 steps of four rows have room for 108 tokens, and only 39 are part of an answer. Sorting does not help there, since you don't know in advance how long an answer will be. Servers therefore do not wait: when a row ends, the next question takes its place in the running batch ({term}`continuous batching`, from Orca {cite}`yu2022orca`; vLLM does it too). The course stays with rectangles.
 #
-# *transformers* does what this chapter does: it pads on the left, counts positions by the mask in `generate`, and gives pad tokens to rows that have ended. Only if you call its model *without* `generate` do its positions count all columns. For left-padded rows that is a shift, and harmless, as you know.
+# *transformers* does what this chapter does: it pads on the left, counts positions by the mask in `generate`, and gives pad tokens to rows that have ended. Only if you call its model *without* `generate` do its positions count all columns. For left-padded rows that shifts all positions of a row by the same amount, which is harmless.
 #
 # ## Exercises
 #
@@ -469,6 +469,8 @@ plt.show()
 # ```
 #
 # ### `pad_left` (1 point, 5 minutes)
+#
+# Pad rows of different lengths on the left, and make their mask.
 #
 # ```{literalinclude} ../exercises/ch12_batches.py
 # :pyobject: pad_left
@@ -486,6 +488,8 @@ plt.show()
 # ````
 #
 # ### `count_positions` (2 points, 10 minutes)
+#
+# Compute the position ids of the new tokens.
 #
 # ```{literalinclude} ../exercises/ch12_batches.py
 # :pyobject: count_positions
@@ -508,6 +512,8 @@ plt.show()
 #
 # ### `last_real_logits` (1 point, 10 minutes)
 #
+# Pick each row's logits at its last real token, wherever the padding is.
+#
 # ```{literalinclude} ../exercises/ch12_batches.py
 # :pyobject: last_real_logits
 # ```
@@ -525,6 +531,8 @@ plt.show()
 #
 # ### `masked_softmax` (2 points, 10 minutes)
 #
+# Write a softmax that never produces NaN, not even in a row with nothing visible.
+#
 # ```{literalinclude} ../exercises/ch12_batches.py
 # :pyobject: masked_softmax
 # ```
@@ -541,6 +549,8 @@ plt.show()
 # ````
 #
 # ### `generate_batch` (3 points, 15 minutes)
+#
+# Write the greedy loop for a batch, in which each row ends on its own.
 #
 # ```{literalinclude} ../exercises/ch12_batches.py
 # :pyobject: generate_batch
@@ -569,6 +579,6 @@ grade_chapter("ch12_batches")
 # %% [markdown]
 # ## Summary
 #
-# A batch is a rectangle, and padding fills its corners: on the left, so that all rows generate in the same column. Each row counts its own real tokens, in the prompt and after it. No real token ever attends to padding, and no row of scores may be minus infinity throughout, or nan spreads. Each row ends with its own `<eos>`. A batch must give the same texts as its rows give alone. It raises the throughput of decode a lot, and that of prefill far less.
+# A batch is a rectangle, and padding fills its corners: on the left, so that all rows generate in the same column. Each row counts its own real tokens, in the prompt and after it. No real token ever attends to padding, and no row of scores may be minus infinity throughout, or NaN spreads. Each row ends with its own `<eos>`. With greedy decoding a batch must give the same texts as its rows give alone, unless two logits are so close that rounding decides. It raises the throughput of decode a lot, and that of prefill far less.
 #
 # Your model now answers whole batches. Its weights came from a loader that we have not looked at yet, and few parts of a model fail as silently as a loader. That is next.
