@@ -113,7 +113,7 @@ ax.set(xlabel="correct captions, of 40", ylabel="part left random", xlim=(0, 44)
 plt.show()
 
 # %% [markdown]
-# Look at the rows that still say 40. The last norm can be lost because a new norm starts with weights of 0, so all its factors are 1. The trained factors are between 1.3 and 2.9, most of them similar, and a common factor does not change which logit is the largest. The key biases could never matter: a bias b on all keys adds the same number q · b to all attention scores of a query q, and a softmax does not change when the same number is added to all of its inputs. So a test that only looks at answers cannot prove that the weights arrived. The loader has to check.
+# Look at the rows that still say 40. The last norm can be lost because a new norm starts with weights of 0, so all its factors are 1. The trained factors are between 1.3 and 2.9, and most of them are similar; a common factor does not change which logit is the largest. The key biases could never matter: a bias b on all keys adds the same number q · b to all attention scores of a query q, and a softmax does not change when the same number is added to all of its inputs. So a test that only looks at answers cannot prove that the weights arrived. The loader has to check.
 #
 # ## The safetensors format, and why not pickle
 #
@@ -126,7 +126,7 @@ program = b"cbuiltins\nprint\n(S'I ran'\ntR."
 pickletools.dis(program)
 
 # %% [markdown]
-# GLOBAL fetches a function, MARK to TUPLE collect its arguments, and REDUCE *calls* it. If you load this file, it prints a line. Instead of `print` it could call a function that deletes your files. That is why this course only reads weights from {term}`safetensors` files. The format takes two sentences to describe. The first eight bytes give the length of the header; the header, in JSON, gives each tensor's name, dtype, shape, and the byte offsets where it begins and ends. Then come the numbers.
+# GLOBAL fetches a function, the instructions from MARK to TUPLE collect its arguments, and REDUCE *calls* it. If you load this file, it prints a line. Instead of `print` it could call a function that deletes your files. That is why this course only reads weights from {term}`safetensors` files. The format takes two sentences to describe. The first eight bytes give the length of the header; the header, in JSON, gives each tensor's name, dtype, shape, and the byte offsets where it begins and ends. Then come the numbers.
 
 # %%
 data = (CHECKPOINT_DIRECTORY / "model.safetensors").read_bytes()
@@ -230,7 +230,7 @@ for which in (model, forgiving):
     print(generate(which, processor, "caption en", image, max_new_tokens=20))
 
 # %% [markdown]
-# A fine sentence, in the model's own style, about an image that it did not see. The language model was loaded, the tower was not. Nothing was printed, because the missing keys are in the return value, and the code above never checks it. Check it now:
+# The second answer is a fine sentence, in the model's own style, about an image that it did not see. The language model was loaded, the tower was not. Nothing was printed, because the missing keys are in the return value, and the code above never checks it. Check it now:
 
 # %%
 missing, unexpected = result.missing_keys, result.unexpected_keys
@@ -243,7 +243,7 @@ print(unexpected[0])
 #
 # ## Five checkpoint layouts
 #
-# A tensor's name is the path of modules that leads to it: `language_model.model.layers.0.mlp.up_proj.weight`. When a library moves a module, all names below it change, and the files that people already have do not. PaliGemma checkpoints exist in five layouts. Layout A is the published one, and this package follows its names. *transformers* 5.23 writes B and holds C in memory; D comes from versions 4.52 to 5.0, E from older ones and from merged fine-tunes. C, D and E also store the head, a copy of the embedding: the section on the tied head says what to do with it. Apart from that, E is the same as A.
+# A tensor's name is the path of modules that leads to it: `language_model.model.layers.0.mlp.up_proj.weight`. When a library moves a module, all names below it change, but the files that people already have keep the old ones. PaliGemma checkpoints exist in five layouts. Layout A is the published one, and this package follows its names. *transformers* 5.23 writes B and holds C in memory; D comes from versions 4.52 to 5.0, E from older ones and from merged fine-tunes. C, D and E also store the head, a copy of the embedding: the section on the tied head says what to do with it. Apart from that, E is the same as A.
 
 
 # %%
@@ -346,7 +346,7 @@ def check_tensors(
 
 
 # %% [markdown]
-# Try it on a file with two faults, which give three entries. A tensor that has another library's name for it causes two: an unexpected key and a missing one.
+# Try it on a file with two faults, which give three entries: a tensor under another library's name counts twice, as an unexpected key and as a missing one.
 
 # %%
 faulty = dict(tensors)
@@ -395,7 +395,7 @@ print("the head is on the device", language.lm_head.weight.device)
 #
 # A bfloat16 parameter takes 2 bytes, so the 3B model takes 5.9 GB. The obvious loader needs far more. It builds the model, in float32 and filled with random numbers. It reads the file. It casts the tensors to float32. It copies them into the model. Then it casts the model back to the dtype that you wanted. How many times the size of the file will it need at its peak? Count before you look.
 #
-# To measure it, we take a larger file: the Toybox's tower with a language model of 75 million parameters, 146 MB in bfloat16. The values make no difference to memory, so they are all 0.01. Each loader runs in a process of its own, while a thread samples the memory of the process a hundred times a second.
+# To measure it, we take a larger file: the Toybox's tower with a language model of 75 million parameters, 146 MB in bfloat16. Memory does not depend on the values, so they are all 0.01. Each loader runs in a process of its own, while a thread samples the memory of the process a hundred times a second.
 
 # %% tags=["hide-input"]
 # For all files that this chapter writes; deleted when the notebook ends.
@@ -493,7 +493,7 @@ plt.show()
 # %% [markdown]
 # Five times: two for the random numbers in float32, two for the tensors cast to float32, one for the file. For the real 3B model that is 29 GB, more than many laptops have, to load a model of 5.9.
 #
-# The package builds the model on the meta device, where initialization costs nothing, and then makes each tensor of the file a parameter: `assign=True`. A tensor that already has the right dtype is not even copied, because safetensors {term}`maps the file into memory <memory mapping>`: a page is read when it is first accessed. A cast makes a second copy while the page of the file is in memory too. That is why the middle curve peaks above its final value.
+# The package builds the model on the meta device, where initialization costs nothing, and then makes each tensor of the file a parameter: `assign=True`. A tensor that already has the right dtype is not even copied, because safetensors {term}`maps the file into memory <memory mapping>`: a page is read when it is first accessed. A cast makes a second copy while the file's pages are in memory too. That is why the curve with the cast to float32 peaks above its final value.
 
 
 # %% tags=["from:vlm.loader.fill_model"]
@@ -584,7 +584,7 @@ temporary.cleanup()
 # %% [markdown]
 # A half-copied checkpoint raises an error that names the missing file. And the reference? *transformers* also reads layouts A to E. It initializes missing weights at random and prints a table of them. That lets you load a checkpoint for another purpose, and it relies on you to read the table.
 #
-# One more look at how little the loss of a part may show. On the left are the boxes of the trained model, on the right those of a model with the last block of its tower left random. The slider chooses another part.
+# One more look at how little a lost part may show. On the left are the boxes of the trained model, on the right those of a model with the last block of its tower left random. The slider chooses another part. Guess first: which parts, of those that cost few captions, spoil the boxes?
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 from figures.filmstrip import filmstrip_html
@@ -615,7 +615,7 @@ HTML(
 # %% [markdown]
 # ## Exercises
 #
-# Open `exercises/ch13_loading.py`, replace each `raise NotImplementedError` by your code, and grade it with the cell below or in a terminal:
+# Open `exercises/ch13_loading.py`, replace each `raise NotImplementedError` with your code, and grade it with the cell below or in a terminal:
 #
 # ```text
 # pytest exercises/test_ch13_loading.py
@@ -725,6 +725,6 @@ grade_chapter("ch13_loading")
 # %% [markdown]
 # ## Summary
 #
-# A checkpoint is a set of named arrays. A pickle is a program, so use safetensors. A missed tensor leaves random numbers in its place, and answers cannot prove that none was missed: count the parameters, compare names and shapes, and raise an error that lists everything that does not fit. Names come in five layouts, and one function translates them. The head is the embedding unless the file says otherwise, and you tie it last. If you build the model on the meta device and assign the tensors, loading needs the memory of the model and no more.
+# A checkpoint is a set of named arrays. A pickle is a program, so use safetensors. A missed tensor leaves random numbers in its place, and answers cannot prove that none was missed: count the parameters, compare names and shapes, and raise an error that lists everything that does not fit. Names come in five layouts, and one function translates them. The head is tied to the embedding unless the file has another one, and you tie it last. If you build the model on the meta device and assign the tensors, loading needs the memory of the model and no more.
 #
 # All weights are where they belong. Is what you *compute* with them right? For that you need a reference, and a way to find the first layer that diverges from it. That is the {doc}`next chapter <ch14_proving>`.
