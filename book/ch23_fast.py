@@ -459,7 +459,7 @@ torch._dynamo.reset()
 
 # %% tags=["from:vlm.fast.linear.quantize_rows"]
 def quantize_rows(values: Tensor) -> tuple[Tensor, Tensor]:
-    """[R, I] -> int8 [R, I] and the scale [R, 1] that turns it back, row by row."""
+    """[R, I] -> int8 [R, I] and the scale of each row, float32 [R, 1]: values = int8 * scale."""
     values = values.float()
     # The clamp avoids a division by 0: a row of zeros stays a row of zeros.
     scale = values.abs().amax(dim=-1, keepdim=True).clamp(min=1e-12) / 127

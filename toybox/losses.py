@@ -35,23 +35,26 @@ class DenseProbe(nn.Module):
 
 
 def soft_location_targets(sigma: float) -> Tensor:
-    """Row i: how much each `<loc>` bin counts as right when bin i is. A bell of width sigma, rows sum to 1.
+    """Row i: how much each bin counts as right when bin i is. A bell, rows sum to 1.
 
-    To a plain cross-entropy, one bin off is as wrong as a thousand. A bell tells the model that it was close.
-    Returns [1024, 1024].
+    To a plain cross-entropy, one bin off is as wrong as a thousand. A bell, of width sigma, tells the model that it was
+    close. Returns [1024, 1024].
     """
     bins = torch.arange(NUM_LOCATION_BINS)
-    return torch.softmax(-((bins[:, None] - bins[None, :]) ** 2) / (2 * sigma**2), dim=-1)
+    return torch.softmax(
+        -((bins[:, None] - bins[None, :]) ** 2) / (2 * sigma**2),
+        dim=-1,
+    )
 
 
 def suffix_loss(logits: Tensor, labels: Tensor, first_location_id: int, location_targets: Tensor) -> Tensor:
-    """Cross-entropy over the suffix: the mean over each row's tokens, then over the rows, as big_vision does.
+    """Cross-entropy of the suffix: mean over each row's tokens, then over rows.
 
-    `<loc>` labels are compared with soft targets, all others with the one right token.
+    As big_vision does. `<loc>` labels are compared with soft targets, the others with the one correct token.
 
     Args:
         logits: [R, T, V].
-        labels: [R, T], -100 where there is nothing to learn; shifted here.
+        labels: [R, T], -100 where no loss is computed; shifted here.
         location_targets: [1024, 1024], from `soft_location_targets`.
     """
     log_probabilities = logits[:, :-1].float().log_softmax(-1)  # [R, T-1, V]

@@ -32,9 +32,11 @@ class FastDecoderLayer(nn.Module):
         self.scaling, self.softcap = attention.scaling, attention.softcap
         self.norms = nn.ModuleDict({name: part for name, part in layer.named_children() if name.endswith("norm")})
         projections = (attention.q_proj, attention.k_proj, attention.v_proj)
-        self.qkv_proj = make_linear(torch.cat([part.weight for part in projections]))  # [(A + 2K) E, D]
+        # [(A + 2K) E, D]
+        self.qkv_proj = make_linear(torch.cat([part.weight for part in projections]))
         self.o_proj = make_linear(attention.o_proj.weight)
-        self.gate_up_proj = make_linear(torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight]))  # [2 F, D]
+        # [2 F, D]
+        self.gate_up_proj = make_linear(torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight]))
         self.down_proj = make_linear(mlp.down_proj.weight)
 
     def forward(self, hidden_states: Tensor, *context) -> Tensor:
@@ -58,31 +60,35 @@ class FastDecoderLayer(nn.Module):
         Args:
             hidden_states: [B, S, D].
             cos, sin: [B, S, 1, E].
-            mask: [B, 1, S, T], added to the scores; None: every token sees every other.
+            mask: [B, 1, S, T], added to the attention scores; None: every token attends to every other.
             keys, values: the cache of this layer, [B, K, max_length, E]; written at `places` [S], read up to `length`.
         """
         batch_size, num_new, _ = hidden_states.shape
         heads, shared = self.num_heads, self.num_key_value_heads
-        projected = self.project(self.qkv_proj, hidden_states).unflatten(-1, (-1, self.head_dim))  # [B, S, A + 2K, E]
-        turned = apply_rotary_pos_emb(projected[:, :, : heads + shared], cos, sin)  # [B, S, A + K, E]
+        # projected: [B, S, A + 2K, E]; turned, rotated by RoPE: [B, S, A + K, E]
+        projected = self.project(self.qkv_proj, hidden_states).unflatten(-1, (-1, self.head_dim))
+        turned = apply_rotary_pos_emb(projected[:, :, : heads + shared], cos, sin)
         query, key = turned[:, :, :heads].transpose(1, 2), turned[:, :, heads:].transpose(1, 2)
         keys.index_copy_(2, places, key)
         values.index_copy_(2, places, projected[:, :, heads + shared :].transpose(1, 2))
 
-        rows = query.reshape(batch_size, shared, self.num_groups * num_new, self.head_dim)  # [B, K, G S, E]
+        # [B, K, G S, E]
+        rows = query.reshape(batch_size, shared, self.num_groups * num_new, self.head_dim)
         if mask is not None:
             mask = mask.repeat(1, 1, self.num_groups, 1)  # [B, 1, G S, T]
         known = keys[:, :, :length], values[:, :, :length]  # [B, K, T, E]
         if self.softcap is None:
             mixed = nn.functional.scaled_dot_product_attention(rows, *known, attn_mask=mask, scale=self.scaling)
-        else:  # the fused call knows no cap
+        else:  # SDPA has no softcap
             mixed, _ = attention(rows, *known, self.scaling, mask, self.softcap)
-        mixed = mixed.reshape(batch_size, heads, num_new, self.head_dim).transpose(1, 2).flatten(2)  # [B, S, A E]
+        # [B, S, A E]
+        mixed = mixed.reshape(batch_size, heads, num_new, self.head_dim).transpose(1, 2).flatten(2)
         return self.project(self.o_proj, mixed)
 
     def gate(self, hidden_states: Tensor) -> Tensor:
         """The MLP."""
-        gate, up = self.project(self.gate_up_proj, hidden_states).chunk(2, dim=-1)  # [B, S, F] each
+        # [B, S, F] each
+        gate, up = self.project(self.gate_up_proj, hidden_states).chunk(2, dim=-1)
         return self.project(self.down_proj, nn.functional.gelu(gate, approximate="tanh") * up)
 
     def project(self, linear: nn.Module, hidden_states: Tensor) -> Tensor:

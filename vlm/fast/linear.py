@@ -42,10 +42,11 @@ class PackedLinear(nn.Module):
 
 
 class Int8Linear(nn.Module):
-    """A quarter of float32's bytes: each row of the matrix, and each token's vector, as whole numbers and a scale.
+    """Each row of the matrix, and each token's vector, as int8 and a scale.
 
-    Symmetric: the largest magnitude of a row becomes 127. The products are added up as 32-bit integers, exactly; all
-    error comes from the two roundings. Source: LLM.int8() (arXiv 2208.07339), section 3.1, without the outliers of 3.2.
+    A quarter of float32's bytes. Symmetric: the largest magnitude of a row becomes 127. The products are added up as
+    32-bit integers, exactly; all error comes from the two roundings. Source: LLM.int8() (arXiv 2208.07339), section
+    3.1, without the outliers of 3.2.
     """
 
     def __init__(self, weight: Tensor, num_rows: int):
@@ -61,9 +62,10 @@ class Int8Linear(nn.Module):
 
 
 def quantize_rows(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Numbers [R, I] -> int8 [R, I] and the scale [R, 1] (float32) that each row must be multiplied by again."""
+    """[R, I] -> int8 [R, I] and the scale of each row, float32 [R, 1]: values = int8 * scale."""
     values = values.float()
-    scale = values.abs().amax(dim=-1, keepdim=True).clamp(min=1e-12) / 127  # a row of zeros stays one
+    # The clamp avoids a division by 0: a row of zeros stays a row of zeros.
+    scale = values.abs().amax(dim=-1, keepdim=True).clamp(min=1e-12) / 127
     return (values / scale).round().to(torch.int8), scale
 
 

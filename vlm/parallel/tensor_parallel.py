@@ -54,7 +54,8 @@ def split_model(model: PaliGemmaForConditionalGeneration, mesh: DeviceMesh):
         parallelize_module(layer, mesh, plan)
         layer.self_attn.num_groups = num_heads // num_key_value_heads
     plan = {
-        "model.embed_tokens": RowwiseParallel(input_layouts=Replicate()),  # each process holds some of the tokens
+        # each process holds some of the tokens
+        "model.embed_tokens": RowwiseParallel(input_layouts=Replicate()),
         "lm_head": ColwiseParallel(output_layouts=Replicate()),
     }
     parallelize_module(language_model, mesh, plan)

@@ -113,7 +113,7 @@ class LoraConfig:
 
 
 class LoraLinear(nn.Module):
-    """A frozen linear layer and a low-rank change beside it: x W^T + scaling * x A^T B^T.
+    """A frozen linear layer and a low-rank change: x W^T + scaling * x A^T B^T.
 
     B starts at 0, so at first nothing changes. A must not: with both at 0, neither would ever get a gradient.
     """
@@ -122,10 +122,14 @@ class LoraLinear(nn.Module):
         super().__init__()
         self.base = base
         self.scaling = config.scaling
-        device = base.weight.device  # not its dtype: in float32 small steps are not lost
-        self.lora_A = nn.Parameter(torch.empty(config.rank, base.in_features, device=device))  # [G, I]
-        self.lora_B = nn.Parameter(torch.zeros(base.out_features, config.rank, device=device))  # [O, G]
-        nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))  # as torch initializes a linear layer
+        device = base.weight.device  # not its dtype: float32 keeps small steps
+        self.lora_A = nn.Parameter(
+            torch.empty(config.rank, base.in_features, device=device),  # [G, I]
+        )
+        self.lora_B = nn.Parameter(
+            torch.zeros(base.out_features, config.rank, device=device),  # [O, G]
+        )
+        nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))  # as in nn.Linear
 
     def forward(self, states: Tensor) -> Tensor:
         """[..., I] -> [..., O]."""
@@ -134,7 +138,7 @@ class LoraLinear(nn.Module):
 
     @torch.no_grad()
     def merge(self) -> nn.Linear:
-        """Add the change to the frozen weights: the same function, at no further cost."""
+        """Add the change to the frozen weights: the same function as before."""
         self.base.weight += self.scaling * self.lora_B @ self.lora_A  # [O, I]
         return self.base
 
