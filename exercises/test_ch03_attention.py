@@ -1,4 +1,4 @@
-"""Checks of exercises/ch03_attention.py: cases for each exercise. What is right, the solutions know."""
+"""Test cases for exercises/ch03_attention.py; the correct answers come from solutions/ch03_attention.py."""
 
 from collections.abc import Iterator
 
@@ -15,8 +15,8 @@ SIZES = [(2, 6, 2, 4), (1, 5, 4, 3), (3, 1, 1, 8)]
 
 
 def states_and_heads(random: Random) -> Iterator[Case]:
-    for batch, places, heads, head_dim in SIZES:
-        yield {"states": random.normal(batch, places, heads * head_dim), "num_heads": heads}
+    for batch, length, heads, head_dim in SIZES:
+        yield {"states": random.normal(batch, length, heads * head_dim), "num_heads": heads}
     yield {"states": random.normal(2, 4, 12, dtype=torch.float64), "num_heads": 3}
     yield {"states": torch.empty(2, 4, 12, device="meta"), "num_heads": 3}
 
@@ -25,7 +25,7 @@ def queries_keys_values(random: Random) -> Iterator[Case]:
     for shape in [(2, 2, 6, 4), (1, 3, 5, 8), (2, 1, 1, 4)]:
         names = ("query", "key", "value")
         yield {name: random.normal(*shape) for name in names} | {"scaling": 0.1 + random.integer(1, 9) / 10}
-    # Scores in the hundreds: exp alone would overflow.
+    # Scores in the hundreds: a plain exp would overflow.
     yield {name: random.normal(1, 1, 4, 4, scale=20.0) for name in names} | {"scaling": 1.0}
 
 
@@ -41,16 +41,16 @@ def small_config(heads: int, head_dim: int, layers: int = 1) -> SiglipVisionConf
 
 
 def modules(kind: type, scales: tuple[float, ...]):
-    """Cases for a class of the package, with inputs of these sizes: on small ones an eps shows."""
+    """Cases for a class of the package, with inputs of these scales: small inputs reveal a wrong eps."""
 
     def make_cases(random: Random) -> Iterator[Case]:
         for scale in scales:
-            for batch, places, heads, head_dim in SIZES[:2]:
+            for batch, length, heads, head_dim in SIZES[:2]:
                 config = small_config(heads, head_dim)
                 yield {
                     "config": config,
                     "weights": random_weights(kind(config), random),
-                    "hidden_states": random.normal(batch, places, config.hidden_size, scale=scale),
+                    "hidden_states": random.normal(batch, length, config.hidden_size, scale=scale),
                 }
 
     return make_cases
@@ -80,14 +80,14 @@ FINISHED_ATTENTION = (
     "vlm.siglip.attention",
 )
 EXERCISES = [
-    Exercise("split_heads", "A part of each vector for each head", states_and_heads, section="Heads"),
+    Exercise("split_heads", "A slice of each vector for each head", states_and_heads, section="Multi-head attention"),
     Exercise(
         "attend",
-        "Attention, from queries to mixed values",
+        "Scaled dot-product attention",
         queries_keys_values,
         points=2,
         forbidden=FINISHED_ATTENTION,
-        section="Scores, shares, mixture",
+        section="Scaled dot-product attention: scores, weights, weighted sum",
     ),
     Exercise(
         "SiglipAttention",
@@ -96,31 +96,31 @@ EXERCISES = [
         points=2,
         call=call_module("SiglipAttention"),
         forbidden=(*FINISHED_ATTENTION[:2], "vlm.siglip.SiglipAttention"),
-        section="Heads",
+        section="Multi-head attention",
     ),
     Exercise(
         "SiglipMLP",
-        "The layer that thinks",
+        "The MLP",
         modules(siglip.SiglipMLP, (1.0,)),
         call=call_module("SiglipMLP"),
         forbidden=("vlm.siglip.SiglipMLP",),
-        section="Thinking",
+        section="The MLP and its nonlinearity, GELU",
     ),
     Exercise(
         "SiglipEncoderLayer",
-        "A block",
+        "The transformer block",
         modules(siglip.SiglipEncoderLayer, (1.0, 2e-3)),
         points=2,
         call=call_module("SiglipEncoderLayer"),
         forbidden=("vlm.siglip.SiglipEncoderLayer",),
-        section="The block",
+        section="The transformer block: residual connections and LayerNorm",
     ),
     Exercise(
         "hidden_states_of",
-        "A tower, step by step",
+        "The vision tower, step by step",
         towers,
         call=call_hidden_states_of,
-        section="The tower",
+        section="The vision tower: the whole SigLIP encoder",
     ),
 ]
 

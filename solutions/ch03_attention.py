@@ -1,6 +1,7 @@
-"""Solutions of chapter 3, "How do patches look at each other?".
+"""Solutions of chapter 3, "Self-attention and the SigLIP vision encoder".
 
-Shapes: B batch, N places (patches), D hidden size, F width of the MLP, A heads, E = D / A numbers in one head.
+Shapes: B batch, N positions (patches), D hidden size, F intermediate size of the MLP, A heads,
+E = D / A head dimension.
 """
 
 import torch
@@ -11,19 +12,24 @@ from vlm.config import SiglipVisionConfig
 
 
 def split_heads(states: Tensor, num_heads: int) -> Tensor:
-    """Give each head its own part of every vector: the first E numbers to head 0, the next E to head 1, and so on."""
+    """Give each head its slice of every vector: the first E entries to head 0, and so on."""
     return states.unflatten(-1, (num_heads, -1)).transpose(1, 2)  # [B, N, A, E] -> [B, A, N, E]
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, scaling: float) -> tuple[Tensor, Tensor]:
-    """Let each place take a weighted mean of the values, with weights that say how well its query matches each key."""
+def attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    scaling: float,
+) -> tuple[Tensor, Tensor]:
+    """Compute scaled dot-product attention: for each query, a weighted sum of the values."""
     scores = query @ key.transpose(-2, -1) * scaling  # [B, A, N, N]
     weights = torch.softmax(scores, dim=-1)  # [B, A, N, N]
     return weights @ value, weights
 
 
 class SiglipAttention(nn.Module):
-    """Multi-head self-attention over the patches; every patch sees every other."""
+    """Multi-head self-attention over the patches; every patch attends to every patch."""
 
     def __init__(self, config: SiglipVisionConfig):
         super().__init__()
@@ -37,12 +43,14 @@ class SiglipAttention(nn.Module):
         query = split_heads(self.q_proj(hidden_states), self.num_heads)  # [B, A, N, E]
         key = split_heads(self.k_proj(hidden_states), self.num_heads)  # [B, A, N, E]
         value = split_heads(self.v_proj(hidden_states), self.num_heads)  # [B, A, N, E]
-        mixed, weights = attend(query, key, value, query.shape[-1] ** -0.5)  # [B, A, N, E], [B, A, N, N]
-        return self.out_proj(mixed.transpose(1, 2).flatten(2)), weights  # [B, N, D], [B, A, N, N]
+        # [B, A, N, E], [B, A, N, N]
+        mixed, weights = attend(query, key, value, query.shape[-1] ** -0.5)
+        merged = mixed.transpose(1, 2).flatten(2)  # [B, N, D]
+        return self.out_proj(merged), weights  # [B, N, D], [B, A, N, N]
 
 
 class SiglipMLP(nn.Module):
-    """Two linear layers around a GELU (its tanh approximation), applied to each patch alone."""
+    """Two linear layers with a tanh-approximated GELU between them, on each patch alone."""
 
     def __init__(self, config: SiglipVisionConfig):
         super().__init__()
@@ -50,11 +58,12 @@ class SiglipMLP(nn.Module):
         self.fc2 = nn.Linear(config.intermediate_size, config.hidden_size)
 
     def forward(self, hidden_states: Tensor) -> Tensor:
-        return self.fc2(nn.functional.gelu(self.fc1(hidden_states), approximate="tanh"))  # [B, N, D]
+        inner = nn.functional.gelu(self.fc1(hidden_states), approximate="tanh")  # [B, N, F]
+        return self.fc2(inner)  # [B, N, D]
 
 
 class SiglipEncoderLayer(nn.Module):
-    """One pre-norm block: look around, then think; each adds to what is there."""
+    """Pre-norm transformer block: attention, then MLP, each with a residual connection."""
 
     def __init__(self, config: SiglipVisionConfig):
         super().__init__()
@@ -64,13 +73,13 @@ class SiglipEncoderLayer(nn.Module):
         self.mlp = siglip.SiglipMLP(config)
 
     def forward(self, hidden_states: Tensor) -> Tensor:
-        looked, _ = self.self_attn(self.layer_norm1(hidden_states))  # [B, N, D]
-        hidden_states = hidden_states + looked
+        attended, _ = self.self_attn(self.layer_norm1(hidden_states))  # [B, N, D]
+        hidden_states = hidden_states + attended
         return hidden_states + self.mlp(self.layer_norm2(hidden_states))
 
 
 def hidden_states_of(tower: siglip.SiglipVisionModel, pixel_values: Tensor) -> list[Tensor]:
-    """Run a whole tower, and keep what it has after each step."""
+    """Run a vision tower, and return its hidden states after every step."""
     model = tower.vision_model
     states = [model.embeddings(pixel_values)]  # [B, N, D]
     for layer in model.encoder.layers:
