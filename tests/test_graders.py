@@ -1,6 +1,7 @@
 """Proof of the graders: every known mistake is failed and called by its name, every right answer passes."""
 
 import ast
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from grader.encoding import decode, encodable_part, encode
 from grader.exercise import Exercise
 from grader.grading import all_checks, chapter_of, load_exercises
 from grader.judge import Verdict, judge
-from grader.places import EXERCISES, SOLUTIONS
+from grader.places import EXERCISES, ROOT, SOLUTIONS
 from grader.runner import Outcome
 from grader.truth import Mistake, Variant, answers_of, live_truth, load_alternatives, load_solution, substitute
 
@@ -128,3 +129,33 @@ def test_stubs_and_solutions_have_the_same_signatures_and_opening_lines():
         stubs, solutions = (definitions(folder / f"{chapter}.py", names) for folder in (EXERCISES, SOLUTIONS))
         assert stubs == solutions, chapter
         assert set(stubs) == names, chapter
+
+
+def read_headings(chapter: str) -> list[str]:
+    """The headings in a chapter's source, its title first."""
+    source = (ROOT / "book" / f"{chapter}.py").read_text(encoding="utf-8")
+    text = "\n".join(cell for cell in source.split("\n# %%") if cell.startswith(" [markdown]"))
+    return re.findall(r"^# #+ (.+)$", text, re.MULTILINE)
+
+
+def test_sections_that_messages_name_are_headings_of_the_book():
+    chapters = {int(name[2:4]): name for name in CHAPTERS if name.startswith("ch")}
+    headings = {number: read_headings(name) for number, name in chapters.items()}
+    checked, lost = 0, []
+    for number, chapter in chapters.items():
+        for entry in [*load_exercises(CHAPTERS[chapter]), *load_alternatives(chapter, Mistake)]:
+            elsewhere = re.fullmatch(r"(.+) \(chapter (\d+)\)", entry.section)
+            section, where = (elsewhere[1], int(elsewhere[2])) if elsewhere else (entry.section, number)
+            checked += bool(section)
+            lost += [(chapter, entry.name, section)] if section and section not in headings[where] else []
+    assert checked > 90
+    assert lost == []
+
+
+@pytest.mark.parametrize("folder", [EXERCISES, SOLUTIONS], ids=["stubs", "solutions"])
+def test_files_quote_the_topic_of_their_chapter(folder):
+    for chapter in CHAPTERS:
+        if chapter.startswith("ch"):
+            docstring = ast.get_docstring(ast.parse((folder / f"{chapter}.py").read_text(encoding="utf-8")))
+            topic = read_headings(chapter)[0].partition(":")[0]
+            assert f'"{topic}"' in docstring, chapter
