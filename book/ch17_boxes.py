@@ -13,14 +13,14 @@
 # %% [markdown]
 # # Object detection as text: location tokens, IoU, average precision
 #
-# You ask for the cats, and the model answers with text. Some of its tokens are marks on a ruler. That is all there is to detection in PaliGemma: a conventional detector has layers of its own for boxes, and a loss of its own; here there is neither. The idea comes from pix2seq {cite}`chen2021pix2seq`. The price is that you have to do with text what a detector does for you: parse it when it is malformed, decide what counts as found, and find out how confident the model was.
+# You ask for the cats, and the model answers with text. Some of its tokens are marks on a ruler. That is all there is to detection in PaliGemma: a conventional detector has special layers and a special loss for boxes; PaliGemma has neither. The idea comes from pix2seq {cite}`chen2021pix2seq`. The price is that you have to do with text what a detector does for you: parse it when it is malformed, decide what counts as found, and find out how confident the model was.
 #
 # At the end you will be able to
 #
 # - write a box as four location tokens and read it back, without an off-by-one error;
-# - parse whatever a model wrote, and lose no good box to a broken one;
+# - parse whatever a model writes, without losing a good box to a broken one;
 # - compute IoU, precision, recall and mean average precision, from scratch and as COCO does;
-# - get a confidence out of a model that gives none;
+# - get a confidence from a model that reports none;
 # - look at failures and sort them by kind.
 #
 # Time: about 50 minutes to read and run, and 70 for the five exercises. Here is one answer of the Toybox, with the two rulers that its tokens refer to.
@@ -95,7 +95,7 @@ for name in ("<loc1023>", "<loc1024>"):
     print(name, "is", tokenizer.tokenize(name))
 
 # %% [markdown]
-# This first version multiplies by 1024, as many programs do. See what it makes of the right edge: `<loc1024>`. There is no such token. The tokenizer splits it into eight pieces, and a model trained on them learns to write garbage at the right edge of the image. Values outside the image are as bad: a box from a sloppy annotation that begins at -3, in an image 400 pixels wide, gives `<loc-008>`.
+# This first version multiplies by 1024, as many programs do. See what it makes of the right edge: `<loc1024>`. There is no such token. The tokenizer splits it into eight pieces, and a model trained on them learns to write garbage at the right edge of the image. Values outside the image are just as bad: a sloppy annotation whose box begins at x = -3, in an image 400 pixels wide, gives `<loc-008>`.
 #
 # The package's version has 1,023 steps, and clips values outside the image to its edge.
 
@@ -131,9 +131,9 @@ for size in (112, 224, 896, 4000):
 # %% [markdown]
 # At every image size that PaliGemma reads, half a step is less than half a pixel. You notice the rounding only if you draw the box on a photograph of 4,000 pixels.
 #
-# How bad is it to read with 1024 what was written with 1023? Bin m is m / 1023 of the side, and m / 1024 is a little less: at the far edge by a thousandth of the side, a ninth of a pixel here, 0.9 pixels at 896. It hardly changes any metric. But you will meet `<loc1024>`, and comparisons with somebody else's program that fail in the third digit.
+# How bad is it to encode with 1,023 steps and decode with 1,024? Bin m lies at m / 1023 of the side, and m / 1024 is a little less: at the far edge by a thousandth of the side, which is a ninth of a pixel here and 0.9 pixels at 896. That hardly changes any metric. But you will meet `<loc1024>`, and results that differ from another program's in the third digit.
 #
-# What does matter is the order. COCO stores boxes as x, y, width, height, and most other data sets and drawing libraries take x first too. PaliGemma writes **y first**: `y_min x_min y_max x_max`. Before you run the next cells: what fraction of the boxes will still be right (IoU of at least one half) if you read the answers with x first?
+# What does matter is the order. COCO stores boxes as x, y, width, height, and most other data sets and drawing libraries take x first too. PaliGemma writes **y first**: `y_min x_min y_max x_max`. Before you run the next cells: what fraction of the boxes will still fit an object (an IoU, defined below, of at least one half) if you read the answers with x first?
 
 # %% tags=["nbval-ignore-output"]
 test_scenes = [draw_scene(seed, "test") for seed in range(200)]
@@ -213,7 +213,7 @@ print("one token missing:", [d.box for d in parse_v1(one_lost, 1023, 1023)])
 # %% [markdown]
 # One missing token in the first box, and the second box is ruined too: its numbers moved up by one. No error is raised. The first box now ends at x = 500, which is the second box's y_min, and the second box has three numbers.
 #
-# A parser must be stricter and more forgiving at once. It goes item by item: a *run* of location tokens, then perhaps sixteen mask tokens (see the next chapter), then a name up to the next `;` or token. An item is dropped if its run does not have exactly four tokens, if one of them does not exist, or if the box is empty. The others stay. That takes one pattern for an item, and one loop.
+# A parser must be stricter and more forgiving at once. It goes item by item: a *run* of location tokens, then optionally sixteen mask tokens (see the next chapter), then a name up to the next `;` or token. An item is dropped if its run does not have exactly four tokens, if one of them does not exist, or if the box is empty. The others stay. That takes one pattern for an item, and one loop.
 
 # %%
 print(_ITEM.pattern)
@@ -268,7 +268,7 @@ for name, text in STREAMS.items():
     assert name != "a token missing" or labels == ["dog"]
 
 # %% [markdown]
-# Do such streams occur? Not in the 200 answers above: there, the Toybox never breaks the format. But sample at a high temperature, where unlikely tokens are drawn too, and count.
+# Do such answers occur? Not among the 200 above: there, the Toybox model never breaks the format. But sample at a high temperature, where unlikely tokens are drawn too, and count.
 
 # %% tags=["nbval-ignore-output"]
 odd = Counter()
@@ -289,7 +289,7 @@ assert odd[0.0] == 0
 #
 # $$\operatorname{IoU}(a, b) = \frac{|a \cap b|}{|a \cup b|} = \frac{|a \cap b|}{|a| + |b| - |a \cap b|}$$
 #
-# It is 1 if they are equal, 0 if they do not overlap, and has no unit.
+# It is 1 for equal boxes, 0 for boxes that do not overlap, and has no unit.
 
 
 # %% tags=["from:vlm.regions.boxes._area"]
@@ -315,7 +315,7 @@ assert box_iou((5, 5, 5, 9), (5, 5, 5, 9)) == 0  # two equal, empty boxes
 assert box_iou((0, 0, 2, 2), (3, 3, 5, 5)) == 0  # both overlaps are negative
 
 # %% [markdown]
-# The last line is a classic bug. The overlap in y is 2 - 3 = -1, the overlap in x is -1 as well, and (-1) · (-1) is 1. Each side has to be clipped at 0 before you multiply, as `_area` does.
+# The last line guards against a classic bug. The overlap in y is 2 - 3 = -1, the overlap in x is -1 as well, and (-1) · (-1) is 1. Each side has to be clipped at 0 before you multiply, as `_area` does.
 #
 # What is a good IoU? Take a box that has the right size, and push it diagonally, by one pixel, by two ... Before you look: by how much may a box of 26 pixels, a small toy, be pushed down and to the right until it no longer counts as right at IoU 0.5?
 
@@ -345,7 +345,7 @@ plt.show()
 # - {term}`precision` is the fraction of the boxes that are in a pair: how far you can trust a box;
 # - {term}`recall` is the fraction of the objects that are in a pair: how much the model finds.
 #
-# "At most one" is the clause that people forget. What are precision and recall of a model that draws three perfect boxes around the same cat, when there are two cats? Without the clause all three boxes are right, and if you count right boxes for the recall too, it is 3/2.
+# "At most one" is the clause that people forget. What are precision and recall of a model that draws three perfect boxes around the same cat, when there are two cats? Without it, all three boxes count as right, and a recall computed from them would be 3/2.
 
 
 # %% tags=["from:vlm.metrics.matching.match_greedily"]
@@ -412,7 +412,7 @@ for min_iou in (0.5, 0.75, 0.9):
     )
 
 # %% [markdown]
-# At one half the model is nearly perfect on scenes like those it was trained on. Require 0.9, and nearly half of its boxes are wrong, and four in five on the hard ones. Both are true, and a paper that gives only the first number tells you little about how tight the boxes are.
+# At one half the model is nearly perfect on scenes like those it was trained on. At 0.9, nearly half of its boxes are wrong, and on the hard scenes four in five. Both are true, and a paper that gives only the first number tells you little about how tight the boxes are.
 #
 # ## Confidence: how sure is it?
 #
@@ -478,7 +478,7 @@ plt.show()
 #
 # Sort the boxes of one label from all images by confidence, the most confident first, and go down the list. After each box, note precision and recall so far. Recall only grows. Precision drops at each wrong box and creeps up at each right one: the curve has teeth. {term}`Average precision <average precision>` is the mean height of this curve over all recalls {cite}`everingham2010pascal`, with the teeth filled up: each recall counts with the best precision that is reached at that recall or a higher one.
 #
-# Which box is right is decided on the same pass. The most confident box chooses first, and takes the object that it overlaps most among those that are still free. This is not quite the matching from above, where the best overlap came first. There, the goal was the best that can be said of a set of boxes; here, a less confident box must not change what a more confident one gets.
+# The same pass decides which boxes are right. The most confident box chooses first, and takes the object that it overlaps most among those that are still free. This is not quite the matching from above, where the best overlap came first. There, the boxes had no order; here, a less confident box must not change what a more confident one gets.
 
 
 # %% tags=["from:vlm.metrics.detection.find_right_boxes"]
@@ -559,7 +559,7 @@ ax.legend(loc="lower left")
 plt.show()
 
 # %% [markdown]
-# COCO's metric, the mean average precision or mAP {cite}`lin2014microsoft`, is the mean of this over all labels and over ten IoU thresholds, 0.5, 0.55, ... 0.95. It rewards tight boxes. `vlm/metrics/detection.py` computes it, and a test compares it with COCO's own program, `pycocotools`, on random boxes: the difference is below 10⁻⁹.
+# COCO's metric, the mean average precision or mAP {cite}`lin2014microsoft`, is the mean of this over all labels and over ten IoU thresholds, 0.5, 0.55, ... 0.95. It rewards tight boxes. `vlm/metrics/detection.py` computes it, and a test compares it with COCO's official code, `pycocotools`, on random boxes: the difference is below 10⁻⁹.
 
 # %% tags=["nbval-ignore-output"]
 test_scores = scores_of(test_scenes, test_prompts, test_answers)
@@ -578,13 +578,13 @@ value = mean_average_precision(hard_found, without, hard_truths)
 print(f"hard, without confidences: mAP {value:.2f}")
 
 # %% [markdown]
-# Without confidences all boxes are equal, and the order is that of the images. The difference is what the confidences are worth. It is small, since most boxes are right anyway, and a confident box is not always a tight one.
+# Without confidences, all boxes rank equally and stay in the order of the images. The difference is what the confidences are worth. It is small, since most boxes are right anyway, and a confident box is not always a tight one.
 #
-# For comparison: PaliGemma, fine-tuned on COCO, reaches a mAP of 0.287 at 224 pixels, 0.370 at 448 and 0.411 at 896, and PaliGemma 2 3B 0.304, 0.385 and 0.423 {cite}`steiner2024paligemma`. A photograph with thirty people in it is harder than a scene with six toys. And resolution helps, as the figure with the shifted boxes says: what is 8 pixels wide at 224 is 32 at 896.
+# For comparison: PaliGemma, fine-tuned on COCO, reaches a mAP of 0.287 at 224 pixels, 0.370 at 448 and 0.411 at 896, and PaliGemma 2 3B 0.304, 0.385 and 0.423 {cite}`steiner2024paligemma`. A photograph with thirty people in it is harder than a scene with six toys. And resolution helps, as the figure with the shifted boxes shows: an object 8 pixels wide at 224 is 32 pixels wide at 896.
 #
 # ## Error analysis: look at the failures
 #
-# Numbers tell you how much is wrong. Only the images tell you what. Sort each wrong box by the first of these that fits: *double*, the object it fits already has a box; *loose*, the best IoU with an object of its label is between 0.1 and 0.5; *wrong name*, it fits another of the objects that were asked for; *invented*, none of these. An object without a box is *missed*.
+# Numbers tell you how many boxes are wrong; only the images tell you how. Sort each wrong box by the first of these that fits: *double*, the object it fits already has a box; *loose*, the best IoU with an object of its label is between 0.1 and 0.5; *wrong name*, it fits another of the objects that were asked for; *invented*, none of these. An object without a box is *missed*.
 
 
 # %% tags=["nbval-ignore-output"]
@@ -622,7 +622,7 @@ for name, found_in, truths_in in (
     num_objects = sum(map(len, truths_in))
     print(f"{name}: {dict(sorted(total.items()))}, of {num_objects} objects")
 
-# %% mystnb={"image": {"alt": "Six hard scenes in two rows, each with the model's boxes in color and the true boxes as white dashed lines: two frogs, both boxed, one of them called turtle; a house boxed twice, a rocket and an apple without a box; a flower boxed twice and two birds with one box; three pizzas, one with two boxes and one with none; two cars, the small one with a box below it; two buses and a boat, the boat without a box. Above each its prompt and what went wrong."}, "figure": {"caption": "The first six hard scenes with a failure. Look for what the missed objects have in common before you read on. Colored: the model's boxes. Dashed: the objects that were asked for.", "name": "fig-ch17-failures"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Six hard scenes in two rows, each with the model's boxes in color and the true boxes as white dashed lines: two frogs, both boxed, one of them called turtle; a house boxed twice, a rocket and an apple without a box; a flower boxed twice and two birds with one box; three pizzas, one with two boxes and one with none; two cars, the small one with a box below it; two buses and a boat, the boat without a box. The title of each gives its prompt and what went wrong."}, "figure": {"caption": "The first six hard scenes with a failure. Look for what the missed objects have in common before you read on. Colored: the model's boxes. Dashed: the objects that were asked for.", "name": "fig-ch17-failures"}} tags=["hide-input"]
 fig, axes = plt.subplots(2, 3, figsize=(8.6, 6.4), layout="constrained")
 worst = [i for i, kinds in enumerate(failures["hard"]) if sum(kinds.values())][:6]
 for ax, index in zip(axes.flat, worst):
@@ -643,9 +643,9 @@ for ax, index in zip(axes.flat, worst):
 plt.show()
 
 # %% [markdown]
-# On scenes like those of its training, 10 of 326 objects are missed, and nothing is invented. On the hard ones it is one in ten, and the figure shows which: objects that touch or hide each other (the pizzas, the boat in front of the bus), and a small object beside a large one of its kind (the car, whose box has slipped off and counts as *invented*). Where it draws the same object twice, it has lost count: while it writes the third box, it has to keep track of which two it has already written. That is the price of a detector that writes text.
+# On scenes like those it was trained on, 10 of 326 objects are missed, and nothing is invented. On the hard ones it is one in ten, and the figure shows which: objects that touch or hide each other (the pizzas, the boat in front of the bus), and a small object beside a large one of its kind (the car, whose box has slipped off and counts as *invented*). Where the model boxes the same object twice, it has lost count: while it writes the third box, it has to keep track of which two it has already written. That is the price of a detector that writes text.
 #
-# The figure asks the same model for boxes while you move toys. Two toys of a kind are the hard case. What will happen to the two boxes when you push one cat over the other: will one disappear, or will one box grow around both? How much of a cat has to be hidden until the model misses it?
+# The figure below asks the same model for boxes while you move toys. Two toys of a kind are the hard case. What will happen to the two boxes when you push one cat over the other: will one disappear, or will one box grow around both? How much of a cat has to be hidden until the model misses it?
 #
 # <div class="live-figure" data-figure="playground" data-scene="sand.8_cat.74.80.44.0_cat.40.30.44.0.m" data-prompt="detect cat" data-tasks="detect count">
 # <p>This figure needs JavaScript. The cells of this chapter ask the same model the same questions. In JupyterLab, run the next cell.</p>
@@ -666,7 +666,7 @@ show(
 #
 # ## What the real model does
 #
-# The tokens are the same, `<loc0000>` to `<loc1023>`, y first. big_vision decodes them with 1,023 steps in its evaluators; the demonstration space on the Hugging Face hub with 1,024. The published *pt* models know `detect` from pretraining on boxes that other detectors predicted, and are meant to be fine-tuned; *mix* models answer at once. Google's PaliGemma was trained with the one right bin as its target, without our soft targets, so a bin of which it is certain can have a probability near 1.
+# The tokens are the same, `<loc0000>` to `<loc1023>`, y first. big_vision decodes them with 1,023 steps in its evaluators; the demonstration space on the Hugging Face hub with 1,024. The published *pt* models know `detect` from pretraining on boxes that other detectors predicted, and are meant to be fine-tuned; *mix* models answer at once. Google's PaliGemma was trained with one-hot targets, not with our soft ones, so when it is certain of a bin, its probability can be near 1.
 
 # %% [markdown]
 # ## Exercises
@@ -736,10 +736,10 @@ show(
 # ```
 # ````
 #
-# ### `find_right` (2 points, 15 minutes)
+# ### `find_true_positives` (2 points, 15 minutes)
 #
 # ```{literalinclude} ../exercises/ch17_boxes.py
-# :pyobject: find_right
+# :pyobject: find_true_positives
 # ```
 #
 # ```{admonition} Hint
@@ -749,7 +749,7 @@ show(
 # ````{admonition} Solution
 # :class: dropdown
 # ```{literalinclude} ../solutions/ch17_boxes.py
-# :pyobject: find_right
+# :pyobject: find_true_positives
 # ```
 # ````
 #
