@@ -20,7 +20,7 @@
 #
 # - check that everything you need is installed and works;
 # - find your way through the chapters, and know which chapter builds which part;
-# - create tensors whose shapes, dtypes and devices fit each other, which prevents many of the most common bugs;
+# - create tensors with compatible shapes, dtypes and devices, which prevents many of the most common bugs;
 # - solve an exercise, have it graded, and read the grader's report.
 #
 # Time: about 30 minutes to read and run, and 20 for the three exercises. Here is the path through the model, from left to right, with real values from the small model that comes with this course. You don't have to understand it yet.
@@ -96,7 +96,7 @@ draw_map()
 # make lab
 # ```
 #
-# After that no chapter needs a network. If the figure above appeared when you ran its cell, the model was loaded, read the image, and answered. The next cell prints the versions and
+# After that, no chapter needs an internet connection. If the figure above appeared when you ran its cell, the model was loaded, read the image, and answered. The next cell prints the versions and
 # how long that took. (The page shows our output; yours will differ.)
 
 # %% tags=["nbval-ignore-output"]
@@ -144,9 +144,9 @@ assert [d.label for d in parse_detections(answer, 112, 112)] == ["dog", "dog"]
 #
 # Chapters 15 to 24 start from the finished model: PaliGemma 2 and the real weights, boxes and masks, a look inside, evaluation, fine-tuning and pretraining, speed, and several machines.
 #
-# Letters for sizes, such as B and N, mean the same everywhere; {doc}`notation` lists them all. A comment at the end of a line gives the shape of that line's result.
+# Letters for sizes mean the same everywhere; {doc}`notation` lists them all. In this chapter B is the batch size, N the number of vectors and D the number of entries in each. A comment at the end of a line gives the shape of that line's result.
 #
-# Some figures have a slider, like the next one, which chooses an example; their images were drawn when the page was made. Other figures run the trained model itself, in your browser: you move a toy or switch something off, and the answer changes. They work on these pages, and in JupyterLab too, in the cell after each of them.
+# Some figures, like the next one, have a slider that chooses an example; their images were drawn when the page was made. Other figures run the trained model itself, in your browser: you move a toy or switch something off, and the answer changes. They work on these pages; in JupyterLab, run the cell after the figure.
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 from figures.filmstrip import filmstrip_html
@@ -222,8 +222,7 @@ assert torch.allclose(fractions.sum(dim=-1), torch.ones(2, 3))  # each vector su
 # %% [markdown]
 # ## Dtypes and devices
 #
-# A tensor has a number format, its {term}`dtype`, and it lives in the memory of a *device*, the CPU or a GPU. When two floating-point tensors of different dtypes meet, the result gets the wider dtype (a plain number, or a tensor without axes, has no say). That is convenient, and it hides mistakes: because of one careless tensor, what a
-# model computes in {term}`half precision <bfloat16>` takes twice the memory. When devices differ, you nearly always get an error. So give every new tensor the dtype and the device of the tensors that it will meet.
+# A tensor has a number format, its {term}`dtype`, and it lives in the memory of a *device*, the CPU or a GPU. When two floating-point tensors of different dtypes meet, the result gets the wider dtype (a plain number, or a tensor without axes, does not count). That is convenient, and it hides mistakes: with one careless float32 tensor, what a model should compute in {term}`half precision <bfloat16>` is computed in float32, and takes twice the memory. If the devices differ, you nearly always get an error. So give every new tensor the dtype and the device of the tensors that it will meet.
 
 # %%
 double = torch.ones(2, 3, dtype=torch.float64)
@@ -234,7 +233,7 @@ half = torch.ones(2, 3, dtype=torch.float16)
 print("half precision meets the careless one:", (half * careless).dtype)
 
 # %% [markdown]
-# To try a second device without having one, use PyTorch's {term}`device <meta device>` `meta`. A tensor there has a shape and a dtype, but no data. Many device mistakes that would show on a GPU show up there too. The graders use it.
+# To try a second device without having one, use PyTorch's {term}`device <meta device>` `meta`. A tensor there has a shape and a dtype, but no data. Many of the device bugs that a GPU would reveal show up there too, so the graders use it.
 
 # %%
 elsewhere = torch.empty(2, 3, device="meta")
@@ -243,8 +242,7 @@ print(elsewhere + torch.ones(2, 3, device=elsewhere.device))
 # %% [markdown]
 # ## Exercises
 #
-# Every chapter has exercises. You write them in the folder `exercises/`: here in `exercises/ch00_setup.py`. Open that file. The docstring of each function says what goes in, what comes out and in which shape. No function may change its arguments: the grader checks, and a right answer that modified an argument gets no points. Each function ends with `raise NotImplementedError`; put your
-# code there instead. Then grade it, with the last cell of this chapter or in a terminal, in the folder of the repository:
+# Every chapter has exercises. You write your solutions in the folder `exercises/`, here in `exercises/ch00_setup.py`. Open that file. The docstring of each function says what goes in, what comes out and in which shape. No function may change its arguments: the grader checks, and a right answer that modified an argument gets no points. Each function ends with `raise NotImplementedError`: replace that line with your code. Then grade it, with the last cell of this chapter or in a terminal, from the top folder of the repository:
 #
 # ```text
 # source .venv/bin/activate                 (once for each terminal; on Windows inside WSL)
@@ -252,7 +250,7 @@ print(elsewhere + torch.ones(2, 3, device=elsewhere.device))
 # ```
 #
 # You get a table with each exercise, its points, and "passed" or what is wrong. The inputs are random, in several shapes. If your mistake is a common one, the table names it. If you get stuck, open the hints one
-# by one. The first says what to think about, the last is almost the line of code. The solution is below them; better to look at it than to be stuck for an hour.
+# by one. The first says what to think about; the last is almost the line of code. The solution is below them: look at it rather than stay stuck for an hour.
 #
 # ### `to_unit_length` (1 point, 5 minutes)
 #
