@@ -52,8 +52,7 @@ draw_detections(image, parse_detections(answer, image.height, image.width), ax)
 plt.show()
 
 # %% [markdown]
-# We call it the {term}`Toybox` model. Its world is images of up to six toys, of 20 kinds, on any ground, and small signs to read. That is small enough
-# to be learned on a laptop, and every step in it is a step that the real model takes.
+# We call it the {term}`Toybox` model. Its world consists of images with up to six toys of 20 kinds, on many kinds of ground, and small signs to read. That is small enough to be learned on a laptop, and yet the model takes every step that the real one takes.
 #
 # ## Three parts: vision tower, projector, language model
 #
@@ -70,7 +69,7 @@ drawing = draw_whole_model(model.config, published_config("paligemma-3b-224"))
 HTML(
     drawing.html(
         "The whole course in one drawing: boxes compute, arrows carry tensors. Image "
-        "parts are blue, text parts orange. Beside each arrow stands the tensor's shape "
+        "parts are blue, text parts orange. Beside each arrow is the tensor's shape "
         "in the book's letters, then its sizes in the Toybox model and in PaliGemma 3B, "
         "for a prompt of 8 tokens."
     )
@@ -82,7 +81,7 @@ for name, part in model.named_children():
     print(f"{name:24}{num_parameters:>10,} parameters")
 
 # %% [markdown]
-# We name the sizes once, and use the same letters in the whole book; {doc}`notation` lists them all on one page.
+# We name the sizes once, and use the same letters throughout the book; {doc}`notation` lists them all on one page.
 # The comment at the end of a line gives the shape of that line's result.
 
 # %%
@@ -116,10 +115,10 @@ assert torch.allclose(inputs["pixel_values"][0, :, row, column], by_hand)
 print("red, green, blue:", byte.tolist(), "->", [round(x, 3) for x in by_hand.tolist()])
 
 # %% [markdown]
-# A model in which every pixel attends to every other would have to compare 12,544² pairs, 157 million. So the tower first cuts the
+# A model that compares every pixel with every other would have to handle 12,544² pairs, 157 million. So the tower first cuts the
 # image into patches of 14 by 14 pixels. 112 / 14 = 8, so there are 8 rows of 8 patches: N = 64.
 
-# %% mystnb={"image": {"alt": "The scene with white lines that divide it into 8 by 8 patches, numbered from 0 to 63 in reading order."}, "figure": {"caption": "What the model gets: 64 patches in reading order. A cat spreads over a dozen of them, and no patch contains a whole one. Putting the pieces together is the tower's job.", "name": "fig-ch01-patches"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "The scene with white lines that divide it into 8 by 8 patches, numbered from 0 to 63 in reading order."}, "figure": {"caption": "What the model gets: 64 patches in reading order. A cat covers about a dozen of them, and no patch contains a whole cat. Putting the pieces together is the tower's job.", "name": "fig-ch01-patches"}} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(4.2, 4.2), layout="constrained")
 ax.imshow(image, extent=(0, 112, 112, 0))
 ax.set_xticks(range(0, 113, P))
@@ -160,8 +159,7 @@ print(f"{S} positions with the prompt, {empty['input_ids'].shape[1]} with an emp
 # %% [markdown]
 # ## The vision tower: patches become vectors
 #
-# The vision tower makes one vector of each patch. It starts from the patch's own pixels. Then, in each of its four layers,
-# every patch attends to all patches and takes in what it can use.
+# The vision tower turns each patch into a vector. It starts from the patch's own pixels. Then, in each of its four layers, every patch *attends* to all patches: it decides how much each of them matters, and takes in information accordingly.
 
 # %%
 pixel_values = inputs["pixel_values"]  # [B, 3, 112, 112]
@@ -177,7 +175,7 @@ print(list(embeddings.shape), "->", list(patch_vectors.shape))
 # Before you look at the figure: the two cats do not touch, and both are orange. Which patches will be similar to the
 # cat's patch *before* the tower's four layers? What will the layers change?
 
-# %% mystnb={"image": {"alt": "Two maps of the scene. Before the layers, patches that contain orange are similar to the chosen one, and the grass is moderately similar. After the layers, both cats stand out, a rim around the toys is moderately similar, and the rest of the grass is dark."}, "figure": {"caption": "The tower separates toys from ground. The maps show the cosine similarity to the patch marked in white. Before the layers it follows color, and the grass is moderately similar too. After them the grass is dissimilar, and both cats stand out, with a rim of patches around all four toys.", "name": "fig-ch01-similarity"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Two maps of the scene. Before the layers, patches that contain orange are similar to the chosen one, and the grass is moderately similar. After the layers, both cats stand out, a rim around the toys is moderately similar, and the rest of the grass is dark."}, "figure": {"caption": "The tower separates toys from ground. The maps show the cosine similarity to the patch marked in white. Before the layers, similarity follows color, and the grass is moderately similar too. After them, the grass is dissimilar, and both cats stand out, with a rim of patches around all four toys.", "name": "fig-ch01-similarity"}} tags=["hide-input"]
 scene = example_scene(0)
 largest_cat = max(
     (thing for thing in scene.objects if thing.label == "cat"),
@@ -205,7 +203,7 @@ def show_similarity(patch: int):
 show_similarity(y * 8 + x)
 
 # %% [markdown]
-# The next figure computes such maps in your browser: at the start, after each of the tower's four layers, and after the projector, which comes below. Predict before you click. You choose a patch inside a *bird*. Birds are red here, cats are orange. At the start, is it more similar to the other patches of birds or to those of cats? And at the end?
+# The next figure computes such maps in your browser: at the start, after each of the tower's four layers, and after the projector, which comes below. Predict before you click. Suppose you choose a patch inside a *bird* (birds are red here, cats are orange). At the start, is it more similar to the other patches of birds or to those of cats? And at the end?
 #
 # <div class="live-figure" data-figure="similarity">
 # <p>This figure needs JavaScript. The maps above show one patch, before and after the layers. In JupyterLab, run the next cell.</p>
@@ -217,7 +215,7 @@ from live.jupyter import show
 show("similarity")
 
 # %% [markdown]
-# Choose a patch inside a toy: at its edge a patch is part toy, part ground. Read the table from left to right. At the start a vector encodes little more than the colors in its patch. So a red bird can be close to an orange cat, and an eye far from the face that it is in. At the end, patches of one kind are alike, and the gap between their row and the row of the other toys is at its widest. Now open “Change the scene” and drag a toy elsewhere. The gap moves with it: these vectors say more about what a toy is than about where it is.
+# Choose a patch inside a toy: at its edge a patch is part toy, part ground. Read the table from left to right. At the start a vector encodes little more than the colors in its patch. So a red bird can be close to an orange cat, and an eye far from the face around it. At the end, patches of one kind are alike, and the gap between their row of the table and the row of the other toys is at its widest. Now open “Change the scene” and drag a toy elsewhere. The gap moves with it: these vectors say more about what a toy is than about where it is.
 #
 # One caveat: our tower was also trained to name what is under each patch, which Google's was not, so do not expect maps this clean from the real one ({doc}`chapter 4 <ch04_contrastive>`).
 #
@@ -233,7 +231,7 @@ print("image", list(image_features.shape), " text", list(token_embeddings.shape)
 
 # %% [markdown]
 # The text has a vector, an {term}`embedding`, for each of its 70 positions. The first 64 are only placeholders, the embedding of the token
-# `<image>`. The merge overwrites them with the image features. Below is the package's own function, all of it. It raises an
+# `<image>`. The merge overwrites them with the image features. Below is the package's own function in full. It raises an
 # error if the counts don't match: if the image features were shifted by one position, the answers would be wrong
 # but look fine.
 
@@ -275,8 +273,7 @@ print(list(sequence.shape))
 #
 # ## The attention mask: who may attend to whom?
 #
-# A model that generates text must not see what it has not generated yet. But the image and the prompt are there
-# from the beginning, so they may see each other in full. PaliGemma therefore has two rules in one mask: everything in the
+# A model that generates text must not see what it has not generated yet. But the image and the prompt are there from the beginning, so all their positions may see each other. PaliGemma therefore has two rules in one mask: everything in the
 # {term}`prefix` (image and prompt) sees the whole prefix; each token of the {term}`suffix` (the answer) sees the prefix, and
 # the answer up to and including itself.
 #
@@ -308,7 +305,7 @@ plt.show()
 #
 # Now Gemma runs. In four layers each position takes in what it needs from the positions it may attend to. At the end each
 # position has one number for each token of the vocabulary. These numbers are called
-# {term}`logits`; a softmax turns them into the probability of each token to come next. For the first token of the answer, we need only the last position.
+# {term}`logits`; a softmax turns them into each token's probability of coming next. For the first token of the answer, we need only the last position.
 
 # %%
 outputs = model(**inputs)
@@ -370,12 +367,10 @@ print(f"{len(new_tokens)} new tokens, {positions:,} positions processed")
 print(f"the tower ran {len(new_tokens)} times")
 
 # %% [markdown]
-# The 27 tokens are 16 location tokens, 4 names, three separators, each of them "▁;" and a single space (between "▁;" and a location token there is no word that the
-# space could be part of), and `<eos>`, which is not printed: 16 + 4 + 6 + 1.
+# The 27 tokens are 16 location tokens, 4 names, three separators of two tokens each, "▁;" and a space (a space joins the word after it, and here a location token comes after it), and `<eos>`, which is not printed: 16 + 4 + 6 + 1.
 #
 # But the loop is wasteful. Each run processes the image and the prompt again, although nothing about them has
-# changed: no position attends to later tokens of the answer, so what was computed for the earlier positions stays the same. A {term}`KV cache` keeps
-# what later positions need of the earlier ones, their *keys* and *values*. Then the first run, called {term}`prefill`, processes the image and the prompt, and each
+# changed: no position attends to later tokens of the answer, so what was computed for the earlier positions stays the same. A {term}`KV cache` keeps what later positions need from the earlier ones: their *keys* and *values*. Then the first run, called {term}`prefill`, processes the image and the prompt, and each
 # further run processes one new token. These runs need no mask: a new token may attend to everything in the cache. `logits_to_keep=1` computes
 # only the last position's logits, and `max_length` is how many positions the cache can hold.
 
@@ -395,8 +390,7 @@ print(f"the same {len(cached_tokens)} tokens, {positions} positions processed")
 print("the tower ran once")
 
 # %% [markdown]
-# `generate`, which produced the answer in the first figure of this chapter, is this second loop, for many rows at once and with
-# more ways to choose a token. Its answer must be ours.
+# `generate`, which produced the answer in the first figure of this chapter, is this second loop, for many rows at once and with more ways to choose a token. Its answer must equal ours.
 
 # %%
 assert answer == processor.decode(new_tokens)
@@ -404,8 +398,7 @@ assert answer == processor.decode(new_tokens)
 # %% [markdown]
 # ## From location tokens to boxes
 #
-# The answer is text. To read boxes from it, look for four location tokens and a name. A bin becomes
-# a pixel coordinate when you divide its number by 1023 and multiply by the height or width. How good are the boxes? The usual measure is
+# The answer is text. To read boxes from it, look for four location tokens and a name. To turn a bin into a pixel coordinate, divide its number by 1023 and multiply by the height or width. How good are the boxes? The usual measure is
 # {term}`intersection over union` (IoU): the area that two boxes share, divided by the area they cover together. It is 1
 # for equal boxes and 0 for boxes that do not overlap. We drew the scene ourselves, so we know the true boxes.
 #
@@ -455,7 +448,7 @@ plt.show()
 # recorded from the running model. For each toy in the answer we take the moment at which the model is about to
 # name it: it has generated four location tokens and is choosing the name. Which patches does it attend to?
 
-# %% mystnb={"image": {"alt": "Four copies of the scene, one for each toy that was found. Bright patches show what the model attended to when it chose the toy's name; a white frame shows the box it had just generated."}, "figure": {"caption": "To name a toy, the model attends to the patches of that toy: in all four maps the brightest patches lie in the box that it has just generated, or at its edge. Each map shows the attention from the last position to the 64 patches just before the name, averaged over heads and layers, on its own scale. Attention weights show where information was read, not how it was used.", "name": "fig-ch01-attention"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Four copies of the scene, one for each toy that was found. Bright patches show what the model attended to when it chose the toy's name; a white frame shows the box it had just generated."}, "figure": {"caption": "To name a toy, the model attends to the patches of that toy: in all four maps the brightest patches lie in the box that it has just generated, or at its edge. Each map shows how the last position attends to the 64 patches at the moment before the name, averaged over heads and layers, on its own color scale. Attention weights show where information was read, not how it was used.", "name": "fig-ch01-attention"}} tags=["hide-input"]
 from vlm.inside.recording import record_attention
 
 kv_cache.reset()
@@ -497,7 +490,7 @@ plt.show()
 # ## Other prompts
 #
 # The same model answers other prompts. As in the published PaliGemma, the first word of a prompt names the task: `caption`, `answer`,
-# `detect`, `segment`, `ocr` (reading text). Where the answer is in words, the language follows: `en`.
+# `detect`, `segment`, `ocr` (reading text). For captions and answers, the language comes next: `en`.
 
 # %%
 questions = [
@@ -541,11 +534,11 @@ for text in (
 
 # %% [markdown]
 # The first three answers are right, and that is a result of training: some training scenes are empty, and some questions ask for things that are not toys. (Asked about a zebra, a first version of this
-# model answered "0".) The last question is of a kind that it has never met, and it answers all the same. Real models make things up too, and {doc}`chapter 20 <ch20_evaluation>` measures it.
+# model answered "0".) The last question is of a kind that it has never met, and it answers all the same. Real models make things up too; {doc}`chapter 20 <ch20_evaluation>` shows how to measure that.
 #
 # ## Your own scene, your own questions
 #
-# The figure below is the same model with the same weights, in your browser. Before you touch it, write down what you expect of three experiments.
+# The figure below runs the same model with the same weights in your browser. Before you touch it, write down what you expect from three experiments.
 #
 # 1. Drag the dog to the left and to the right. Which of its four location tokens change: the first and the third, or the second and the fourth?
 # 2. Push the dog slowly over the cat. Does the box of the cat shrink to its visible part, or does it stay the size of a whole cat?
@@ -561,7 +554,7 @@ from live.jupyter import show
 show("playground")
 
 # %% [markdown]
-# A box is (*y*<sub>min</sub>, *x*<sub>min</sub>, *y*<sub>max</sub>, *x*<sub>max</sub>), so a move to the side changes the second and the fourth token. The box follows what is visible, because the boxes in the training data did. And for a toy that is not there the answer is empty: the first token is `<eos>`. Click a token of an answer, and the patches light up that the model attended to when it generated that token. Look for the token of a left edge, and compare it with the token of the label.
+# A box is (*y*<sub>min</sub>, *x*<sub>min</sub>, *y*<sub>max</sub>, *x*<sub>max</sub>), so a move to the side changes the second and the fourth token. The box follows what is visible, because the boxes in the training data did. And for a toy that is not there the answer is empty: the first token is `<eos>`. Click a token of an answer to light up the patches that the model attended to when it generated that token. Look for the token of a left edge, and compare it with the token of the label.
 #
 # ## Is this really PaliGemma? Comparing with transformers
 #
@@ -671,7 +664,7 @@ from grader import grade_chapter
 grade_chapter("ch01_whole_vlm")
 
 # %% [markdown]
-# Two things to try without a grade. Change `prompt` in the first cell to `detect bird` and run the chapter again: what changes in the answer, and in the distribution of the first token? And what if you ask for `detect bird ; cat`?
+# Two things to try, without a grade. Change `prompt` in the first cell to `detect bird` and run the chapter again: what changes in the answer, and in the distribution of the first token? And what if you ask for `detect bird ; cat`?
 #
 # ```{admonition} What happens
 # :class: dropdown
@@ -683,8 +676,7 @@ grade_chapter("ch01_whole_vlm")
 #
 # An image of 3 × 112 × 112 numbers became 64 vectors, one for each patch. The layers of the vision tower let the patches attend to each other, the projector
 # brought the vectors to Gemma's width, and they took the positions of the image tokens in the sequence. Gemma processed the sequence under a prefix-LM mask:
-# full attention in the prefix, causal attention in the answer. It generated one token at a time, and a KV cache made that cheap. Four location
-# tokens are a box, and sixteen mask tokens more are a shape.
+# full attention in the prefix, causal attention in the answer. It generated one token at a time, and a KV cache made that cheap. Four location tokens make a box; sixteen mask tokens add a shape.
 #
 # Each part has a chapter of its own, in which you build it. The next one begins where the image does: how a patch
 # of pixels becomes a vector.
