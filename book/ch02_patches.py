@@ -79,19 +79,6 @@ for size in (112, 224, 448, 896):
 # Here is an image small enough to check by eye: one channel, 4 rows, 6 columns, the pixels numbered in reading order.
 # With patches of 2 by 2 there are 2 rows of 3 patches. The first patch should hold 0, 1, 6, 7.
 
-# %% tags=["hide-input"]
-from figures.schematics.patchify import draw_patchify
-from IPython.display import HTML
-
-drawing = draw_patchify(config)
-HTML(
-    drawing.html(
-        "Cutting an image into patches takes a split, a reordering and a merge of axes, "
-        "in this order. Above, the small image of this section; below, the axes of our "
-        "model's images, with their sizes. P' is P once more, for the columns."
-    )
-)
-
 # %%
 P = 2
 small = torch.arange(24).reshape(1, 1, 4, 6)  # [B, C, H, W]
@@ -106,8 +93,7 @@ print(small.reshape(1, 6, P * P)[0])
 
 # %% [markdown]
 # `reshape` never changes the order in which the numbers are read: along the last axis first, then the one before it, and so on.
-# Here that is row by row through the whole image. So the first "patch" is a strip, 0 1 2 3. The shape is right and the content is wrong. That makes this
-# the most common mistake with patches: there is no error, and the model trains, only worse.
+# Here that is row by row through the whole image. So the first "patch" is a strip, 0 1 2 3. The shape is right and the content is wrong. That makes this mistake easy to miss: there is no error, and the model trains, only worse.
 #
 # It helps to name every axis first. A row index y of the image is *two* numbers: the row of patches that it is in, and
 # the row inside that patch, y = (row of patches) · P + (row inside). The same holds for columns. Splitting an axis into
@@ -120,8 +106,7 @@ print(list(split.shape))
 
 # %% [markdown]
 # Now move the axes, so that the two that count patches come first, and those inside a patch come last. This
-# is the step that was missing: it changes the reading order. `permute` takes the old axis numbers in their new order. The second `reshape` then joins
-# the axes in that order.
+# is the step that was missing: it changes the reading order. `permute` takes the numbers of the old axes, in the new order. The second `reshape` then joins the axes in that order. The drawing after the cell shows all three steps.
 
 # %%
 moved = split.permute(0, 2, 4, 1, 3, 5)  # [B, H/P, W/P, C, P, P]
@@ -129,6 +114,19 @@ patches = moved.reshape(B, (H // P) * (W // P), C * P * P)  # [B, N, C * P * P]
 print(patches[0])
 assert patches[0, 0].tolist() == [0, 1, 6, 7]  # as we wanted
 assert patches[0, 4].tolist() == [14, 15, 20, 21]  # patch 4: second row, middle
+
+# %% tags=["hide-input"]
+from figures.schematics.patchify import draw_patchify
+from IPython.display import HTML
+
+drawing = draw_patchify(config)
+HTML(
+    drawing.html(
+        "Cutting an image into patches takes a split, a reordering and a merge of axes, "
+        "in this order. Above, the small image of this section; below, the axes of our "
+        "model's images, with their sizes. P' is P once more, for the columns."
+    )
+)
 
 # %% [markdown]
 # Why do the channels come before the rows inside a patch, and not after? Any order would do. But PyTorch's convolution stores its
@@ -179,10 +177,9 @@ print("largest difference below 1e-4:", difference < 1e-4)
 assert torch.allclose(by_convolution, by_matrix, atol=1e-4)
 
 # %% [markdown]
-# They do. The convolution returns a grid, with D before the two axes of the grid, so the grid has to be flattened and the two axes
-# transposed. If you forget the `transpose`, you get a matrix of 192 rows, where each row is a filter and not a patch.
+# They do. The convolution returns a grid, with D before the two axes of the grid, so we flatten the grid and move D to the end. If you forget the `transpose`, you get a matrix of 192 rows, where each row belongs to a filter and not to a patch.
 #
-# What do the filters respond to? Here are the 40 strongest of the trained model, drawn as the small images that they are.
+# What do the filters respond to? Here are the 40 strongest of the trained model, drawn as small images.
 
 # %% mystnb={"image": {"alt": "Forty small colored squares. Many are smooth: a color on one side and its opposite on the other. Some are one color all over, a few have finer structure."}, "figure": {"caption": "Most filters are broad: a color against its opposite, left against right, top against bottom. Colors and edges are what tells the toys apart. Shown are the 40 filters with the largest weights, each scaled to its own range.", "name": "fig-ch02-filters"}} tags=["hide-input"]
 strongest = weight.flatten(1).norm(dim=1).argsort(descending=True)[:40]
@@ -194,7 +191,7 @@ for ax, index in zip(axes.flat, strongest):
 plt.show()
 
 # %% [markdown]
-# You can also see where in the image one filter responds. The slider goes through the 40, the strongest first.
+# You can also see where in the image one filter responds. The slider goes through the 40 filters, the strongest first.
 
 # %% tags=["hide-input", "nbval-ignore-output"]
 from figures.filmstrip import filmstrip_html
@@ -229,7 +226,7 @@ HTML(
 # ## Position embeddings: where a patch was
 #
 # One thing is lost. Attention, which comes next, treats its input as a set: swap two rows, and the output has the
-# same two rows swapped ({term}`attention` is *permutation-equivariant*). Then nothing distinguishes "a cat on the left" from "a cat on the right". Each vector has to say where
+# same two rows swapped ({term}`attention` is *permutation-equivariant*). So nothing distinguishes "a cat on the left" from "a cat on the right". Each vector has to say where
 # its patch was.
 #
 # SigLIP adds a {term}`position embedding` to the vector of each patch: a vector that belongs to that position and is learned like any other weight.
@@ -251,7 +248,7 @@ fig.colorbar(layer, ax=axes, shrink=0.6, label="cosine similarity")
 plt.show()
 
 # %% [markdown]
-# We can put a number on it: how similar are two positions of one row, or of one column, that are a given number of steps apart?
+# We can put a number on it: how similar are two positions in one row, or in one column, that are a given number of steps apart?
 
 # %%
 row, column = torch.arange(64) // 8, torch.arange(64) % 8  # each [N]
@@ -266,7 +263,7 @@ for distance in (1, 2, 4, 7):
     )
 
 # %% [markdown]
-# The two directions differ, although nothing in the architecture favors one. It does not mean that the model cannot tell the rows apart: cosine similarity shows the largest components of a vector, and a weight matrix can pick out small ones.
+# The two directions differ, although nothing in the architecture favors one. This does not mean that the model cannot tell the rows apart: cosine similarity shows the largest components of a vector, and a weight matrix can pick out small ones.
 #
 # Learned positions have a price. The model has 64 of them and no more. A larger image, with more patches, has no vectors for its new
 # positions. That is why PaliGemma comes in three sizes, 224, 448 and 896 pixels: three checkpoints, whose position embeddings were
@@ -274,7 +271,7 @@ for distance in (1, 2, 4, 7):
 #
 # ## The complete layer: `SiglipVisionEmbeddings`
 #
-# Put together, this is the package's first layer, all of it.
+# Put together, here is the package's first layer in full.
 
 
 # %% tags=["from:vlm.siglip.SiglipVisionEmbeddings"]
@@ -333,7 +330,7 @@ print("vectors", list(vectors.shape), " the reference agrees:", difference < 1e-
 #
 # ### `patchify` (2 points, 10 minutes)
 #
-# Turn images into patches, as in the section on cutting, but for any batch, any number of channels and any height and width.
+# Turn images into patches, as in the section on cutting, but for any batch size, any number of channels, and any height and width that P divides.
 # `unfold` is allowed; try it without.
 #
 # ```{literalinclude} ../exercises/ch02_patches.py
@@ -413,7 +410,7 @@ print("vectors", list(vectors.shape), " the reference agrees:", difference < 1e-
 #
 # ### `patch_of_pixel` (1 point, 5 minutes)
 #
-# In which patch is a pixel? You need this whenever you want to know which {term}`image token` covers a certain pixel.
+# Find the patch that contains a given pixel. You need this whenever you want to know which {term}`image token` covers a certain pixel.
 #
 # ```{literalinclude} ../exercises/ch02_patches.py
 # :pyobject: patch_of_pixel
