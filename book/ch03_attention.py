@@ -74,8 +74,7 @@ plt.show()
 # %% [markdown]
 # ## Attention is a weighted mean
 #
-# How can one vector take in what is in others? The simplest way is a mean: replace each vector by the mean of all. Then every
-# patch knows something of the whole image, but every patch now holds the same vector, and its own information is gone. The next
+# How can one vector take in what is in others? The simplest way is a mean: replace each vector by the mean of all. Then every patch knows something of the whole image, but they all hold the same vector, and a patch's own information is gone. The next
 # idea is a *weighted* mean, with weights that each patch chooses for itself: large for the patches that matter to it,
 # small for the rest. The weights should be positive and sum to 1.
 #
@@ -86,8 +85,7 @@ x = torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, 2.0]])  # [N, D]
 print("plain mean, the same for every position:", x.mean(0).tolist())
 
 # %% [markdown]
-# Which positions matter to which? Let us say that vectors matter to each other if they point in the same direction. The {term}`dot product` measures that. It gives one
-# score for each pair: row i, column j says how much position j matters to position i.
+# Which positions matter to which? Let us say that vectors matter to each other if they point in the same direction. The {term}`dot product` measures that (and grows with their lengths). It gives one score for each pair: row i, column j says how much position j matters to position i.
 
 # %%
 scores = x @ x.T  # [N, N]
@@ -108,7 +106,7 @@ print("weighted mean:        ", [round(v, 3) for v in mixed[0].tolist()])
 
 # %% [markdown]
 # One limitation remains. Each position uses the same vector to search, to be found, and to pass on information. But an ear may search for eyes,
-# and what it needs to know about the eyes may be something else again. So each vector gets three roles, computed by three
+# and what it needs to learn from them may be something else again. So each vector gets three roles, computed by three
 # linear layers. The {term}`query` says what a position searches for. The {term}`key` says what it can be found by. The {term}`value` is what
 # it passes on. Queries are compared with keys, and the result is a weighted sum of values.
 #
@@ -133,7 +131,7 @@ for E in (4, 64, 1024):
 # %% [markdown]
 # Without the division, long vectors put nearly all the weight on a single position, and the gradient of the weights is nearly zero: the model could
 # not learn to attend elsewhere. After division by √E, the weights stay soft whatever E is ("Attention Is All You Need", arXiv 1706.03762 {cite}`vaswani2017attention`,
-# section 3.2.1). As the paper writes it, with the queries as rows of $Q$, the keys as rows of $K$ and the values as rows of $V$:
+# section 3.2.1). Here are the four steps for one query:
 
 # %% tags=["hide-input"]
 from figures.schematics.attention_steps import draw_attention_steps
@@ -149,12 +147,13 @@ HTML(
 )
 
 # %% [markdown]
+# As the paper writes it, with the queries as rows of $Q$, the keys as rows of $K$ and the values as rows of $V$:
+#
 # $$\operatorname{Attention}(Q, K, V) = \operatorname{softmax}\!\left(\frac{Q K^{\top}}{\sqrt{E}}\right) V$$
 #
 # The product $Q K^{\top}$ is the matrix of attention scores, with a row for each query, and the softmax makes each row sum to 1.
 #
-# Now we have all of it. This is the package's function, the one that SigLIP and Gemma both call. It has some features that we do not need
-# yet. The mask is added to the scores, very negative where attention is not allowed; that matters for generating text. There may be fewer queries (Q) than keys (S); here both are N. `softcap` keeps the scores within bounds; only PaliGemma 2 uses it. And the softmax runs in float32, because in 16 bits a sum of
+# Now we have all the pieces. This is the package's function, the one that SigLIP and Gemma both call. It has some features that we do not need yet. The mask is added to the scores, very negative where attention is not allowed; that matters for generating text. There may be fewer queries (Q) than keys (S); here both are N. `softcap` keeps the scores within bounds; only PaliGemma 2 uses it. And the softmax runs in float32, because in 16 bits a sum of
 # thousands of small weights would lose too much precision.
 
 
@@ -202,8 +201,7 @@ HTML(
 )
 
 # %% [markdown]
-# Splitting takes a reshape and, once more, a transpose: for the matrix products the axis of heads has to come before the axis of positions,
-# beside the batch. Here is what happens without the transpose. We number the elements so that you can recognize them: 0 to 3 at position 0, 10 to 13 at position 1, 20 to 23 at position 2.
+# Splitting takes a reshape and, once more, a transpose: for the matrix products the axis of heads has to come before the axis of positions, next to the batch. Here is what happens without the transpose. We number the elements so that you can recognize them: 0 to 3 at position 0, 10 to 13 at position 1, 20 to 23 at position 2.
 #
 # [^ch03-1]: Each head's slice is computed from the whole vector: the linear layers come before the split.
 
@@ -216,7 +214,7 @@ print("right, head 0:", right[0, 0].tolist())
 assert right[0, 0].tolist() == [[0, 1], [10, 11], [20, 21]]  # first half of each
 
 # %% [markdown]
-# The wrong one has the right shape. Its head 0 treats the two halves of position 0 as two positions, and position 2 never appears in it.
+# The wrong result has the right shape. Its head 0 treats the two halves of position 0 as two positions, and position 2 never appears in it.
 #
 # After the attention, the outputs of the heads are concatenated, and a last linear layer mixes them. This is the layer as in the
 # package. It returns its weights too, so that we can draw them.
@@ -279,19 +277,19 @@ from live.jupyter import show
 show("attention-lab", view="tower")
 
 # %% [markdown]
-# At the edge. A query is computed from the content of the patch, so two neighboring patches of grass ask nearly the same question, and their maps look alike although the patches are in different places. Two patches of one face differ a little more, and with the step from fur to grass most maps change at once. Choose the other cat next: which heads attend from one cat to the other, and which stay close by? Then open “Change the scene” and move the toys: the maps follow the toys, not the positions.
+# At the edge. A query is computed from the content of the patch, so two neighboring patches of grass ask nearly the same question, and their maps look alike although the patches are in different places. Two patches of one face differ a little more; when the query steps from fur to grass, most maps change at once. Choose the other cat next: which heads attend from one cat to the other, and which stay near the query? Then open “Change the scene” and move the toys: the maps follow the toys, not the positions.
 #
 # ## The MLP and its nonlinearity, GELU
 #
 # Attention moves information between positions, but it only ever takes weighted means of the values. To make something new of what was
 # gathered, each position goes through a small network of its own, the {term}`MLP` (or feed-forward network): a linear layer to a larger width, a {term}`nonlinearity`, a linear layer back. The
-# nonlinearity is essential: without it, two linear layers in a row are no more than one.
+# nonlinearity is essential: without it, two linear layers in a row amount to a single linear layer.
 #
 # SigLIP's nonlinearity is the {term}`GELU` {cite}`hendrycks2016gaussian`: x times the probability that a number drawn from the standard normal distribution is below x. It passes large
 # positive numbers, suppresses very negative ones, and is smooth in between. Two formulas are in use: the exact one, and an
 # approximation with tanh; both are in the paper of 2016. SigLIP and Gemma were trained with the approximation.
 
-# %% mystnb={"image": {"alt": "Left: the GELU, close to zero for negative x, close to x for positive x. Right: the difference between the two formulas, a wave of at most 0.0005."}, "figure": {"caption": "The two formulas for the GELU differ by at most 0.0005, far too little to see on the left. Still, a model that was trained with one and runs with the other gives different numbers. Left: the GELU. Right: the exact formula minus the one with tanh.", "name": "fig-ch03-gelu"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Left: the GELU, close to zero for negative x, close to x for positive x. Right: the difference between the two formulas, a wave of at most 0.0005."}, "figure": {"caption": "The two formulas for the GELU differ by at most 0.0005, far too little to see on the left. Still, a model that was trained with one and runs with the other computes different numbers. Left: the GELU. Right: the exact formula minus the one with tanh.", "name": "fig-ch03-gelu"}} tags=["hide-input"]
 values = torch.linspace(-4, 4, 400)
 exact = nn.functional.gelu(values)
 approximate = nn.functional.gelu(values, approximate="tanh")
@@ -311,15 +309,21 @@ difference = (mlp(inputs) - with_exact).abs().max()
 print(f"largest difference in the trained MLP's output: {difference:.4f}")
 
 # %% [markdown]
-# That is small, and it is the kind of mistake that you don't notice in any drawn answer. It is why a from-scratch model has to be compared with a
-# reference, number by number, and why your exercises are.
+# That is small, and you would not notice such a mistake in any answer. This is why a from-scratch model, like your exercises, has to be compared with a reference, number by number.
 #
 # ## The transformer block: residual connections and LayerNorm
 #
 # A block is both steps, attention and MLP, in a frame that makes a deep stack of them trainable. The frame has two parts.
 #
 # The {term}`residual connection` {cite}`he2015deep`: a step does not replace the vector, it adds to it. What a patch knew is still there, and the
-# step only has to learn what to add. And the gradient has a direct path down through the sums. The vectors that are summed up in this way, from the first block to the last, are called the {term}`residual stream`.
+# step only has to learn what to add. And the gradient has a direct path down through the sums. The running sum at each position, from the first block to the last, is called the {term}`residual stream`.
+#
+# {term}`LayerNorm` {cite}`ba2016layer`: before each step, a vector's numbers are shifted and scaled to mean 0 and variance 1, then multiplied by a learned scale and shifted by a learned
+# bias. So the input of a step has a known size, however much has been added up. The norm comes *before* the step and applies to its input alone ({term}`pre-norm` {cite}`xiong2020layer`); the sum itself is not normalized. With $\mu$ and $\sigma^2$ for the mean and variance of a vector's D entries, and $\gamma$ and $\beta$ for the learned scale and bias, entry by entry:
+#
+# $$\operatorname{LayerNorm}(x) = \gamma \odot \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta$$
+#
+# ($\odot$ multiplies entry by entry.) The small $\epsilon$, `eps`, prevents a division by zero: it is 1e-6 in SigLIP, while PyTorch's default is 1e-5. The drawing shows where all parts of a block go.
 
 # %% tags=["hide-input"]
 from figures.schematics.block import draw_block
@@ -333,16 +337,6 @@ HTML(
         "information."
     )
 )
-
-# %% [markdown]
-# {term}`LayerNorm` {cite}`ba2016layer`: before each step, a vector's numbers are shifted and scaled to mean 0 and variance 1, then multiplied by a learned scale and shifted by a learned
-# bias. So the input of a step has a known size, however much has been added up. The norm comes *before* the step, on its input alone
-# ({term}`pre-norm` {cite}`xiong2020layer`); the sum itself is not normalized. With $\mu$ and $\sigma^2$ for the mean and variance of a vector's D entries, and $\gamma$ and $\beta$ for the learned scale and bias, entry by entry:
-#
-# $$\operatorname{LayerNorm}(x) = \gamma \odot \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta$$
-#
-# ($\odot$ multiplies entry by entry.) The small $\epsilon$, `eps`, prevents a division by zero: it is 1e-6
-# in SigLIP, where PyTorch's default is 1e-5.
 
 
 # %% tags=["from:vlm.siglip.SiglipEncoderLayer"]
@@ -436,8 +430,7 @@ print("largest difference below 1e-4:", difference < 1e-4)
 assert difference < 1e-4 and not unexpected
 
 # %% [markdown]
-# What does each block add to what the patches know? Take the patch in the cat's face once more, and ask after each block which
-# patches have become like it. Before you look: what will change more from block to block, the other cat or the grass?
+# What does each block add to what the patches know? Take the patch in the cat's face once more, and ask after each block which patches are similar to it. Before you look: which similarity will change more from block to block, that of the other cat or that of the grass?
 
 # %% mystnb={"image": {"alt": "Five maps of the scene: after the embeddings and after each of four blocks. Both cats are bright in all of them. The grass is moderately bright at first and dark at the end."}, "figure": {"caption": "With each block the grass becomes less similar to the cat. The maps show the cosine similarity to the patch marked in white, from the embeddings to the last block. The other cat is similar from the start, because of its color, and stays so.", "name": "fig-ch03-depth"}} tags=["hide-input"]
 states = [ours.embeddings(pixel_values)]
@@ -467,8 +460,7 @@ show("similarity")
 # %% [markdown]
 # It can rise. In the first block each patch takes in something of the whole image, and this shared content makes all patches more alike, other toys included. In most scenes it is the row of the patch's own kind that rises further, from block to block. The gap opens at the end. A linear map can shrink the directions that all patches share, and the projector does; what remains is what tells the patches apart. So a high cosine similarity in the middle of a network does not mean that the network cannot distinguish two things. Now choose a patch of ground that touches a toy, and one far from all toys. Both show nothing but ground, and still their maps differ: attention has told the first what is beside it.
 #
-# The package wraps this class once more, as `SiglipVisionModel`, only so that the names of its weights are those of the published checkpoints. The published tower (So400m: its shape was optimized {cite}`alabdulmohsin2023getting`, and it has about
-# 400 million weights) is the same code with other sizes: 27 blocks, 16 heads of 72 numbers, D = 1,152.
+# The package wraps this class once more, as `SiglipVisionModel`, only so that its weights have the same names as in the published checkpoints. The published tower (So400m, "shape-optimized" {cite}`alabdulmohsin2023getting`, with about 400 million weights) is the same code with other sizes: 27 blocks, 16 heads of 72 numbers, D = 1,152.
 #
 # Everything you saw here was learned from toys, in the two hours that trained the whole model. The maps are so clean because the tower was also trained to name what is under each patch; Google's tower had no such labels. How a tower can learn from images and texts of the web, without boxes
 # or labels, is the next chapter's question.
@@ -506,7 +498,7 @@ show("similarity")
 #
 # ### `attend` (2 points, 10 minutes)
 #
-# Compute scaled dot-product attention from its four steps. The ready-made functions of PyTorch and of the package raise an error here; `softmax` is allowed.
+# Compute scaled dot-product attention, step by step. The ready-made functions of PyTorch and of the package raise an error here; `softmax` is allowed.
 #
 # ```{literalinclude} ../exercises/ch03_attention.py
 # :pyobject: attend
