@@ -104,10 +104,10 @@ plt.show()
 #
 # A cosine is at most 1, and that is too little. A loss that turns cosines into probabilities could never become confident: even if the right
 # sentence had 1 and all others −1, a softmax over 8 would give it no more than 51 %. So the cosine is multiplied by a learned number, the *logit scale*
-# (dividing by a {term}`temperature` would do the same), and a second learned number, the *logit bias*, is added. We store the logarithm of the scale (CLIP's `logit_scale`), so the scale stays
+# (dividing by a {term}`temperature` would do the same), and SigLIP adds a second learned number, the *logit bias* (in CLIP's softmax it would cancel). We store the logarithm of the scale (CLIP's `logit_scale`), so the scale stays
 # positive whatever the optimizer does.
 #
-# The matrix of logits, both losses and a classifier are the exercises of this chapter. The cells of the first three are folded: try each before you unfold it.
+# The matrix of logits, both losses and a classifier are the exercises of this chapter. The cells with the first three are folded: try each exercise before you unfold its cell.
 
 # %%
 cosines = torch.full((8,), -1.0)
@@ -141,8 +141,7 @@ def pair_logits(
 # %% [markdown]
 # ## CLIP's softmax loss: pick your partner
 #
-# {term}`CLIP` (arXiv 2103.00020 {cite}`radford2021learning`) treats each row of the matrix as a question with B possible answers: which of these texts belongs to this image?
-# You know the loss for that: {term}`cross-entropy`, with the index of the row as the right answer. Each column is a question too, asked by the text.
+# {term}`CLIP` (arXiv 2103.00020 {cite}`radford2021learning`) treats each row of the matrix as a question with B possible answers: which of these texts belongs to this image? You know the loss for that: {term}`cross-entropy`, with the index of the row as the right answer. Each column is a question too, asked by the text.
 # The loss is the mean of both.
 #
 # Before you run the cell: what should the loss be when a model knows nothing, and all its cosines are the same?
@@ -181,6 +180,8 @@ assert torch.allclose(softmax_loss(torch.zeros(128, 128)), random_guess)
 # sigmoid(z · logit), and −log of that is log(1 + e^(−z · logit)). {term}`The loss <sigmoid loss>` sums this over all B² cells, and divides by B: there is one yes for each image, so this is a loss per image. With $\ell_{ij}$ for the logit of image i and text j:
 #
 # $$L = \frac{1}{B} \sum_{i=1}^{B} \sum_{j=1}^{B} \log\!\left(1 + e^{-z_{ij}\, \ell_{ij}}\right), \qquad z_{ij} = \begin{cases} 1 & i = j \\ -1 & i \ne j \end{cases}$$
+#
+# The drawing sets the two losses side by side.
 
 # %% tags=["hide-input"]
 from figures.schematics.contrastive import draw_contrastive
@@ -218,8 +219,8 @@ print(f"by hand {by_hand:.4f}, by the function {sigmoid_loss(logits):.4f}")
 assert abs(sigmoid_loss(logits).item() - by_hand) < 1e-6
 
 # %% [markdown]
-# Of the B² cells, only B have the answer yes. With B = 128, a model that knows nothing and gives every cell a logit of 0 has a loss of log 2 in each,
-# 128² · 0.693 / 128 = 88.7 in total, and nearly all of it comes from cells whose answer is no. Its first steps would be spent on learning "no". So SigLIP starts with
+# Of the B² cells, only B have the answer "yes". With B = 128, a model that knows nothing and gives every cell a logit of 0 has a loss of log 2 in each,
+# 128² · 0.693 / 128 = 88.7 in total, and nearly all of it comes from cells whose answer is "no". Its first steps would be spent on learning "no". So SigLIP starts with
 # a bias of −10: "no" to everything, which is right in 127 of 128 cells. What is the loss then? Each of the B matching pairs costs about 10, the others
 # cost almost nothing, and the sum divided by B is about 10.
 
@@ -281,7 +282,7 @@ print("logits and loss agree with the reference")
 # %% [markdown]
 # ## A tower for texts
 #
-# Now the other half. SigLIP's text tower is the vision tower with a different input layer: instead of patches it embeds tokens, and its blocks are
+# Now the other half, the texts. SigLIP's text tower is the vision tower with a different input layer: instead of patches it embeds tokens, and its blocks are
 # the same `SiglipEncoder` that you know from the last chapter. A sentence is padded to a fixed length with the end-of-sequence
 # token, and the vector at the last position represents the whole text. There is no mask; in training the model learns to ignore the padding.
 
@@ -317,13 +318,10 @@ class SiglipTextModel(nn.Module):
 # %% [markdown]
 # ## Training a text tower on a locked vision tower
 #
-# Training a vision tower from scratch on pairs takes far longer than you want to wait. (We tried: two layers, width 96, 30,720 pairs. The result named the ground
-# in every test image, and the toy in 18 of 100.) So we keep the shipped tower as it is, {term}`locked <locked tower>`, and train a layer on top
-# of it and the whole text tower. The SigLIP paper does the same under the name SigLiT (after LiT {cite}`zhai2021lit`): in two days on
+# Training a vision tower from scratch on pairs takes far longer than you want to wait. (We tried: two layers, width 96, 30,720 pairs. The result got the ground right in every test image, and the toy in 18 of 100.) So we keep the shipped tower as it is, {term}`locked <locked tower>`, and train two parts: a linear layer on top of it, and the text tower. The SigLIP paper does the same under the name SigLiT (after LiT {cite}`zhai2021lit`): in two days on
 # four chips, it trains a text tower for a locked vision tower.
 #
-# A locked tower has a great advantage: it always gives the same vectors, so each image has to pass through it only once. We draw 2,000 scenes with
-# 2,000 different captions, of up to three toys on the six grounds that captions name.[^ch04-1]
+# A locked tower has a great advantage: it always gives the same vectors, so each image has to pass through it only once. We draw 2,000 scenes of up to three toys on the six grounds that captions name, each with a different caption.[^ch04-1]
 #
 # [^ch04-1]: The captions must differ: if two images of a batch had the same caption, the label "no" would be wrong for two of the pairs.
 
@@ -415,8 +413,7 @@ def train(loss_function, learning_rate: float, steps: int = 200, batch: int = 12
 # ## Zero-shot classification
 #
 # How do we measure the model? With a task that it was not trained for: take 200 test images with a single toy, write down all 20 · 6 = 120 sentences that could be
-# true of such an image, and let the model choose. CLIP's authors call this {term}`zero-shot`: a classifier made of sentences, without one training step for the
-# classes. Random guessing would be right in 1 of 120.
+# true of such an image, and let the model choose. CLIP's authors call this {term}`zero-shot`: a classifier made of sentences, without a single training step for the classes. Random guessing would be right in 1 of 120.
 
 # %%
 sentences = [
@@ -474,7 +471,7 @@ ax.legend()
 plt.show()
 
 # %% [markdown]
-# Both losses began where you worked out that they would: the sigmoid loss near 10, the softmax loss near log 128 = 4.9. Now the matrix from the beginning of the chapter, before
+# Both losses began where you had worked out that they would: the sigmoid loss near 10, the softmax loss near log 128 = 4.9. Now the matrix from the beginning of the chapter, before
 # and after training. "Before" is the same model with random weights in the parts that we trained.
 
 # %% mystnb={"image": {"alt": "Two matrices of cosines between eight images and eight captions. Before training all cells are nearly the same. After training the diagonal is dark red and all other cells are lighter, some of them about half as red."}, "figure": {"caption": "After training each image is closest to its own caption: the diagonal stands out. The cells are the cosines between eight test images and their captions. Off the diagonal no cosine is far below 0, and none needs to be: the learned bias shifts them all, and the logit scale, printed below, turns a difference of 0.4 into a clear one.", "name": "fig-ch04-table"}} tags=["hide-input"]
@@ -505,8 +502,7 @@ assert own.tolist() == list(range(8))
 # You have seen the 120 sentences compete. If only the toy matters and not the ground, combine the six sentences of each toy: bring each
 # sentence's vector to length 1, take the mean of the six, and let the 20 means compete by cosine. CLIP's paper calls this a prompt ensemble; it is the last exercise below.
 #
-# Which patches contribute to the match? Our pooling is a mean followed by a linear layer, so the image's vector is also the mean of what the layer makes of each patch. Its dot
-# product with a sentence is then a mean over patches, and we can draw its terms. The ground is in both sentences below, so we draw the difference: which of the two does each
+# Which patches contribute to the match? Our pooling is a mean followed by a linear layer, so the image's vector is also the mean of what the layer makes of each patch. Its dot product with a sentence's vector is then a mean over patches, and we can draw the terms of this mean. The ground is in both sentences below, so we draw the difference: which of the two does each
 # patch support?
 
 # %% tags=["hide-input", "nbval-ignore-output"]
@@ -551,7 +547,8 @@ HTML(
     filmstrip_html(
         show_match,
         "Which of two sentences each patch supports: red the first, blue the second. Nothing told "
-        "the text tower where anything is: from pairs alone it learned which patches its words are about.",
+        "the text tower where anything is: it learned from pairs which patches its words are about. "
+        "(The locked vision tower had learned from labels of patches.)",
         image=range(1, 21),
     )
 )
@@ -563,7 +560,7 @@ HTML(
 # vision tower, with its 412 million parameters, because pairs have taught it to encode in its patch vectors what people write about images. A
 # language model can then quickly learn to read them.
 #
-# Our shipped tower did not learn that way, and you should know it. In our small world we know what is under each patch, so a linear layer on top of the tower (a {term}`linear probe`, trained together with it) had to
+# Our shipped tower, you should know, did not learn that way. In our small world we know what is under each patch, so a linear layer on top of the tower (a {term}`linear probe`, trained together with it) had to
 # name it, patch by patch, which is far stronger supervision than a caption. For images of the web there are no such labels, but there are billions of pairs.
 #
 # ## Exercises
@@ -643,17 +640,17 @@ HTML(
 # ```
 # ````
 #
-# ### `choose_kind` (2 points, 10 minutes)
+# ### `classify_zero_shot` (2 points, 10 minutes)
 #
 # Find the kind of toy in each image with a prompt ensemble, from the vectors of the images and of several sentences for each kind.
 #
 # ```{literalinclude} ../exercises/ch04_contrastive.py
-# :pyobject: choose_kind
+# :pyobject: classify_zero_shot
 # ```
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
-# Which of the vectors have to be brought to length 1, and how often? Does the length of an *image's* vector change which kind wins?
+# Which of the vectors have to be brought to length 1, and how often? Does the length of an *image's* vector change which class wins?
 # ```
 # ```{admonition} Hint 2: almost the line
 # :class: dropdown
@@ -662,7 +659,7 @@ HTML(
 # ````{admonition} Solution
 # :class: dropdown
 # ```{literalinclude} ../solutions/ch04_contrastive.py
-# :pyobject: choose_kind
+# :pyobject: classify_zero_shot
 # ```
 # ````
 
