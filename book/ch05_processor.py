@@ -181,12 +181,11 @@ for name, one in images.items():
 assert to_rgb(icon).getpixel((0, 0)) == (255, 255, 255)
 
 # %% [markdown]
-# The square comes next. You could crop the image, or pad it with bars. PaliGemma does neither: it resizes every image to a square, whatever its aspect ratio was. A wide
-# image looks narrow to the model, as every wide image did in training. Nothing is cut off at the edges, and a box is easy to map back, because its coordinates are fractions of height and width.
+# The square comes next. You could crop the image, or pad it with bars. PaliGemma does neither: it resizes every image to a square, whatever its aspect ratio was. A wide image looks squeezed to the model, as every wide image did in training. Nothing is cut off at the edges, and a box is easy to map back, because its coordinates are fractions of height and width.
 # How the new pixels are computed matters as well. The published processor's resampling is *bicubic* (each new pixel is a weighted sum of the 4 × 4 old ones around its position) with *antialiasing* (when the image shrinks, the window of old pixels grows), as PIL does it.
 #
-# Last comes the *normalization*. Bytes divided by 255 lie between 0 and 1, and (x − 0.5) / 0.5 maps this range to −1 to 1. Many texts have other constants here, the mean and standard deviation of ImageNet's {cite}`russakovsky2014imagenet`
-# pixels, since many models want those. SigLIP does not.
+# Last comes the *normalization*. Bytes divided by 255 lie between 0 and 1, and (x − 0.5) / 0.5 maps this range to −1 to 1. Many tutorials use other constants here, the mean and standard deviation of ImageNet's {cite}`russakovsky2014imagenet`
+# pixels, since many models need those. SigLIP does not.
 
 
 # %% tags=["from:vlm.image_processing.resize"]
@@ -226,7 +225,7 @@ batch = process_images([example_image(i) for i in range(6)], image_size)
 print(list(batch.shape), f"from {batch.min():.1f} to {batch.max():.1f}")
 
 # %% [markdown]
-# Compare with the reference, on an image that has to be squeezed:
+# Compare with the reference, on the wide image, which has to be squeezed:
 
 # %%
 from transformers import SiglipImageProcessorPil
@@ -244,7 +243,7 @@ print("the reference gives the same pixels")
 # %% [markdown]
 # ## What small preprocessing mistakes cost
 #
-# Here are six mistakes that people make. All shapes fit, so nothing complains. Which of them do you expect to hurt most? We let the shipped model caption 60
+# Here are six mistakes that people make. All shapes fit, so no error is raised. Which of them do you expect to hurt most? We let the shipped model caption 60
 # test images, and count the captions that are exactly right.
 
 
@@ -278,7 +277,7 @@ for name, change in changes.items():
     answers = [processor.decode(row) for row in torch.stack(steps, dim=1)]
     exactly_right[name] = sum(a == b for a, b in zip(answers, true_captions)) / 60
 
-# %% mystnb={"image": {"alt": "Horizontal bars: the fraction of 60 captions that are exactly right. Five of the six mistakes are far below the correct input, three of them near zero; with the bos token before the image nothing changes."}, "figure": {"caption": "Five mistakes are costly, one costs nothing: the fraction of 60 test captions that the shipped model gets exactly right. Only the inputs differ. Our model does not mind where the bos token is.", "name": "fig-ch05-mistakes"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Horizontal bars: the fraction of 60 captions that are exactly right. Five of the six mistakes are far below the correct input, three of them near zero; with the bos token before the image nothing changes."}, "figure": {"caption": "Five mistakes are costly, one costs nothing: the fraction of 60 test captions that the shipped model gets exactly right. Only the inputs differ. Our model does not care where the bos token is.", "name": "fig-ch05-mistakes"}} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(6.4, 2.8), layout="constrained")
 names = list(exactly_right)[::-1]
 ax.barh(names, [exactly_right[name] for name in names], color=["#D55E00"] * 6 + ["#0072B2"])
@@ -293,7 +292,7 @@ assert len(costly) == 5
 # Did you guess the last one? The image tokens attend to `<bos>` wherever it is, since attention within the prefix goes both ways, and a shift by one position probably means little to them. That is luck, and you learn it only by measuring.
 # Without the newline the model is lost, because the newline was its signal to begin the answer. The real model, trained on more kinds of images, may tolerate more. We have not measured that.
 #
-# The values themselves show best why the wrong constants hurt. The tower's filters were trained on values between −1 and 1.
+# The pixel values themselves show best why the wrong constants hurt. The tower's filters were trained on values between −1 and 1.
 
 # %% mystnb={"image": {"alt": "Two histograms of the same six images. With 0.5 and 0.5 all values lie between -1 and 1. With ImageNet's constants they reach from -2.1 to 2.6, differently for each channel."}, "figure": {"caption": "ImageNet's constants give a range more than twice as wide, shifted differently in each channel. Left: six images, normalized as in the model's training. Right: the same images with ImageNet's mean and standard deviation. The gray band marks −1 to 1.", "name": "fig-ch05-histogram"}} tags=["hide-input"]
 fig, axes = plt.subplots(
@@ -319,8 +318,7 @@ plt.show()
 # %% [markdown]
 # ## Byte-pair encoding: a vocabulary that is learned
 #
-# Now the text. A {term}`vocabulary` of whole words can never hold all words, and one of letters makes long sequences. {term}`Byte-pair encoding` (BPE, arXiv 1508.07909 {cite}`sennrich2015neural`) lies in between: it starts from letters and joins pairs that
-# often occur side by side, until the vocabulary is full. Frequent words become one token, rare ones stay in several pieces.
+# Now the text. A {term}`vocabulary` of whole words can never hold all words, and one of letters makes long sequences. {term}`Byte-pair encoding` (BPE, arXiv 1508.07909 {cite}`sennrich2015neural`) lies in between: it starts from letters and joins pairs that often occur side by side, until the vocabulary has its planned size. Frequent words become one token, rare ones stay in several pieces.
 #
 # We need text to learn from: the prompts and answers of 300 scenes. As in Gemma, a space becomes "▁" and belongs to the word after it.
 
@@ -349,8 +347,7 @@ for word, pieces in split.items():
 print(pairs.most_common(3))
 
 # %% [markdown]
-# In the exercises you write all of it, `merge`, `train_bpe` and `encode_word`: about twenty lines. For vocabularies of real size one uses a library, here Hugging Face's *tokenizers*, and so did we for
-# the shipped model. These are its first merges for our words; the first must be the pair that you see above.
+# In the exercises you write the whole algorithm, `merge`, `train_bpe` and `encode_word`: about twenty lines. For vocabularies of realistic size you use a library, here Hugging Face's *tokenizers*, as we did for the shipped model. These are its first merges for our words; the first must be the pair that you see above.
 
 # %%
 import json
@@ -420,7 +417,7 @@ def show_pieces(text: str = "detect cat ; two kangaroos jumps over <loc0512>"):
 show_pieces()
 
 # %% [markdown]
-# Here is the shipped tokenizer, for a text of your own. First guess how many tokens these are: `two turtles`, `Turtleneck`, `café`, and an emoji. Then type them in, and move the slider back to 0: what does the tokenizer start from, and in which order does it merge?
+# Here is the shipped tokenizer, for a text of your own. First guess how many tokens these are: `two turtles`, `Turtleneck`, `café`, and an emoji. Then type them in, and move the slider back to 0 merges: what does the tokenizer start from, and in which order does it merge?
 #
 # <div class="live-figure" data-figure="tokenizer">
 # <p>This figure needs JavaScript. The figure above shows the tokens of one sentence. In JupyterLab, run the next cell.</p>
@@ -432,15 +429,14 @@ from live.jupyter import show
 show("tokenizer")
 
 # %% [markdown]
-# Merges are not applied from left to right. The pair that was learned first is joined first, wherever it is in the text. A word that is frequent in the Toybox is one token, together with the space before it; with a capital letter it is a different string, and falls apart. No text is out of vocabulary: a character without a token becomes its UTF-8 bytes, and all 256 bytes have tokens. The price is length: four tokens for most emoji. And `<loc0512>` is matched before any merge, so it can't be joined with its neighbors.
+# Merges are not applied from left to right. The pair that was learned first is joined first, wherever it is in the text. A word that is frequent in the Toybox is one token, together with the space before it; with a capital letter it is a different string, and splits into several. No text is out of vocabulary: a character without a token becomes its UTF-8 bytes, and all 256 bytes have tokens. The price is length: four tokens for most emoji. And `<loc0512>` is matched before any merge, so it can't be joined with its neighbors.
 
 # %% [markdown]
 # ## One sequence: image tokens, prompt, answer
 #
-# The model reads one sequence. It begins with N {term}`image tokens <image token>`, placeholders for the vectors of the image. Then come `<bos>`, the prompt and a newline. The order is a matter of training and nothing else: PaliGemma was trained with `<bos>` after the image. You
-# saw above that the other order happens to do no harm here; keep to the trained one all the same.
+# The model reads one sequence. It begins with N {term}`image tokens <image token>`, placeholders for the vectors of the image. Then come `<bos>`, the prompt and a newline. Only training fixes this order: PaliGemma was trained with `<bos>` after the image. You saw above that the other order happens to do no harm here; use the trained one all the same.
 #
-# The newline is more than a habit. It separates the prompt from the answer, and it must always be the same token. So prompt and answer are
+# The newline is more than a convention. It separates the prompt from the answer, and it must always be the same token. So prompt and answer are
 # tokenized separately. If they were one text, a tokenizer with a token for "newline and a space" could join the two, and the model would meet a token that it has never seen in this position. In Gemma's vocabulary the danger
 # is real: two newlines are one token, 109, and 31 of them are another. So a prompt that already ends in a newline gets the wrong separator.
 #
@@ -483,9 +479,7 @@ plt.show()
 # %% [markdown]
 # It will not: only the right ends line up.
 #
-# Four tensors describe such a batch, each `[B, S]`. `input_ids` holds the tokens. {term}`attention_mask <attention mask>` is 0 at the padding. {term}`token_type_ids <token types>` is 0 in the prefix and 1 in the suffix. From these two the model builds
-# the mask of its attention: a prefix token attends to the whole prefix, a suffix token to the prefix and to the suffix up to itself. `labels` is what the model should generate: the suffix's own tokens, and −100 wherever there is nothing to
-# learn, which PyTorch's cross-entropy ignores. Each label is stored at the index of its own token. The loss compares it with the logits one position to the left, where the model had to
+# Four tensors describe such a batch, each `[B, S]`. `input_ids` holds the tokens. {term}`attention_mask <attention mask>` is 0 at the padding. {term}`token_type_ids <token types>` is 0 in the prefix and 1 in the suffix. From these two the model builds its prefix-LM mask: a prefix token attends to the whole prefix, a suffix token to the prefix and to the suffix up to itself. `labels` is what the model should generate: the suffix's own tokens, and −100, which PyTorch's cross-entropy ignores, wherever there is nothing to learn. Each label is stored at the index of its own token. The loss compares it with the logits one position to the left, where the model had to
 # predict it.
 
 # %%
@@ -494,7 +488,7 @@ for name in ("input_ids", "attention_mask", "token_type_ids", "labels"):
     print(f"{name:15}", rows[name][0, last].tolist())
 
 # %% [markdown]
-# Now the whole processor, as in the package. It is folded, because two of its methods are close to your exercises.
+# Now the whole processor, as in the package. The cell is folded, because two of the methods are close to your exercises.
 
 # %%
 from collections.abc import Sequence
@@ -661,8 +655,7 @@ assert torch.allclose(mine["pixel_values"], theirs["pixel_values"], atol=1e-6)
 print("all five tensors agree")
 
 # %% [markdown]
-# Two differences may surprise you in practice. The processor of *transformers* can truncate the text to a maximum length, and truncation at the end loses the newline: you will do better in the exercise. And PaliGemma's vocabulary is Gemma's, extended, so the same prompt
-# has other ids than here. Ask the tokenizer for the id of `<image>`: it is 257,152 in PaliGemma's vocabulary and 1,920 in ours, and the default of the library's configuration class, 256,000, is the id of `<loc0000>`.
+# Two things may surprise you in practice. The processor of *transformers* can truncate the text to a maximum length, and truncation at the end loses the newline: your version in the exercise will keep it. And PaliGemma's vocabulary extends Gemma's, so the same prompt has different ids there. Ask the tokenizer for the id of `<image>`: it is 257,152 in PaliGemma's vocabulary and 1,920 in ours, and the default of the library's configuration class, 256,000, is the id of `<loc0000>`.
 #
 # ## Exercises
 #
