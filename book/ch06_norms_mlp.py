@@ -136,7 +136,7 @@ HTML(
 )
 
 # %% [markdown]
-# Sums grow. How large is a vector? We measure its size by the *root mean square* (RMS): square all entries, take the mean, take the root. It says how large a typical entry is, however long the vector. By hand, for four entries:
+# Such a sum tends to grow. How large is a vector? We measure its size by the *root mean square* (RMS): square all entries, take the mean, take the root. It says how large a typical entry is, however many entries there are. By hand, for four entries:
 
 # %%
 vector = torch.tensor([3.0, 4.0, 0.0, 0.0])
@@ -192,7 +192,7 @@ plt.show()
 # ## RMSNorm
 #
 # The tower's LayerNorm first subtracts the mean of the entries, then divides by their standard deviation. {term}`RMSNorm` (arXiv 1910.07467 {cite}`zhang2019root`) leaves out the
-# subtraction and divides by the root mean square. Is that a loss? Measure what would have been subtracted.
+# subtraction and divides by the root mean square. Does that hurt? Measure what would have been subtracted.
 
 # %%
 before, _ = recorded[4]  # the residual stream at the input of layer 2
@@ -225,12 +225,12 @@ print(rms_norm_v1(torch.zeros(4)).tolist())
 # ## Why Gemma's norm multiplies by 1 + weight
 #
 # Dividing a whole vector by one number treats all its entries alike. So each entry also gets a learned scale
-# of its own, with which the model can stress some entries and mute others. LayerNorm multiplies by a weight that starts at one. Gemma's norm multiplies by *one plus* a weight that starts at zero. On paper it is the same.
+# of its own, with which the model can emphasize some entries and mute others. LayerNorm multiplies by a weight that starts at one. Gemma's norm multiplies by *one plus* a weight that starts at zero. On paper it is the same.
 # It is not the same in training: {term}`weight decay`, where it is applied to norms, pulls all weights a little toward zero at each step, and here zero is
 # the harmless value, a scale of one. And it is not the same in a checkpoint: the file holds the weights, and the code that
 # loads them must add the one. So Gemma's norm computes $\operatorname{RMSNorm}(x) \odot (1 + w)$, where $w$ is what the file holds.
 
-# %% mystnb={"image": {"alt": "Nine dots with bars. The mean scale of the norms in the blocks lies between 0.9 and 1.3, that of the last norm near 1.9, with single entries up to 2.9."}, "figure": {"caption": "The scales (1 + weight) have stayed near one, except in the last norm, which makes the logits as decided as they need to be. Dots: mean over the 128 entries of each of the nine trained norms. Bars: smallest and largest entry.", "name": "fig-ch06-scales"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Nine dots with bars. The mean scale of the norms in the blocks lies between 0.9 and 1.3, that of the last norm near 1.9, with single entries up to 2.9."}, "figure": {"caption": "The scales (1 + weight) have stayed near one, except in the last norm, whose larger scales make the logits larger and the predictions more confident. Dots: mean over the 128 entries of each of the nine trained norms. Bars: smallest and largest entry.", "name": "fig-ch06-scales"}} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(6.8, 2.8), layout="constrained")
 scales = torch.stack([1 + norm.weight for norm in norms])  # [9, D]
 middle, low, high = scales.mean(1), scales.amin(1), scales.amax(1)
@@ -247,8 +247,7 @@ ax.set(xlabel="layer and norm", ylabel="1 + weight", ylim=(0, None))
 plt.show()
 
 # %% [markdown]
-# What happens if you forget the one? Nothing complains: the shapes fit. Let us do it to the shipped model, and let it describe the
-# image.
+# What happens if you forget the one? No error is raised: the shapes fit. Let us try it on the shipped model, and let it describe the image.
 
 # %%
 from vlm.generate import generate
@@ -262,7 +261,7 @@ for norm in norms:
     norm.weight += 1
 
 # %% [markdown]
-# Llama's norm {cite}`touvron2023llama` multiplies by the weight itself, Gemma's by one plus the weight. Code that was written for Llama and loads Gemma's weights produces this.
+# Llama's norm {cite}`touvron2023llama` multiplies by the weight itself, Gemma's by one plus the weight. If you load Gemma's weights into code written for Llama, you get this.
 #
 # Llama and Gemma differ in one more detail. Both divide in float32, because in bfloat16 a mean of many squares loses its last digits. ({term}`bfloat16` is a number of 16 bits: the range of float32, but only 8 significant binary digits {cite}`kalamkar2019study`.) Then the result is cast back to bfloat16. Llama casts first and scales
 # afterward. Gemma scales in float32 and casts last. Does that matter? Count how many entries come out different.
@@ -317,9 +316,8 @@ assert torch.equal(ours(before.bfloat16()), reference(before.bfloat16()))
 print("equal, in float32 and in bfloat16")
 
 # %% [markdown]
-# One more thing follows from the form of the norm. Each norm in a block is followed by linear layers without biases: three at the attention, two at the MLP. Scaling the entries of a vector and then multiplying by a matrix is the
-# same as multiplying by another matrix. So the scales can be folded into the weights of the layers that follow, all three or both, and some inference engines
-# do this.[^ch06-1] You will do it in an exercise.
+# One more thing follows from the form of the norm. Each norm in a block is followed by linear layers without biases: three in the attention (query, key, value), two in the MLP (gate and up). Scaling the entries of a vector and then multiplying by a matrix is the
+# same as multiplying by another matrix. So the scales can be folded into the weights of the layers that follow, and some inference engines do this.[^ch06-1] You will do it in an exercise.
 #
 # ## GeGLU: an MLP with a gate
 #
@@ -333,7 +331,7 @@ print("equal, in float32 and in bfloat16")
 #
 # Take one entry, with a proposal of 5. What comes through, for gates of −3, 0, 1 and 2?
 #
-# [^ch06-1]: Not the last norm's: it is followed by the head, which shares its matrix with the embedding.
+# [^ch06-1]: The last norm is an exception: the head that follows it shares its matrix with the embedding.
 
 # %%
 gate = torch.tensor([-3.0, 0.0, 1.0, 2.0])
@@ -341,10 +339,10 @@ through = nn.functional.gelu(gate, approximate="tanh") * 5.0
 print([round(x, 2) for x in through.tolist()])
 
 # %% [markdown]
-# Without a gate, one number decides both whether a unit is active and how much it contributes. With a gate these are two numbers, and each can be learned by itself. The price is a third
-# matrix. To pay for it, the paper makes F smaller, 8/3 of D instead of 4 D: it compares at equal numbers of weights, and the gated form still wins.[^ch06-2]
+# Without a gate, one number decides both whether a unit is active and how much it contributes. With a gate these are two numbers, each learned separately. The price is a third
+# matrix. To pay for it, the paper makes F smaller, 8/3 of D instead of 4 D: it compares the two at equal numbers of weights, and the gated form still wins.[^ch06-2]
 #
-# [^ch06-2]: Ours is 3 D. Gemma does not save here, as you will see.
+# [^ch06-2]: Our F is 3 D. Gemma does not make F smaller, as you will see.
 
 
 # %% tags=["from:vlm.gemma.GemmaMLP"]
@@ -388,7 +386,7 @@ assert weights == 3 * config.hidden_size * config.intermediate_size
 # %% [markdown]
 # Three quarters of a block's weights are in its MLP. In Google's 3B model it is 91 %: F is eight times D, and the MLP has 100.7 of a block's 110.1 million weights.
 #
-# What have the gates learned? We can ask each of the 4 × 384 of them for which patches it opens. We took 40 test scenes, in which we know what is at each
+# What have the gates learned? For each of the 4 × 384 gates we can find the patches for which it opens. We took 40 test scenes, in which we know what is at each
 # patch, let the model read them with the prompt for a caption, and looked for the gate that best separates the patches of one kind from the rest. The figure at the beginning shows the winners for
 # three kinds, on a scene that is not among the 40.
 
@@ -405,8 +403,8 @@ for kind in ("bird", "cat", "ground"):
     )
 
 # %% [markdown]
-# And then the lower row of that figure, which we did not expect. When the prompt asks for boxes, the same gates stay shut on the same birds and cats. The image
-# tokens attend to the prompt, because attention within the prefix goes both ways, so from the first block on they know what will be asked. A caption needs to
+# The lower row of that figure surprised us. When the prompt asks for boxes, the same gates stay shut on the same birds and cats. The image
+# tokens attend to the prompt, because attention within the prefix goes both ways, so from the first block on they carry information about the task. A caption needs to
 # know *what* is there; a list of boxes also needs *where*, and perhaps it uses other gates. (That is a guess. To test it, compute `gates_of_scene` again with the prompt `detect cat ; bird`, and call `best_gate` again.)
 #
 # Be careful all the same with a name like "bird gate". We searched 1,536 gates for the best one, and in a search that wide something always looks good. That it fits on a new image
@@ -446,7 +444,7 @@ from live.jupyter import show
 show("gates")
 
 # %% [markdown]
-# On the curve each dot is a gate of your token. Most lie where the GELU is nearly flat, close to 0, and let little through; a few are on its straight arm. In layer 0 you will often find a gate whose map is the map of one kind of toy. Other maps make no sense, and that is the normal case.
+# On the curve each dot is a gate of your token. Most lie where the GELU is nearly flat, close to 0, and let little through; a few are far to the right, where it is nearly straight. In layer 0 you will often find a gate whose map shows just one kind of toy. Other maps make no sense, and that is the normal case.
 #
 # Shut one gate, and hardly any probability moves. So the “cat gate” is not where the model keeps its cats: other gates carry the same information. Shut 64 of the 384 in layer 0, and there are scenes in which the answer breaks. Try the same in layer 3 with the gates of an image patch. Almost nothing happens, and the reason is simple: after the last layer no position attends to a patch any more, so what the MLP adds there is never read.
 #
@@ -455,7 +453,7 @@ show("gates")
 # %% [markdown]
 # ## The wrong activation function
 #
-# The GELU has an exact formula and a tanh approximation, as you know from the tower, and a close relative, SiLU (x times its sigmoid), which Llama uses. What does the shipped model say when
+# The GELU has an exact formula and a tanh approximation, as you know from the tower, and a close relative, SiLU (x times the sigmoid of x), which Llama uses. What does the shipped model say when
 # its gates use another activation function? We replace it in all four layers and compare the logits at the last position. Guess the order first.
 
 # %%
@@ -489,10 +487,10 @@ for name, activation in activations.items():
     print(f"{name:12} largest change {difference:6.3f}  same first token: {bool(same)}")
 
 # %% [markdown]
-# The exact formula changes the logits in the third decimal place. You will hardly ever see that mistake in an image or a caption. A comparison with a reference shows it at once, and that is why
+# The exact formula changes the logits in the third decimal place. You will hardly ever see that mistake in a box or a caption. A comparison with a reference shows it at once, and that is why
 # the norm and the MLP were each compared with one.
 #
-# This chapter's three mistakes are switches in the figure: the norm without its one, SiLU, and the exact GELU. The images show the right model's answer and the answer with the mistake; the bars show how far the output of each module is from the right one. Guess first, for each of the three: does the caption change? Do the boxes? And which module is the first to differ?
+# This chapter's three mistakes are switches in the next figure: the norm without its one, SiLU, and the exact GELU. The images show the right model's answer and the answer with the mistake; the bars show how far the output of each module is from the right one. Guess first, for each of the three: does the caption change? Do the boxes? And which module is the first to differ?
 #
 # <div class="live-figure" data-figure="break-it" data-bugs="norm-without-1 silu exact-gelu" data-tasks="caption detect">
 # <p>This figure needs JavaScript. The cells of this chapter make the same three mistakes in Python. In JupyterLab, run the next cell.</p>
@@ -504,7 +502,7 @@ from live.jupyter import show
 show("break-it", bugs="norm-without-1 silu exact-gelu", tasks="caption detect")
 
 # %% [markdown]
-# All three begin in layer 0 of the language model, because the tower has neither an RMSNorm nor a gated MLP. The three differ in the length of the bars. Without the one, the error is as large as the vectors themselves, and no answer makes sense: a loud bug, found within a minute. SiLU makes an error of several percent. Captions survive it, and boxes come out a little different: you would think that the model is slightly worse. The exact GELU makes an error of about one in ten thousand. We tried it on 16 scenes, and no caption and no box changed. Still, every module from layer 0 on differs, and only the bars say so.
+# All three mistakes first show in layer 0 of the language model, because the tower has neither an RMSNorm nor a gated MLP. They differ in the length of the bars. Without the one, the error is as large as the vectors themselves, and no answer makes sense: a loud bug, found within a minute. SiLU makes an error of several percent. Captions survive it, and boxes come out a little different: you would only think that the model is not very good. With the exact GELU the error is about one part in ten thousand. We tried it on 16 scenes: no caption and no box changed. Still, every module from layer 0 on differs, and only the bars say so.
 #
 # ## Exercises
 #
@@ -516,7 +514,7 @@ show("break-it", bugs="norm-without-1 silu exact-gelu", tasks="caption detect")
 #
 # ### `root_mean_square` (1 point, 5 minutes)
 #
-# Compute the size of each vector of a tensor.
+# Compute the size (RMS) of each vector of a tensor.
 #
 # ```{literalinclude} ../exercises/ch06_norms_mlp.py
 # :pyobject: root_mean_square
