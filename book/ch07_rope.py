@@ -20,14 +20,14 @@
 #
 # At the end you will be able to
 #
-# - show by hand why the attention scores of rotated vectors depend on the distance of two positions and on nothing else about them;
+# - show by hand why the attention scores of rotated vectors depend on the distance between two positions and on nothing else about them;
 # - say why a vector is rotated at many frequencies, fast and slow, and which of them a trained head uses;
 # - tell the two layouts of pairs apart, and say what happens to weights that meet the wrong one;
 # - write `rotary_cos_sin`, `rotate_half` and `apply_rotary_pos_emb` as in the package.
 #
-# Time: about 45 minutes to read and run, and 35 for the four exercises. Here is the goal: to understand heads of the trained model that prefer a certain distance.
+# Time: about 45 minutes to read and run, and 35 for the four exercises. Here is the goal: to understand why some heads of the trained model prefer a certain distance.
 
-# %% mystnb={"image": {"alt": "Four curves of the mean attention score over distances from 0 to 40 positions. Two heads of layer 0 have a sharp peak at a distance of two positions, a third falls slowly from 1 to 0, a head of layer 3 peaks at one position."}, "figure": {"caption": "Some heads have learned to prefer a distance, and nobody told them to. Mean attention score of four heads of the trained model, over all pairs of tokens in an answer with four boxes, as a function of how far the key lies before the query. The first two heads prefer the token two positions back, the last one the token just before. The peaks come back every six positions, because by then the fastest pair of entries has been rotated once around; the slower pairs keep the later peaks lower.", "name": "fig-ch07-goal"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Four curves of the mean attention score over distances from 0 to 40 positions. Two heads of layer 0 have a sharp peak at a distance of two positions, a third falls slowly from 1 to 0, a head of layer 3 peaks at one position."}, "figure": {"caption": "Some heads have learned to prefer a distance, and nobody told them to. Mean attention score of four heads of the trained model, over all pairs of tokens in an answer with four boxes, as a function of how far the key lies before the query. The first two heads prefer the token two positions back, the last one the token just before. The peaks come back every six positions, because by then the fastest pair of entries has made a full turn; the slower pairs keep the later peaks lower.", "name": "fig-ch07-goal"}} tags=["hide-input"]
 import math
 
 import matplotlib.pyplot as plt
@@ -115,7 +115,7 @@ assert torch.allclose(plain, shuffled)
 print("five keys and values, shuffled: the same result")
 
 # %% [markdown]
-# So wherever every position attends to every other, as in the prefix, the language model can know the order of the tokens only from their {term}`position_ids <position ids>`: one whole number per token, counted from 1. (In the answer the mask gives a little away: the third token can attend to two more than the first. Positions begin with 1 and not 0
+# So wherever every position attends to every other, as in the prefix, the language model can know the order of the tokens only from their {term}`position_ids <position ids>`: one integer per token, counted from 1. (In the answer the mask gives a little away: the third token can attend to two more tokens than the first. Positions begin with 1 and not 0
 # because *transformers* does it this way. You will see below that it makes no difference.)
 #
 # Let us take that knowledge away, and give every token the position 1. What will still work: the caption, or the boxes? Decide before you run the cell.
@@ -196,9 +196,9 @@ print(round(by_hand, 4))
 # %% [markdown]
 # ## Many frequencies
 #
-# One pair is a clock with one hand. A fast hand tells neighbors apart, but after a full round it shows the same again. A slow one tells far from near, but cannot tell
-# neighbors apart. That is why a clock on the wall has several hands, and so does the vector. A head has E entries, that is E/2 pairs, and each pair rotates at its own
-# speed, its *frequency* (`inv_freq` in many implementations): pair i by θ^(−2i/E) radians per position, with θ = 10,000. The first pair rotates by one radian per position, the last, in our model, by less than 1/5,000 of a radian. From one pair to the next the frequency falls by the same factor, so that there is a hand for every scale of distance.
+# One pair is a clock with one hand. A fast hand tells neighbors apart, but after a full turn it shows the same time again. A slow one tells far from near, but cannot tell
+# neighbors apart. That is why a wall clock has several hands, and a vector has several pairs. A head's vector has E entries, that is E/2 pairs, and each pair rotates at its own
+# speed, its *frequency* (`inv_freq` in many implementations): pair i by θ^(−2i/E) radians per position, with θ = 10,000. The first pair rotates by one radian per position, the last, in our model, by less than 1/5,000 of a radian. From one pair to the next the frequency falls by the same factor, so there is a hand for every scale of distance.
 
 # %% mystnb={"image": {"alt": "Cosine curves over the positions 0 to 100 for pairs 0, 4, 8 and 12. Each is slower than the one before; the last hardly moves."}, "figure": {"caption": "Each pair is slower than the one before. Cosine of the angle by position, for four of the 16 pairs of a head: the fastest goes around every 6 positions, the slowest shown here every 6,300.", "name": "fig-ch07-clocks"}} tags=["hide-input"]
 positions = torch.arange(0, 101, 0.25)  # also between whole numbers, for a smooth line
@@ -238,7 +238,7 @@ def rotary_cos_sin(
 neighbors = torch.tensor([299.0, 300.0, 301.0])
 print("299, 300, 301 in bfloat16:", neighbors.bfloat16().tolist())
 
-# %% mystnb={"image": {"alt": "The largest error of an angle by position, for frequencies kept in bfloat16: a straight line to 0.4 radians at position 300 and 1.4 at 1000."}, "figure": {"caption": "With frequencies in bfloat16 the angles drift: largest error among all pairs of a PaliGemma head (E = 256), by position. After the 256 image tokens of a PaliGemma at 224 pixels, it is already a sizable fraction of a radian.", "name": "fig-ch07-error"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "The largest error of an angle by position, for frequencies kept in bfloat16: a straight line to 0.4 radians at position 300 and 1.4 at 1000."}, "figure": {"caption": "With frequencies in bfloat16 the angles drift: largest error among all pairs of a PaliGemma head (E = 256), by position. After the 256 image tokens of a PaliGemma at 224 pixels, the error is already a sizable fraction of a radian.", "name": "fig-ch07-error"}} tags=["hide-input"]
 positions = torch.arange(1, 1001)
 exponents = torch.arange(0, 256, 2) / 256  # E = 256 in PaliGemma
 exact = positions[:, None].double() * 10000.0 ** -exponents.double()
@@ -255,7 +255,7 @@ assert error[299] > 0.3
 # %% [markdown]
 # ## Two layouts: halves and neighbors
 #
-# Which two entries of a vector are a pair? The paper {cite}`su2021roformer` pairs neighbors: (0, 1), (2, 3), and so on. Gemma's published code and *transformers* pair entry i with entry i + E/2, the first
+# Which two entries of a vector form a pair? The paper {cite}`su2021roformer` pairs neighbors: (0, 1), (2, 3), and so on. Gemma's published code and *transformers* pair entry i with entry i + E/2, the first
 # half with the second. For training the layout does not matter at all: the model learns its weights for whichever layout it has. For loading it matters completely. (Meta's code for Llama pairs neighbors, so converting its weights for *transformers* includes reordering the rows of the query and key projections.)
 #
 # With halves, rotating all pairs at once takes two lines. A *quarter turn*, a rotation by 90 degrees, takes (a, b) to (−b, a): move the second half to the front and change its sign.
@@ -275,7 +275,7 @@ def apply_rotary_pos_emb(states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 # %% [markdown]
-# cos α times the vector plus sin α times its quarter turn: that is the formula for one pair, applied to all pairs at once. Check it against single pairs by hand, and all of it against *transformers*.
+# cos α times the vector plus sin α times its quarter turn: that is the formula for one pair, applied to all pairs at once. Check it by hand against single pairs, and all of it against *transformers*.
 
 # %%
 pairs = torch.tensor([1.0, 2.0, 3.0, 4.0])  # E = 4: the pairs are (1, 3) and (2, 4)
@@ -348,12 +348,12 @@ from live.jupyter import show
 show("rotation")
 
 # %% [markdown]
-# (1) Pair 0 moves by a radian per position and is nearly around after six, so by itself it can hardly tell a distance of 6 from 0. Pair 8 moves by a hundredth of a radian per position. One sees the neighborhood, the other the far distance, and only the sum of all pairs has a single highest peak. (2) All hands rotate, and the score keeps all its digits: rotating both leaves every angle between them unchanged.
+# (1) Pair 0 moves by a radian per position and has nearly made a full turn after six, so by itself it can hardly tell a distance of 6 from 0. Pair 8 moves by a hundredth of a radian per position. One resolves short distances, the other long ones, and only the sum of all pairs has a single highest peak. (2) All hands rotate, and the score does not change: rotating both leaves every angle between them unchanged.
 #
-# Now move the last slider. It rotates the key beforehand, which is something that the weights of a projection can do. The curve keeps its shape, and its peak moves to that distance. That is how a trained head can attend to the token two or three positions back, and it is what the curves at the beginning of this chapter show.
+# Now move the last slider. It rotates the key beforehand, which is something that the weights of a projection can do. The curve keeps its shape, and its peak moves to the distance that you set. That is how a trained head can attend to the token two or three positions back, and it is what the curves at the beginning of this chapter show.
 
 # %% [markdown]
-# And now the wrong layout: the same weights, but pairs of neighbors instead of halves, in the angles and in the rotation. All shapes fit.
+# Now the wrong layout: the same weights, but pairs of neighbors instead of halves, in the angles and in the rotation. All shapes fit.
 
 
 # %%
@@ -372,7 +372,7 @@ print(answers("caption en", 12), "|", answers(prompt, 8))
 gemma.rotary_cos_sin, gemma.rotate_half = original_cos_sin, original_rotate_half
 
 # %% [markdown]
-# Two birds and two cats have become one bird, and a box has more than four edges. Nothing complained.
+# Two birds and two cats have become one bird, and a box has more than four edges. No error was raised.
 #
 # ## Only the distance counts
 #
@@ -396,10 +396,9 @@ for name, position_ids in (
     print(f"{name:18} largest change of a logit: {says}")
 
 # %% [markdown]
-# So whether you count from 0 (as Google's own code does) or from 1 (as *transformers* does) is a matter of taste, and a good test accepts both. Counting from 1 again in the middle is an error. It happens
-# in practice when a model generates with a cache and each new token is given the position of the first.
+# So whether you count from 0 (as Google's own code does) or from 1 (as *transformers* does) is a matter of taste, and a good test accepts both. Counting from 1 again in the middle is an error. It happens in practice when a model generates with a cache and every new token gets position 1.
 #
-# Both ways to get rotary positions wrong are in the figure: pairs of neighbors instead of halves, and a decoder that gives each new token position 1.[^ch07-2] There are two prompts and two bugs. Which of the four answers will still be right? A caption needs little order, and a box is four location tokens in a row.
+# The next figure has two ways to get rotary positions wrong: pairs of neighbors instead of halves, and a decoder that gives each new token position 1.[^ch07-2] There are two prompts and two bugs. Which of the four answers will still be right? A caption needs little order, and a box is four location tokens in a row.
 #
 # <div class="live-figure" data-figure="break-it" data-bugs="rotate-neighbors positions-restarted" data-tasks="caption detect">
 # <p>This figure needs JavaScript. The cells of this chapter and of chapter 11 make the same mistakes in Python. In JupyterLab, run the next cell.</p>
@@ -413,12 +412,11 @@ show("break-it", bugs="rotate-neighbors positions-restarted", tasks="caption det
 # %% [markdown]
 # Captions often survive either bug, and boxes do not: on 16 scenes, neither bug left a single list of boxes unchanged. So a test that asks only for captions may pass a model that cannot count to four. Compare the bars of the two bugs as well. With restarted positions the prompt is read correctly, and all of the error comes from the tokens of the answer. It is small after a short caption and grows with the length of the answer.
 #
-# [^ch07-2]: This is how the first bug is usually made: the code that rotates takes neighbors, while the angles stay those of halves. In the cell above both were changed.
+# [^ch07-2]: The first bug usually takes this form: the code rotates pairs of neighbors, but the angles are still laid out for halves. The cell above changed both.
 #
-# Not everything in the layer should be rotated. Queries and keys meet in a dot product, where only the difference of two rotations is left. The values are summed. If they were rotated as well, the sum would depend on the position
-# of each one, unless it were rotated back by the query's position, and Gemma does not do that.
+# Not everything in the layer should be rotated. Queries and keys meet in a dot product, where only the difference of two rotations is left. The values, however, are summed. If they were rotated as well, the sum would depend on the position of each one, unless the sum were rotated back by the query's position, and Gemma does not do that.
 #
-# How do scores fall off with the distance? Take a query and a key that are the same vector. At distance 0 all hands agree. With growing distance the fast hands disagree first, then slower ones, and
+# How do scores fall off with the distance? Take a query and a key that are the same vector. At distance 0 all hands agree. As the distance grows, the fast hands disagree first, then slower ones, and
 # the score decays, with ripples (RoFormer {cite}`su2021roformer`, section 3.4.3). So if queries and keys happen to agree, near keys score higher. The figure at the beginning of this chapter shows that
 # training can do better. A head that prefers "two positions back" makes queries and keys that differ by a rotation, and a distance of two undoes exactly that rotation. In Gemma 7B too, heads that attend to a fixed distance use the highest frequencies; the lowest ones seem to carry content {cite}`barbero2024round`.
 
@@ -451,7 +449,7 @@ plt.show()
 
 # %% [markdown]
 # In PaliGemma at 224 pixels the image tokens get positions 1 to 256 in reading order, one after the other. So two patches, one above the other, are 16 positions apart, and the model has to learn what that means; but the tower has already encoded
-# the row and the column of each patch. Newer models rotate by row and by column separately {cite}`wang2024qwen2vl`. PaliGemma keeps the plain way, and so do we.
+# the row and the column of each patch. Newer models rotate by row and by column separately {cite}`wang2024qwen2vl`. PaliGemma keeps the one-dimensional positions, and so do we.
 #
 # ## Exercises
 #
@@ -557,7 +555,7 @@ grade_chapter("ch07_rope")
 # %% [markdown]
 # ## Summary
 #
-# With RoPE, a head's vector is a set of E/2 clock hands, fast ones and slow ones. Its position rotates each hand, by position times frequency. In the dot product of a query and a key only the difference of the rotations is
+# With RoPE, a head's vector is a set of E/2 clock hands, fast ones and slow ones. A token's position rotates each hand, by position times frequency. In the dot product of a query and a key only the difference of the rotations is
 # left, so attention depends on distances, and moving all positions together changes nothing. The layout of the pairs belongs to the weights: halves for Gemma. Angles are computed in float32.
 #
 # The next chapter puts the rotated queries and keys into Gemma's attention layer, which does one more thing that the tower's does not: several query heads share a key/value head.
