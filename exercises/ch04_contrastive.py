@@ -1,30 +1,36 @@
-"""Exercises of chapter 4, "How does a picture learn what words mean?".
+"""Exercises of chapter 4, "Contrastive learning with CLIP and SigLIP".
 
-Grade them with: pytest exercises/test_ch04_contrastive.py
+Grade: pytest exercises/test_ch04_contrastive.py
 
-Shapes: B pairs of a picture and a text, D hidden size.
-Here alone: G kinds to choose from, M sentences for each kind.
-In a batch, picture i and text i belong together.
+Shapes: B pairs of an image and a text, D embedding size.
+In this chapter only: G classes to choose from, M sentences for each class.
+In a batch, image i and text i belong together.
 """
 
 from torch import Tensor
 
 
-def pair_logits(image_embeds: Tensor, text_embeds: Tensor, logit_scale: Tensor, logit_bias: Tensor) -> Tensor:
-    """How well each picture of a batch matches each of its texts: cosine similarity, stretched and shifted.
+def pair_logits(
+    image_embeds: Tensor,
+    text_embeds: Tensor,
+    logit_scale: Tensor,
+    logit_bias: Tensor,
+) -> Tensor:
+    """Compute a logit for each image with each text: cosine similarity, scaled and shifted.
 
         logits[i, j] = cos(image i, text j) * exp(logit_scale) + logit_bias
 
-    The cosine of two vectors is the scalar product of the two, each divided by its own length first.
+    The cosine similarity of two vectors is their dot product, after each is divided by its own
+    length.
 
     Args:
-        image_embeds: [B, D], of any length.
-        text_embeds: [B, D], of any length.
-        logit_scale: a number, the logarithm of the stretch.
-        logit_bias: a number.
+        image_embeds: [B, D], vectors of any length.
+        text_embeds: [B, D], vectors of any length.
+        logit_scale: one number, the logarithm of the scale.
+        logit_bias: one number.
 
     Returns:
-        [B, B], a row for each picture, a column for each text.
+        [B, B], one row for each image, one column for each text.
 
     Source: SigLIP (arXiv 2303.15343), Algorithm 1.
     """
@@ -32,16 +38,17 @@ def pair_logits(image_embeds: Tensor, text_embeds: Tensor, logit_scale: Tensor, 
 
 
 def softmax_loss(logits: Tensor) -> Tensor:
-    """CLIP's loss: each picture should pick its own text out of the batch's texts, and each text its picture.
+    """Compute CLIP's loss: each image picks its text in the batch, and each text its image.
 
-        pictures = mean over i of -log softmax(row i)[i]
-        texts    = mean over i of -log softmax(column i)[i]
-        loss     = (pictures + texts) / 2
+        images = mean over i of -log softmax(row i)[i]
+        texts  = mean over i of -log softmax(column i)[i]
+        loss   = (images + texts) / 2
 
     Logits may be in the hundreds: the loss must stay finite.
 
     Args:
-        logits: [B, B]; pair i stands at row i, column i.
+        logits: [B, B], row i for image i, column j for text j. The matching pairs are on the
+            diagonal.
 
     Returns:
         A tensor with one number, shape [].
@@ -52,36 +59,40 @@ def softmax_loss(logits: Tensor) -> Tensor:
 
 
 def sigmoid_loss(logits: Tensor) -> Tensor:
-    """SigLIP's loss: each of the B * B pairs by itself, yes or no.
+    """Compute SigLIP's loss: a yes-or-no question for each of the B * B pairs by itself.
 
-        loss = -1/B * sum over all i and j of log sigmoid(z_ij * logits_ij),    z_ij = 1 if i = j, else -1
+        loss = -1/B * sum over all i and j of log sigmoid(z_ij * logits[i, j])
 
-    Logits may be in the hundreds: the loss must stay finite.
+    where z_ij is 1 if i = j (image i and text i match), and -1 otherwise. The sum has B * B
+    terms, and is divided by B. Logits may be in the hundreds: the loss must stay finite.
 
     Args:
-        logits: [B, B]; pair i stands at row i, column i.
+        logits: [B, B], row i for image i, column j for text j. The matching pairs are on the
+            diagonal.
 
     Returns:
         A tensor with one number, shape [].
 
-    Source: SigLIP (arXiv 2303.15343), section 3.2 and Algorithm 1 (whose sign of the bias this is).
+    Source: SigLIP (arXiv 2303.15343), section 3.2 and Algorithm 1. The sign of the bias is that
+    of Algorithm 1.
     """
     raise NotImplementedError
 
 
-def choose_kind(image_embeds: Tensor, sentence_embeds: Tensor) -> Tensor:
-    """Name the kind of each picture, without a classifier: the kind whose sentences it is most similar to.
+def classify_zero_shot(image_embeds: Tensor, sentence_embeds: Tensor) -> Tensor:
+    """Classify images without a trained classifier, by their similarity to sentences.
 
-    There are several sentences for each kind ("a cat on grass", "a cat on sand", ...). A kind's vector is the mean of
-    its sentences' vectors, each brought to length 1 before. The kind with the largest cosine wins.
+    Each class has several sentences, a prompt ensemble: "a cat on grass", "a cat on sand", ...
+    The vector of a class is the mean of its sentences' vectors, each divided by its length
+    before. The class whose vector has the largest cosine similarity with the image wins.
 
     Args:
-        image_embeds: [B, D], of any length.
-        sentence_embeds: [G, M, D], of any length.
+        image_embeds: [B, D], vectors of any length.
+        sentence_embeds: [G, M, D], M sentences for each of G classes, vectors of any length.
 
     Returns:
-        The winners' numbers, [B], int64.
+        The index of the winning class for each image, int64 [B].
 
-    Source: CLIP (arXiv 2103.00020), section 3.1.4, on ensembles of prompts.
+    Source: CLIP (arXiv 2103.00020), section 3.1.4, on prompt ensembles.
     """
     raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Checks of exercises/ch04_contrastive.py: cases for each exercise. What is right, the solutions know."""
+"""Test cases for exercises/ch04_contrastive.py; the correct answers come from solutions/ch04_contrastive.py."""
 
 from collections.abc import Iterator
 
@@ -19,28 +19,39 @@ def vectors(random: Random) -> Iterator[Case]:
         }
 
 
-def tables(random: Random) -> Iterator[Case]:
+def logits(random: Random) -> Iterator[Case]:
     for pairs, scale in [(5, 3.0), (2, 1.0), (8, 10.0), (1, 2.0)]:
         yield {"logits": random.normal(pairs, pairs, scale=scale)}
     yield {"logits": random.normal(4, 4, scale=400.0)}
     yield {"logits": random.normal(3, 3, dtype=torch.float64)}
 
 
-def pictures_and_sentences(random: Random) -> Iterator[Case]:
-    for pictures, kinds, sentences, width in [(40, 4, 3, 3), (40, 3, 6, 2), (25, 5, 5, 3)]:
-        lengths = random.uniform(kinds, sentences, 1, low=0.05, high=4.0)
+def images_and_sentences(random: Random) -> Iterator[Case]:
+    for images, classes, sentences, width in [(40, 4, 3, 3), (40, 3, 6, 2), (25, 5, 5, 3)]:
+        lengths = random.uniform(classes, sentences, 1, low=0.05, high=4.0)
         yield {
-            "image_embeds": random.normal(pictures, width),
-            "sentence_embeds": random.normal(kinds, sentences, width) * lengths,
+            "image_embeds": random.normal(images, width),
+            "sentence_embeds": random.normal(classes, sentences, width) * lengths,
         }
 
 
 EXERCISES = [
-    Exercise("pair_logits", "How well pictures and texts match", vectors, section="Two vectors, one space"),
-    Exercise("softmax_loss", "CLIP's loss", tables, points=2, section="CLIP: pick your partner"),
-    Exercise("sigmoid_loss", "SigLIP's loss", tables, points=2, section="SigLIP: yes or no, pair by pair"),
     Exercise(
-        "choose_kind", "A classifier made of sentences", pictures_and_sentences, 2, section="A classifier for free"
+        "pair_logits",
+        "Logits for pairs of images and texts",
+        vectors,
+        section="Two vectors, one space: cosine similarity and the logit scale",
+    ),
+    Exercise("softmax_loss", "CLIP's loss", logits, points=2, section="CLIP's softmax loss: pick your partner"),
+    Exercise(
+        "sigmoid_loss", "SigLIP's loss", logits, points=2, section="SigLIP's sigmoid loss: yes or no, pair by pair"
+    ),
+    Exercise(
+        "classify_zero_shot",
+        "Zero-shot classification with a prompt ensemble",
+        images_and_sentences,
+        2,
+        section="A classifier for free: prompt ensembles",
     ),
 ]
 
