@@ -1,6 +1,6 @@
 """The twenty toys, and one more that the shipped model has never seen: their names and their pictures.
 
-The pictures are Microsoft's Fluent Emoji, under the MIT licence: see sprite_pictures/README.md.
+The pictures are Microsoft's Fluent Emoji, under the MIT license: see sprite_pictures/README.md.
 """
 
 from functools import cache
