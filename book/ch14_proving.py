@@ -21,7 +21,7 @@
 #
 # - tell rounding error from a bug when two implementations differ;
 # - compare two models module by module without changing either, and find the first module whose outputs differ;
-# - choose test inputs on which a bug must show;
+# - choose test inputs that reveal a bug;
 # - find and fix eight bugs that other people shipped.
 #
 # Time: about 75 minutes to read and run, and 70 for the ten exercises. Eight of them are the bug hunt at the end. This is what a bug looks like from the inside:
@@ -201,6 +201,8 @@ for bug in BUGS:
     print(f"{bug}: {text}\n    {numbers}")
 
 # %% [markdown]
+# Hardly: the captions are all right, and where location tokens differ, they differ by little.
+#
 # ## Relative error: one number per layer
 #
 # Two results are rarely equal to the last bit. Floating-point numbers are rounded after each operation, and two programs that add the same numbers in a different order round differently. A float32 has 24 significant bits, so one rounding changes a number by a factor of at most 1 ± 2⁻²⁴, an error of 6 · 10⁻⁸.
@@ -211,7 +213,7 @@ print("(large + small) - large =", ((large + small) - large).item())
 print("(large - large) + small =", ((large - large) + small).item())
 
 # %% [markdown]
-# So the question is how *large* a difference is. Compared with what? The outputs of the last MLP in this model have entries up to 84, those of its first norm up to 5. A difference of 10⁻⁵ means something else in each. So divide by the size of the reference: the relative error is the largest absolute difference over the largest absolute value. A mean would not do: it should also show a mask that is wrong for one token in a hundred.
+# So the question is how *large* a difference is. Compared with what? The outputs of the last MLP in this model have entries up to 84, those of its first norm up to 5. A difference of 10⁻⁵ does not mean the same in both. So divide by the size of the reference: the relative error is the largest absolute difference over the largest absolute value. We take the largest difference and not the mean, because a mask may be wrong for one token in a hundred, and that must show too.
 #
 # By hand: ours [1, 2], theirs [1, 4]. The largest difference is 2, the largest value 4, and the error 0.5.
 
@@ -222,7 +224,7 @@ assert relative_error(torch.tensor([1.0, torch.nan]), right) == float("inf")
 assert relative_error(torch.zeros(1, 3), torch.zeros(2, 3)) == float("inf")
 
 # %% [markdown]
-# The last two lines matter. `nan > x` is false for every x, so a nan passes any test of the form "error above the tolerance?". And tensors of shapes [1, 3] and [2, 3] can be subtracted, because PyTorch broadcasts them.
+# The last two lines matter. `nan > x` is false for every x, so a NaN passes any test of the form "error above the tolerance?". And tensors of shapes [1, 3] and [2, 3] can be subtracted, because PyTorch broadcasts them.
 #
 # ## Forward hooks: reading every module's output
 #
@@ -238,11 +240,11 @@ hook.remove()
 print("what left the tower:", list(kept[0].shape))
 
 # %% [markdown]
-# `record`, in the first (folded) cell of this page, registers one on every module. The modules of the two models have nearly the same names, because both follow the published checkpoint. They differ only by the layout of today's *transformers*, and `canonical_name` from chapter 13 translates the names of modules as well as those of tensors.
+# `record`, in the first (folded) cell of this page, registers a hook on every module. The modules of the two models have nearly the same names, because both follow the published checkpoint. They differ only where the layout of today's *transformers* does, and `canonical_name` from chapter 13 translates the names of modules as well as those of tensors.
 #
 # ## The table of errors, and its first mismatch
 #
-# Compare every module that both models have, in the order in which the modules run; `print_table` shows the rows around the first mismatch. Padded positions are left out: no real token attends to them, so their values do not matter. Errors below 10⁻⁵ are shown as "ok". Why 10⁻⁵? The right model's errors stay below about 10⁻⁶ (the black line above), and three of the four bugs rise above 10⁻². The tolerance is between. The fourth bug stays below it; we come back to it.
+# Compare every module that both models have, in the order in which the modules run; `print_table` shows the rows around the first mismatch. Padded positions are left out: no real token attends to them, so their values do not matter. Errors below 10⁻⁵ are shown as "ok". Why 10⁻⁵? The right model's errors stay below about 10⁻⁶ (the black line above), and three of the four bugs rise above 10⁻². The tolerance lies between the two. The fourth bug stays below it; we come back to it.
 
 # %%
 TOLERANCE = 1e-5
@@ -263,7 +265,7 @@ def print_table(errors: dict[str, float], rows: int = 12):
 print_table(compare())
 
 # %% [markdown]
-# They all agree. This is the proof that the earlier chapters promised: not only the logits match, every layer does. (*Which* input we used matters, as you will see.)
+# They all agree. This is the evidence that the earlier chapters promised: not only the logits match, but every layer does. (*Which* input we used matters, as you will see.)
 #
 # Now with one of the bugs. SiLU replaces GELU in all four MLPs of the language model. Guess first: where is the first mismatch, and what is the error of the norm that comes right after it?
 
@@ -272,13 +274,13 @@ with BUGS["SiLU for GELU"]:
     print_table(compare())
 
 # %% [markdown]
-# Everything before the MLP is right, and so are its `gate_proj` and `up_proj`. `down_proj` is the first mismatch. Its weights are right, since both programs read them from the same file, strictly. So its *input* is wrong, and a single line of code computes that input from the outputs of the other two.
+# Everything before the MLP is right, and so are its `gate_proj` and `up_proj`. `down_proj` is the first mismatch. Its weights are right, since both programs read them from the same file, strictly. So its *input* is wrong, and a single line of code computes that input from the outputs of the other two. The next norm is wrong as well: a norm hides a wrong length, but not a wrong direction.
 #
-# The first mismatch is not always where the bug is. A norm divides a vector by its length. So if a bug makes a vector ten times too long, the output of the next norm is still right, and so is everything computed from that output; the error shows only where the vector itself is used again, at the residual connection. Remember this when you hunt.
+# So the first mismatch is not always where the bug is. An RMSNorm divides a vector by its root mean square. If a bug makes a vector ten times too long, the output of the next norm is still right, and so is everything computed from that output; the error shows only where the vector itself is used again, at the residual connection. Remember this when you hunt.
 #
 # ## Which inputs reveal a bug?
 #
-# A comparison only says something about the input it was made with. Some bugs cannot show on some inputs. Take four inputs, and a fifth bug, *visible padding*. For each pair: is there a mismatch at all? Which of the bugs would you find with a single prompt, the input that everybody starts with?
+# A comparison only says something about the input it was made with. Some bugs cannot show on some inputs. Take four inputs, and a fifth bug, *visible padding*. For each pair of a bug and an input, is there a mismatch at all? Guess: which of the bugs would you find with a single prompt, the input that everybody starts with?
 
 
 # %%
@@ -311,9 +313,9 @@ for bug, planted in BUGS.items():
     print(f"{bug:30}" + "".join(f"{word:>13}" for word in seen))
 
 # %% [markdown]
-# A single prompt finds two of the five. To see a suffix that attends to its future, you need a suffix. To see padding, you need two prompts of different lengths. That is how the masks of PaliGemma's first release could be wrong: for a single prompt, a mask that hides nothing is the right mask. More inputs of this kind: two key/value heads, because with one it makes no difference how heads are shared; norm weights that are not 0; large positions, for the RoPE angles.
+# A single prompt finds two of the five. To see a suffix that attends to its future, you need a suffix. To see visible padding, you need two prompts of different lengths. That is how the masks of PaliGemma's first release could be wrong: for a single prompt, a mask that hides nothing is the right mask. Other bugs need other conditions: two key/value heads, because with one it makes no difference how heads are shared; norm weights that are not 0; large positions, for the RoPE angles.
 #
-# You can try this with your own inputs. The figure plants one or several of the bugs that people shipped. Both models read the right answer, and the bars are the relative errors of their modules' outputs (here with the Euclidean norm over all positions). There is no rounding noise: both models compute in the same order, so before the bug the error is exactly 0. Guess first:
+# You can try this with your own inputs. The figure plants one or several of the bugs that people shipped. Both models are fed the right model's answer, and the bars are the relative errors of the buggy model's modules (here with the Euclidean norm over all positions instead of the maximum). There is no rounding noise: both models compute in the same order, so before the bug the error is exactly 0. Guess first:
 #
 # 1. Which bugs leave a caption unchanged, although the bars say that the model is wrong?
 # 2. *Padding visible*: what will the bars show without padding, and what with 8 pads before the image?
@@ -330,10 +332,10 @@ show("break-it", tasks="caption detect segment count")
 
 # %% [markdown]
 # 1. At least the exact GELU, SiLU and the shifted image features: on 16 scenes, no caption changed. With the last two, boxes did.
-# 2. Without padding, nothing at all. There is no padding to attend to, so the two models do the same, and all errors are 0. With pads, the bars grow at once. A comparison on one prompt would have called this model right.
+# 2. Without padding, nothing at all. There is no padding to attend to, so the two models compute the same, and all errors are 0. With pads, the bars grow at once. A comparison on one prompt would have called this model right.
 # 3. No. Everything after the first mismatch is already wrong, and the second bug hides in the error of the first. You find it when you have fixed the first and compare again. The hunt below works the same way.
 #
-# The eps of LayerNorm never shows as a mismatch. The tower's vectors have entries up to 100, and next to their variance it makes no difference whether you add 10⁻⁶ or 10⁻⁵. Is it a bug at all? For a vector of small variance the error is large:
+# The eps of LayerNorm never shows as a mismatch. The tower's vectors have entries up to 100, and compared with their variance it makes no difference whether you add 10⁻⁶ or 10⁻⁵. Is it a bug at all? For a vector of small variance the error is large:
 
 # %%
 norm = model.vision_tower.vision_model.encoder.layers[0].layer_norm1
@@ -346,7 +348,7 @@ for scale in (10, 1e-1, 1e-3):
     print(f"entries of about {scale:6}: error {relative_error(wrong, right):.0e}")
 
 # %% [markdown]
-# There are two ways to catch such bugs. Test the part alone, on inputs made to be hard, as this course's graders do. Or lower the noise: in float64 the rounding error is about 10⁻¹⁶, so a difference of 10⁻⁶ stands out.
+# There are two ways to catch such bugs. Test the part alone, on deliberately hard inputs, as this course's graders do. Or lower the noise: in float64 the rounding error is about 10⁻¹⁶, so a difference of 10⁻⁶ stands out.
 
 # %%
 model.double()
@@ -369,7 +371,7 @@ _ = reference.float()
 #
 # ## Bug hunt: find and fix eight bugs
 #
-# Now the hunt. The file `exercises/ch14_proving.py` contains eight parts of a PaliGemma, each with a bug that was once shipped. The next cells put the parts of the file in place of the package's own and print the table. Begin at the top: find the first mismatch, think, fix it in the file, and run the cells again from here. Then the next bug shows up further down; three of them, 5, 6 and 8, show up together. This is how such bugs are found in real projects.
+# The file `exercises/ch14_proving.py` contains eight parts of a PaliGemma, each with a bug that was once shipped. The next cells put the parts of the file in place of the package's own and print the table. Begin at the top of the table: find the first mismatch, find its cause, fix it in the file, and run the cells again from here. Then the next bug shows up further down; three of them, 5, 6 and 8, show up together. This is how such bugs are found in real projects.
 #
 # [^ch14-1]: Gemma's part stays at 10⁻⁷ even so, in both programs, because its norms and its softmax compute in float32 whatever the dtype of their input.
 
@@ -393,14 +395,14 @@ def put_in_place(parts) -> list:
         patch.object(
             gemma.GemmaModel,
             "embed",
-            lambda self, input_ids: parts.embed_words(input_ids, self.embed_tokens),
+            lambda self, input_ids: parts.embed_text(input_ids, self.embed_tokens),
         ),
         patch.object(
             gemma.GemmaRMSNorm,
             "forward",
             lambda self, states: parts.rms_norm(states, self.weight, self.eps),
         ),
-        patch.object(gemma, "apply_rotary_pos_emb", parts.turn),
+        patch.object(gemma, "apply_rotary_pos_emb", parts.rotate),
         patch.object(gemma, "repeat_kv", parts.share_heads),
         patch.object(
             gemma.GemmaMLP,
@@ -463,13 +465,13 @@ HTML(
 # %% [markdown]
 # ## Exercises
 #
-# Open `exercises/ch14_proving.py`. The first two functions you write from scratch (`relative_error` is in the first, folded cell of this page: leave it folded); the other eight you fix. Grade them with the cell below or in a terminal:
+# Open `exercises/ch14_proving.py`. You write the first two functions from scratch (`relative_error` is in the first, folded cell of this page: leave it folded); the other eight you fix. Grade them with the cell below or in a terminal:
 #
 # ```text
 # pytest exercises/test_ch14_proving.py
 # ```
 #
-# The graders test each part alone, on inputs made to be hard. So they also find what the table cannot, a wrong eps for example. The table, on the other hand, only sees modules that are called: if you write a norm out by hand, it passes the grader but stays infinite in the table.
+# The graders test each part alone, on deliberately hard inputs. So they also find what the table cannot, a wrong eps for example. The table, on the other hand, only sees modules that are called: if you write a norm out by hand, it passes the grader, but the table still shows an infinite error.
 #
 # ### `relative_error` (1 point, 10 minutes)
 #
@@ -481,7 +483,7 @@ HTML(
 #
 # ```{admonition} Hint
 # :class: dropdown
-# In this order: shapes; real tokens; nan; the quotient. `ours[is_real]` selects the positions where a boolean mask is true, whatever comes after the first two dimensions.
+# In this order: shapes; real tokens; NaN; the quotient. `ours[is_real]` selects the positions where a boolean mask is true, whatever comes after the first two dimensions.
 # ```
 # ````{admonition} Solution
 # :class: dropdown
@@ -490,12 +492,12 @@ HTML(
 # ```
 # ````
 #
-# ### `first_departure` (1 point, 5 minutes)
+# ### `first_mismatch` (1 point, 5 minutes)
 #
 # Return the name of the first layer whose error is above the tolerance: the first mismatch.
 #
 # ```{literalinclude} ../exercises/ch14_proving.py
-# :pyobject: first_departure
+# :pyobject: first_mismatch
 # ```
 #
 # ```{admonition} Hint
@@ -505,7 +507,7 @@ HTML(
 # ````{admonition} Solution
 # :class: dropdown
 # ```{literalinclude} ../solutions/ch14_proving.py
-# :pyobject: first_departure
+# :pyobject: first_mismatch
 # ```
 # ````
 #
@@ -521,7 +523,7 @@ HTML(
 # ```
 # ````{admonition} Solution, and where the bug was
 # :class: dropdown
-# The last norm was created and never called: this was in the vision tower of mlc-llm (pull request 3456). The opposite exists too, in models that need the vectors from *before* that norm (vLLM, pull request 8106).
+# The last norm was created but never called, in the vision tower of mlc-llm (pull request 3456). The opposite exists too, in models that need the vectors from *before* that norm (vLLM, pull request 8106).
 # ```{literalinclude} ../solutions/ch14_proving.py
 # :pyobject: finish_tower
 # ```
@@ -545,10 +547,10 @@ HTML(
 # ```
 # ````
 #
-# ### Bug 3, `embed_words` (1 point, 5 minutes)
+# ### Bug 3, `embed_text` (1 point, 5 minutes)
 #
 # ```{literalinclude} ../exercises/ch14_proving.py
-# :pyobject: embed_words
+# :pyobject: embed_text
 # ```
 #
 # ```{admonition} Hint
@@ -559,7 +561,7 @@ HTML(
 # :class: dropdown
 # OpenTau, pull request 179 (April 2026): a model that scaled its text embeddings by hand was moved to a library whose embedding layer already scales them. They were 51 times too large next to the image features.
 # ```{literalinclude} ../solutions/ch14_proving.py
-# :pyobject: embed_words
+# :pyobject: embed_text
 # ```
 # ````
 #
@@ -581,15 +583,15 @@ HTML(
 # ```
 # ````
 #
-# ### Bug 5, `turn` (1 point, 10 minutes)
+# ### Bug 5, `rotate` (1 point, 10 minutes)
 #
 # ```{literalinclude} ../exercises/ch14_proving.py
-# :pyobject: turn
+# :pyobject: rotate
 # ```
 #
 # ```{admonition} Hint 1: where to look
 # :class: dropdown
-# The outputs of `q_proj`, `k_proj` and `v_proj` agree, that of `o_proj` does not. Three functions of the file affect the input of `o_proj`: `turn`, `share_heads` and `make_mask`. Fix all three before you judge by the table. While one of them is still wrong, a correct fix of another may leave this error unchanged or even increase it; each grader tests its part alone and tells you. The first mismatch moves on when all three are right.
+# The outputs of `q_proj`, `k_proj` and `v_proj` agree, that of `o_proj` does not. Three functions of the file affect the input of `o_proj`: `rotate`, `share_heads` and `make_mask`. Fix all three before you judge by the table. While one of them is still wrong, a correct fix of another may leave this error unchanged or even increase it; each grader tests its part alone and tells you. The first mismatch moves on when all three are right.
 # ```
 # ```{admonition} Hint 2
 # :class: dropdown
@@ -597,9 +599,9 @@ HTML(
 # ```
 # ````{admonition} Solution, and where the bug was
 # :class: dropdown
-# AiDotNet, pull request 2074 (August 2026): the weights were stored for pairs of halves, the code rotated neighboring entries, and every model of the Llama family was silently wrong.
+# AiDotNet, pull request 2074 (August 2026): the weights were stored for pairs of entries i and i + E/2, the code rotated neighboring entries, and every model of the Llama family was silently wrong.
 # ```{literalinclude} ../solutions/ch14_proving.py
-# :pyobject: turn
+# :pyobject: rotate
 # ```
 # ````
 #
@@ -665,6 +667,6 @@ grade_chapter("ch14_proving")
 # %% [markdown]
 # ## Summary
 #
-# Answers cannot prove a model right. Numbers can, layer by layer, against a reference on the same input. In float32, rounding errors are about 10⁻⁷ of a layer's size, and most bugs cause errors at least a thousand times larger. Hooks read every module's output without changing the model. The first mismatch says where to look, though a norm may hide a bug for a few modules. The input must be able to reveal the bug: use answers, padding and two key/value heads. What no input of the whole model reveals, a test of the part alone does.
+# Answers cannot show that a model is right. A layer-by-layer comparison with a reference can, for the inputs that you compare. In float32, rounding errors are about 10⁻⁷ of a layer's size, and most bugs cause errors at least a thousand times larger. Hooks read every module's output without changing the model. The first mismatch says where to look, though a norm may hide a bug for a few modules. The input must be able to reveal the bug: use answers, padding and two key/value heads. A bug that no input of the whole model reveals shows in a test of the part alone.
 #
-# You have now written every part of a PaliGemma, and you know how to prove it right. The {doc}`next page <bugs_in_the_wild>` shows what such bugs did to models that were already in use. Then, in the {doc}`capstone <capstone>`, you put your own parts together, and your model answers as the package does.
+# You have now written every part of a PaliGemma, and you know how to check it. The {doc}`next page <bugs_in_the_wild>` shows what such bugs did to models that were already in use. Then, in the {doc}`capstone <capstone>`, you put your own parts together, and your model answers as the package does.

@@ -1,4 +1,4 @@
-"""Checks of exercises/ch14_proving.py: cases for each exercise. What is right, the solutions know."""
+"""Checks of exercises/ch14_proving.py: test cases for each exercise. The solutions define what is right."""
 
 from collections.abc import Callable, Iterator
 from types import ModuleType
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from grader import Case, Exercise, Random
 
-FINISHED_TURN = ("vlm.gemma.apply_rotary_pos_emb", "vlm.gemma.rotate_half")
+FINISHED_ROPE = ("vlm.gemma.apply_rotary_pos_emb", "vlm.gemma.rotate_half")
 NAMES = ["tower", "projector", "layers.0", "layers.1", "layers.2", "layers.3", "norm"]
 
 
@@ -28,19 +28,23 @@ def pairs(random: Random) -> Iterator[Case]:
     at_padding[0, 0] = torch.nan
     yield {"ours": at_padding, "theirs": theirs, "is_real": is_real}
     yield {"ours": theirs[:, :, :2], "theirs": theirs, "is_real": is_real}
-    yield {"ours": theirs.transpose(0, 1).contiguous(), "theirs": theirs, "is_real": None}  # as many numbers
+    yield {
+        "ours": theirs.transpose(0, 1).contiguous(),
+        "theirs": theirs,
+        "is_real": None,
+    }  # the same number of elements
 
 
 def tables(random: Random) -> Iterator[Case]:
     for first in (random.integer(1, 4), 0, len(NAMES)):
         low = random.uniform(len(NAMES), low=1e-8, high=9e-7).tolist()
         high = (10 ** random.uniform(len(NAMES), low=-4.0, high=-1.0)).tolist()
-        order = random.uniform(len(NAMES)).argsort().tolist()  # so that the alphabet is no help
+        order = random.uniform(len(NAMES)).argsort().tolist()  # so that alphabetical order does not help
         values = low[:first] + high[first:]
         if first < len(NAMES) - 2:
-            values[-1] = 1e-7  # a norm may hide what went wrong before it
+            values[-1] = 1e-7  # a norm may hide an earlier error
             values[first + 1] = 2 * max(values)
-        yield {"errors": {NAMES[place]: value for place, value in zip(order, values)}, "tolerance": 1e-5}
+        yield {"errors": {NAMES[index]: value for index, value in zip(order, values)}, "tolerance": 1e-5}
     yield {"errors": {"tower": 1e-7, "projector": 1e-5, "layers.0": 2e-5, "norm": 1e-7}, "tolerance": 1e-5}
     infinite = dict.fromkeys(NAMES, 1e-7) | {"layers.2": float("inf"), "layers.3": 0.5}
     yield {"errors": infinite, "tolerance": 1e-5}
@@ -52,7 +56,7 @@ def make_linear(random: Random, size_in: int, size_out: int, bias: bool = True) 
 
 
 def towers(random: Random) -> Iterator[Case]:
-    for size, scale in ((6, 4.0), (8, 4.0), (8, 1e-3)):  # next to small numbers eps counts
+    for size, scale in ((6, 4.0), (8, 4.0), (8, 1e-3)):  # eps matters if the values are small
         norm = {"weight": random.normal(size), "bias": random.normal(size)}
         yield {"hidden_states": random.normal(2, 4, size, scale=scale), "norm": norm}
 
@@ -64,7 +68,7 @@ def call_finish_tower(submission: ModuleType, case: Case) -> Tensor:
         return submission.finish_tower(case["hidden_states"], norm)
 
 
-def pictures(random: Random) -> Iterator[Case]:
+def image_features(random: Random) -> Iterator[Case]:
     for size_in, size_out in ((6, 8), (5, 3)):
         yield {"hidden_states": random.normal(2, 4, size_in), "linear": make_linear(random, size_in, size_out)}
 
@@ -76,14 +80,14 @@ def call_project_image(submission: ModuleType, case: Case) -> Tensor:
         return submission.project_image(case["hidden_states"], linear)
 
 
-def words(random: Random) -> Iterator[Case]:
+def token_ids(random: Random) -> Iterator[Case]:
     for size in (6, 16):
         yield {"input_ids": random.integers(0, 20, 2, 5), "weight": random.normal(20, size)}
 
 
-def call_embed_words(submission: ModuleType, case: Case) -> Tensor:
+def call_embed_text(submission: ModuleType, case: Case) -> Tensor:
     with torch.no_grad():
-        return submission.embed_words(case["input_ids"], nn.Embedding.from_pretrained(case["weight"]))
+        return submission.embed_text(case["input_ids"], nn.Embedding.from_pretrained(case["weight"]))
 
 
 def states(random: Random) -> Iterator[Case]:
@@ -94,9 +98,9 @@ def states(random: Random) -> Iterator[Case]:
 
 def angles(random: Random) -> Iterator[Case]:
     for batch, heads, length, half in ((1, 2, 4, 2), (2, 1, 3, 4)):
-        turns = random.uniform(batch, 1, length, half, low=0.2, high=6.0)
-        turns = torch.cat([turns, turns], dim=-1)
-        yield {"states": random.normal(batch, heads, length, 2 * half), "cos": turns.cos(), "sin": turns.sin()}
+        angle = random.uniform(batch, 1, length, half, low=0.2, high=6.0)
+        angle = torch.cat([angle, angle], dim=-1)
+        yield {"states": random.normal(batch, heads, length, 2 * half), "cos": angle.cos(), "sin": angle.sin()}
 
 
 def heads(random: Random) -> Iterator[Case]:
@@ -136,14 +140,14 @@ def batches(random: Random) -> Iterator[Case]:
 
 
 def call_make_mask(submission: ModuleType, case: Case) -> dict:
-    """Who may look at whom, for the rows of real tokens; and what a mask needs besides."""
+    """Which keys each real token may attend to, and the properties that every mask needs."""
     mask = submission.make_mask(case["attention_mask"], case["token_type_ids"], torch.float32)
     is_low = mask < -1e4
     return {
         "the mask": torch.zeros_like(mask),  # its shape and dtype
-        "all numbers are finite": bool(mask.isfinite().all()),
-        "numbers between 0 and very low": int(((mask != 0) & ~is_low).sum()),
-        "who may look": ~is_low & case["attention_mask"][:, None, :, None].bool(),
+        "all values are finite": bool(mask.isfinite().all()),
+        "number of values that are neither 0 nor very low": int(((mask != 0) & ~is_low).sum()),
+        "query may attend to key": ~is_low & case["attention_mask"][:, None, :, None].bool(),
     }
 
 
@@ -155,27 +159,61 @@ def planted(
     forbidden: tuple[str, ...] = (),
     section: str = "",
 ) -> Exercise:
-    """An exercise that consists in mending something. The section is one of another chapter."""
+    """An exercise that consists of fixing a planted bug. Its section is in another chapter."""
     return Exercise(name, title, make_cases, call=call, forbidden=forbidden, section=section)
 
 
 EXERCISES = [
-    Exercise("relative_error", "How far off", pairs, section="One number for a layer"),
-    Exercise("first_departure", "The first wrong layer", tables, section="The table"),
-    planted("finish_tower", "Bug 1", towers, call_finish_tower, section="The tower (chapter 3)"),
-    planted("project_image", "Bug 2", pictures, call_project_image, section="The bridge (chapter 9)"),
-    planted("embed_words", "Bug 3", words, call_embed_words, section="Words at the right size (chapter 9)"),
-    planted("rms_norm", "Bug 4", states, None, ("vlm.gemma.GemmaRMSNorm.forward",), "Why one plus (chapter 6)"),
-    planted("turn", "Bug 5", angles, None, FINISHED_TURN, "Halves (chapter 7)"),
-    planted("share_heads", "Bug 6", heads, None, ("vlm.gemma.repeat_kv",), "Sharing (chapter 8)"),
-    planted("gated_mlp", "Bug 7", mlps, call_gated_mlp, ("vlm.gemma.GemmaMLP.forward",), "A gate (chapter 6)"),
+    Exercise("relative_error", "Relative error of a layer", pairs, section="Relative error: one number per layer"),
+    Exercise(
+        "first_mismatch", "The first layer that diverges", tables, section="The table of errors, and its first mismatch"
+    ),
+    planted(
+        "finish_tower",
+        "Bug 1",
+        towers,
+        call_finish_tower,
+        section="The vision tower: the whole SigLIP encoder (chapter 3)",
+    ),
+    planted(
+        "project_image",
+        "Bug 2",
+        image_features,
+        call_project_image,
+        section="The projector: one linear layer (chapter 9)",
+    ),
+    planted(
+        "embed_text",
+        "Bug 3",
+        token_ids,
+        call_embed_text,
+        section="Embedding scale: Gemma multiplies text by √D (chapter 9)",
+    ),
+    planted(
+        "rms_norm",
+        "Bug 4",
+        states,
+        None,
+        ("vlm.gemma.GemmaRMSNorm.forward",),
+        "Why Gemma's norm multiplies by 1 + weight (chapter 6)",
+    ),
+    planted("rotate", "Bug 5", angles, None, FINISHED_ROPE, "Two layouts: halves and neighbors (chapter 7)"),
+    planted("share_heads", "Bug 6", heads, None, ("vlm.gemma.repeat_kv",), "Sharing key/value heads (chapter 8)"),
+    planted(
+        "gated_mlp",
+        "Bug 7",
+        mlps,
+        call_gated_mlp,
+        ("vlm.gemma.GemmaMLP.forward",),
+        "GeGLU: an MLP with a gate (chapter 6)",
+    ),
     planted(
         "make_mask",
         "Bug 8",
         batches,
         call_make_mask,
         ("vlm.attention_mask.make_prefix_lm_mask",),
-        "Two rules in one mask (chapter 9)",
+        "The prefix-LM mask: two rules in one (chapter 9)",
     ),
 ]
 

@@ -6,23 +6,30 @@ from torch import Tensor, nn
 from grader import mistake, variant
 from solutions import ch14_proving as solution
 
-PLANTED = "This does what the planted bug did. The table in the chapter says where it begins to matter."
+PLANTED = "This still does what the planted bug does. The first mismatch in the chapter's table shows where it matters."
 
 
-@mistake("relative_error", "You did not divide: this is an absolute error. A layer with large numbers looks worse so.")
+@mistake(
+    "relative_error",
+    "This is the absolute error, larger for layers with large values. Divide it by the largest value of theirs.",
+)
 def absolute(ours: Tensor, theirs: Tensor, is_real: Tensor | None = None) -> float:
     error = solution.relative_error(ours, theirs, is_real)
     return error * (theirs if is_real is None else theirs[is_real]).abs().max().item()
 
 
-@mistake("relative_error", "You divided by the size of ours: a result that is far too large then looks nearly right.")
+@mistake(
+    "relative_error",
+    "You divided by the largest value of ours, so a result that is far too large looks acceptable. Divide by theirs.",
+)
 def divided_by_ours(ours: Tensor, theirs: Tensor, is_real: Tensor | None = None) -> float:
     error = absolute.implementation(ours, theirs, is_real)
     return error / (ours if is_real is None else ours[is_real]).abs().max().item() if error < float("inf") else error
 
 
 @mistake(
-    "relative_error", "You divided number by number; where the reference is near 0 that is huge and means nothing."
+    "relative_error",
+    "You divided element by element, which explodes where theirs is near 0. Take both maxima first, then divide.",
 )
 def number_by_number(ours: Tensor, theirs: Tensor, is_real: Tensor | None = None) -> float:
     if solution.relative_error(ours, theirs, is_real) == float("inf"):
@@ -32,7 +39,7 @@ def number_by_number(ours: Tensor, theirs: Tensor, is_real: Tensor | None = None
     return ((ours - theirs) / theirs).abs().max().item()
 
 
-@mistake("relative_error", "You took the mean difference; one wrong place in many then goes unseen: take the largest.")
+@mistake("relative_error", "You took the mean difference, which hides a single wrong position. Take the largest.")
 def mean_difference(ours: Tensor, theirs: Tensor, is_real: Tensor | None = None) -> float:
     if solution.relative_error(ours, theirs, is_real) == float("inf"):
         return float("inf")
@@ -41,23 +48,23 @@ def mean_difference(ours: Tensor, theirs: Tensor, is_real: Tensor | None = None)
     return ((ours - theirs).abs().mean() / theirs.abs().max()).item()
 
 
-@mistake("relative_error", "Padding counts; what happens there is of no importance: use is_real.")
+@mistake("relative_error", "You included padding. Compare only the positions where is_real is True.")
 def padding_counts(ours: Tensor, theirs: Tensor, is_real: Tensor | None = None) -> float:
     return solution.relative_error(ours, theirs)
 
 
-@mistake("relative_error", "A nan in ours gives nan, which is not above any tolerance: return infinity.")
+@mistake("relative_error", "A NaN in ours gives NaN, which is above no tolerance. Return infinity.")
 def nan_returned(ours: Tensor, theirs: Tensor, is_real: Tensor | None = None) -> float:
     error = solution.relative_error(ours, theirs, is_real)
     return float("nan") if ours.shape == theirs.shape and error == float("inf") else error
 
 
-@mistake("relative_error", "Tensors of different shapes were compared by broadcasting: return infinity.")
+@mistake("relative_error", "You compared tensors of different shapes by broadcasting. Return infinity.")
 def shapes_broadcast(ours: Tensor, theirs: Tensor, is_real: Tensor | None = None) -> float:
     return solution.relative_error(ours.expand_as(theirs), theirs, is_real)
 
 
-@mistake("relative_error", "These are means; one wrong place in many then goes unseen: take the largest of both.")
+@mistake("relative_error", "You took means, which hide a single wrong position. Take the maximum of both.")
 def mean_over_mean(ours: Tensor, theirs: Tensor, is_real: Tensor | None = None) -> float:
     if solution.relative_error(ours, theirs, is_real) == float("inf"):
         return float("inf")
@@ -66,7 +73,9 @@ def mean_over_mean(ours: Tensor, theirs: Tensor, is_real: Tensor | None = None) 
     return ((ours - theirs).abs().mean() / theirs.abs().mean()).item()
 
 
-@mistake("relative_error", "This is the length of the difference over the length of theirs; take the largest of both.")
+@mistake(
+    "relative_error", "You divided the norm of the difference by the norm of theirs. Take the maximum of both instead."
+)
 def length_over_length(ours: Tensor, theirs: Tensor, is_real: Tensor | None = None) -> float:
     if solution.relative_error(ours, theirs, is_real) == float("inf"):
         return float("inf")
@@ -75,19 +84,21 @@ def length_over_length(ours: Tensor, theirs: Tensor, is_real: Tensor | None = No
     return ((ours - theirs).norm() / theirs.norm()).item()
 
 
-@mistake("relative_error", "A nan at a place of padding does not count: take the real places, then look for nan.")
+@mistake(
+    "relative_error", "A NaN at a padded position does not count. Select the real positions first, then check for NaN."
+)
 def nan_at_padding_counts(ours: Tensor, theirs: Tensor, is_real: Tensor | None = None) -> float:
     return float("inf") if ours.isnan().any() else solution.relative_error(ours, theirs, is_real)
 
 
-@mistake("relative_error", "You compared how many numbers there are, not the shapes: [2, 5, 4] is not [5, 2, 4].")
-def numbers_counted(ours: Tensor, theirs: Tensor, is_real: Tensor | None = None) -> float:
+@mistake("relative_error", "You compared the number of elements, not the shapes: [2, 5, 4] is not [5, 2, 4].")
+def elements_counted(ours: Tensor, theirs: Tensor, is_real: Tensor | None = None) -> float:
     if ours.numel() == theirs.numel():
         ours = ours.reshape(theirs.shape)
     return solution.relative_error(ours, theirs, is_real)
 
 
-@mistake("relative_error", "The sign of the difference counts; take its absolute value.")
+@mistake("relative_error", "You kept the sign, so a negative difference goes unnoticed. Take absolute values.")
 def sign_kept(ours: Tensor, theirs: Tensor, is_real: Tensor | None = None) -> float:
     if solution.relative_error(ours, theirs, is_real) == float("inf"):
         return float("inf")
@@ -110,29 +121,29 @@ def by_norms(ours: Tensor, theirs: Tensor, is_real: Tensor | None = None) -> flo
     )
 
 
-@mistake("first_departure", "This is the layer with the largest error; the first wrong one comes before it.")
+@mistake("first_mismatch", "This is the layer with the largest error. Return the first one above the tolerance.")
 def largest(errors: dict[str, float], tolerance: float) -> str | None:
     name = max(errors, key=errors.get)
     return name if errors[name] > tolerance else None
 
 
-@mistake("first_departure", "An error as large as the tolerance still counts as right: `>`, not `>=`.")
+@mistake("first_mismatch", "An error equal to the tolerance still counts as right. Compare with `>`, not `>=`.")
 def at_the_tolerance(errors: dict[str, float], tolerance: float) -> str | None:
     return next((name for name, error in errors.items() if error >= tolerance), None)
 
 
-@mistake("first_departure", "You give up at the first layer that is right: None is the answer when no layer is left.")
+@mistake("first_mismatch", "You return None at the first layer that is right. Check all layers before you return None.")
 def given_up_at_the_first(errors: dict[str, float], tolerance: float) -> str | None:
     name, error = next(iter(errors.items()))
     return name if error > tolerance else None
 
 
-@mistake("first_departure", "This is the last wrong layer, not the first.")
+@mistake("first_mismatch", "This is the last layer above the tolerance. Return the first.")
 def last(errors: dict[str, float], tolerance: float) -> str | None:
-    return solution.first_departure(dict(reversed(errors.items())), tolerance)
+    return solution.first_mismatch(dict(reversed(errors.items())), tolerance)
 
 
-@mistake("first_departure", "This is the last layer that is right; the answer is the one after it.")
+@mistake("first_mismatch", "This is the last layer that is right. Return the one after it, the first that is wrong.")
 def last_right(errors: dict[str, float], tolerance: float) -> str | None:
     before = None
     for name, error in errors.items():
@@ -143,23 +154,23 @@ def last_right(errors: dict[str, float], tolerance: float) -> str | None:
 
 
 @mistake(
-    "first_departure", "You took the first in the alphabet; the order of the dict is the order in which layers ran."
+    "first_mismatch", "You sorted the layers by name. Keep the order of the dict: it is the order in which they ran."
 )
-def first_in_the_alphabet(errors: dict[str, float], tolerance: float) -> str | None:
-    return solution.first_departure(dict(sorted(errors.items())), tolerance)
+def first_in_alphabetical_order(errors: dict[str, float], tolerance: float) -> str | None:
+    return solution.first_mismatch(dict(sorted(errors.items())), tolerance)
 
 
-@mistake("first_departure", "Where all is right the answer is None.")
+@mistake("first_mismatch", "You return a layer although all are right. Return None.")
 def last_if_all_right(errors: dict[str, float], tolerance: float) -> str | None:
-    return solution.first_departure(errors, tolerance) or list(errors)[-1]
+    return solution.first_mismatch(errors, tolerance) or list(errors)[-1]
 
 
-@mistake("first_departure", "You return the error; the name is wanted.")
+@mistake("first_mismatch", "You return the error. Return the layer's name.")
 def error_itself(errors: dict[str, float], tolerance: float) -> float | None:
     return next((error for error in errors.values() if error > tolerance), None)
 
 
-@variant("first_departure")
+@variant("first_mismatch")
 def by_a_list(errors: dict[str, float], tolerance: float) -> str | None:
     wrong = [name for name, error in errors.items() if not error <= tolerance]
     return wrong[0] if wrong else None
@@ -170,26 +181,28 @@ def norm_left_out(hidden_states: Tensor, post_layernorm: nn.LayerNorm) -> Tensor
     return hidden_states
 
 
-@mistake("finish_tower", "You normalized without the learned weight and bias of the norm.")
+@mistake("finish_tower", "You normalized without the norm's learned weight and bias. Call the norm itself.")
 def norm_without_weights(hidden_states: Tensor, post_layernorm: nn.LayerNorm) -> Tensor:
     return nn.functional.layer_norm(hidden_states, hidden_states.shape[-1:], eps=post_layernorm.eps)
 
 
-@mistake("finish_tower", "The eps is 1e-5, PyTorch's own, and the norm's is another: call the norm itself.")
+@mistake("finish_tower", "You used PyTorch's default eps of 1e-5, but this norm has another one. Call the norm itself.")
 def norm_with_the_usual_eps(hidden_states: Tensor, post_layernorm: nn.LayerNorm) -> Tensor:
     weight, bias = post_layernorm.weight, post_layernorm.bias
     return nn.functional.layer_norm(hidden_states, hidden_states.shape[-1:], weight, bias)
 
 
-@mistake("finish_tower", "You added the norm to what was there; it takes its place.")
+@mistake(
+    "finish_tower", "You added the norm's output to its input. There is no residual connection here: return the output."
+)
 def norm_added(hidden_states: Tensor, post_layernorm: nn.LayerNorm) -> Tensor:
     return hidden_states + post_layernorm(hidden_states)
 
 
 @variant("finish_tower")
 def normalized_by_hand(hidden_states: Tensor, post_layernorm: nn.LayerNorm) -> Tensor:
-    centred = hidden_states - hidden_states.mean(-1, keepdim=True)
-    states = centred / (centred.pow(2).mean(-1, keepdim=True) + post_layernorm.eps).sqrt()
+    centered = hidden_states - hidden_states.mean(-1, keepdim=True)
+    states = centered / (centered.pow(2).mean(-1, keepdim=True) + post_layernorm.eps).sqrt()
     return states * post_layernorm.weight + post_layernorm.bias
 
 
@@ -198,12 +211,12 @@ def divided_by_the_root(hidden_states: Tensor, linear: nn.Linear) -> Tensor:
     return linear(hidden_states) * linear.out_features**-0.5
 
 
-@mistake("project_image", "You multiply by the root of D; only words are scaled.")
+@mistake("project_image", "You multiplied by √D. Only text embeddings are scaled, image features are not.")
 def multiplied_by_the_root(hidden_states: Tensor, linear: nn.Linear) -> Tensor:
     return linear(hidden_states) * linear.out_features**0.5
 
 
-@mistake("project_image", "The bias is missing.")
+@mistake("project_image", "The bias is missing. Call `linear` itself.")
 def without_bias(hidden_states: Tensor, linear: nn.Linear) -> Tensor:
     return hidden_states @ linear.weight.T
 
@@ -213,22 +226,22 @@ def projected_by_hand(hidden_states: Tensor, linear: nn.Linear) -> Tensor:
     return torch.einsum("bnd,ed->bne", hidden_states, linear.weight) + linear.bias
 
 
-@mistake("embed_words", PLANTED)
+@mistake("embed_text", PLANTED)
 def scaled_twice(input_ids: Tensor, embed_tokens: nn.Embedding) -> Tensor:
     return embed_tokens(input_ids) * embed_tokens.embedding_dim
 
 
-@mistake("embed_words", "Now the words are not scaled at all: once is right.")
+@mistake("embed_text", "Now the embeddings are not scaled at all. Scale them once.")
 def not_scaled(input_ids: Tensor, embed_tokens: nn.Embedding) -> Tensor:
     return embed_tokens(input_ids)
 
 
-@mistake("embed_words", "You divide by the root of D; words become larger, not smaller.")
+@mistake("embed_text", "You divided by √D. Multiply by it.")
 def scaled_down(input_ids: Tensor, embed_tokens: nn.Embedding) -> Tensor:
     return embed_tokens(input_ids) * embed_tokens.embedding_dim**-0.5
 
 
-@variant("embed_words")
+@variant("embed_text")
 def embedded_by_indexing(input_ids: Tensor, embed_tokens: nn.Embedding) -> Tensor:
     table = embed_tokens.weight
     return table[input_ids] * torch.tensor(float(table.shape[1])).sqrt()
@@ -244,36 +257,36 @@ def weight_alone(hidden_states: Tensor, weight: Tensor, eps: float) -> Tensor:
     return (normalized(hidden_states, eps) * weight.float()).to(hidden_states.dtype)
 
 
-@mistake("rms_norm", "You added 1 to the result; 1 is added to the weight.")
+@mistake("rms_norm", "You added 1 to the result. Add it to the weight.")
 def one_added_to_the_result(hidden_states: Tensor, weight: Tensor, eps: float) -> Tensor:
     return (1 + normalized(hidden_states, eps) * weight.float()).to(hidden_states.dtype)
 
 
-@mistake("rms_norm", "The result is cast before it is multiplied by 1 + weight; cast last.")
+@mistake("rms_norm", "You cast before multiplying by 1 + weight. Multiply in float32 and cast last.")
 def cast_too_early(hidden_states: Tensor, weight: Tensor, eps: float) -> Tensor:
     dtype = hidden_states.dtype
     return normalized(hidden_states, eps).to(dtype) * (1 + weight).to(dtype)
 
 
-@mistake("rms_norm", "The weight is added; it scales: times 1 + weight.")
+@mistake("rms_norm", "You added the weight. Multiply by 1 + weight.")
 def weight_added(hidden_states: Tensor, weight: Tensor, eps: float) -> Tensor:
     return (normalized(hidden_states, eps) + weight.float()).to(hidden_states.dtype)
 
 
-@mistake("rms_norm", "You subtracted the mean: that is LayerNorm. RMSNorm only divides.")
+@mistake("rms_norm", "You subtracted the mean, as LayerNorm does. RMSNorm does not.")
 def mean_subtracted(hidden_states: Tensor, weight: Tensor, eps: float) -> Tensor:
     states = hidden_states.float()
     return solution.rms_norm(states - states.mean(-1, keepdim=True), weight, eps).to(hidden_states.dtype)
 
 
-@mistake("rms_norm", "eps stands under the root, beside the mean.")
+@mistake("rms_norm", "You added eps outside the root. Add it to the mean of the squares, under the root.")
 def eps_outside_the_root(hidden_states: Tensor, weight: Tensor, eps: float) -> Tensor:
     states = hidden_states.float()
     states = states / (states.pow(2).mean(-1, keepdim=True).sqrt() + eps)
     return (states * (1 + weight.float())).to(hidden_states.dtype)
 
 
-@mistake("rms_norm", "There is no eps: small vectors come out too large.")
+@mistake("rms_norm", "You left out eps, so small vectors come out too large. Add it under the root.")
 def without_eps(hidden_states: Tensor, weight: Tensor, eps: float) -> Tensor:
     return solution.rms_norm(hidden_states, weight, 0.0)
 
@@ -284,30 +297,33 @@ def by_torch(hidden_states: Tensor, weight: Tensor, eps: float) -> Tensor:
     return states.type_as(hidden_states)
 
 
-@mistake("turn", PLANTED)
-def neighbours_paired(states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    turned = torch.empty_like(states)
-    turned[..., ::2], turned[..., 1::2] = -states[..., 1::2], states[..., ::2]
-    return torch.addcmul(states * cos, turned, sin)
+@mistake("rotate", PLANTED)
+def neighbors_paired(states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    rotated = torch.empty_like(states)
+    rotated[..., ::2], rotated[..., 1::2] = -states[..., 1::2], states[..., ::2]
+    return torch.addcmul(states * cos, rotated, sin)
 
 
-@mistake("turn", "You turn in the other direction: the second half comes first, with a minus.")
+@mistake(
+    "rotate",
+    "You rotated in the wrong direction. The minus belongs to the second half, which comes first: [-second, first].",
+)
 def other_direction(states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    return solution.turn(states, cos, -sin)
+    return solution.rotate(states, cos, -sin)
 
 
-@mistake("turn", "The minus is missing: this mirrors, it does not turn.")
+@mistake("rotate", "The minus is missing, so this is not a rotation. Use [-second, first].")
 def without_minus(states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     first, second = states.chunk(2, dim=-1)
     return states * cos + torch.cat([second, first], dim=-1) * sin
 
 
-@mistake("turn", "Cosine and sine have changed places.")
-def cos_and_sin_exchanged(states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    return solution.turn(states, sin, cos)
+@mistake("rotate", "Cosine and sine are swapped.")
+def cos_and_sin_swapped(states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    return solution.rotate(states, sin, cos)
 
 
-@variant("turn")
+@variant("rotate")
 def halves_apart(states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     half = states.shape[-1] // 2
     x, y = states[..., :half], states[..., half:]
@@ -320,12 +336,12 @@ def tiled(states: Tensor, num_groups: int) -> Tensor:
     return states.repeat(1, num_groups, 1, 1)
 
 
-@mistake("share_heads", "You repeated places, not heads: the heads are dimension 1.")
-def places_repeated(states: Tensor, num_groups: int) -> Tensor:
+@mistake("share_heads", "You repeated positions, not heads. The heads are dimension 1.")
+def positions_repeated(states: Tensor, num_groups: int) -> Tensor:
     return states.repeat_interleave(num_groups, dim=2)
 
 
-@mistake("share_heads", "All query heads got the first key/value head.")
+@mistake("share_heads", "All query heads got the first key/value head. Use each key/value head num_groups times.")
 def first_head_for_all(states: Tensor, num_groups: int) -> Tensor:
     return states[:, :1].expand(-1, states.shape[1] * num_groups, -1, -1)
 
@@ -346,32 +362,32 @@ def exact_gelu(hidden_states: Tensor, gate_proj: nn.Linear, up_proj: nn.Linear, 
     return down_proj(0.5 * gate * (1 + torch.erf(gate / 2**0.5)) * up_proj(hidden_states))
 
 
-@mistake("gated_mlp", "This is SiLU, as in Llama; Gemma has GELU, in its tanh form.")
+@mistake("gated_mlp", "This is SiLU, as in Llama. Gemma uses GELU, in its tanh approximation.")
 def silu(hidden_states: Tensor, gate_proj: nn.Linear, up_proj: nn.Linear, down_proj: nn.Linear) -> Tensor:
     return down_proj(nn.functional.silu(gate_proj(hidden_states)) * up_proj(hidden_states))
 
 
-@mistake("gated_mlp", "Gate and up are exchanged: GELU belongs to the gate.")
-def gate_and_up_exchanged(
+@mistake("gated_mlp", "Gate and up are swapped. GELU is applied to the gate.")
+def gate_and_up_swapped(
     hidden_states: Tensor, gate_proj: nn.Linear, up_proj: nn.Linear, down_proj: nn.Linear
 ) -> Tensor:
     return solution.gated_mlp(hidden_states, up_proj, gate_proj, down_proj)
 
 
-@mistake("gated_mlp", "Gate and up are added; the gate is multiplied.")
+@mistake("gated_mlp", "You added gate and up. Multiply them.")
 def gate_added(hidden_states: Tensor, gate_proj: nn.Linear, up_proj: nn.Linear, down_proj: nn.Linear) -> Tensor:
     gate = nn.functional.gelu(gate_proj(hidden_states), approximate="tanh")
     return down_proj(gate + up_proj(hidden_states))
 
 
-@mistake("gated_mlp", "The GELU goes over the product; it goes over the gate alone.")
+@mistake("gated_mlp", "You applied GELU to the product. Apply it to the gate only.")
 def gelu_of_the_product(
     hidden_states: Tensor, gate_proj: nn.Linear, up_proj: nn.Linear, down_proj: nn.Linear
 ) -> Tensor:
     return down_proj(nn.functional.gelu(gate_proj(hidden_states) * up_proj(hidden_states), approximate="tanh"))
 
 
-@mistake("gated_mlp", "This is GELU by a sigmoid (1.702 x), another approximation, which CLIP uses.")
+@mistake("gated_mlp", "This is QuickGELU, x * sigmoid(1.702 x), which CLIP uses. Gemma uses the tanh approximation.")
 def quick_gelu(hidden_states: Tensor, gate_proj: nn.Linear, up_proj: nn.Linear, down_proj: nn.Linear) -> Tensor:
     gate = gate_proj(hidden_states)
     return down_proj(gate * torch.sigmoid(1.702 * gate) * up_proj(hidden_states))
@@ -385,38 +401,44 @@ def tanh_by_hand(hidden_states: Tensor, gate_proj: nn.Linear, up_proj: nn.Linear
 
 
 @mistake("make_mask", PLANTED)
-def padding_shown_again(attention_mask: Tensor, token_type_ids: Tensor, dtype: torch.dtype) -> Tensor:
+def padding_unmasked_again(attention_mask: Tensor, token_type_ids: Tensor, dtype: torch.dtype) -> Tensor:
     return to_mask(is_earlier(token_type_ids) & real(attention_mask) | prefix(token_type_ids), dtype)
 
 
-@mistake("make_mask", "Now the prefix is causal: picture and prompt should see each other in full.")
+@mistake("make_mask", "Now the prefix is causal. All prefix tokens (image and prompt) attend to each other.")
 def prefix_causal(attention_mask: Tensor, token_type_ids: Tensor, dtype: torch.dtype) -> Tensor:
     return to_mask(is_earlier(token_type_ids) & real(attention_mask), dtype)
 
 
-@mistake("make_mask", "The answer sees its own future: each of its tokens needs a block of its own, a running sum.")
+@mistake("make_mask", "Answer tokens attend to later answer tokens. The answer must be causal.")
 def without_running_sum(attention_mask: Tensor, token_type_ids: Tensor, dtype: torch.dtype) -> Tensor:
     not_later = token_type_ids[:, None, :] <= token_type_ids[:, :, None]
     return to_mask(not_later & real(attention_mask), dtype)
 
 
-@mistake("make_mask", "-inf makes nan of a row that may look nowhere: take the lowest number of the dtype.")
+@mistake("make_mask", "With -inf, a row in which everything is masked becomes NaN. Use the lowest number of the dtype.")
 def minus_infinity(attention_mask: Tensor, token_type_ids: Tensor, dtype: torch.dtype) -> Tensor:
     mask = solution.make_mask(attention_mask, token_type_ids, dtype)
     return mask.masked_fill(mask < 0, float("-inf"))
 
 
-@mistake("make_mask", "-1 forbids nothing: after the softmax more than a third of the weight is still there.")
+@mistake(
+    "make_mask",
+    "-1 masks nothing: e^-1, more than a third of the weight, is left after the softmax. Use the dtype's "
+    "lowest number.",
+)
 def minus_one(attention_mask: Tensor, token_type_ids: Tensor, dtype: torch.dtype) -> Tensor:
     return (solution.make_mask(attention_mask, token_type_ids, dtype) < 0) * torch.tensor(-1.0, dtype=dtype)
 
 
-@mistake("make_mask", "This says who may look, as True and False; a mask is added, so it needs numbers.")
+@mistake(
+    "make_mask", "You return booleans. The mask is added to the scores: return 0 or the lowest number of the dtype."
+)
 def true_and_false(attention_mask: Tensor, token_type_ids: Tensor, dtype: torch.dtype) -> Tensor:
     return solution.make_mask(attention_mask, token_type_ids, dtype) == 0
 
 
-@mistake("make_mask", "Now the answer sees its own future.")
+@mistake("make_mask", "Now answer tokens attend to later answer tokens. The answer must be causal.")
 def answer_sees_its_future(attention_mask: Tensor, token_type_ids: Tensor, dtype: torch.dtype) -> Tensor:
     length = token_type_ids.shape[1]
     return to_mask(real(attention_mask).expand(-1, length, -1), dtype)
