@@ -139,7 +139,7 @@ change = (six - seven[:-1]).abs().max()
 print(f"everything visible: they change by up to {change:.1f}")
 
 # %% [markdown]
-# They don't change, and the mask is the reason. Only a token of the answer itself and later tokens attend to it. So no hidden state at an earlier position, in any layer, can depend on it. With a mask that lets all positions attend to all others, every hidden state changes, and nothing could be kept. So the mask that hides the future in training is also what makes a cache possible. Within PaliGemma's prefix nothing is hidden, and nothing need be: the prefix is complete before the first token of the answer is generated.
+# They don't change, and the mask is the reason. Only the token itself and later tokens attend to a token of the answer. So no hidden state at an earlier position, in any layer, can depend on it. With a mask that lets all positions attend to all others, every hidden state changes, and nothing could be kept. So the mask that hides the future in training is also what makes a cache possible. Within PaliGemma's prefix nothing is hidden, and nothing need be: the prefix is complete before the first token of the answer is generated.
 #
 # This has a price. The image tokens have attended to the prompt, so their keys and values are good for this prompt only. For another question about the same image, the language model must process the 64 image tokens again; only the work of the tower can be kept (`image_features`). A causal model can share the cache of a common beginning among many prompts, and process a long prompt in chunks. PaliGemma can do neither.
 #
