@@ -15,7 +15,7 @@
 #
 # Every bug on this page was once in code that people ran: in *transformers*, vLLM, and other projects that implement PaliGemma or its parts. Nearly all of them are planted into the Toybox here, and you see what they do to captions and boxes; two that concern batches are planted in chapter 12. In the projects where they were found, hardly any stopped with an error. We chose them because you, too, could have written them: most are among the mistakes that this course's graders detect.
 #
-# The numbers after a project's name are those of its issues and pull requests on GitHub, where you can read how each bug was found. We looked them up; where we rely on what a thread says, the text says so.
+# The numbers after a project's name are those of its issues and pull requests on GitHub, where you can read how each bug was found. We looked them up; where we only repeat what a thread says, the text says so.
 #
 # Time: about 10 minutes to read and run.
 
@@ -189,11 +189,11 @@ from live.jupyter import show
 show("break-it", tasks="caption detect segment count")
 
 # %% [markdown]
-# Both are easy to make, and a single additional toy can decide. So one image proves nothing, in either direction, and that is how bugs like these get through. Ask for boxes in the same scene: with this bug they go wrong long before the caption does. Then compare the bars of bugs that you cannot see in any answer, such as the exact GELU, with the bars of those that you can. Nearly all bugs begin at the merged embeddings or in layer 0. They differ in how long the bars are.
+# Both are easy to make, and a single additional toy can decide. So one image proves nothing, in either direction, and that is how bugs like these go unnoticed. Ask for boxes in the same scene: with this bug they go wrong long before the caption does. Then compare the bars of bugs that you cannot see in any answer, such as the exact GELU, with the bars of those that you can. For nearly all bugs the error begins at the merged embeddings or in layer 0. They differ in how long the bars are.
 #
 # ## Attention masks
 #
-# **A mask that hides nothing.** When PaliGemma came to *transformers*, in May 2024, its mask let every position attend to every other (pull requests 30918 and 30967). For inference that is right, as long as only a prompt goes in. For *training* it is a disaster that looks like success: each token of the answer sees the next one, which the model is supposed to predict. unsloth-zoo's pull request 963 (July 2026) describes the same leak for several models: the loss was 3.93 where the reference has 7.49. To see the leak clearly, train on answers that nobody can know: six words drawn at random from eight, whatever is in the image. The best that an honest model can do is to give each word probability ⅛, at a loss of ln 8 = 2.08 per word.
+# **A mask that hides nothing.** When PaliGemma came to *transformers*, in May 2024, its mask let every position attend to every other (pull requests 30918 and 30967). For inference that is right, as long as the input is only a prompt. For *training* it is a disaster that looks like success: each token of the answer sees the next one, which the model is supposed to predict. unsloth-zoo's pull request 963 (July 2026) describes the same leak for several models: the loss was 3.93 where the reference has 7.49. To see the leak clearly, train on answers that cannot be known: six words drawn at random from eight, whatever is in the image. The best that an honest model can do is to give each word probability ⅛, at a loss of ln 8 = 2.08 per word.
 
 # %%
 WORDS = ["cat", "dog", "bird", "fish", "car", "boat", "tree", "house"]
@@ -241,9 +241,9 @@ print(f"the lowest possible loss: {floor:.2f}")
 # %% [markdown]
 # A loss that is too good is a bug too. When such a model generates, there is no future to copy from, and copying is all it has learned.
 #
-# **An inverted mask.** The fix broke something else: in 4.41.2 the mask was passed on with 1 for "may attend", where the next function expected 0 for "may attend" and a large negative number for "masked". There it stopped with an error (issue 31171; fixed in 31207). As a workaround people inverted their own `attention_mask`, and the thread says what they got: "yes yes yes …" for every image. *Added as it is*, a mask of 0 and 1 masks nothing, it only adds a small advantage for the positions that are allowed; without padding every caption would survive it, and here it is the padding that spoils four in ten. *Inverted*, each position attends to everything except what it should attend to.
+# **An inverted mask.** The fix broke something else: in 4.41.2 the mask was passed on with 1 for "may attend", where the next function expected 0 for "may attend" and a large negative number for "masked". There it stopped with an error (issue 31171; fixed in 31207). As a workaround people inverted their own `attention_mask`, and the thread says what they got: "yes yes yes …" for every image. *Added as it is*, a mask of 0 and 1 masks nothing; it only gives the allowed positions a small advantage. Without padding every caption would survive that; here the padding spoils four in ten. With an *inverted* mask, each position attends to everything except what it should attend to.
 #
-# **Visible padding.** *transformers* 4.48 (issue 35855, fixed in 35859) first masked the padding and then unmasked the whole prefix again. Padding has token type 0, like the prefix. In the figure two captions in three go wrong, and boxes get slightly worse. In a batch without padding nothing is lost, and that is how the models were tested.
+# **Visible padding.** *transformers* 4.48 (issue 35855, fixed in 35859) first masked the padding and then unmasked the whole prefix again. Padding has token type 0, like the prefix. In the figure two captions in three go wrong, and boxes get slightly worse. In a batch without padding nothing is lost, so a test without padding cannot see this bug.
 #
 # **A causal prefix.** A language model library treats prompts as causal unless you tell it otherwise. PaliGemma's image tokens have learned to attend to the prompt, so this ruins the Toybox at once. In a large model it may cost only a few points. *transformers* 5.23 does it when it gets no `token_type_ids`; that is why its processor always returns them (pull request 40917).
 #
@@ -257,15 +257,15 @@ print(f"the lowest possible loss: {floor:.2f}")
 #
 # ## Inside a layer: activation, RoPE, heads
 #
-# **The wrong activation function.** Gemma's first implementations had the exact GELU (*transformers* 29402, gemma_pytorch 37); candle 3745 (July 2026) has SiLU in its quantized Gemma 3, and explains why nobody saw it: the two curves are so similar that nothing overflows. In the figure, captions don't show it, and boxes hardly do.
+# **The wrong activation function.** Gemma's first implementations had the exact GELU (*transformers* 29402, gemma_pytorch 37); candle 3745 (July 2026) has SiLU in its quantized Gemma 3, and explains why it went unnoticed: the two functions are so similar that nothing overflows. In the figure, captions don't show it, and boxes hardly do.
 #
-# **RoPE angles in 16 bits.** *transformers* 29285 (February 2024): when a whole model runs in bfloat16, so do its RoPE angles, unless the code prevents it. bfloat16 has 8 significant bits, so beyond 256 it cannot even represent every integer. Our prompts have 80 tokens, and the figure shows next to nothing. A PaliGemma at 448 pixels has 1,024 image tokens alone.
+# **RoPE angles in 16 bits.** *transformers* 29285 (February 2024): when a whole model runs in bfloat16, its RoPE angles are computed in bfloat16 too, unless the code prevents it. bfloat16 has 8 significant bits, so beyond 256 it cannot even represent every integer. Our prompts have 80 tokens, and the figure shows next to nothing. A PaliGemma at 448 pixels has 1,024 image tokens alone.
 #
 # **Pairs and groups.** Rotating pairs of neighbors instead of halves (AiDotNet 2074) leaves more than half of the captions right, since a caption depends little on positions, but no box. Tiling key/value heads instead of repeating them (jax-js 180) ruins both. This second bug cannot show in PaliGemma 3B, which has one key/value head.
 #
 # ## Weights that never arrive
 #
-# The names in a checkpoint change between releases. lerobot 2307 (October 2025) is a robot policy built on PaliGemma: one tensor, the embedding, was not loaded, because the file had it only under the name of the head. A line in the log said "Warning: Could not remap state dict keys", and training began. Here is the Toybox without its embedding, and without its tower.
+# The names in a checkpoint change between releases. lerobot 2307 (October 2025) concerns a robot policy built on PaliGemma: one tensor, the embedding, was not loaded, because the file had it only under the name of the head. A line in the log said "Warning: Could not remap state dict keys", and training began. Here is the Toybox without its embedding, and without its tower.
 
 # %%
 torch.manual_seed(0)
@@ -279,16 +279,16 @@ for lost in ("embed_tokens", "vision_tower"):
     print(f"without {lost}: {text!r}")
 
 # %% [markdown]
-# And Mistral 3 (*transformers* 43429, January 2026): a head that should be tied was not, because one of two configs did not say so, and it stayed random: "generates gibberish". That one was noticed at once.
+# In Mistral 3 (*transformers* 43429, January 2026), a head that should be tied was not, because one of two configs did not say so, and it stayed random: "generates gibberish". Such a bug is noticed at once.
 #
 # ## Batches: positions and padding
 #
 # **Another row's positions.** unsloth 3795 (December 2025): each new token got the same position in all rows, although the rows had different numbers of pads on the left. The longest row came out right, and all shorter rows came out wrong.
 #
-# **Padding forgotten after the prompt.** unsloth 1066 (September 2024): from the second token on the mask was all ones, so the pads in the cache became visible. Batches gave other answers than single prompts, and it took half a year until somebody found out why.
+# **Padding forgotten after the prompt.** unsloth 1066 (September 2024): from the second token on the mask was all ones, so the pads in the cache became visible. Batches gave other answers than single prompts, and it took half a year to find out why.
 #
 # Chapter 12 has figures of what the second bug does, and of a relative of the first: all rows get the positions of the shortest.
 #
 # ## What these bugs have in common
 #
-# No error, a plausible output, and a test that could not see the bug: one prompt, no padding, no answer, one key/value head, float32. Most were found by people who compared numbers with a reference, layer by layer. You can do that now. In the {doc}`capstone <capstone>` you do it with a model that is put together from your own parts.
+# They raise no error, the output is plausible, and the usual test cannot see the bug: one prompt, no padding, no answer, one key/value head, float32. Many were found by people who compared numbers with a reference, layer by layer. You can do that now. In the {doc}`capstone <capstone>` you do it with a model that is put together from your own parts.
