@@ -13,11 +13,11 @@
 # %% [markdown]
 # # PaliGemma 2, as a diff: soft-capping, post-norms and a sliding window
 #
-# What did PaliGemma 2 change? In December 2024 Google published it (arXiv 2412.03555 {cite}`steiner2024paligemma`). The vision tower has the same architecture, the projector is still one linear layer (only its width follows the language model), and the mask, the prompts and the location tokens are the same. The language model is new: a Gemma 2 in three sizes replaces the first {term}`Gemma`. So you can read the new model as a list of changes to the one that you have written. There are five:
+# What changed in PaliGemma 2, which Google published in December 2024 (arXiv 2412.03555 {cite}`steiner2024paligemma`)? The vision tower has the same architecture, the projector is still one linear layer (only its width follows the language model), and the mask, the prompts and the location tokens are the same. The language model is new: a Gemma 2 in three sizes replaces the first {term}`Gemma`. So you can read the new model as a list of changes to the one that you have written. There are five:
 #
 # 1. attention scores are soft-capped;
 # 2. logits are soft-capped too;
-# 3. attention scores are divided by a different root;
+# 3. attention scores are divided by the root of a different number;
 # 4. attention and MLP each get a norm on their output;
 # 5. every other layer has a sliding window.
 #
@@ -27,13 +27,13 @@
 #
 # - soft-cap attention scores and logits at the right place in the formula;
 # - say by which number Gemma 2 divides its scores, and why you must not guess it;
-# - put four norms into a block, although one of them has a misleading name;
+# - put the four norms of a block in their right places, although one has a misleading name;
 # - draw the mask of a layer with a sliding window, prefix included;
-# - load a PaliGemma 2 into the same classes, and prove that it matches the reference.
+# - load a PaliGemma 2 into the same classes, and check that it matches the reference.
 #
 # Time: about 80 minutes to read and run, and 45 for the five exercises. There is no small PaliGemma 2 with trained weights. So you will try most of the changes on the Toybox, which was trained without them, and see what they do to a model that does not expect them.
 
-# %% mystnb={"image": {"alt": "Four small panels. A curve that flattens towards a limit at 50. Bars: the size of what each sublayer adds, and a dashed line at 1. Two grids: the mask of a full layer, and the same with a window, in which the lower rows are dark on the left."}, "figure": {"caption": "Three of the five changes. From left: soft-capped scores approach a limit (gray: without a cap). A norm gives everything that is added to the residual stream the size 1 (bars: the sizes that the Toybox's attentions and MLPs add, in turn). The mask of a layer without a window, light where a query may attend; and of one with a window of 4, which does not apply to the prefix.", "name": "fig-ch15-goal"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Four small panels. A curve that flattens towards a limit at 50. Bars: the size of what each sublayer adds, and a dashed line at 1. Two grids: the mask of a full layer, and the same with a window, in which the lower rows are dark on the left."}, "figure": {"caption": "Three of the five changes. From left: soft-capped scores approach a limit (gray: without a cap). A norm, before its learned factors, brings everything that is added to the residual stream to size 1 (bars: the sizes of what the Toybox's attentions and MLPs add, in turn). The mask of a layer without a window, light where a query may attend; and of one with a window of 4, which does not apply to the prefix.", "name": "fig-ch15-goal"}} tags=["hide-input"]
 import matplotlib.pyplot as plt
 import torch
 from torch import Tensor, nn
@@ -130,7 +130,7 @@ for name in NAMES:
         )
 
 # %% [markdown]
-# The package built these models on the {term}`meta device`, so they took no memory. Their parameter counts match the published ones exactly, and `tests/test_published.py` checks that they do. Look at the column A·E. In PaliGemma it equals D, in none of the new models it does. If you wrote D where A·E belongs, your code fits PaliGemma and nothing else.
+# The package built these models on the {term}`meta device`, so they took no memory. Their parameter counts match the published ones exactly, and `tests/test_published.py` checks that they do. Look at the column A·E. In PaliGemma it equals the width D; in the new models it never does. If you wrote D where A·E belongs, your code works for PaliGemma and none of the others.
 
 # %% tags=["hide-input"]
 from figures.schematics.gemma2_diff import draw_gemma2_diff
@@ -150,7 +150,7 @@ HTML(
 # %% [markdown]
 # ## Soft-capping attention scores
 #
-# In long training runs of large models, attention scores sometimes grow and grow: a softmax that is nearly one-hot has hardly any gradient left, so nothing pulls the scores back. That is why Gemma 2 {term}`soft-caps the scores <softcap>` (arXiv 2408.00118 {cite}`gemma2024improving`, section 2). The function is a scaled tanh:
+# In long training runs of large models, attention scores sometimes keep growing: a softmax that is nearly one-hot has hardly any gradient left, so nothing pulls the scores back. That is why Gemma 2 {term}`soft-caps the scores <softcap>` (arXiv 2408.00118 {cite}`gemma2024improving`, section 2). The function is a scaled tanh:
 #
 # $$\operatorname{softcap}(x) = c \tanh\frac{x}{c}$$
 #
@@ -181,9 +181,9 @@ for name, masked in (
     print(name, [round(weight, 4) for weight in masked.softmax(-1)[0].tolist()])
 
 # %% [markdown]
-# If you cap last, "never" becomes −5, a score like any other, and the masked position gets a weight, here 0.0002. That leaks the future, and training finds such leaks. With the published cap of 50, the weight would be e⁻⁵⁰ next to a score of 0, which goes unnoticed until all other scores are near −50 too.
+# If you cap last, "never" becomes −5, a score like any other, and the masked position gets a weight, here 0.0002. That leaks the future, and a model learns to exploit such leaks. With the published cap of 50, the weight would be e⁻⁵⁰ next to a score of 0, which goes unnoticed until all other scores are near −50 too.
 #
-# Does the Toybox need such a cap? Here are all the scores that it computes for a caption, and what caps of different sizes cost it.
+# Does the Toybox need such a cap? Guess how small a cap has to be before captions suffer. Here are all the scores that it computes for a caption, and what caps of different sizes cost.
 
 # %% mystnb={"image": {"alt": "Left: histogram of the Toybox's attention scores, from minus 11 to 14, with a logarithmic count and a peak around 0. Right: fraction of correct captions and mean IoU over the cap from 1 to 50: both near their best from about 12 on, nothing left at 2."}, "figure": {"caption": "A cap of 50, as in Gemma 2, would change nothing visible in the Toybox: it turns its largest score, 13.9, into 13.6. Left: all attention scores of all heads of the language model for one caption. Right: what a cap costs a model that was trained without one (dotted: no cap).", "name": "fig-ch15-cap"}} tags=["hide-input"]
 
@@ -243,9 +243,9 @@ plt.show()
 print(f"largest score {toybox_scores.abs().max():.1f}")
 
 # %% [markdown]
-# The attention layer is ready for it: `softcap` is an argument of the attention function that you know, and it is `None` in Gemma. A fused kernel {cite}`dao2022flashattention` must apply the cap inside, between scores and softmax, and not every kernel can. PyTorch's `scaled_dot_product_attention` cannot; FlashAttention has had a `softcap` argument since version 2.6, and FlexAttention takes the cap as a score modification. So *transformers*, which uses `scaled_dot_product_attention` by default, runs the language model of PaliGemma 2 with the written-out form ("eager") unless you choose a kernel that can cap.
+# The attention layer is ready for a cap: `softcap` is an argument of the attention function that you know, and it is `None` in Gemma. A fused kernel {cite}`dao2022flashattention` must apply the cap inside, between scores and softmax, and not every kernel can. PyTorch's `scaled_dot_product_attention` cannot; FlashAttention has had a `softcap` argument since version 2.6, and FlexAttention takes the cap as a score modification. So *transformers*, which uses `scaled_dot_product_attention` by default, runs the language model of PaliGemma 2 with the written-out form ("eager") unless you choose a kernel that can cap.
 #
-# The logits are soft-capped as well, at 30. That preserves their order, so greedy answers don't change (in float32; in 16 bits, two large logits that were different may become equal). Probabilities do change. Here are the Toybox's first token of a caption, and its first location token.
+# The logits are soft-capped as well, at 30. That preserves their order, so greedy answers don't change (in float32; in 16 bits, two large logits that were different may become equal). Probabilities do change. Here is what the cap does to the first token of a caption of the Toybox, and to the first location token of a box.
 
 
 # %%
@@ -264,9 +264,9 @@ for prompt in ("caption en", "detect cat"):
     )
 
 # %% [markdown]
-# A mistake here survives for a long time because the order stays the same. Of the *transformers* versions whose source we read, 4.47.1 and 4.51.3 apply this cap, 4.57.1 and 5.0.0 do not, and 5.23, the version that this book is checked with, applies it again. Google's own code, big_vision, applies it when it decodes but not when it trains. Greedy captions and boxes were the same all the time; if you sampled, read probabilities or fine-tuned, you had a different model. This package follows *transformers* 5.23 and the Gemma 2 paper.
+# A mistake here can survive for a long time, because the order stays the same. Of the *transformers* versions whose source we read, 4.47.1 and 4.51.3 apply this cap, 4.57.1 and 5.0.0 do not, and 5.23, the version that this book is checked with, applies it again. Google's own code, big_vision, applies it when it decodes but not when it trains. Greedy answers stayed the same throughout; if you sampled, read probabilities or fine-tuned, you had a different model. This package follows *transformers* 5.23 and the Gemma 2 paper.
 #
-# (While we are at versions: they differ in one other way, which concerns both generations, namely what a prompt without `token_type_ids` means. Up to 5.0 it was all prefix, so every token attended to every other; 5.23 treats it as plain causal text. In this package it is all prefix, since a prompt is a prefix and the models were trained that way. With a processor you never notice: the one in *transformers* always returns the types, and with them both programs do the same.)
+# (The versions differ in one more way, for both generations: what a prompt without `token_type_ids` means. Up to 5.0 it was all prefix, so every token attended to every other; 5.23 treats it as plain causal text. In this package it is all prefix, since a prompt is a prefix and the models were trained that way. If you use the processor of *transformers*, you never notice: it always returns the types, and with them both programs do the same.)
 #
 # ## The attention scale: `query_pre_attn_scalar`
 #
@@ -305,7 +305,7 @@ plt.show()
 
 
 # %% [markdown]
-# Together the two changes make the new attention layer: the old one, with two numbers set differently.
+# The two changes give the new attention layer: the old one, with two numbers set differently.
 
 
 # %% tags=["from:vlm.gemma2.Gemma2Attention"]
@@ -321,7 +321,7 @@ class Gemma2Attention(GemmaAttention):
 # %% [markdown]
 # ## Post-norms: a norm on each sublayer's output
 #
-# In Gemma, the two sublayers of a block (attention and MLP) read normed vectors, and what they compute is added to the {term}`residual stream` as it is. Nothing limits its size. How large is it, compared with the residual stream itself?
+# In Gemma, the two sublayers of a block (attention and MLP) read normed vectors, and what they compute is added to the {term}`residual stream` as it is. Nothing limits the size of what is added. How large is it, compared with the residual stream itself?
 
 # %% mystnb={"image": {"alt": "Sizes by layer over image and text positions together: the residual stream grows from 2.2 to 4.0; what attention and MLP add is between 0.8 and 2.1, different in each layer."}, "figure": {"caption": "In the Toybox, what attention and MLP add differs in size from layer to layer, because nothing in the formula limits it. Bars: the size of what the two sublayers add. Line: the size of the residual stream after each block.", "name": "fig-ch15-sizes"}} tags=["hide-input"]
 after_block = []
@@ -362,7 +362,7 @@ ax.legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# Gemma 2 norms the output of each sublayer before it is added. With a norm weight of 0 (Gemma's norms multiply by 1 + weight, chapter 6), each sublayer adds vectors of RMS 1, whatever its matrices are; the weight then decides how much. So a block has four norms. Their names are a trap. In Gemma, `post_attention_layernorm` is the norm *before the MLP*, which happens to come after the attention. In Gemma 2, the norm with this name is what it says, the norm on the attention's output, and the one before the MLP is called `pre_feedforward_layernorm`. The shapes are the same, so a loader that checks names and shapes cannot tell if you put them in the wrong places.
+# Gemma 2 norms the output of each sublayer before it is added. With a norm weight of 0 (Gemma's norms multiply by 1 + weight, chapter 6), each sublayer adds vectors of RMS 1, whatever its matrices are; the learned weight then sets the size. So a block has four norms. Their names are a trap. In Gemma, `post_attention_layernorm` is the norm *before the MLP*, which happens to come after the attention. In Gemma 2, the norm with this name is what it says, the norm on the attention's output, and the one before the MLP is called `pre_feedforward_layernorm`. The shapes are the same, so a loader that checks names and shapes cannot tell whether they are in the right places.
 
 
 # %% tags=["from:vlm.gemma2.Gemma2DecoderLayer"]
@@ -433,7 +433,7 @@ for block, open_mask in (
 #
 # Layers 0, 2, 4 … of Gemma 2 use {term}`sliding-window attention <sliding window>` {cite}`beltagy2020longformer`: each token attends to the last 4,096 tokens only, itself included. The layers in between attend to everything. In a text of 8,192 tokens, a layer with a window needs three quarters of the scores that a full layer needs, and it could keep half of the keys. (This package keeps all of them and masks. *transformers* keeps only those in the window.)
 #
-# For a PaliGemma 2 with 256 or 1,024 image tokens the window makes no difference: nothing is further away than 4,096. At 896 pixels there are 4,096 image tokens, and now it does. Which rule wins for the image: that the prefix attends to itself in full, or the window? In *transformers* 5.23 the prefix wins. Each of its tokens attends to every other, and only the tokens of the answer are limited to the window. This package does the same. big_vision, in which Google trained PaliGemma 2, has no window at all. So at 896 pixels, and only there, both *transformers* and this package attend to slightly less than the model did in training. In half of the layers, an answer token that is fed back into the model cannot attend to the first patches: to as many of them as there are tokens of prompt and answer up to and including itself.
+# For a PaliGemma 2 with 256 or 1,024 image tokens the window makes no difference as long as prompt and answer are short: no token is 4,096 positions away. At 896 pixels there are 4,096 image tokens, and there it does. Which rule wins for the image: that the prefix attends to itself in full, or the window? In *transformers* 5.23 the prefix wins. Each of its tokens attends to every other, and only the tokens of the answer are limited to the window. This package does the same. big_vision, in which Google trained PaliGemma 2, has no window at all. So at 896 pixels, and only there, answer tokens attend to slightly less in *transformers* and in this package than they did in training. In half of the layers, an answer token that is fed back into the model cannot attend to the first patches; it loses one patch for each token of prompt and answer, up to and including itself.
 
 
 # %% tags=["from:vlm.attention_mask.limit_to_window"]
@@ -456,7 +456,7 @@ print(visible)
 assert visible.tolist() == [[1, 1, 1, 0, 0]] * 3 + [[0, 0, 1, 1, 0], [0, 0, 0, 1, 1]]
 
 # %% [markdown]
-# The first answer token attends to one token of the prefix, the second to none.[^ch15-1]
+# With a window of 2, the first answer token attends to one token of the prefix, the second to none.[^ch15-1]
 #
 # The mask lab has a window too. Before you move it: in the rows of the image and the prompt, how many cells does a window of 3 mask? And how long must the window be for the last answer token to attend to the whole image?
 #
@@ -514,7 +514,7 @@ ax.legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# Down to 64 nothing is lost: only patches at the top of the image are outside the window. At 32, which leaves at most 27 of the 64 patches, one caption in five goes wrong. At 8, only three positions of an answer attend to the image at all, and to three patches at most. At 4 and below, layers 0 and 2 attend to no patch during generation: the four tokens of the prompt fill the window. A fifth of the captions are still right then, since layers 1 and 3 attend to the image.
+# Down to 64 nothing is lost: only patches at the top of the image are outside the window. At 32, which leaves at most 27 of the 64 patches, one caption in five goes wrong. At 8, only three positions of an answer attend to the image at all, and to three patches at most. From 5 down, layers 0 and 2 attend to no patch during generation: the new token and the four tokens of the prompt fill the window. At 4 and 2, a fifth of the captions are still right, since layers 1 and 3 attend to the image.
 #
 # ## The whole model, and parity with the reference
 #
@@ -553,7 +553,7 @@ class Gemma2ForCausalLM(GemmaForCausalLM):
 
 
 # %% [markdown]
-# (`LayerMasks` is a named tuple of two masks, `full` and `sliding`. `config.is_sliding(i)` is true for even i, and `PaliGemmaForConditionalGeneration.forward` calls `make_layer_masks`.) You have now read all of PaliGemma 2. Next, the proof: a small model with random weights, in *transformers* and in this package, on a batch with padding and answers. Its window of 3 is shorter than its 4 image tokens, its caps are low enough to matter, and its scalar differs from its head's size. With a window of 4,096, a cap of 50 and a scalar equal to the head's size, most of the mistakes in this chapter would change nothing.
+# (`LayerMasks` is a named tuple of two masks, `full` and `sliding`. `config.is_sliding(i)` is true for even i, and `PaliGemmaForConditionalGeneration.forward` calls `make_layer_masks`.) You have now read all of PaliGemma 2. Next, the comparison with the reference: a small model with random weights, in *transformers* and in this package, on a batch with padding and answers. Its window of 3 is shorter than its 4 image tokens, its caps are low enough to matter, and its scalar differs from its head's size. With a window of 4,096, a cap of 50 and a scalar equal to the head's size, most of the mistakes in this chapter would change nothing.
 
 # %%
 from transformers import PaliGemmaConfig as ReferenceConfig
@@ -590,7 +590,7 @@ assert difference <= 1e-5
 # %% [markdown]
 # `make parity` makes this comparison for both generations, all five layouts, three dtypes and four kinds of input (one row, a padded batch, with an answer, with a cache): 120 comparisons. In 16 bits the two programs agree to the last bit, as long as *transformers* uses written-out attention ("eager").
 #
-# Which of the five changes could you have forgotten, and what would have noticed?
+# Which of the five changes could you have forgotten without noticing? Guess which mistake changes no argmax token.
 
 # %%
 from unittest.mock import patch
@@ -628,11 +628,11 @@ for name, changes in forgotten.items():
     print(f"{name:27} logits off by {error:.3f}, {same:.0%} of argmax tokens the same")
 
 # %% [markdown]
-# As promised, forgetting the cap on the logits changes no argmax token.
+# It is the forgotten cap on the logits: no argmax token changes, but the logits do. Only a comparison of numbers finds it.
 #
 # ## Exercises
 #
-# Open `exercises/ch15_gemma2.py`, replace each `raise NotImplementedError` by your code, and grade it with the cell below or in a terminal:
+# Open `exercises/ch15_gemma2.py`, replace each `raise NotImplementedError` with your code, and grade it with the cell below or in a terminal:
 #
 # ```text
 # pytest exercises/test_ch15_gemma2.py
@@ -648,7 +648,7 @@ for name, changes in forgotten.items():
 #
 # ```{admonition} Hint
 # :class: dropdown
-# Divide, apply tanh, multiply. The formula is in the stub.
+# Divide, apply tanh, multiply. The formula is above.
 # ```
 # ````{admonition} Solution
 # :class: dropdown
@@ -732,7 +732,7 @@ for name, changes in forgotten.items():
 #
 # ```{admonition} Hint 1: what to think about
 # :class: dropdown
-# Two conditions are joined by "or", and the result is joined to the given mask by "and". Which conditions?
+# Combine two conditions with "or", and the result with the given mask by "and". Which two conditions?
 # ```
 # ```{admonition} Hint 2: whose column
 # :class: dropdown
