@@ -13,9 +13,9 @@
 # %% [markdown]
 # # Running the real PaliGemma: memory, dtype, device, license
 #
-# What does it take? The Toybox has 2.7 million parameters and knows twenty toys. Google's smallest PaliGemma has 2.9 billion and knows the world. The code is the same: the same classes, with other numbers in their config. What changes is that memory, time and dtype begin to matter, and that somebody else's license applies.
+# What does it take to run Google's model? The Toybox has 2.7 million parameters and knows twenty toys. Google's smallest PaliGemma has 2.9 billion and knows the world. The code is the same: the same classes, with other numbers in their config. What changes is that memory, time and dtype begin to matter, and that somebody else's license applies.
 #
-# This chapter can't show you Google's weights: you have to accept their license yourself, and this book must run without a network. So every cell that needs them says what it would show, and runs when you have them. Everything else runs as always, and is measured.
+# This chapter can't show you Google's weights: you have to accept their license yourself, and this book must run without a network. So every cell that needs them says what it would show, and runs when you have them. All other cells run as in the other chapters.
 #
 # At the end you will be able to
 #
@@ -106,9 +106,9 @@ plt.show()
 # vlm run --model google/paligemma-3b-mix-224 --revision bfloat16 --image my.png --prompt "caption en"
 # ```
 #
-# Mind the revision. The main files of the first PaliGemma are float32, 11.7 GB; under the revisions `bfloat16` and `float16` there are files of half the size. PaliGemma 2 is published in bfloat16 and needs no revision. With the float32 files you can still say `--dtype bfloat16`, but you have downloaded twice as much as you use.
+# Mind the revision. The main files of the first PaliGemma are float32, 11.7 GB; under the revisions `bfloat16` and `float16` there are files of half the size. PaliGemma 2 is published in bfloat16 and needs no revision. With the float32 files you can still pass `--dtype bfloat16`, but then you have downloaded twice as much as you use.
 #
-# If you forget to accept the license, `vlm` tells you so, with the page's address. The files are then in the hub's cache, and the next call needs no network. The same in Python:
+# If you forget to accept the license, `vlm` tells you so, with the page's address. After the first download the files are in the hub's cache, and the next call needs no network. The same in Python:
 #
 # ```python
 # model, tokenizer = load_hf_model(
@@ -159,9 +159,9 @@ for name, rows in (
     print(f"{name}, {rows_text}: cache {num_bytes / 1e9:5.2f} GB")
 
 # %% [markdown]
-# What else? During prefill each layer computes intermediate results and frees them again. With 268 tokens they take tens of megabytes. With 4,224 tokens, the attention scores alone are 4,224² numbers for each head: the 8 heads of a 3B take 285 MB in bfloat16, and another 571 MB during the softmax, which runs in float32.
+# What else takes memory? During prefill each layer computes intermediate results and frees them again. With 268 tokens they take tens of megabytes. With 4,224 tokens, the attention scores alone are 4,224² numbers for each head: the 8 heads of a 3B take 285 MB in bfloat16, and another 571 MB during the softmax, which runs in float32.
 #
-# And loading itself takes memory. A loader that builds a model with random numbers, then reads the file, then casts, needs several times the size of the model (chapter 13 measured 5.0). We wrote a checkpoint of the 3B's shape with random weights, and loaded it with the package that you built and with *transformers* 5.23: on two CPU cores, each program in a process of its own, with the file already in the operating system's cache, medians of nine runs:
+# And loading itself takes memory. A loader that builds a model with random numbers, then reads the file, then casts, needs several times the size of the model (chapter 13 measured 5.0). We wrote a checkpoint with the 3B's shapes and random weights, and ran it with the package that you built and with *transformers* 5.23: on two CPU cores, each program in a process of its own, with the file already in the operating system's cache. Medians of nine runs:
 #
 # | | this package | *transformers* | |
 # | --- | ---: | ---: | --- |
@@ -180,7 +180,7 @@ for name, rows in (
 #
 # ## Speed: decoding is memory-bound
 #
-# For a single row, decoding is limited by memory bandwidth, not by arithmetic (chapter 11). For every token, each weight of the language model is read from memory once and used once: the embedding matrix too, because it is the head. So are the keys and values so far. So an upper limit for the speed is the machine's {term}`memory bandwidth`, divided by these bytes per token.[^ch16-1] Think before you run: two CPU cores read some 25 GB a second, a good graphics card 1,000 or more. The 3B's language model takes 5 GB. How many tokens a second can each machine generate at best?
+# For a single row, decoding is limited by memory bandwidth, not by arithmetic (chapter 11). For every token, each weight of the language model is read from memory once and used once: the embedding matrix too, because it is the head. The keys and values so far are read as well. So the speed is at most the machine's {term}`memory bandwidth` divided by these bytes per token.[^ch16-1] Think before you run: two CPU cores read some 25 GB a second, a good graphics card 1,000 or more. The 3B's language model takes 5 GB. How many tokens a second can each machine generate at best?
 
 # %% tags=["hide-input"]
 from figures.schematics.roofline import draw_roofline
@@ -191,14 +191,14 @@ HTML(
     drawing.html(
         "One row of decoding leaves an H100 almost idle; a prefill of 264 tokens nearly "
         "fills it. Left of the dashed line memory is the limit, right of it arithmetic. "
-        "A weight in bfloat16 has 2 bytes and takes part in 2 operations for each token, "
-        "so tokens that share one reading of the weights are operations per byte. Peak "
-        "and bandwidth are the data sheet's (dense bfloat16, SXM)."
+        "A weight in bfloat16 has 2 bytes and takes part in 2 operations for each token, so "
+        "the operations per byte equal the number of tokens that share one read of the "
+        "weights. Peak and bandwidth are the data sheet's (dense bfloat16, SXM)."
     )
 )
 
 # %% [markdown]
-# [^ch16-1]: The figure leaves out the cache: for one row with a small image it is a thousandth of the weights.
+# [^ch16-1]: The next figure leaves out the cache: for one row with a small image it is a thousandth of the weights.
 
 # %% mystnb={"image": {"alt": "Lines on logarithmic axes: tokens per second over bandwidth from 10 to 4,000 gigabytes per second, for four sizes in bfloat16. At 25 GB/s the 3B makes 5, the 28B less than one; at 1,000 the 3B makes 200 and the 28B 18."}, "figure": {"caption": "Memory bandwidth limits how fast a model can decode: a 3B makes at most 5 tokens a second on two CPU cores, and 200 on a graphics card. One row at a time, in bfloat16; the lines of the two 3B models coincide. The bandwidths are typical of such machines.", "name": "fig-ch16-speed"}} tags=["hide-input"]
 bandwidths = torch.logspace(1, 3.6, 50)
@@ -225,7 +225,7 @@ plt.show()
 print(f"2 cores {25 / 5.02:.0f} tokens/s, graphics card {1000 / 5.02:.0f} tokens/s")
 
 # %% [markdown]
-# The table above has 5.3 tokens a second. That is 5.3 · 5.0 = 27 GB a second, about all that this machine's memory gives. (An hour earlier, on the same machine, both programs reached 4.0.) Better code for the same work cannot make it ten. Four things make it faster: fewer bytes per weight; more rows at a time, which share each read of the weights (chapter 12); several tokens at a time, which {term}`a small model drafts and the large one verifies <speculative decoding>` {cite}`leviathan2022fast`; or another machine.
+# The table above has 5.3 tokens a second. That is 5.3 · 5.0 = 27 GB a second, about all that this machine's memory delivers. (An hour earlier, on the same machine, both programs reached 4.0 tokens a second.) Better code for the same work cannot make it ten. Four things make it faster: fewer bytes per weight; more rows at a time, which share each read of the weights (chapter 12); several tokens at a time, which {term}`a small model drafts and the large one verifies <speculative decoding>` {cite}`leviathan2022fast`; or another machine.
 #
 # ## Dtype: float32, bfloat16 or float16
 #
@@ -235,7 +235,7 @@ print(f"2 cores {25 / 5.02:.0f} tokens/s, graphics card {1000 / 5.02:.0f} tokens
 # | bfloat16 | 2 | 3.4 · 10³⁸ | 8 | nearly always |
 # | float16 | 2 | 65,504 | 11 | where a device has no bfloat16 |
 #
-# {term}`bfloat16` is float32 with its last 16 bits rounded away. It loses precision and keeps the range, and trained models need the range more. float16 has three more significant bits, but overflows above 65,504. How close do models get? Some entries of a language model's {term}`hidden states <hidden state>` are far larger than all the others, and they grow with the size of the model. A number that is too large becomes infinite, and the next norm turns it into nan. So with float16, check for nan on your own images before you rely on it. What each dtype costs the Toybox, and how close it gets to the limit, you can measure.
+# {term}`bfloat16` is float32 with its last 16 bits rounded away. It loses precision and keeps the range, and trained models need the range more. float16 has three more significant bits, but overflows above 65,504. How close do models get? Some entries of a language model's {term}`hidden states <hidden state>` are far larger than the rest, and these entries grow with the size of the model. A number that is too large becomes infinite, and the next norm turns it into NaN. So check for NaN on your own images before you rely on float16. For the Toybox you can measure what each dtype costs, and how close it gets to the limit.
 
 # %% tags=["hide-input"]
 drawn = (draw_scene(seed, "test") for seed in range(50))
@@ -274,7 +274,7 @@ for dtype in (torch.float32, torch.bfloat16, torch.float16):
     print(f"largest number about {round(largest, -1):.0f}")
 
 # %% [markdown]
-# For captions and boxes of this model the three are the same to the first decimal place; single location tokens of a box change. And 140 is far from 65,504. That says nothing about a model a thousand times as large. What you must *not* do is cast by hand with `model.bfloat16()` and hope: in chapter 7 this made the RoPE angles wrong, and in chapter 13 a loader that casts at the end held everything several times. Pass the dtype to the loader instead. It casts each tensor as it reads it, and what has to be computed in float32 (the softmax, the norms, the angles) still is. If the file already has that dtype, nothing is cast and, on a CPU, nothing is copied: only then does loading take 0.04 s and no extra memory.
+# For captions and boxes of this model the three are the same to the first decimal place; single location tokens of a box change. And 140 is far from 65,504. That says nothing about a model a thousand times as large. What you must *not* do is cast by hand with `model.bfloat16()` and hope: in chapter 7 this made the RoPE angles wrong, and in chapter 13 a loader that casts at the end held the weights in memory several times. Pass the dtype to the loader instead. It casts each tensor as it reads it, and what has to be computed in float32 (the softmax, the norms, the angles) still is. If the file already has that dtype, nothing is cast and, on a CPU, nothing is copied: only then is loading nearly free, as in the table above.
 #
 # ## Device: CPU, CUDA or MPS
 #
@@ -326,11 +326,11 @@ with tempfile.TemporaryDirectory() as folder:
 #
 # For `segment` you need one more file. The sixteen `<seg>` tokens of a mask are codes of a small network, the mask decoder, and the codes of the published models mean nothing to the Toybox's decoder. Google's is called `vae-oid.npz`; pass it to `vlm run` with `--mask-decoder`. (A Toybox of your own, converted or fine-tuned, needs `--mask-decoder toybox/mask_vqvae/mask_vqvae.safetensors`.) It is an archive of NumPy arrays, and is read without pickle.
 #
-# And who owns all this? The code of this course is under Apache 2.0, its text under CC BY 4.0, and the Toybox's weights, which were trained for it, under Apache 2.0. Google's weights are under the Gemma Terms of Use, which you accept on the model's page. They let you use, modify and redistribute the models, commercially too, under conditions: among others, a list of uses is prohibited, and if you redistribute weights, fine-tuned ones included, you must pass these conditions on with them. That is a summary by people who are not lawyers. Read the terms.
+# And what may you do with all this? The code of this course is under Apache 2.0, its text under CC BY 4.0, and the Toybox's weights, which were trained for it, under Apache 2.0. Google's weights are under the Gemma Terms of Use, which you accept on the model's page. They let you use, modify and redistribute the models, commercially too, under conditions: among others, a list of uses is prohibited, and if you redistribute weights, fine-tuned ones included, you must pass these conditions on with them. That is a summary by people who are not lawyers. Read the terms.
 #
 # ## Exercises
 #
-# Open `exercises/ch16_real_thing.py`, replace each `raise NotImplementedError` by your code, and grade it with the cell below or in a terminal:
+# Open `exercises/ch16_real_thing.py`, replace each `raise NotImplementedError` with your code, and grade it with the cell below or in a terminal:
 #
 # ```text
 # pytest exercises/test_ch16_real_thing.py
@@ -355,12 +355,12 @@ with tempfile.TemporaryDirectory() as folder:
 # ```
 # ````
 #
-# ### `most_tokens_per_second` (2 points, 10 minutes)
+# ### `max_tokens_per_second` (2 points, 10 minutes)
 #
 # Compute the highest decoding speed that a given memory bandwidth allows.
 #
 # ```{literalinclude} ../exercises/ch16_real_thing.py
-# :pyobject: most_tokens_per_second
+# :pyobject: max_tokens_per_second
 # ```
 #
 # ```{admonition} Hint 1: what to think about
@@ -374,7 +374,7 @@ with tempfile.TemporaryDirectory() as folder:
 # ````{admonition} Solution
 # :class: dropdown
 # ```{literalinclude} ../solutions/ch16_real_thing.py
-# :pyobject: most_tokens_per_second
+# :pyobject: max_tokens_per_second
 # ```
 # ````
 
@@ -386,6 +386,6 @@ grade_chapter("ch16_real_thing")
 # %% [markdown]
 # ## Summary
 #
-# A checkpoint's name says generation, size, training and resolution; take a *mix* to try things. In bfloat16, weights take two bytes per parameter, and the KV cache comes on top: little for one small image, much with large images and many rows. Loading a mapped file takes almost no time and no memory beyond the model's own; the obvious loader needs several times as much. Decoding is memory-bound: at most bandwidth divided by bytes per token. bfloat16 keeps the range, float16 more of the precision. `vlm inspect` shows what is in a checkpoint before you load it, and `vlm convert` changes its dtype and layout.
+# A checkpoint's name gives generation, size, training and resolution; to try things, take a *mix*. In bfloat16, weights take two bytes per parameter, and the KV cache comes on top: little for one small image, much with large images and many rows. Loading a mapped file takes almost no time and no memory beyond the model's own; the obvious loader needs several times as much. Decoding is memory-bound: tokens per second are at most bandwidth divided by bytes per token. bfloat16 keeps the range, float16 more of the precision. `vlm inspect` shows what is in a checkpoint before you load it, and `vlm convert` changes its dtype and layout.
 #
-# You can build a PaliGemma, prove that it is right, and run it. Next you will look at what it says (boxes and masks), look inside it, and teach it something new. It starts with {doc}`boxes <ch17_boxes>`.
+# You can build a PaliGemma, check it against a reference, and run it. Next you will look at what it says (boxes and masks), look inside it, and teach it something new. It starts with {doc}`boxes <ch17_boxes>`.
