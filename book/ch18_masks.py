@@ -112,7 +112,7 @@ def paste_mask(values: np.ndarray, box: Box, height: int, width: int) -> np.ndar
 # %% [markdown]
 # (`_whole_pixels` rounds the box and keeps it inside the image. A box of location tokens never leaves the image, but a box from elsewhere may. This code clips such a box first, and squeezes the whole shape into what is left. It is better to stretch first and clip afterwards, as the exercise asks.) Note the order in `paste_mask`: the numbers are first stretched, and only then compared with 0. And note the 0: a decoder's values run from -1 (outside) to 1 (inside), so the border is at 0; a crop's values run from 0 to 1, so its border is at ½. If you mix the two up, masks come out too fat or too thin, and still look plausible.
 #
-# What does the window alone cost, without any tokens? Crop, shift to -1..1, and paste, for 500 masks that nothing was trained on.
+# What does the window alone cost, without any tokens? Crop 500 masks of the test split, shift the values to -1..1, and paste them back.
 
 
 # %%
@@ -155,7 +155,7 @@ print(f"a crop's border taken as 0: {mean_iou(wrong_border):.3f}")
 #
 # ## A baseline: 16 numbers without learning
 #
-# Now encode a square of 4,096 pixels in 16 tokens out of 128. What would you do? Here is a way that needs no learning: lay a grid of 4 × 4 over the square, and say for each cell how much of it is inside, in 128 levels. To decode it, enlarge the small image smoothly. And the laziest way of all: no tokens, the whole box is inside. Guess both numbers before you run this.
+# Now encode a square of 4,096 pixels in 16 tokens out of 128. What would you do? Here is a way that needs no learning: lay a grid of 4 × 4 over the square, and say for each cell how much of it is inside, in 128 levels. To decode it, enlarge the small image smoothly. The laziest way uses no tokens at all and calls the whole box inside. Guess both numbers before you run this.
 
 
 # %%
@@ -176,7 +176,7 @@ print(f"the whole box:           {mean_iou(whole_box):.3f}")
 print(f"16 cells of 128 levels:  {mean_iou(thumbnail):.3f}")
 
 # %% [markdown]
-# A thumbnail is not bad, but it blurs everything that makes a shape. The budget is 16 · 7 bits, and it spends them as if all thumbnails were equally likely. Most never occur. A cell at the top left corner of a box is empty, or full, or crossed by a slope; it is never a checkerboard. A *learned* codebook spends its codes on what does occur.
+# A thumbnail is not bad, but it blurs everything that makes a shape. The budget is 16 · 7 bits, and it spends them as if all thumbnails were equally likely. Most never occur: in a shape, neighboring cells are alike, and no toy is a checkerboard. A *learned* codebook spends its codes on what does occur.
 #
 # ## VQ-VAE: a learned codebook
 #
@@ -189,9 +189,9 @@ from IPython.display import HTML
 drawing = draw_mask_vqvae(mask_size=64, grid_size=4, num_codes=128, code_width=512)
 HTML(
     drawing.html(
-        "A mask becomes 16 tokens at the codebook, and the decoder needs these alone to "
-        "draw it again. The language model writes the tokens. The dashed arrow is the "
-        "way of the gradient in training, which a later section explains."
+        "The codebook turns a mask into 16 tokens, and the decoder redraws it from these "
+        "alone. The language model writes the tokens. The dashed arrow is the path of the "
+        "gradient in training, which a later section explains."
     )
 )
 
@@ -214,7 +214,7 @@ print("by distance:", by_distance, " by dot product:", by_dot_product)
 # %% [markdown]
 # Nearest means by distance. In attention you compared vectors by their dot product, which favors long ones: by dot product, (6, 6) wins whenever both numbers of the vector are positive. If you use it here, a few long codes get all the work.
 #
-# Here are a small encoder and decoder, so that you can train them now: one convolution that makes a vector of each 16 × 16 cell, one residual block that mixes neighboring cells, and the same in reverse. (The networks that come with the course have Google's layers; you meet them below.)
+# Here are a small encoder and decoder, so that you can train them now: one convolution that turns each 16 × 16 cell into a vector, one residual block that mixes neighboring cells, and the same in reverse. (The networks that come with the course have Google's layers; you meet them below.)
 
 
 # %%
@@ -254,7 +254,7 @@ class SmallDecoder(nn.Module):
 # %% [markdown]
 # ## The straight-through gradient: a choice has no gradient
 #
-# There is a gap in the middle. "The nearest of 128" is an integer. Move the encoder's vector a little, and the integer stays the same, and so does the output: the derivative is 0. Nothing that the decoder learns reaches the encoder.
+# There is a gap in the middle: the index of the nearest code is an integer. Move the encoder's vector a little, and the index stays the same, and so does the output: the derivative is 0. No gradient of the decoder reaches the encoder.
 
 # %%
 vectors = torch.tensor([[[1.0, 1.0]]], requires_grad=True)
@@ -273,7 +273,7 @@ assert vectors.grad.tolist() == [[[3.0, 5.0]]]  # the code's gradient reaches th
 print("the gradient that arrives:", vectors.grad.tolist())
 
 # %% [markdown]
-# Two more terms of the loss hold vectors and codes together. The *codebook loss* pulls each chosen code towards the vectors that chose it, like the mean of a cluster. The *commitment loss* pulls each vector towards its code, so that the encoder does not drift away from the codebook; it counts a quarter. In each of them, `detach` decides which of the two moves.
+# Two more terms of the loss hold vectors and codes together. The *codebook loss* pulls each chosen code towards the mean of the vectors that chose it, as *k*-means does with the center of a cluster. The *commitment loss* pulls each vector towards its code, so that the encoder does not drift away from the codebook; it counts a quarter. In each of them, `detach` decides which of the two moves.
 
 
 # %% tags=["from:toybox.train_masks.vqvae_losses"]
@@ -314,7 +314,7 @@ def revive_codes(
 
 
 # %% [markdown]
-# Three runs, on 2,048 masks of the training split. The first has everything. The second has no straight-through gradient: the encoder learns from the commitment loss only. (Its decoder is fed the codes themselves, so the codes, unlike in the first run, get the gradient of the reconstruction. And it has no initial phase without a codebook, in which the encoder would learn from the reconstruction after all.) The third has the losses of the paper, and neither of the two remedies.
+# Compare three runs on 2,048 masks of the training split. The first has everything. The second has no straight-through gradient: the encoder learns from the commitment loss only. (Its decoder is fed the codes themselves, so here the codes do get the gradient of the reconstruction. It also skips the phase without a codebook, in which the encoder would learn from the reconstruction after all.) The third has the losses of the paper, and neither of the two remedies.
 
 
 # %%
@@ -409,7 +409,7 @@ assert with_all[-1][1] > max(not_through[-1][1], no_remedies[-1][1])
 assert no_remedies[-1][2] < 80 < with_all[-1][2]
 
 # %% [markdown]
-# Did you guess that a handful of codes is enough for 0.87? Four codes in 16 cells make 4¹⁶ combinations, about four billion, and each cell is drawn with its neighbors in view. Fine detail is lost: ears and wheels. And the encoder that gets no gradient from the reconstruction comes close, which may surprise you more. It does what it did at initialization: it maps each cell to a random vector, and *similar cells to similar vectors*. 128 codes over random features are a decent clustering of the cells, and the decoder learns to draw each cluster. What the gradient adds is the choice of what counts as similar. So the loss curve will not tell you that this line is missing. A test of the gradient itself will, such as the one with two numbers above.
+# Did you guess that a handful of codes is enough for 0.87? Four codes in 16 cells make 4¹⁶ combinations, about four billion, and each cell is drawn with its neighbors in view. Fine detail is lost: ears and wheels. And the encoder that gets no gradient from the reconstruction comes close, which may surprise you more. It does what it did at initialization: it maps each cell to a random vector, and *similar cells to similar vectors*. 128 codes over random features are a decent clustering of the cells, and the decoder learns to draw each cluster. What the gradient adds is the choice of what counts as similar. So the loss curve will not tell you that the straight-through line is missing. A test of the gradient itself will, such as the one with two numbers above.
 #
 # The networks that come with the course have Google's layers and ten times as many weights, and were trained for 2,000 steps (`toybox/train_masks.py`, about ten minutes). Their masks, pasted back into the image, have an IoU of 0.98 with the true ones.
 
@@ -434,7 +434,7 @@ for name, codec in (
 #
 # The 16 tokens are not 16 small tiles. In the decoder each vector is mixed with its neighbors, so a token means something like "an edge from here to there, if the next cell agrees". You can see it by changing one. Here is the cat again, with the code of its third cell exchanged for others.
 
-# %% mystnb={"image": {"alt": "Six decoded cat shapes. The first is the original. In each of the others the code of the third cell of the top row is another one: the edge of the right ear is steeper, ragged or filled, within the cell and a little to its sides."}, "figure": {"caption": "Changing one code changes its own cell and a little beyond, since neighbors are decoded together. The cat's shape with one of its 16 codes exchanged (third cell of the first row, marked by the dashed square).", "name": "fig-ch18-words"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Six decoded cat shapes. The first is the original. In each of the others the code of the third cell of the top row is different: the edge of the right ear is steeper, ragged or filled, within the cell and a little to its sides."}, "figure": {"caption": "Changing one code changes its own cell and a little beyond, since neighbors are decoded together. The cat's shape with one of its 16 codes exchanged (third cell of the first row, marked by the dashed square).", "name": "fig-ch18-words"}} tags=["hide-input"]
 others = [codes[2], *[code for code in (0, 22, 53, 82, 115) if code != codes[2]]]
 changed = torch.tensor([codes] * len(others))
 changed[:, 2] = torch.tensor(others)
@@ -454,7 +454,7 @@ plt.show()
 #
 # Now ask the model.[^ch18-1] It has never seen a mask. In training it saw images and, as answers, tokens such as `<seg022>`, and learned which token follows from the image, the box and the tokens so far.
 #
-# [^ch18-1]: The boxes are not quite those that it gave to `detect cat`: another prompt, other probabilities.
+# [^ch18-1]: The boxes differ slightly from those for `detect cat`: a different prompt gives different probabilities.
 
 # %%
 model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
@@ -494,7 +494,7 @@ for name, text in (
 assert _parse_mask_codes(_MASK_CODE.findall(mask_tokens)) == codes
 
 # %% [markdown]
-# Decode and paste, for the first 100 scenes, in most of which some toy is the only one of its kind. The masks have an IoU of 0.87 with the true ones; the VQ-VAE alone gives 0.98. Whose fault is it: does the model get the box wrong, or the shape? You can find out by giving it one of the two: its codes in the true box, and the true codes in its box. Which of the two do you expect to be worse?
+# In each of the first 100 scenes, ask for a toy that is the only one of its kind, if there is one; decode its mask and paste it. The masks have an IoU of 0.87 with the true ones; the VQ-VAE alone gives 0.98. Whose fault is it: does the model get the box wrong, or the shape? You can find out by giving it one of the two: its codes in the true box, and the true codes in its box. Which of the two do you expect to be worse?
 
 
 # %%
@@ -544,7 +544,7 @@ for name, value in means.items():
 one_true = (means["true box, its codes"], means["its box, true codes"])
 assert means["its box, its codes"] < min(one_true)
 
-# %% mystnb={"image": {"alt": "Six toy scenes with the model's mask tinted in blue and the outline of the true one in black and white; above each its IoU, from the worst to the best."}, "figure": {"caption": "Nearly always the form is right, and the edges are a little off. Masks that the model wrote (tinted) and the true outlines, from the worst to the best. The worst is another matter: the rocket leans to the left, and the mask to the right. Toys are mirrored half of the time, and this mask describes the mirror image.", "name": "fig-ch18-masks"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Six toy scenes with the model's mask tinted in blue and the outline of the true one in black and white; above each its IoU, from the worst to the best."}, "figure": {"caption": "The shape is nearly always right, and the edges are a little off. Masks that the model wrote (tinted) and the true outlines, from the worst to the best. The worst is another matter: the rocket leans to the left, the mask to the right. Toys are mirrored half of the time, and this mask describes the mirror image.", "name": "fig-ch18-masks"}} tags=["hide-input"]
 shown.sort(key=lambda item: item[-1])
 fig, axes = plt.subplots(1, 6, figsize=(9.2, 1.9), layout="constrained")
 for ax, rank in zip(axes, np.linspace(0, len(shown) - 1, 6).astype(int)):
@@ -557,9 +557,9 @@ for ax, rank in zip(axes, np.linspace(0, len(shown) - 1, 6).astype(int)):
 plt.show()
 
 # %% [markdown]
-# Both contribute, and the box more: with the true box five points come back, with the true codes two, and with both eleven. It makes sense. A box that is two pixels too narrow squeezes even a perfect shape. (In the model card, masks have an IoU of 0.76. There, all objects of a kind are asked for, and an object that is missed, or segmented twice, counts 0.)
+# Both contribute, and the box more: with the true box five points come back, with the true codes two, and with both eleven. That makes sense: a box that is two pixels too narrow squeezes even a perfect shape. (In the model card, masks have an IoU of 0.76. There, all objects of a kind are asked for, and an object that is missed, or segmented twice, counts 0.)
 #
-# In the figure you can see both at work. Which changes first when you cover a part of the rocket with another toy, the box or the shape? And what happens to the mask if the rocket is tilted, as no rocket in the training data was?
+# The figure below shows both at work. Which changes first when you cover a part of the rocket with another toy, the box or the shape? And what happens to the mask if you rotate the rocket by more than 20 degrees, further than any toy in the training data?
 #
 # <div class="live-figure" data-figure="playground" data-scene="night.3_rocket.60.56.52.0_ball.86.24.30.0" data-prompt="segment rocket" data-tasks="segment detect">
 # <p>This figure needs JavaScript. The cells of this chapter ask the same model the same questions. In JupyterLab, run the next cell.</p>
@@ -576,11 +576,11 @@ show(
 )
 
 # %% [markdown]
-# The mask is drawn into the box, so it moves and stretches with it, and an error of the box is an error of the mask. A tilted rocket gets a box that fits, and often the mask of an upright one: boxes of every shape occurred in training, but masks only of upright toys. Compare the probabilities: the alternatives to a `<loc>` token are its neighbors, which are nearly as good; the alternatives to a `<seg>` token draw another form.
+# The mask is drawn into the box, so it moves and stretches with it, and an error of the box is an error of the mask. It gets a box that fits, and often the mask of an upright one: boxes of every shape occurred in training, but no mask of a toy that was rotated so far. Compare the probabilities: the alternatives to a `<loc>` token are its neighbors, which are nearly as good; the alternatives to a `<seg>` token draw another shape.
 #
 # ## What the real model does
 #
-# Google's mask decoder is a separate file, `vae-oid.npz`, trained on the masks of Open Images; it is not part of the PaliGemma checkpoint. Its layers and names are those of `vlm/regions/mask_vqvae.py`, so `load_mask_decoder("vae-oid.npz")` reads it: an `.npz` of plain numbers, with pickles refused. We could not try it on the real file, which we did not have; a test writes a file with its names and shapes and reads it back. The 128 tokens are the same, but they mean something else: a codebook is learned, and yours has other vectors at every index. Decode PaliGemma's tokens with the Toybox's decoder, and you get noise. The demonstration space on the Hugging Face hub treats decoded masks differently: it converts them to pixels of 0 to 255 before it stretches them, and keeps soft edges.
+# Google's mask decoder is a separate file, `vae-oid.npz`, trained on the masks of Open Images; it is not part of the PaliGemma checkpoint. Its layers and names are those of `vlm/regions/mask_vqvae.py`, so `load_mask_decoder("vae-oid.npz")` reads it: an `.npz` of plain numbers, with pickles refused. We could not try it on the real file, which we did not have; a test writes a file with its names and shapes and reads it back. The 128 tokens are the same, but they mean something else: a codebook is learned, and yours has a different vector at every index. Decode PaliGemma's tokens with the Toybox's decoder, and you get noise. The demonstration space on the Hugging Face hub treats decoded masks differently: it converts them to pixels of 0 to 255 before it stretches them, and keeps soft edges.
 #
 # ## Exercises
 #
@@ -624,10 +624,10 @@ show(
 # ```
 # ````
 #
-# ### `pull_together` (2 points, 10 minutes)
+# ### `vq_losses` (2 points, 10 minutes)
 #
 # ```{literalinclude} ../exercises/ch18_masks.py
-# :pyobject: pull_together
+# :pyobject: vq_losses
 # ```
 #
 # ```{admonition} Hint
@@ -637,7 +637,7 @@ show(
 # ````{admonition} Solution
 # :class: dropdown
 # ```{literalinclude} ../solutions/ch18_masks.py
-# :pyobject: pull_together
+# :pyobject: vq_losses
 # ```
 # ````
 #
