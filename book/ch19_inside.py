@@ -13,7 +13,7 @@
 # %% [markdown]
 # # Inside a VLM: attention maps, rollout, the logit lens, occlusion
 #
-# You can read every number in this model, and that alone tells you nothing. In this chapter you ask it four kinds of questions: where does it attend, which patches contribute to the last layer, what do its {term}`hidden states <hidden state>` already say halfway up, and what could it not do without? The answers are pictures, and pictures persuade. So each of them is also scored against the ground truth, and some of them lose.
+# You can read every number in this model, and that alone tells you nothing. In this chapter you ask it four kinds of questions: where does it attend, which patches contribute to the last layer, what do its {term}`hidden states <hidden state>` already say halfway up, and which parts of the image could it not do without? The answers are pictures, and pictures persuade. So each of them is also scored against the ground truth, and some of them lose.
 #
 # At the end you will be able to
 #
@@ -195,7 +195,7 @@ for layer in range(NUM_LAYERS):
 plt.show()
 
 # %% [markdown]
-# One example is an anecdote. Take 80 scenes and every word of their captions that names a toy in the scene, 160 words. For each layer and head: of the attention that goes to the image, which fraction goes to the patches of that toy (those that it covers by at least a quarter)? If the attention were spread evenly, it would be the fraction of the image that these patches make up.
+# One example is an anecdote. Take 80 scenes and every word of their captions that names a toy in the scene, 160 words. For each layer and head, which fraction of the attention to the image goes to the patches of that toy (those that it covers by at least a quarter)? If the attention were spread evenly, this would be the fraction of the image that these patches make up.
 
 
 # %% tags=["nbval-ignore-output"]
@@ -234,7 +234,7 @@ assert on_the_toy[1].min() > 0.5
 #
 # ## Explore the attention maps
 #
-# Here are three images with all tokens, layers and heads. Choose a token, then click on a head. Compare `two` with `cats`: which heads count? Try `grass`: which patches does the model attend to for the ground? The answer to the last image has boxes: where do the four location tokens of a box attend? (`space` is the token `▁`.)
+# Here are three images with all tokens, layers and heads. Choose a token, then click on a head. Compare `two` with `cats`: which heads change? Try `grass`: which patches does the model attend to for the ground? The answer to the last image has boxes: where do the four location tokens of a box attend? (`space` is the token `▁`.)
 
 # %% tags=["nbval-ignore-output", "hide-input"]
 frames = []
@@ -246,9 +246,9 @@ for index, prompt in ((0, "caption en"), (2, "caption en"), (4, "detect turtle ;
 HTML(explorer_html(frames))
 
 # %% [markdown]
-# All frames of the explorer are in the page, so it works without Python. In JupyterLab the next cell does the same with any image and any prompt: put in your own.
+# All frames of the explorer are in the page, so it works without Python. In JupyterLab the next cell does the same with any image and any prompt: try your own.
 #
-# A map says where a head reads. Does the answer need what it has read there? Remove a head, and see. Ask, choose the position that predicts the name of a toy, and find a head in layer 1 (the second row, since layers are numbered from 0) whose map lies on that toy. Knock it out. Guess first: will the model name another toy, name none, or not mind?
+# A map says where a head reads. Does the answer need what it has read there? Remove a head, and see. Ask for a caption below, choose the position that predicts the name of a toy, and find a head in layer 1 (the second row, since layers are numbered from 0) whose map lies on that toy. Knock it out. Guess first: will the model name another toy, name none, or answer as before?
 #
 # <div class="live-figure" data-figure="attention-lab" data-view="heads" data-tasks="caption detect count" data-scene="sand.30_house.37.28.50.0_turtle.74.80.32.0">
 # <p>This figure needs JavaScript. The explorer above shows the maps of all heads. In JupyterLab, run the next cell.</p>
@@ -265,13 +265,13 @@ show(
 )
 
 # %% [markdown]
-# For most heads it does not mind, however bright the map was: the other heads of the layer attend to the same toy, and they are enough. Knock out the whole row, and the answer breaks. And if you find a head whose removal ends the caption early, or changes a number, look at its map again: nothing in it told you so. Knocking out a head is an *intervention*, as is covering a part of the image, further below. A more precise one is {term}`activation patching`: run the model on two images, copy one head's output or one hidden state from the first run into the second, and see whether the answer follows {cite}`zhang2023towards`. A map is only a measurement. It says what a head reads, not what for.
+# For most heads nothing changes, however bright the map was: the other heads of the layer attend to the same toy, and they are enough. Knock out the whole row, and the answer breaks. And if you find a head whose removal ends the caption early, or changes a number, look at its map again: nothing in it told you so. Knocking out a head is an *intervention*, as is covering a part of the image, further below. A more precise one is {term}`activation patching`: run the model on two images, copy one head's output or one hidden state from the first run into the second, and see whether the answer follows {cite}`zhang2023towards`. A map is only a measurement. It says what a head reads, not what for.
 
 
 # %% [markdown]
 # ## Attention rollout: through several layers
 #
-# A map of one layer has a gap. After layers 0 and 1, the hidden state at a patch's position is no longer that patch alone: it has taken in others. So a map of layer 2 says which positions are read, not which patches of the input. To trace attention back to the *input*, multiply the layers' attention matrices: what position i took from j, times what j had taken from k, summed over j.
+# A map of one layer does not reach back to the image. After layers 0 and 1, the hidden state at a patch's position is no longer that patch alone: it has taken in others. So a map of layer 2 says which positions are read, not which patches of the input. To trace attention back to the *input*, multiply the layers' attention matrices: what position i took from j, times what j had taken from k, summed over j.
 #
 # Multiply what, exactly? Attention is only a part of what happens. Each layer *adds* its output to the {term}`residual stream`, so the old vector stays in the sum. {term}`Attention rollout <attention rollout>` {cite}`abnar2020quantifying` gives both the same weight: half for the identity, half for attention.
 
@@ -316,7 +316,7 @@ for ax, function, title in (
 plt.show()
 
 # %% [markdown]
-# Is "half" true? It is an assumption. A layer may add much or little, and rollout ignores the MLPs and the values altogether: it is a rough estimate of what can have come from where. You will see below how it does against simpler maps.
+# Is "half" true? It is an assumption. A layer may add much or little, and rollout ignores the MLPs and the values altogether: it is a rough estimate of what can have come from where. You will see below how it compares with simpler maps.
 #
 # ## The logit lens: what do the hidden states already say?
 #
@@ -376,7 +376,7 @@ for name, lens_function in (
 # %% [markdown]
 # After layer 1, the right token has a probability of e⁻⁶ with the norm (1 in 400) and of e⁻⁹·⁶ without (1 in 14,000), as a geometric mean. After layer 3, both are certain. If you leave out the norm, you will conclude that the model settles on its tokens later than it does.
 #
-# Read it off yourself. Each column of the table is a token of the answer, each row a layer; the top row is the input of layer 0, and the bottom row is the answer. Before you ask: what will the lens read in the top row, where no layer has done anything yet? And which tokens are there first on the way down: the names of toys, the numbers, or words like `and` and `on`?
+# See for yourself. In the figure, each column is a token of the answer, each row a layer; the top row is the input of layer 0, and the bottom row is the answer. Before you ask: what will the lens read in the top row, where no layer has done anything yet? And which tokens are there first on the way down: the names of toys, the numbers, or words like `and` and `on`?
 #
 # <div class="live-figure" data-figure="attention-lab" data-view="lens" data-tasks="caption detect count">
 # <p>This figure needs JavaScript. The numbers above are means over many tokens. In JupyterLab, run the next cell.</p>
@@ -392,7 +392,7 @@ show("attention-lab", view="lens", tasks="caption detect count")
 #
 # Now the part that surprises people. Put the lens on the *patches*. The language model was never trained to predict anything at the image positions: no loss is computed there.[^ch19-1] And still it turns patches into its own words:
 #
-# [^ch19-1]: The vision tower is another matter. It was first trained to name the toy under each of its patches, with a linear layer that was thrown away ({doc}`chapter 22 <ch22_pretraining>`). So it is no wonder that the knowledge goes in. Google's tower had no such patch labels.
+# [^ch19-1]: The vision tower is another matter. It was first trained to name the toy under each of its patches, with a linear layer that was thrown away ({doc}`chapter 22 <ch22_pretraining>`). So it is no surprise that this knowledge enters the language model. Google's tower had no such patch labels.
 
 # %% mystnb={"image": {"alt": "Four panels, one for each layer, of the scene with birds and cats. On each patch is the toy that the lens reads there, or a dot. After layer 0 two wrong names, after layer 2 cat on the cats and bird on the birds, after layer 3 bird on some patches of the cats as well."}, "figure": {"caption": "The lens reads toys on the patches, although no loss asked the language model for these words. Each patch shows its most likely token if that is a toy, else a dot.", "name": "fig-ch19-lens"}} tags=["hide-input"]
 fig, axes = plt.subplots(1, 4, figsize=(9.2, 2.6), layout="constrained")
@@ -404,7 +404,7 @@ for layer, (ax, hidden_states) in enumerate(zip(axes, states)):
 plt.show()
 
 # %% [markdown]
-# A striking figure, and most articles stop here. How reliable is it? Take all patches that one toy covers by at least a half, in 60 scenes, and look for the most likely of the 20 toys. Guess first: on which fraction of the patches will the lens be right? By chance it would be 0.05.
+# That is a striking figure, and many articles would stop here. How reliable is it? Take all patches that one toy covers by at least a half, in 60 scenes, and look for the most likely of the 20 toys. Guess first: on which fraction of the patches will the lens be right? By chance it would be 0.05.
 
 
 # %% tags=["nbval-ignore-output"]
@@ -458,7 +458,7 @@ for start in range(0, len(listed), 7):
     print("   ", ", ".join(listed[start : start + 7]))
 
 # %% [markdown]
-# One in four. Birds are always read, bananas and dogs mostly, turtles one time in five (the one above was a boat), and nine kinds never or one time in ten. The scene with the cats was a lucky one. (It is a good habit to ask this of any such figure, in papers too.)
+# One in four. Birds are always read, bananas and dogs mostly, turtles one time in five (the one above was a boat), and nine kinds at most one time in ten. The scene with the cats was a lucky one. (Whenever you see such a figure, in papers too, ask whether it was.)
 #
 # Does the model not know what is on these patches, then? It does, since it writes the right captions. The lens can only read what is expressed in the coordinates of the vocabulary. To ask whether something is there *at all*, in whatever coordinates, train a {term}`linear probe` {cite}`alain2016understanding`: one matrix from the hidden state to the 20 toys, fitted on other scenes.
 
@@ -520,7 +520,7 @@ for text in texts:
 # %% [markdown]
 # The covered cats are gone from the captions. But a gray square is something too, and the model, which has no word for it, names a tree, then a cake and rockets. Whenever you cover something, you also add something.
 #
-# Cover something yourself: drag over the image in the figure. For each token of the answer, the bar shows how probable it is now, and the line how probable it was. Guess first: is there a single patch of the turtle without which its name is gone? And if you cover as many patches of sand as the turtle has, what falls, and what stays?
+# Cover something yourself: drag over the image below. For each token of the answer, the bar shows how probable it is now, and the line how probable it was. Guess first: is there a single patch of the turtle without which its name is gone? And if you cover as many patches of sand as the turtle has, which probabilities fall, and which stay?
 #
 # <div class="live-figure" data-figure="attention-lab" data-view="brush" data-tasks="caption count" data-scene="sand.30_house.37.28.50.0_turtle.74.80.32.0">
 # <p>This figure needs JavaScript. The figure above shows two covered versions of a scene. In JupyterLab, run the next cell.</p>
@@ -539,7 +539,7 @@ show(
 # %% [markdown]
 # We found no such patch: the name survives until most of the toy is gray. Cover all of it, and the name is gone, while the other toy keeps its own. Cover sand, and both names stay. But look at the short tokens before them: the probability of `a` may fall to nothing, because the model takes your gray for one more toy and says `two`. So covering is evidence about the name, and a poor experiment about the number.
 #
-# Now many scenes: cover the only toy of its kind, and check whether the caption still names it; as a control, cover a rectangle of the same size where there is no toy.
+# Now take many scenes: cover the only toy of its kind, and check whether the caption still names it; as a control, cover a rectangle of the same size where there is no toy.
 
 
 # %% tags=["nbval-ignore-output"]
@@ -637,13 +637,13 @@ ax.set(xlabel="words whose brightest patch is on the toy", xlim=(0, 1.08), ylabe
 plt.show()
 
 # %% [markdown]
-# The plain mean of the heads in the right layer wins, and you could find that layer only because you had the ground truth to score it with. Rollout mixes in what the patches took from each other. It does about as well as a layer picked at random, and without the residual worse than any. Occlusion, the only intervention of the four, does not win. It answers another question: with two cats in the image, the token `cats` needs both, and covering the grass beside one may hurt as much as covering its ear, since a gray square in the grass is a new object. Gray is a choice. So is the size of the square.
+# The plain mean of the heads in the right layer wins, and you could find that layer only because you had the ground truth to score it with. Rollout mixes in what the patches took from each other. It does about as well as a layer picked at random; without the residual it does worse than any of them. Occlusion, the only intervention of the four, does not win. It answers another question: with two cats in the image, the token `cats` needs both, and covering the grass beside one may hurt as much as covering its ear, since a gray square in the grass is a new object. Gray is a choice. So is the size of the square.
 #
 # What can you say, then? "While the model predicts `turtle`, most of layer 1's image attention goes to the turtle's patches": that is a measurement. "The model says `turtle` because of these pixels": covering them is the experiment. "It says `turtle` because layer 1 attends to them": for that you have to change the attention, by knocking out heads or patching activations. "It knows what a turtle is": nothing here says so.
 #
 # ## What the real model does
 #
-# The same code runs on Google's weights: 18 layers of 8 heads, 256 to 4,096 patches. `attend_word_by_word` keeps the attention weights of all layers. At 896 pixels that is 18 · 8 · 4,100², or 2.4 billion numbers, so record one layer at a time there. Which layers and heads attend to the object being named we could not measure, as we had no real weights. Two artifacts are known from large models. Many heads of language models give most of their attention to the first token, whatever it is: an {term}`attention sink` {cite}`xiao2023efficient`, which says nothing about that token. And large vision transformers use some background patches as scratch space; these have vectors of large norm and light up in attention maps where nothing is to be seen. Extra tokens, called *registers*, remove them {cite}`darcet2023vision`. Finally, in PaliGemma as in the Toybox, image positions attend to the prompt, so the hidden state of a patch may depend on the question.
+# The same code runs on Google's weights: 18 layers of 8 heads, 256 to 4,096 patches. `attend_word_by_word` keeps the attention weights of all layers. At 896 pixels that is 18 · 8 · 4,100², or 2.4 billion numbers, so record one layer at a time there. We could not measure which layers and heads attend to the object being named, since we had no real weights. Two artifacts are known from large models. Many heads of language models give most of their attention to the first token, whatever it is: an {term}`attention sink` {cite}`xiao2023efficient`, which says nothing about that token. And large vision transformers use some background patches as scratch space; these have vectors of large norm and light up in attention maps where there is nothing to see. Extra tokens, called *registers*, remove this artifact {cite}`darcet2023vision`. Finally, in PaliGemma as in the Toybox, image positions attend to the prompt, so the hidden state of a patch may depend on the question.
 #
 # ## Exercises
 #
@@ -653,10 +653,10 @@ plt.show()
 # pytest exercises/test_ch19_inside.py
 # ```
 #
-# ### `word_map` (2 points, 10 minutes)
+# ### `attention_map` (2 points, 10 minutes)
 #
 # ```{literalinclude} ../exercises/ch19_inside.py
-# :pyobject: word_map
+# :pyobject: attention_map
 # ```
 #
 # ```{admonition} Hint 1: which position
@@ -670,7 +670,7 @@ plt.show()
 # ````{admonition} Solution
 # :class: dropdown
 # ```{literalinclude} ../solutions/ch19_inside.py
-# :pyobject: word_map
+# :pyobject: attention_map
 # ```
 # ````
 #
@@ -691,10 +691,10 @@ plt.show()
 # ```
 # ````
 #
-# ### `lens` (2 points, 10 minutes)
+# ### `logit_lens` (2 points, 10 minutes)
 #
 # ```{literalinclude} ../exercises/ch19_inside.py
-# :pyobject: lens
+# :pyobject: logit_lens
 # ```
 #
 # ```{admonition} Hint
@@ -704,7 +704,7 @@ plt.show()
 # ````{admonition} Solution
 # :class: dropdown
 # ```{literalinclude} ../solutions/ch19_inside.py
-# :pyobject: lens
+# :pyobject: logit_lens
 # ```
 # ````
 #
