@@ -645,7 +645,7 @@ plt.show()
 # %% [markdown]
 # On scenes like those it was trained on, 10 of 326 objects are missed, and nothing is invented. On the hard ones it is one in ten, and the figure shows which: objects that touch or hide each other (the pizzas, the boat in front of the bus), and a small object beside a large one of its kind (the car, whose box has slipped off and counts as *invented*). Where the model boxes the same object twice, it has lost count: while it writes the third box, it has to keep track of which two it has already written. That is the price of a detector that writes text.
 #
-# The figure below asks the same model for boxes while you move toys. Two toys of a kind are the hard case. What will happen to the two boxes when you push one cat over the other: will one disappear, or will one box grow around both? How much of a cat has to be hidden until the model misses it?
+# The figure below asks the same model for boxes while you move toys. Two toys of the same kind are the hard case. What will happen to the two boxes when you push one cat over the other: will one disappear, or will one box grow around both? How much of a cat has to be hidden until the model misses it?
 #
 # <div class="live-figure" data-figure="playground" data-scene="sand.8_cat.74.80.44.0_cat.40.30.44.0.m" data-prompt="detect cat" data-tasks="detect count">
 # <p>This figure needs JavaScript. The cells of this chapter ask the same model the same questions. In JupyterLab, run the next cell.</p>
