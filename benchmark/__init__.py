@@ -1,3 +1,3 @@
-"""Times this package beside transformers: `python -m benchmark`."""
+"""Compares the speed of this package with that of transformers: `python -m benchmark`."""
 
-import vlm.commands.ctrl_c  # noqa: F401 (before torch, so that Ctrl-C ends a program that is still importing it)
+import vlm.commands.ctrl_c  # noqa: F401 (before torch, so that Ctrl-C works while torch is being imported)

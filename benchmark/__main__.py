@@ -1,7 +1,7 @@
-"""Times this package beside transformers, in one run: `python -m benchmark`, or `make bench`.
+"""Compares the speed of this package with that of transformers: `python -m benchmark`, or `make bench`.
 
-Each side has a process of its own. They take turns, so that what else the machine does hits both; the ratios are
-those of neighbouring turns. The 3B takes 6 GB of disk, 18 GB of memory and half an hour or more:
+Each side has a process of its own. The two take turns, so that other load on the machine affects both; the ratios are
+those of neighboring turns. The 3B takes 6 GB of disk, 18 GB of memory and half an hour or more:
 
     python -m benchmark --models 3b
 """
@@ -28,13 +28,13 @@ SIDES = {
     "3b": {
         1: ["readable", "packed", "int8"],
         8: ["packed"],
-    },  # compiled, transformers has not written a token after six minutes
+    },  # transformers, compiled, generated no token within six minutes
 }
 MUCH_ROOM = 4096
 
 
 def compare(subject: Subject, repeats: int, keep: Callable[[dict], None]):
-    """All sides of one model, each in turns with transformers; `keep` gets the report whenever there is more in it."""
+    """Time all sides of one model, in turns with transformers; `keep` receives the report after each batch size."""
     prepare(subject)
     dtype = str(subject.dtype).removeprefix("torch.")
     bytes_read = bytes_per_token(subject.directory, subject.dtype.itemsize)
@@ -60,7 +60,7 @@ def compare(subject: Subject, repeats: int, keep: Callable[[dict], None]):
 
 
 def measure_flatness(worker: Worker, num_tokens: int, repeats: int) -> float:
-    """Seconds of a token where the cache has just enough room, divided by those where most of it stays empty."""
+    """Time per token with a cache that is just large enough, divided by that with a mostly empty one."""
     turns = [(worker.turn(num_tokens), worker.turn(num_tokens, MUCH_ROOM)) for _ in range(repeats)]
     return summarize([(much, little) for little, much in turns])["decode_ratio"][0]
 
@@ -69,8 +69,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="+", choices=SUBJECTS, default=["toybox", "middle"])
     parser.add_argument("--repeats", type=int, default=7, help="turns of each side (default: %(default)s)")
-    parser.add_argument("--output", type=Path, help="write the figures to this JSON file")
-    parser.add_argument("--plot", type=Path, help="draw them into this file")
+    parser.add_argument("--output", type=Path, help="write the results to this JSON file")
+    parser.add_argument("--plot", type=Path, help="plot them into this file")
     options = parser.parse_args()
     if options.repeats < 1:
         parser.error(f"--repeats is {options.repeats}: expected at least 1")
@@ -80,7 +80,7 @@ def main():
 
         def keep(model: dict, name: str = name):
             report["models"][name] = model
-            save(report, options.output)  # a run may take long, and be cut short
+            save(report, options.output)  # a run can take long, and may be interrupted
 
         compare(SUBJECTS[name], options.repeats, keep)
     for name, model in report["models"].items():

@@ -1,4 +1,4 @@
-"""What the machine allows: to write one token, every weight must be fetched from memory once."""
+"""Measures the limit of the machine: to generate one token, every weight must be read from memory once."""
 
 import time
 from pathlib import Path
@@ -10,21 +10,22 @@ from torch import nn
 from vlm.checkpoints.skeleton import empty_model
 from vlm.fast.linear import PackedLinear, PlainLinear
 
-SHAPE = (8192, 1024)  # of the matrices whose reading is timed
-SECONDS = 1.5  # of timing for each kind
+SHAPE = (8192, 1024)  # the shape of the matrices that are timed
+SECONDS = 1.5  # the time spent on each kind of layer
 
 
 def bytes_per_token(directory: Path, bytes_per_weight: int) -> int:
-    """Of the matrices of the language model, the head among them. Of the embedding only one row is read."""
+    """The bytes of all matrices of the language model, with the head. Of the embedding only one row is read."""
     linears = [part for part in empty_model(directory).language_model.modules() if isinstance(part, nn.Linear)]
     return bytes_per_weight * sum(part.weight.numel() for part in linears)
 
 
 @torch.inference_mode()
 def measure_bandwidth(num_bytes: int, dtype: torch.dtype) -> float:
-    """Gigabytes per second at which matrices of `num_bytes` together are multiplied by a vector, the best of our ways.
+    """The bandwidth, in GB/s, of multiplying matrices of `num_bytes` in total by a vector: the best of our layers.
 
-    As many bytes as the model has, since what fits into a cache is read faster; a gigabyte at most, which fits nowhere.
+    The matrices are as large as the model's, because data in the processor's cache are read faster; but a gigabyte is
+    enough, because it fits into no cache.
     """
     num_bytes = min(num_bytes, 1_000_000_000)
     num_matrices = max(1, round(num_bytes / (SHAPE[0] * SHAPE[1] * dtype.itemsize)))

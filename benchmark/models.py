@@ -1,4 +1,4 @@
-"""The three models that are timed, and what they read. Shapes: B batch, N image tokens."""
+"""The three models that are timed, and their inputs. Shapes: B batch, N image tokens."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +12,13 @@ from vlm.config import GemmaConfig, PaliGemmaConfig, SiglipVisionConfig
 from vlm.loader import save_hf_model
 from vlm.paligemma import PaliGemmaForConditionalGeneration
 
-NUM_WORDS = 12  # of the prompt
+NUM_WORDS = 12  # tokens of the prompt
 RUNS = Path("runs")
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A model to time: in which dtype, and how many tokens it is to write."""
+    """A model to time, its dtype, and the number of tokens that it generates."""
 
     name: str
     dtype: torch.dtype
@@ -34,7 +34,7 @@ SUBJECTS = {
 
 
 def middle_config() -> PaliGemmaConfig:
-    """Between a toy and the real one: large enough that its weights decide the time, small enough to wait for."""
+    """A model of medium size: large enough to be memory-bound, small enough to wait for."""
     vision_config = SiglipVisionConfig(
         hidden_size=384, intermediate_size=1536, num_hidden_layers=6, num_attention_heads=6, image_size=224
     )
@@ -51,7 +51,7 @@ def middle_config() -> PaliGemmaConfig:
 
 
 def prepare(subject: Subject):
-    """Write the checkpoint, if it is not there. Its weights are random: they take as long to read as others."""
+    """Write the checkpoint if it does not exist. Its weights are random, which does not change the time."""
     if (subject.directory / "config.json").is_file():
         return
     if subject.name == "3b":
@@ -62,7 +62,7 @@ def prepare(subject: Subject):
 
 
 def make_inputs(directory: Path, batch_size: int) -> dict[str, Tensor]:
-    """A random picture and prompt for each row, of the same length."""
+    """A random image and a random prompt for each row; all prompts have the same length."""
     config, generator = PaliGemmaConfig.from_json(directory / "config.json"), torch.Generator().manual_seed(0)
     vision = config.vision_config
     picture = torch.full((batch_size, vision.num_image_tokens), config.image_token_index)  # [B, N]
@@ -70,5 +70,5 @@ def make_inputs(directory: Path, batch_size: int) -> dict[str, Tensor]:
     pixel_values = torch.randn(batch_size, 3, vision.image_size, vision.image_size, generator=generator)
     inputs = {"input_ids": torch.cat([picture, words], dim=1), "pixel_values": pixel_values}
     inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
-    # All is prefix, and says so: without types transformers reads the prompt causally.
+    # Everything is prefix. Without token types, transformers would use a causal mask.
     return inputs | {"token_type_ids": torch.zeros_like(inputs["input_ids"])}

@@ -1,16 +1,16 @@
-"""What the figures say: a table for each model, the bars, and a picture."""
+"""Reports the results: a table for each model, the bars (required values), and a plot."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 REFERENCE = "transformers"
-MAY_VARY = 1.05  # two times that are the same, in this machine's noise
+MAY_VARY = 1.05  # times whose ratio is below this count as equal
 
 
 @dataclass(frozen=True)
 class Bar:
-    """Something that was promised of a model, what was reached, and what it has to be."""
+    """A required value of one measure of a model, and the measured value."""
 
     model: str
     says: str
@@ -23,11 +23,11 @@ class Bar:
 
 
 def summarize(turns: list[tuple[dict, dict]]) -> dict:
-    """Turns of a side and of the reference, taken alternately.
+    """Summarize alternating turns of a side and of the reference.
 
     Returns:
-        The side's medians; and for "prefill" and "decode" how many times better it was than the reference, turn by
-        turn: [median, least, most]. Shorter is better for prefill, more tokens are for decode.
+        The side's medians, and for "prefill" and "decode" its speed relative to the reference, turn by turn:
+        [median, minimum, maximum]. Prefill is measured in seconds, decode in tokens per second.
     """
     mine = {name: median(own[name] for own, _ in turns) for name in ("prefill", "decode", "memory")}
     decode = [own["decode"] / other["decode"] for own, other in turns]
@@ -38,7 +38,7 @@ def summarize(turns: list[tuple[dict, dict]]) -> dict:
 
 
 def find_bars(name: str, report: dict) -> list[Bar]:
-    """The bars of one model, as far as what they need was measured."""
+    """The bars of one model for which the measurements exist."""
     one, eight = report["batches"]["1"], report["batches"].get("8", {})
     best = max((side for side in one if REFERENCE not in side and "int8" not in side), key=lambda s: one[s]["decode"])
     least = {"toybox": 3.0, "middle": 1.6, "3b": 1.0}[name]
@@ -46,7 +46,7 @@ def find_bars(name: str, report: dict) -> list[Bar]:
     bars.append(Bar(name, f"prefill, times transformers ({best})", one[best]["prefill_ratio"][0], 1.0))
     if name in ("middle", "3b"):
         share = one[best]["decode"] / report["limit"]["tokens_per_second"]
-        bars.append(Bar(name, "decode, part of the limit", share, {"middle": 0.75, "3b": 0.9}[name]))
+        bars.append(Bar(name, "decode, fraction of the limit", share, {"middle": 0.75, "3b": 0.9}[name]))
     if name == "middle" and eight:
         most = max(row["decode"] for side, row in eight.items() if REFERENCE not in side and "int8" not in side)
         bars.append(Bar(name, "batch of 8, times batch of 1 (best of each)", most / one[best]["decode"], 4.0))
@@ -54,7 +54,7 @@ def find_bars(name: str, report: dict) -> list[Bar]:
             ratio = eight["packed"]["decode"] / one["packed"]["decode"]
             bars.append(Bar(name, "batch of 8, times batch of 1 (packed both)", ratio, 4.0))
     if "flat" in report:
-        bars.append(Bar(name, "time of a token with little room, by that with much", report["flat"], 1 / MAY_VARY))
+        bars.append(Bar(name, "time per token, small / large cache", report["flat"], 1 / MAY_VARY))
     if name == "3b" and "int8" in one:
         bars.append(Bar(name, "int8 decode, times transformers in bfloat16", one["int8"]["decode_ratio"][0], 1.6))
     return bars
@@ -62,7 +62,7 @@ def find_bars(name: str, report: dict) -> list[Bar]:
 
 def print_model(name: str, report: dict):
     limit = report["limit"]
-    print(f"\n{name}, {report['dtype']}: {limit['megabytes']:.0f} MB of weights a token, ", end="")
+    print(f"\n{name}, {report['dtype']}: {limit['megabytes']:.0f} MB of weights per token, ", end="")
     print(f"{limit['bandwidth']:.1f} GB/s: at most {limit['tokens_per_second']:.0f} tokens/s for one row")
     columns = f"{'load s':>8}{'prefill s':>11}{'tokens/s':>10}{'GB':>7}   times transformers (min..max)"
     print(f"{'batch':>5}  {'':34}{columns}")
@@ -73,7 +73,7 @@ def print_model(name: str, report: dict):
             if side != REFERENCE:
                 (p, p_low, p_high), (d, d_low, d_high) = row["prefill_ratio"], row["decode_ratio"]
                 line += f"   prefill {p:.2f} ({p_low:.2f}..{p_high:.2f}), decode {d:.2f} ({d_low:.2f}..{d_high:.2f})"
-                line += "" if row["same_tokens"] else ", other tokens"
+                line += "" if row["same_tokens"] else ", different tokens"
             print(line)
 
 
@@ -85,7 +85,7 @@ def print_bars(bars: list[Bar]):
 
 
 def plot(models: dict[str, dict], path: Path):
-    """Tokens per second of each side, one panel for each model, with the limit as a line."""
+    """Plot the tokens per second of each side, one panel for each model, with the limit as a line."""
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(1, len(models), figsize=(4.6 * len(models), 3.6), layout="constrained", squeeze=False)

@@ -1,4 +1,4 @@
-"""Who is timed: this package, readable and fast, and transformers. All decode greedily, and never stop early.
+"""The sides that are timed: this package, readable and fast, and transformers. All decode greedily to the last token.
 
 Shapes: B batch.
 """
@@ -16,11 +16,11 @@ from vlm.generate import generate_tokens
 from vlm.kv_cache import KVCache
 from vlm.loader import load_model
 
-NO_TOKEN = 2**31  # an <eos> that no vocabulary reaches
+NO_TOKEN = 2**31  # an <eos> id that is in no vocabulary
 
 
 class Ours:
-    """This package: the model that the chapters build, or with options of `FastPaliGemma` the fast one."""
+    """This package: the model that the chapters build, or, with options, the fast one (`FastPaliGemma`)."""
 
     def __init__(self, **fast):
         self.fast = fast
@@ -38,13 +38,13 @@ class Ours:
         self.model(*prompt, kv_cache=kv_cache, logits_to_keep=1)
 
     def decode(self, inputs: dict[str, Tensor], num_tokens: int, room: int) -> list[tuple[list[int], float]]:
-        """Each token of every row [B], with the time when it came; the cache has room for `room` of them."""
+        """The tokens of all rows [B], step by step, with their times; the cache has room for `room` tokens."""
         written = islice(generate_tokens(self.model, inputs, room), num_tokens)
         return [(tokens.tolist(), time.perf_counter()) for tokens in written]
 
 
 class Theirs:
-    """transformers as it comes, or with the two things that its documentation advises: static cache and compiled."""
+    """transformers with its defaults, or with what its documentation recommends: a static cache and compilation."""
 
     def __init__(self, best: bool = False):
         self.best = best
@@ -60,7 +60,7 @@ class Theirs:
         self.model(**inputs, use_cache=True, logits_to_keep=1)
 
     def decode(self, inputs: dict[str, Tensor], num_tokens: int, room: int) -> list[tuple[list[int], float]]:
-        """As ours. Its `generate` asks a "logits processor" before it chooses each token; the last one is added."""
+        """The same for transformers: `generate` calls a "logits processor" before each token, which notes the time."""
         times = []
 
         def note_the_time(_input_ids: Tensor, scores: Tensor) -> Tensor:

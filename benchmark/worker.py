@@ -1,4 +1,4 @@
-"""One side in a process of its own, which loads its model and then takes a turn whenever it is told to.
+"""Runs one side in a process of its own, which loads its model and then takes a turn on request.
 
 The other process writes a line "turn TOKENS ROOM" into its input, and reads a line of JSON from its output.
 """
@@ -21,7 +21,7 @@ from vlm.checkpoints.devices import DTYPES
 
 
 class Worker:
-    """The other end: starts the process, and asks it for turns."""
+    """The parent's end: starts the process, and requests turns."""
 
     def __init__(self, side: str, directory: Path, dtype: str, batch_size: int):
         words = [sys.executable, "-m", "benchmark.worker", side, str(directory), dtype, str(batch_size)]
@@ -47,13 +47,13 @@ class Worker:
 
 @torch.inference_mode()
 def take_turn(side: Ours | Theirs, inputs: dict[str, Tensor], num_tokens: int, room: int) -> dict:
-    """Seconds of reading the prompt, tokens per second of all rows, what was written, and the most memory so far."""
+    """Time the prefill (s) and the decode (tokens/s of all rows); also return the tokens and the peak memory (GB)."""
     start = time.perf_counter()
     side.prefill(inputs)
     prefill = time.perf_counter() - start
     tokens, times = zip(*side.decode(inputs, num_tokens, room), strict=True)
     batch_size = len(inputs["input_ids"])
-    speed = batch_size * (num_tokens - 1) / (times[-1] - times[0])  # the first token is the prefill's
+    speed = batch_size * (num_tokens - 1) / (times[-1] - times[0])  # the first token belongs to the prefill
     gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
     return {"prefill": prefill, "decode": speed, "tokens": tokens, "memory": gigabytes}
 
@@ -65,7 +65,7 @@ def main():
     parser.add_argument("dtype", choices=DTYPES)
     parser.add_argument("batch_size", type=int)
     options = parser.parse_args()
-    answers, sys.stdout = sys.stdout, sys.stderr  # what libraries print must not be taken for an answer
+    answers, sys.stdout = sys.stdout, sys.stderr  # so that the output of libraries is not taken for an answer
     logging.getLogger("torch._dynamo").setLevel(
         logging.ERROR
     )  # transformers breaks its graph, and it says so at length
@@ -75,7 +75,7 @@ def main():
     start = time.perf_counter()
     side.load(options.directory, dtype, options.batch_size)
     loaded = time.perf_counter() - start
-    take_turn(side, inputs, 4, 4)  # brings the weights into memory, and compiles; it does not count
+    take_turn(side, inputs, 4, 4)  # loads the weights into memory and compiles; not measured
     ready = time.perf_counter() - start
     print(json.dumps({"load": loaded, "ready": ready}), file=answers, flush=True)
     for line in sys.stdin:

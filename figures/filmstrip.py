@@ -1,4 +1,4 @@
-"""Pictures drawn beforehand, and sliders that choose one of them: works on a page without Python behind it."""
+"""Prerendered images, and sliders that choose one of them: they work on a web page without Python."""
 
 import base64
 import html
@@ -20,16 +20,16 @@ _TEMPLATE = Path(__file__).with_name("filmstrip.html")
 def filmstrip_html(
     show: Callable[..., None], caption: str, start: Sequence[int] | None = None, **choices: Sequence[Any]
 ) -> str:
-    """A slider for each argument of `show`, and what it draws and prints for every combination of their values.
+    """HTML with a slider for each argument of `show`, and the output of `show` for all combinations of their values.
 
-    Show it in a notebook with `IPython.display.HTML(filmstrip_html(...))`; the same text works in a static page, and
-    where no script may run the picture to begin with is there all the same.
+    Show it in a notebook with `IPython.display.HTML(filmstrip_html(...))`; it works on a static page too. Where scripts
+    are disabled, the page shows the first image.
 
     Args:
         show: draws one figure with pyplot, and may print.
-        caption: what is to be seen. With the values chosen it is also the text for those who do not see the picture.
-        start: for each slider the place of the value to begin with; the first ones if left out.
-        choices: the values of each argument, in the order in which its slider goes through them.
+        caption: what the figure shows. Together with the chosen values it is also the alt text.
+        start: for each slider the index of its initial value; by default 0.
+        choices: the values of each argument, in the order of its slider.
     """
     frames = [
         draw_frame(show, caption, dict(zip(choices, combination)))
@@ -37,19 +37,19 @@ def filmstrip_html(
     ]
     start = list(start or [0] * len(choices))
     sizes = [len(values) for values in choices.values()]
-    # The last slider turns fastest, as in itertools.product.
+    # The last slider varies fastest, as in itertools.product.
     first = frames[sum(place * math.prod(sizes[i + 1 :]) for i, place in enumerate(start))]
     controls = [{"name": name, "values": [str(value) for value in values]} for name, values in choices.items()]
     strip = json.dumps({"controls": controls, "frames": frames, "start": start})
     page = _TEMPLATE.read_text(encoding="utf-8")
     for name, text in (*first.items(), ("caption", caption)):
         page = page.replace(f"/*{name.upper()}*/", html.escape(text))
-    # A model may write "</script>", which would end the script.
+    # A model may generate "</script>", which would end the script.
     return page.replace("/*FILMSTRIP*/null", strip.replace("</", "<\\/"))
 
 
 def draw_frame(show: Callable[..., None], caption: str, arguments: dict[str, Any]) -> dict[str, str]:
-    """What `show` draws, as a WebP picture in base64, what it prints, and the picture in words."""
+    """The output of `show`: its figure as a WebP image in base64, its printed text, and an alt text."""
     picture, printed = io.BytesIO(), io.StringIO()
     with patch.object(plt, "show"), redirect_stdout(printed):
         show(**arguments)

@@ -55,7 +55,7 @@ def test_the_command_prints_every_bar_and_writes_the_figures(tiny, tmp_path, mon
         "prefill",
         "decode",
         "batch of 8",
-        "time of a token with little room",
+        "time per token",
     ]
     assert picture.stat().st_size > 1000
 
