@@ -512,7 +512,7 @@ plt.show()
 #
 # ### `last_real_logits` (1 point, 10 minutes)
 #
-# Pick each row's logits at its last real token, wherever the padding is.
+# Pick the logits at each row's last real token.
 #
 # ```{literalinclude} ../exercises/ch12_batches.py
 # :pyobject: last_real_logits
@@ -531,7 +531,7 @@ plt.show()
 #
 # ### `masked_softmax` (2 points, 10 minutes)
 #
-# Write a softmax that never produces NaN, not even in a row with nothing visible.
+# Write a masked softmax that never produces NaN.
 #
 # ```{literalinclude} ../exercises/ch12_batches.py
 # :pyobject: masked_softmax
@@ -550,7 +550,7 @@ plt.show()
 #
 # ### `generate_batch` (3 points, 15 minutes)
 #
-# Write the greedy loop for a batch, in which each row ends on its own.
+# Write the greedy loop for a batch.
 #
 # ```{literalinclude} ../exercises/ch12_batches.py
 # :pyobject: generate_batch
