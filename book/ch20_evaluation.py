@@ -18,14 +18,14 @@
 # At the end you will be able to
 #
 # - decide when two answers count as the same, and score against people who disagree;
-# - put a confidence interval on any number, with twenty lines that need no formula;
+# - put a confidence interval on any number, with twenty lines of code and no formula;
 # - choose between a ratio of sums and a mean of ratios, and know what it changes;
 # - compare two models on the same images, which needs far fewer of them;
 # - measure whether a model's probabilities match its accuracy.
 #
 # Time: about 50 minutes to read and run, and 70 for the six exercises. Here is where it leads: one model, four metrics, two kinds of scenes, and how far to trust each number.
 
-# %% mystnb={"image": {"alt": "Points with error bars for four metrics, test and hard scenes side by side. Captions 0.95 and 0.53. Precision of boxes 0.98 and 0.93, recall 0.97 and 0.89, IoU of masks 0.75 and 0.62. The bars of the hard captions are longest."}, "figure": {"caption": "Where two intervals are far apart, you need no more images. The trained model on 150 scenes like those of its training (blue) and on 150 hard ones (orange), each number with its 95 % confidence interval. This chapter explains how such numbers are made, and what the bars mean.", "name": "fig-ch20-goal"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Points with error bars for four metrics, test and hard scenes side by side. Captions 0.95 and 0.53. Precision of boxes 0.98 and 0.93, recall 0.97 and 0.89, IoU of masks 0.75 and 0.62. The bars of the hard captions are longest."}, "figure": {"caption": "Where two intervals are far apart, you need no more images to tell the numbers apart. The model on 150 scenes like those it was trained on (blue) and on 150 hard ones (orange), each number with its 95 % confidence interval. This chapter explains how such numbers are made, and what the bars mean.", "name": "fig-ch20-goal"}} tags=["hide-input"]
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -134,7 +134,7 @@ plt.show()
 # %% [markdown]
 # ## Exact match: when are two answers the same?
 #
-# A caption counts if every letter is right. That is fair to the Toybox, which knows one way to say each thing. A model trained on the web knows many. To the question "how many dogs?" it may answer `2`, `two`, `Two dogs.` or `There are 2`. If you compare letters, you measure its style.
+# A caption counts as right only if every character matches. That is fair to the Toybox model, which knows one way to say each thing. A model trained on the web knows many. To the question "how many dogs?" it may answer `2`, `two`, `Two dogs.` or `There are 2`. If you compare characters, you measure its style.
 #
 # The rules of the VQA evaluation {cite}`antol2015vqa` are the usual compromise: lower case, no punctuation, no articles, number words as digits. Everything else still has to be the same.
 
@@ -198,11 +198,11 @@ for answer in ("red", "maroon", "brown", "blue"):
 assert np.isclose(vqa_accuracy("brown", people), 9 / 10 * 1 / 3)
 
 # %% [markdown]
-# For `maroon`, given by two people of ten, it is 2/10 · 1/3 + 8/10 · 2/3 = 0.6; three people would make 0.9, and four 1. So on such a question only `red` can score 1, and a model that knows the shade better than most people is marked down. That is the {term}`VQA score <VQA score>`, and one reason why nobody reaches 100 % on it.
+# For `maroon`, given by two people of ten, the score is 2/10 · 1/3 + 8/10 · 2/3 = 0.6; three people would make 0.9, and four 1. So on such a question only `red` can score 1, and a model that knows the shade better than most people is marked down. That is the {term}`VQA score <VQA score>`, and one reason why nobody reaches 100 % on it.
 #
 # ## Bootstrap confidence intervals: how far would the number move?
 #
-# The Toybox's captions are right on some fraction of the scenes. How much of that number is chance? Cut 500 test scenes into 5 sets of 100, and look at the five numbers. How far apart do you expect the best and the worst?
+# The Toybox model's captions are right on some fraction of the scenes. How much of that number is chance? Cut 500 test scenes into 5 sets of 100, and look at the five numbers. How far apart do you expect the best and the worst?
 
 # %% tags=["nbval-ignore-output"]
 caption_scenes = [draw_scene(seed, "test") for seed in range(500)]
@@ -266,9 +266,9 @@ print(f"by the formula         {p - by_formula:.3f} to {p + by_formula:.3f}")
 assert abs(low - (p - by_formula)) < 0.005
 
 # %% [markdown]
-# To halve an interval you need four times as many images. What does an interval *not* cover? That the users' images are of another kind than yours, that the ground truth is mislabeled, that you chose the best of ten checkpoints on this very set. It covers the chance in drawing the images, and nothing else.
+# To halve an interval you need four times as many images. What does an interval *not* cover? Users' images that differ from yours, mislabeled ground truth, and a checkpoint chosen as the best of ten on this very set. It covers the chance in drawing the images, and nothing else.
 #
-# One condition decides whether it is right: what you draw must be independent. Boxes of one image are not: if the image is dark, all of its boxes suffer. So draw *images*, and keep everything that belongs to an image together.
+# It is right on one condition: what you draw must be independent. Boxes of one image are not: if the image is dark, all of its boxes suffer. So draw *images*, and keep everything that belongs to an image together.
 #
 # ## Ratio of sums or mean of ratios?
 #
@@ -288,7 +288,7 @@ with_ones = np.where(predicted, boxes[:, 0] / np.maximum(boxes[:, 1], 1), 1).mea
 print(f"mean of ratios {with_ones:.3f} if those count 1")
 
 # %% [markdown]
-# They answer different questions. The ratio of sums asks: of the boxes I am shown, how many can I trust? Each box has the same weight. The mean of ratios asks about images: an image with one box weighs as much as one with six, and crowded images are harder. And it is undefined for an image without a box, so somebody decides what such an image counts, and that decision moves the number. Detection papers add up. Captioning papers often take means. Check which one a paper uses.
+# They answer different questions. The ratio of sums asks: of the boxes I am shown, how many can I trust? Each box has the same weight. The mean of ratios asks about images: an image with one box weighs as much as one with six, and crowded images are harder. And it is undefined for an image without a predicted box, so somebody has to decide what such an image counts, and that decision moves the number. Detection papers add up. Captioning papers often take means. Check which one a paper uses.
 
 
 # %% tags=["from:vlm.metrics.confidence.ratio_of_sums"]
@@ -402,7 +402,7 @@ for split in ("test", "hard"):
         )
 
 # %% [markdown]
-# On test scenes it fails where there are many toys, and more often than independent mistakes on each toy would explain: no errors in 69 scenes with two toys (which still allows 4 %), and 16 % with four. It is the crowding. Hard scenes are harder with few toys, too, so there must be another cause. Their backgrounds look like blurred photographs and are full of objects without a name; some of their toys are only 12 to 16 pixels wide, and of others only a fifth is visible. Which of these is it? Look at the errors, not at the error rate.
+# On test scenes the model fails where there are many toys, and more often than independent mistakes on each toy would explain: no errors in 69 scenes with two toys (which still allows 4 %), and 16 % with four. So crowding itself is one cause. Hard scenes are harder with few toys, too, so there must be others. Their backgrounds look like blurred photographs and are full of objects without a name; some of their toys are only 12 to 16 pixels wide, and of others only a fifth is visible. Which of these is it? Look at the errors, not at the error rate.
 
 # %% tags=["nbval-ignore-output"]
 GROUND = re.compile(r" (on grass|on sand|on snow|on water|in the sky|at night)$")
@@ -440,7 +440,7 @@ for truth, answer in wrong[:5]:
 #
 # ## Calibration: does it know when it is wrong?
 #
-# A model that is right nine times in ten and says so each time is more useful than one that is right as often and certain of everything. The probability of an answer is the model's own {term}`confidence` in it. Can you trust it? Sort answers into bins by confidence, and look at how many are right in each bin. If the two agree, the points lie on the diagonal, and the model is *calibrated* ({term}`calibration`).
+# A model that says when it is unsure is more useful than one that is right as often and certain of everything. The probability of an answer is the model's own {term}`confidence` in it. Can you trust it? Sort answers into bins by confidence, and look at how many are right in each bin. If the two agree, the points lie on the diagonal, and the model is *calibrated* ({term}`calibration`).
 
 
 # %% tags=["from:vlm.metrics.calibration.Reliability"]
@@ -559,15 +559,15 @@ for split in ("test", "hard"):
     )
 
 # %% [markdown]
-# On scenes of its own kind the model is, on average, as confident as it is accurate. On the hard ones its accuracy is 80 % and its confidence 91 %: it does not notice that it has left its training distribution. That is common {cite}`ovadia2019can`, and large networks are often overconfident even on data like their own {cite}`guo2017calibration`. The {term}`expected calibration error` (ECE) sums this up in one number, but it depends on the bins; with few answers even a perfectly calibrated model gets a little more than 0, since the gaps are taken as absolute values; and a model that always states its average accuracy has an ECE of 0 and is useless. So look at the diagram too. The right panel shows what the confidence is good for even so: where it is too high, its order is still useful. If the model may decline a fifth of the hard questions, it is right on nine in ten of the rest.
+# On scenes like those it was trained on the model is, on average, as confident as it is accurate. On the hard ones its accuracy is 80 % and its confidence 91 %: it does not notice that these scenes are outside its training distribution. That is common {cite}`ovadia2019can`, and large networks are often overconfident even on data like those they were trained on {cite}`guo2017calibration`. The {term}`expected calibration error` (ECE) sums this up in one number, but it depends on the bins; with few answers even a perfectly calibrated model gets a little more than 0, since the gaps are taken as absolute values; and a model that always states its average accuracy has an ECE of 0 and is useless. So look at the diagram too. The right panel shows what the confidence is good for even so: where it is too high, its order is still useful. If the model may decline a fifth of the hard questions, it is right on nine in ten of the rest.
 #
 # ## Reporting
 #
-# What would you want to read about somebody else's model? Which images, how many, and that none of them was in the training data. How answers were generated (greedy, how many tokens) and compared (which rules). A number with its interval, and for a comparison the interval of the difference. What the model is bad at. And how often you looked: if you try twenty variants on one test set and report the best, you have fitted the test set, and no interval accounts for it. The Toybox has a validation split for that; the test split was evaluated for the model card and for these chapters. The table in the card, `toybox/checkpoint/README.md`, comes from `python -m toybox.evaluate`, and a test compares it with the file of results.
+# What would you want to read about somebody else's model? Which images, how many, and that none of them was in the training data. How the answers were generated (greedily or not, how many tokens) and compared (by which rules). A number with its interval, and for a comparison the interval of the difference. What the model is bad at. And how often you looked: if you try twenty variants on one test set and report the best, you have fitted the test set, and no interval accounts for it. The Toybox has a validation split for that; the test split was evaluated for the model card and for these chapters. The table in the card, `toybox/checkpoint/README.md`, comes from `python -m toybox.evaluate`, and a test compares it with the file of results.
 #
 # ## What the real model does
 #
-# PaliGemma's report gives a number for each of some forty tasks, after fine-tuning on each: CIDEr for captions (how many n-grams of one to four words are shared with what five people wrote, rare ones counting more), VQA score, IoU for RefCOCO, mAP for COCO. 83.2 on VQAv2 at 224 pixels {cite}`beyer2024paligemma` is a mean over some hundred thousand questions, so chance moves it by two tenths of a point either way; differences between seeds of the fine-tuning are as large. One part of evaluating such a model is much harder there than here: it may mention what is not there, because in other images it usually is {cite}`rohrbach2018object`. This {term}`hallucination` is measured by asking about absent objects {cite}`li2023evaluating`. The Toybox's question `is there a ...?` is of that kind: the right answer to four in ten of these questions is no, and some of them ask for things that are not toys.
+# PaliGemma's report gives a number for each of some forty tasks, after fine-tuning on each: CIDEr for captions (how many n-grams of one to four words are shared with what five people wrote, rare ones counting more), VQA score, IoU for RefCOCO, mAP for COCO. 83.2 on VQAv2 at 224 pixels {cite}`beyer2024paligemma` is a mean over some hundred thousand questions, so chance moves it by two tenths of a point either way; differences between seeds of the fine-tuning are as large. One part of evaluating such a model is much harder there than here: it may mention an object that is absent because such images usually contain it {cite}`rohrbach2018object`. This {term}`hallucination` is measured by asking about absent objects {cite}`li2023evaluating`. The Toybox's question `is there a ...?` is of that kind: the right answer to four in ten of these questions is no, and some of them ask for things that are not toys.
 #
 # ## Exercises
 #
@@ -687,6 +687,6 @@ grade_chapter("ch20_evaluation")
 # %% [markdown]
 # ## Summary
 #
-# Decide what counts as the same answer before you look. A number from a hundred images moves by several points; the bootstrap says how much, for any metric, if you resample whole images and there are enough errors to resample. Know whether a ratio is one of sums or a mean of ratios. Compare models on the same images, and resample the difference. Break the mean down, and read the errors. A model's confidence is right on scenes of its own kind and too high elsewhere, and in both cases its order is useful.
+# Decide what counts as the same answer before you look. A number from a hundred images moves by several points; the bootstrap says how much, for any metric, if you resample whole images and there are enough errors to resample. Know whether a number is a ratio of sums or a mean of ratios. Compare models on the same images, and resample the difference. Break the mean down, and read the errors. This model's confidence is right on scenes like those it was trained on and too high on hard ones; in both cases its order is useful.
 #
 # Now you can tell whether a change was an improvement. Time to change something: next you teach the model what it does not know.
