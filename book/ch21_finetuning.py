@@ -25,7 +25,7 @@
 #
 # Time: about 60 minutes to read and run, and 45 for the three exercises. This is the model before and after.
 
-# %% mystnb={"image": {"alt": "Three toy scenes with penguins, in two rows. Top, before training: captions that mention rockets and other toys; for detect penguin no boxes except one around a fish, labeled pizza. Bottom, after training: two of three captions name the penguins, and there is a box around each penguin."}, "figure": {"caption": "After 90 steps of training with LoRA, the model names penguins and finds them. `caption en` and `detect penguin`, before (top) and after (bottom), on scenes that were not in the training. It is not perfect: it says `two penguin`, and the third caption has no penguin, one apple too few, and a tree that is not there.", "name": "fig-ch21-goal"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Three toy scenes with penguins, in two rows. Top, before training: captions that mention rockets and other toys; for detect penguin no boxes except one around a fish, labeled pizza. Bottom, after training: two of three captions name the penguins, and there is a box around each penguin."}, "figure": {"caption": "After 90 steps of training with LoRA, the model names penguins and finds them. `caption en` and `detect penguin`, before (top) and after (bottom), on scenes that it was not trained on. It is not perfect: it says `two penguin`, and the third caption has no penguin, one apple too few, and a tree that is not there.", "name": "fig-ch21-goal"}} tags=["hide-input"]
 import math
 import tempfile
 import time
@@ -135,7 +135,7 @@ plt.show()
 # %% [markdown]
 # ## The fine-tuning loss: what an example teaches
 #
-# A training example is an image, a prompt, and the answer that you want. It becomes one row: image tokens, prompt, newline, answer, `<eos>`. The model reads the row in one pass, and at each position it predicts the next token. This is {term}`teacher forcing`: the model is given the correct answer so far, whatever it would have generated itself. The loss is the cross-entropy, the mean of minus the log probability, over the positions where the next token belongs *to the answer*.
+# A training example is an image, a prompt, and the answer that you want. It becomes one row: image tokens, `<bos>`, prompt, newline, answer, `<eos>`. The model reads the row in one pass, and at each position it predicts the next token. This is {term}`teacher forcing`: the model is given the correct answer so far, whatever it would have generated itself. The loss is the cross-entropy, the mean of minus the log probability, over the positions where the next token belongs *to the answer*.
 
 # %%
 example = new[0]
@@ -156,7 +156,7 @@ for token, label in zip(tokens, labels.tolist()):
 # - **Loss on padding.** Rows of a batch have different lengths. If pads count, short answers mostly teach the model to write `<pad>`.
 # - **No `<eos>`.** A model that has never been shown how an answer ends does not end it.
 #
-# What does each mistake do to the loss of the model as it is? Before you run the cell: with the correct loss, which examples cost more, those of known tasks or those with penguins?
+# What does each mistake do to the loss of the model before any fine-tuning? Before you run the cell: with the correct loss, which examples cost more, those of known tasks or those with penguins?
 
 
 # %%
@@ -199,7 +199,7 @@ for name in known:
 # %% [markdown]
 # A known task costs the model 0.9 per token: words are nearly certain, and location tokens never are, since the neighboring bins are almost as good (chapter 10). A penguin costs 7.8. On the known tasks every wrong loss except the last is large, since the model has never been trained to repeat its input, to write prompts, or to fill rows with pads. Training would bring these losses down all the same, by teaching exactly that. The mistake that shows least is a missing `<eos>`: it raises the loss by a tenth to a fifth.
 #
-# It also does the least harm here. The shipped model has been trained to end its answers, and a short fine-tuning without `<eos>` does not make it forget: after 60 steps of it, all of 20 captions still ended by themselves. A model trained from scratch would have no other source to learn it from. So this mistake can stay hidden until somebody trains longer, or from another base model.
+# It also does the least harm here. The shipped model has been trained to end its answers, and a short fine-tuning without `<eos>` does not make it forget: after 60 such steps, all of 20 captions still ended by themselves. A model trained from scratch would have nowhere else to learn it. So this mistake can stay hidden until somebody trains longer, or from another base model.
 
 # %% [markdown]
 # ## Trainable or frozen: what each costs in memory
@@ -233,7 +233,7 @@ print(f"for {adapters / 1e6:.1f} million trainable parameters")
 #
 # $$W' = W + s\, B A$$
 #
-# A is [G, I] and B is [O, G], with a small {term}`rank` G: A maps the I inputs to G numbers, and B maps these to O outputs. With G = 8 that is 8 · (I + O) parameters instead of I · O. The idea behind it: what a task changes in a model lies in few directions.
+# A is [G, I] and B is [O, G], with a small {term}`rank` G: A maps the I inputs to G numbers, and B maps these to O outputs. With G = 8 that is 8 · (I + O) parameters instead of I · O. The idea behind it is that the change a task needs lies in a few directions.
 
 # %% tags=["hide-input"]
 from figures.schematics.lora import draw_lora
@@ -242,8 +242,8 @@ from IPython.display import HTML
 drawing = draw_lora(in_features=128, out_features=128, rank=8)
 HTML(
     drawing.html(
-        "LoRA trains two thin matrices beside a frozen one. The input takes both ways, "
-        "and the results are added. Here W is a query projection of the Toybox model's, "
+        "LoRA trains two thin matrices beside a frozen one. The input takes both paths, "
+        "and the results are added. Here W is a query projection of the Toybox model, "
         "and A and B together have an eighth of its numbers; in PaliGemma 3B it is one "
         "in 128."
     )
@@ -252,13 +252,13 @@ HTML(
 # %% [markdown]
 # Three details decide whether it works.
 #
-# **Initialization.** At first the update should be zero, so that training starts from the model that you have. So B is 0. And A? If A is 0 as well, nothing ever changes. The gradient of B is a product with A x, and that of A a product with B: both are 0, forever. So A is random.
+# **Initialization.** At first the update should be zero, so that training starts from the model that you have. So B is 0. And A? If A is 0 as well, nothing ever changes. The gradient of B has A x as a factor, and that of A has B: both stay 0 forever. So A is random.
 #
 # **Scale.** s is α / G, with a fixed α. Double the rank, and twice as many terms are added up; the factor keeps their sum from growing with the rank.[^ch21-1]
 #
 # **Merging.** B A has the shape of W. Add it once, and you have an ordinary matrix again.
 #
-# [^ch21-1]: Some divide by √G instead (rank-stabilized LoRA), because α / G makes the update smaller than it need be.
+# [^ch21-1]: Some divide by √G instead (rank-stabilized LoRA), because at large ranks α / G makes the update too small.
 
 
 # %% tags=["from:vlm.training.lora.LoraLinear"]
@@ -320,11 +320,11 @@ still_right = torch.allclose(layer(x), before, atol=1e-5)
 print("after merging, the layer with its adapter still gives the same:", still_right)
 
 # %% [markdown]
-# The last line shows one more mistake that raises no error. After merging, the update is *in* the matrix. If the adapter stays beside it, the update is added a second time; and if somebody merges again, a third. The package removes the adapter as it merges, so there is nothing left to merge twice.
+# The last line shows one more mistake that raises no error. After merging, the update is *in* the matrix. If the adapter stays beside it, the update is added a second time; and if somebody merges again, a third time. The package removes the adapter as it merges, so there is nothing left to merge twice.
 #
 # ## LoRA against full fine-tuning
 #
-# Three runs of 90 steps, with 16 examples in each step. First, LoRA of rank 8 on the language model alone (you have seen it at the top of the page; the tower has never seen a penguin and stays as it is). Second, full fine-tuning: everything is trainable. Third, full fine-tuning again, but on penguins only. In the first two, a third of the examples are of known tasks. Which of the three will describe penguins best?
+# Compare three runs of 90 steps, with 16 examples in each step. First, LoRA of rank 8 on the language model alone (you have seen it at the top of the page; the tower has never seen a penguin and stays as it is). Second, full fine-tuning: everything is trainable. Third, full fine-tuning again, but on penguins only. In the first two, a third of the examples are of known tasks. Which of the three will describe penguins best?
 
 # %%
 full, only_new = fresh_model(), fresh_model()
@@ -352,7 +352,7 @@ ax.legend()
 plt.show()
 
 # %% [markdown]
-# Now measure, on scenes that were not in the training: the new task on 60 scenes with penguins, the known tasks on 60 scenes without. And one more number: asked for penguins where there are none, how often does the model rightly draw no box?
+# Now measure, on scenes that the runs have not seen: the new task on 60 scenes with penguins, the known tasks on 60 scenes without. And one more number: asked for penguins where there are none, how often does the model rightly draw no box?
 
 
 # %%
@@ -454,7 +454,7 @@ ax.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.5, 1.16), fontsize=8)
 plt.show()
 
 # %% [markdown]
-# All three have learned it. Nine penguins in ten are found, and more than half of the captions are right in every letter, although a penguin takes five tokens and stands beside up to two other toys. The intervals of the three overlap; from 60 scenes you cannot say which run learned best (chapter 20 says how you would find out). LoRA gets there with 3 % of the parameters.
+# All three have learned it. Nine penguins in ten are found, and more than half of the captions are right to the letter, although a penguin takes five tokens and stands beside up to two other toys. The intervals of the three overlap; from 60 scenes you cannot say which run learned best (chapter 20 says how you would find out). LoRA gets there with 3 % of the parameters.
 #
 # What differs is what is lost. With a third of old examples in the mixture, the accuracy of captions of old scenes falls by about ten points, and nearly all old toys are found. Without them, the old toys are gone. Here is what that model answers when you ask it for the first toy of three old scenes:
 
@@ -465,11 +465,11 @@ for scene in old_scenes[:3]:
     print(f"detect {kind}:", text)
 
 # %% [markdown]
-# It still finds the dog and the trees, but calls them penguins, or something like it: in its training examples, a box was always followed by that word. This is {term}`catastrophic forgetting <catastrophic forgetting>` {cite}`mccloskey1989catastrophic`. Nothing in the loss said that the old answers should stay, and the shortest way to the new ones overwrote them.
+# It still finds the dog and the trees, but calls them penguins, or something similar: in its training examples, a box was always followed by that word. This is {term}`catastrophic forgetting <catastrophic forgetting>` {cite}`mccloskey1989catastrophic`. Nothing in the loss said that the old answers should stay, and the shortest way to the new ones overwrote them.
 #
 # LoRA did not prevent it here. A LoRA run with only new examples (150 steps, not shown) found no old toy by its name. That is one run of a tiny model; with large language models, LoRA forgot less than full fine-tuning, and also learned less {cite}`biderman2024lora`. What helps: mix in old examples, as the first two runs do, stop early, or add a term to the loss that holds weights near their old values {cite}`kirkpatrick2016overcoming`.
 #
-# Look at the last row of the table too. Before, the model drew no penguin anywhere, whether there was one or not: it was trained to answer no to every word that names no toy. Fine-tuning has to teach it the word and keep that no. For this, the mixture has examples whose right answer is empty. The run without them draws penguins in nine of ten scenes that have none.
+# Look at the last row of the table too. Before, the model drew no penguin anywhere, whether there was one or not: it was trained to answer no to every word that names no toy. Fine-tuning has to teach it the word and yet keep this caution. For this, the mixture has examples whose right answer is empty. The run without them draws penguins in nine of ten scenes that have none.
 #
 # ## Save the adapter, or merge it
 #
@@ -540,7 +540,7 @@ folder.cleanup()
 #
 # ## What the real model does
 #
-# Google's *pt* checkpoints are made for fine-tuning. Their report trains all parameters, on some forty tasks, with the same settings for most: a learning rate around 10⁻⁵ (ours is fifty times as large, for a model a thousandth the size), a few epochs, and no old examples, since the fine-tuned model need not do what the base model could {cite}`beyer2024paligemma`. With a single GPU, most people use LoRA, usually on the seven matrices of each layer, as here. `save_lora` writes the names that *peft* gives to transformers' modules, so an adapter that you train with this code on Google's weights can be loaded there, and vice versa; tests do that on small random models, the first direction for both generations. What is missing here is dropout, and 4-bit storage of the frozen weights, which is called QLoRA.
+# Google's *pt* checkpoints are made for fine-tuning. Their report trains all parameters, on some forty tasks, with mostly the same settings: a learning rate around 10⁻⁵ (ours is fifty times as large, for a model a thousandth the size), a few epochs, and no old examples, since the fine-tuned model need not do what the base model could {cite}`beyer2024paligemma`. With a single GPU, most people use LoRA, usually on the seven matrices of each layer, as here. `save_lora` writes the names that *peft* gives to transformers' modules, so an adapter that you train with this code on Google's weights can be loaded there, and vice versa; tests do that on small random models, the first direction for both generations. What is missing here is dropout, and storing the frozen weights in 4 bits (with LoRA on top, this is QLoRA).
 #
 # ## Exercises
 #
@@ -623,6 +623,6 @@ grade_chapter("ch21_finetuning")
 # %% [markdown]
 # ## Summary
 #
-# An example is one row, and the loss is the mean cross-entropy over the tokens of its answer: shifted by one, prefix and pads left out, `<eos>` kept. A trainable parameter costs 16 bytes, a frozen one 2. LoRA learns an update B A of low rank beside each frozen matrix: B starts at 0 and A does not, α / G keeps the scale, and merging adds the update to the matrix, once. In a minute the model learned a toy, from 400 images. Without old examples it forgot the other twenty, with LoRA and without.
+# An example is one row, and the loss is the mean cross-entropy over the tokens of its answer: shifted by one, prefix and pads left out, `<eos>` kept. A trainable parameter costs 16 bytes, a frozen one 2. LoRA learns an update B A of low rank beside each frozen matrix: B starts at 0 and A does not, α / G keeps the scale, and merging adds the update to the matrix, once. In a minute the model learned a new toy from 400 images. Without old examples it forgot the other twenty, with LoRA and without.
 #
 # The model that you fine-tuned was once trained from scratch. {doc}`The next chapter <ch22_pretraining>` shows how.
