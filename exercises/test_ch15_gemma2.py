@@ -1,4 +1,4 @@
-"""Checks of exercises/ch15_gemma2.py: cases for each exercise. What is right, the solutions know."""
+"""Checks of exercises/ch15_gemma2.py: test cases for each exercise. The solutions define what is right."""
 
 from collections.abc import Callable, Iterator
 from types import ModuleType
@@ -22,31 +22,31 @@ def numbers(random: Random) -> Iterator[Case]:
 
 def queries_keys_values(random: Random) -> Iterator[Case]:
     for batch, heads, queries, keys, size, scale in ((2, 2, 4, 6, 8, 1.0), (1, 3, 3, 5, 4, 6.0), (2, 1, 1, 7, 6, 3.0)):
-        may_look = random.uniform(batch, 1, queries, keys) < 0.6
-        may_look[..., 0] |= ~may_look.any(-1)
+        may_attend = random.uniform(batch, 1, queries, keys) < 0.6
+        may_attend[..., 0] |= ~may_attend.any(-1)
         yield {
             "query": random.normal(batch, heads, queries, size, scale=scale),
             "key": random.normal(batch, heads, keys, size, scale=scale),
             "value": random.normal(batch, heads, keys, size),
-            "mask": torch.zeros(may_look.shape).masked_fill(~may_look, torch.finfo(torch.float32).min),
+            "mask": torch.zeros(may_attend.shape).masked_fill(~may_attend, torch.finfo(torch.float32).min),
             "scaling": 0.2 + random.integer(1, 6) / 10,
             "cap": 2.0 + random.integer(0, 5),
         }
-    # A high cap, and scores below -100: what is forbidden must be lower still.
+    # A high cap, and scores below -100: masked scores must be lower still.
     query, key = random.normal(1, 1, 3, 4, scale=9.0).abs(), -random.normal(1, 1, 5, 4, scale=9.0).abs()
-    forbidden = torch.tensor([[1, 0, 0, 1, 0], [0, 0, 1, 0, 0], [0, 1, 0, 0, 0]]).bool()[None, None]
+    masked = torch.tensor([[1, 0, 0, 1, 0], [0, 0, 1, 0, 0], [0, 1, 0, 0, 0]]).bool()[None, None]
     yield {
         "query": query + 3,
         "key": key - 3,
         "value": random.normal(1, 1, 5, 4),
-        "mask": torch.zeros(forbidden.shape).masked_fill(forbidden, torch.finfo(torch.float32).min),
+        "mask": torch.zeros(masked.shape).masked_fill(masked, torch.finfo(torch.float32).min),
         "scaling": 1.0,
         "cap": 300.0,
     }
 
 
 def configs(random: Random) -> Iterator[Case]:
-    """No two of the numbers that somebody might take are equal in all."""
+    """No two of the numbers that a learner might use are equal in all of the configs."""
     for heads, head_dim, hidden_size, scalar in ((8, 256, 2304, 256), (32, 128, 4608, 144), (4, 16, 96, 36)):
         extra = random.integer(1, 4) * heads
         yield {
@@ -75,20 +75,20 @@ def blocks(random: Random) -> Iterator[Case]:
 
 
 def call_run_block(submission: ModuleType, case: Case) -> Tensor:
-    """Steps that are not linear, and norms that differ from each other."""
+    """Run the block with nonlinear sublayers, and with norms that differ from each other."""
 
-    def step(name: str) -> Callable[[Tensor], Tensor]:
+    def sublayer(name: str) -> Callable[[Tensor], Tensor]:
         return lambda states: torch.tanh(states @ case["matrices"][name]) + 0.1 * states.square()
 
     def norm(name: str) -> Callable[[Tensor], Tensor]:
         return lambda states: case["scales"][name] * states / (states.square().mean(-1, keepdim=True) + 1e-6).sqrt()
 
     norms = {name: norm(name) for name in NORMS}
-    return submission.run_block(case["hidden_states"], step("attention"), step("mlp"), norms)
+    return submission.run_block(case["hidden_states"], sublayer("attention"), sublayer("mlp"), norms)
 
 
 def windows(random: Random) -> Iterator[Case]:
-    """Rows with padding in front, prefixes of different ends and longer than the window, new tokens behind a cache."""
+    """Rows with left padding, prefixes of different lengths, some beyond the window, and new tokens after a cache."""
     for pads, prefixes, total, new, window in (
         ([0], [5], 11, None, 3),
         ([0, 2], [6, 1], 11, None, 2),
@@ -102,45 +102,49 @@ def windows(random: Random) -> Iterator[Case]:
         types = torch.tensor([[0] * (a + b) + [1] * (total - a - b) for a, b in zip(pads, prefixes)])
         real = torch.tensor([[0] * pad + [1] * (total - pad) for pad in pads])
         types = types if new is None else types[:, -new:]
-        may_look = make_prefix_lm_mask(real, types, torch.float32)[:, 0] == 0  # [B, S, T]
-        yield {"may_look": may_look, "token_type_ids": types, "window": window}
+        may_attend = make_prefix_lm_mask(real, types, torch.float32)[:, 0] == 0  # [B, S, T]
+        yield {"may_attend": may_attend, "token_type_ids": types, "window": window}
 
 
 EXERCISES = [
     Exercise(
-        "soft_cap", "A limit that bends", numbers, forbidden=("vlm.attention.soft_cap",), section="A limit for scores"
+        "soft_cap",
+        "Soft-capping",
+        numbers,
+        forbidden=("vlm.attention.soft_cap",),
+        section="Soft-capping attention scores",
     ),
     Exercise(
         "attend",
-        "Scaled, capped, masked",
+        "Attention with soft-capped scores",
         queries_keys_values,
         points=2,
         forbidden=("vlm.attention.attention", "torch.nn.functional.scaled_dot_product_attention"),
-        section="A limit for scores",
+        section="Soft-capping attention scores",
     ),
     Exercise(
         "attention_scaling",
-        "By which root",
+        "The attention scale",
         configs,
         call=call_attention_scaling,
-        section="Another root",
+        section="The attention scale: `query_pre_attn_scalar`",
     ),
     Exercise(
         "run_block",
-        "Four norms",
+        "A block with four norms",
         blocks,
         points=2,
         call=call_run_block,
         show=lambda case: {"hidden_states": case["hidden_states"]},
-        section="Norms on the way out",
+        section="Post-norms: a norm on each sublayer's output",
     ),
     Exercise(
         "limit_to_window",
-        "A window, and who is free of it",
+        "A sliding window for the suffix",
         windows,
         points=3,
         forbidden=("vlm.attention_mask.limit_to_window",),
-        section="A window in every other layer",
+        section="A sliding window in every other layer",
     ),
 ]
 
