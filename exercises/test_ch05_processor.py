@@ -1,4 +1,4 @@
-"""Checks of exercises/ch05_processor.py: cases for each exercise. What is right, the solutions know."""
+"""Test cases for exercises/ch05_processor.py; the correct answers come from solutions/ch05_processor.py."""
 
 import json
 import re
@@ -15,16 +15,16 @@ from grader import Case, Exercise, Random
 CHANNELS = {"RGB": 3, "RGBA": 4, "L": 1, "LA": 2}
 
 
-def pictures(random: Random) -> Iterator[Case]:
+def images(random: Random) -> Iterator[Case]:
     for mode, height, width, size in [("RGB", 9, 14, 6), ("RGBA", 8, 8, 8), ("L", 5, 7, 4), ("LA", 12, 6, 6)]:
         yield {"mode": mode, "bytes": random.integers(0, 256, height, width, CHANNELS[mode]), "image_size": size}
-    for transparent in (False, True):  # a colour of the palette may be one to look through
+    for transparent in (False, True):  # a palette color may be transparent
         yield {"mode": "P", "bytes": random.integers(0, 256, 10, 10, 3), "image_size": 10, "transparent": transparent}
     yield {"mode": "RGB", "bytes": random.integers(0, 256, 6, 20, 3), "image_size": 28}
 
 
 def call_to_pixel_values(submission, case: Case):
-    """Make the picture of the case: its mode and its bytes [H, W, channels]."""
+    """Make the image of a case from its mode and its bytes [H, W, channels]."""
     array = case["bytes"].byte().numpy().squeeze(-1) if case["mode"] == "L" else case["bytes"].byte().numpy()
     image = Image.fromarray(array)
     if case["mode"] == "P":
@@ -38,7 +38,7 @@ WORDS = ["detect", "caption", "answer", "en", "cat", "dog", "tree", ";", "two", 
 
 
 def prompts(random: Random) -> Iterator[Case]:
-    for number_of_words, num_image_tokens, room in [
+    for number_of_words, num_image_tokens, max_text_tokens in [
         (3, 4, 20),
         (0, 1, 10),
         (6, 9, 5),
@@ -47,12 +47,16 @@ def prompts(random: Random) -> Iterator[Case]:
         (1, 3, 2),
     ]:
         prompt = " ".join(random.choice(WORDS) for _ in range(number_of_words))
-        yield vocabulary(random) | {"prompt": prompt, "num_image_tokens": num_image_tokens, "max_text_tokens": room}
+        yield vocabulary(random) | {
+            "prompt": prompt,
+            "num_image_tokens": num_image_tokens,
+            "max_text_tokens": max_text_tokens,
+        }
     yield vocabulary(random) | {"prompt": "detect <image> cat", "num_image_tokens": 2, "max_text_tokens": 20}
 
 
 def vocabulary(random: Random) -> Case:
-    """Ids for all words, others in each case."""
+    """Token ids for all words, different in each case."""
     names = [*WORDS, "<image>", "<bos>", "\n"]
     first = random.integer(3, 500)
     ids = {name: first + i for i, name in enumerate(sorted(names, key=lambda _: random.integer(0, 10**6)))}
@@ -70,7 +74,7 @@ def call_encode_prefix(submission, case: Case):
 
 
 def encode(case: Case, text: str) -> list[int]:
-    """The ids of a text, word by word."""
+    """The token ids of a text, one for each word."""
     return [case["ids"][token] for token in re.findall(r"\n|[^\s]+", text)]
 
 
@@ -80,7 +84,7 @@ def special(case: Case) -> dict[str, int]:
 
 
 def show_prompt(case: Case) -> Case:
-    """The case as the exercise has it: not the whole vocabulary."""
+    """What a learner sees of a case: the arguments, without the whole vocabulary."""
     shown = {name: value for name, value in case.items() if name != "ids"}
     return shown | {"special": special(case), "encode(prompt)": encode(case, case["prompt"])}
 
@@ -104,7 +108,7 @@ def letters(random: Random, length: int, alphabet: str = "abc") -> list[str]:
 def pieces_and_pairs(random: Random) -> Iterator[Case]:
     yield {"pieces": ["a", "a", "a", "a", "a", "b", "a", "a", "a"], "pair": ("a", "a")}
     yield {"pieces": [random.choice(["x", "y"])], "pair": ("x", "y")}
-    # Pieces that end or begin like those of the pair.
+    # Pieces that end or begin like the pieces of the pair.
     yield {"pieces": ["xa", "b", *letters(random, 3), "a", "bx", "a", "b"], "pair": ("a", "b")}
     for _ in range(4):
         yield {"pieces": letters(random, 14), "pair": tuple(letters(random, 2))}
@@ -131,27 +135,46 @@ def words_and_merges(random: Random) -> Iterator[Case]:
 EXERCISES = [
     Exercise(
         "to_pixel_values",
-        "From any picture to numbers",
-        pictures,
+        "From any image to pixel values",
+        images,
         points=2,
         call=call_to_pixel_values,
         forbidden=("vlm.image_processing.process_images", "vlm.image_processing.to_rgb"),
-        section="From a picture to numbers",
+        section="From an image to pixel values",
     ),
     Exercise(
         "encode_prefix",
-        "The sequence before the answer",
+        "The token ids before the answer",
         prompts,
         points=2,
         call=call_encode_prefix,
         raises=(ValueError,),
         show=show_prompt,
-        section="One sequence",
+        section="One sequence: image tokens, prompt, answer",
     ),
-    Exercise("pad_batch", "Rows of different lengths", rows, points=2, section="A batch"),
-    Exercise("merge", "Join a pair", pieces_and_pairs, section="Pieces that are learned"),
-    Exercise("train_bpe", "Learn the pieces", frequencies, points=2, section="Pieces that are learned"),
-    Exercise("encode_word", "Use the pieces", words_and_merges, section="Pieces that are learned"),
+    Exercise(
+        "pad_batch",
+        "Padding rows of different lengths",
+        rows,
+        points=2,
+        section="A batch: padding, attention mask and labels",
+    ),
+    Exercise(
+        "merge", "Merge a pair of pieces", pieces_and_pairs, section="Byte-pair encoding: a vocabulary that is learned"
+    ),
+    Exercise(
+        "train_bpe",
+        "Train byte-pair encoding",
+        frequencies,
+        points=2,
+        section="Byte-pair encoding: a vocabulary that is learned",
+    ),
+    Exercise(
+        "encode_word",
+        "Encode with byte-pair encoding",
+        words_and_merges,
+        section="Byte-pair encoding: a vocabulary that is learned",
+    ),
 ]
 
 

@@ -71,7 +71,7 @@ HIDDEN = {
         "transparent_palette_forgotten",
         "newline_cut_off",
         "cut_at_the_beginning",
-        "room_for_words_alone",
+        "limit_for_the_prompt_alone",
         "never_cut",
         "mask_from_ids",
         "padded_with_zero",
