@@ -1,10 +1,10 @@
-"""Exercises of chapter 6, "What happens to a single vector?".
+"""Exercises of chapter 6, "RMSNorm and the gated MLP".
 
-Grade them with: pytest exercises/test_ch06_norms_mlp.py
+Grade: pytest exercises/test_ch06_norms_mlp.py
 
-Shapes: B batch, S places in the sequence, D hidden size, F width of the MLP.
-Where a class is asked for, write `__init__` and `forward`; its parameters must have the names given, since trained
-weights are loaded into them by name. `config` is a `vlm.config.GemmaConfig`.
+Shapes: B batch, S sequence length, D hidden size, F intermediate size of the MLP.
+For a class, write `__init__` and `forward`. Its parameters must have the given names, since
+trained weights are loaded by name. `config` is a `vlm.config.GemmaConfig`.
 """
 
 from torch import Tensor, nn
@@ -13,15 +13,17 @@ from vlm.config import GemmaConfig
 
 
 def root_mean_square(states: Tensor) -> Tensor:
-    """Say how large each vector is: the root of the mean of its squared numbers.
+    """Compute the size of each vector as its root mean square (RMS).
 
-    For [3, 4, 0, 0] the mean of the squares is 25 / 4, and the answer 2.5.
+    The RMS is the square root of the mean of the squared entries. For [3, 4, 0, 0], the mean of
+    the squares is 25 / 4, and the RMS is 2.5.
 
     Args:
-        states: [B, S, D].
+        states: [B, S, D], vectors of D entries.
 
     Returns:
-        [B, S, 1], with the argument's dtype and device: the last axis stays, so that you can divide by the result.
+        [B, S, 1], with the dtype and device of `states`. The last axis stays, so that `states`
+        can be divided by the result.
     """
     raise NotImplementedError
 
@@ -31,10 +33,13 @@ class GemmaRMSNorm(nn.Module):
 
         y = x / sqrt(mean(x^2) + eps) * (1 + weight)
 
-    Everything is computed in float32, whatever the dtype of x. Only the result is cast to the dtype of x.
-    Parameter: `weight` [D], which starts as zeros.
+    The mean is over the last axis. Compute everything in float32, whatever the dtype of x, and
+    cast only the final result to the dtype of x.
 
-    Source: "Root Mean Square Layer Normalization" (arXiv 1910.07467), section 4.
+    Parameter: `weight` [D], initialized to zeros.
+
+    Source: "Root Mean Square Layer Normalization" (arXiv 1910.07467), section 4. The 1 + weight
+    is Gemma's.
     """
 
     def __init__(self, hidden_size: int, eps: float):
@@ -47,11 +52,14 @@ class GemmaRMSNorm(nn.Module):
 
 
 class GemmaMLP(nn.Module):
-    """GeGLU: one projection, through a GELU (its tanh approximation), opens or closes the gate for another.
+    """GeGLU, an MLP with a gate: the GELU of one projection multiplies another projection.
 
         y = down_proj(gelu(gate_proj(x)) * up_proj(x))
 
-    Layers, without biases: `gate_proj` and `up_proj` from D to F (`config.intermediate_size`), `down_proj` from F to D.
+    Use the tanh approximation of the GELU.
+
+    Layers, all without a bias: `gate_proj` and `up_proj` from D (`config.hidden_size`) to F
+    (`config.intermediate_size`), and `down_proj` from F to D.
 
     Source: "GLU Variants Improve Transformer" (arXiv 2002.05202), section 2.
     """
@@ -66,18 +74,20 @@ class GemmaMLP(nn.Module):
 
 
 def fold_norm(norm_weight: Tensor, linear_weight: Tensor) -> Tensor:
-    """Move a norm's scale into the linear layer behind it.
+    """Fold the scale of a norm into the weight matrix of the linear layer that follows it.
 
-    After a Gemma norm comes a linear layer without a bias. Scaling the entries of a vector and then multiplying by a
-    matrix is the same as multiplying by another matrix. Make that matrix, so that for every vector x of D numbers
+    In Gemma, each norm is followed by linear layers without biases. To scale the entries of a
+    vector and then multiply by a matrix is the same as to multiply by another matrix. Compute
+    that matrix, so that for every vector x of D entries
 
-        linear(x * (1 + norm_weight))  =  folded @ x
+        linear(x * (1 + norm_weight)) = folded @ x
 
     Args:
-        norm_weight: [D], as it is stored in a checkpoint.
-        linear_weight: [F, D], as nn.Linear stores it.
+        norm_weight: [D], the parameter of the norm as stored in a checkpoint (the scale is 1 +
+            norm_weight).
+        linear_weight: [F, D], the weight as nn.Linear stores it.
 
     Returns:
-        [F, D].
+        The folded matrix, [F, D].
     """
     raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Checks of exercises/ch06_norms_mlp.py: cases for each exercise. What is right, the solutions know."""
+"""Test cases for exercises/ch06_norms_mlp.py; the correct answers come from solutions/ch06_norms_mlp.py."""
 
 from collections.abc import Iterator
 
@@ -22,7 +22,7 @@ def states(random: Random) -> Iterator[Case]:
 
 
 def norms(random: Random) -> Iterator[Case]:
-    # Small inputs show an eps that is wrong or stands in the wrong place; bfloat16 shows a cast that comes too early.
+    # Small inputs reveal a wrong or misplaced eps; bfloat16 reveals a cast that comes too early.
     for scale, eps, dtype in [
         (1.0, 1e-6, torch.float32),
         (2e-3, 1e-6, torch.float32),
@@ -46,7 +46,7 @@ def call_norm(submission, case: Case) -> Tensor:
 
 
 def nearly_all_equal(answer: Tensor, expected: Tensor) -> bool:
-    """In bfloat16 a number right between two others may be rounded either way: one in a hundred is forgiven."""
+    """In bfloat16, a value halfway between two others may be rounded either way: allow 1 % of differences."""
     wrong = ~torch.isclose(answer.float(), expected.float(), rtol=1e-5, atol=1e-5)
     allowed = 0.01 if expected.dtype == torch.bfloat16 else 0.0
     return wrong.float().mean().item() <= allowed
@@ -65,10 +65,10 @@ def small_config(hidden_size: int, intermediate_size: int) -> GemmaConfig:
 
 
 def mlps(random: Random) -> Iterator[Case]:
-    for (batch, places, hidden_size), intermediate_size in zip(SIZES, (13, 6, 9)):
+    for (batch, length, hidden_size), intermediate_size in zip(SIZES, (13, 6, 9)):
         config = small_config(hidden_size, intermediate_size)
         weights = random_weights(gemma.GemmaMLP(config), random)
-        yield {"config": config, "weights": weights, "hidden_states": random.normal(batch, places, hidden_size)}
+        yield {"config": config, "weights": weights, "hidden_states": random.normal(batch, length, hidden_size)}
 
 
 def norms_and_layers(random: Random) -> Iterator[Case]:
@@ -77,10 +77,10 @@ def norms_and_layers(random: Random) -> Iterator[Case]:
 
 
 EXERCISES = [
-    Exercise("root_mean_square", "The size of a vector", states, section="The size of a vector"),
+    Exercise("root_mean_square", "The root mean square", states, section="RMSNorm"),
     Exercise(
         "GemmaRMSNorm",
-        "The norm",
+        "RMSNorm",
         norms,
         points=2,
         call=call_norm,
@@ -91,7 +91,7 @@ EXERCISES = [
             "vlm.gemma.GemmaRMSNorm",
         ),
         equal=nearly_all_equal,
-        section="Why one plus",
+        section="Why Gemma's norm multiplies by 1 + weight",
     ),
     Exercise(
         "GemmaMLP",
@@ -100,9 +100,14 @@ EXERCISES = [
         points=2,
         call=call_module("GemmaMLP"),
         forbidden=("vlm.gemma.GemmaMLP",),
-        section="A gate",
+        section="GeGLU: an MLP with a gate",
     ),
-    Exercise("fold_norm", "A norm's scale inside the next layer", norms_and_layers, section="Why one plus"),
+    Exercise(
+        "fold_norm",
+        "Fold a norm into the next layer",
+        norms_and_layers,
+        section="Why Gemma's norm multiplies by 1 + weight",
+    ),
 ]
 
 

@@ -1,6 +1,6 @@
-"""Solutions of chapter 6, "What happens to a single vector?".
+"""Solutions of chapter 6, "RMSNorm and the gated MLP".
 
-Shapes: B batch, S places in the sequence, D hidden size, F width of the MLP.
+Shapes: B batch, S sequence length, D hidden size, F intermediate size of the MLP.
 """
 
 import torch
@@ -10,7 +10,7 @@ from vlm.config import GemmaConfig
 
 
 def root_mean_square(states: Tensor) -> Tensor:
-    """Say how large each vector is: the root of the mean of its squared numbers."""
+    """Compute the size of each vector as its root mean square (RMS)."""
     return states.square().mean(-1, keepdim=True).sqrt()  # [B, S, 1]
 
 
@@ -29,7 +29,7 @@ class GemmaRMSNorm(nn.Module):
 
 
 class GemmaMLP(nn.Module):
-    """GeGLU: one projection, through a GELU (its tanh approximation), opens or closes the gate for another."""
+    """GeGLU, an MLP with a gate: the GELU of one projection multiplies another projection."""
 
     def __init__(self, config: GemmaConfig):
         super().__init__()
@@ -38,10 +38,11 @@ class GemmaMLP(nn.Module):
         self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
 
     def forward(self, hidden_states: Tensor) -> Tensor:
-        gate = nn.functional.gelu(self.gate_proj(hidden_states), approximate="tanh")  # [B, S, F]
+        gate = self.gate_proj(hidden_states)  # [B, S, F]
+        gate = nn.functional.gelu(gate, approximate="tanh")
         return self.down_proj(gate * self.up_proj(hidden_states))  # [B, S, D]
 
 
 def fold_norm(norm_weight: Tensor, linear_weight: Tensor) -> Tensor:
-    """Move a norm's scale into the linear layer behind it."""
+    """Fold the scale of a norm into the weight matrix of the linear layer that follows it."""
     return linear_weight * (1 + norm_weight)  # [F, D]: column d gets the scale of entry d
