@@ -13,7 +13,7 @@
 # %% [markdown]
 # # Pretraining from scratch: where did the Toybox model come from?
 #
-# Everything in this course ran on a model that could already see. Before its training, it was 2.7 million random numbers; some hours on two cores lay between. This chapter opens the workshop. It begins with a short training from scratch, in which you watch the model find its first words. Then you see what it is trained on, in which order, with which loss, and what happens if you leave one part out.
+# Everything in this course ran on a model that could already see. It began as 2.7 million random numbers, and some hours of training on two cores made it what it is. This chapter shows how. It begins with a short training from scratch, in which you watch the model find its first words. Then you see what it is trained on, in which order, with which loss, and what happens if you leave one part out.
 #
 # At the end you will be able to
 #
@@ -23,9 +23,9 @@
 # - read an ablation and a loss curve, and know how far to believe them;
 # - pretrain a small PaliGemma from scratch.
 #
-# Time: about 50 minutes to read and run, and 40 for the four exercises. The first cell trains a small PaliGemma from scratch, in about a minute: 80 steps for the tower alone, then 120 in which the whole model learns to generate text. So that so little training is enough, its scenes are easy, with one or two toys on a ground that has a name. The next cell shows what the model says about three images on the way.
+# Time: about 50 minutes to read and run, and 40 for the four exercises. The first cell trains a small PaliGemma from scratch, in about a minute: 80 steps for the tower alone, then 120 in which the whole model learns to generate text. Since so little training has to be enough, its scenes are easy, with one or two toys on a ground that has a name. The next cell shows what the model says about three images on the way.
 
-# %% mystnb={"image": {"alt": "Three lines of losses over 200 steps. The tower's falls in the first 80. From there on that of captions falls fast, and that of boxes slowly."}, "figure": {"caption": "In a minute of training from scratch, the model learns captions fast, and boxes hardly at all. Losses, means over ten steps. Up to step 80 (gray line) there is no text. There the tower's loss gets the weight ½, which then falls to 0.", "name": "fig-ch22-goal"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Three lines of losses over 200 steps. The tower's falls in the first 80. From there on that of captions falls fast, and that of boxes slowly."}, "figure": {"caption": "In a minute of training from scratch, the model learns captions fast, and boxes hardly at all. Losses, means over ten steps. Up to step 80 (gray line) there is no text. From there on, the weight of the tower's loss falls from ½ to 0.", "name": "fig-ch22-goal"}} tags=["hide-input"]
 import json
 import math
 import time
@@ -151,13 +151,13 @@ print(f"whole captions right {exact:.2f}")
 assert ground > 0.3
 
 # %% [markdown]
-# The ground is seen. The toys are guessed: if you name one of twenty kinds blindly, you are right as often. So in this time the model has learned what a caption looks like, and to use the largest thing in the image.
+# The ground is seen. The toys are guessed: if you named one of the twenty kinds blindly, you would be right as often. So in this time the model has learned what a caption looks like, and to use the largest thing in the image.
 #
-# The shipped model was trained by the same code, for about a hundred times as many steps, each with four times as many scenes, and in a harder world. `toybox/checkpoint/provenance.json` lists every run that its weights have been through, and how long each took.
+# The shipped model was trained by the same code, for more than a hundred times as many steps, each with four times as many scenes, and in a harder world. `toybox/checkpoint/provenance.json` lists every run that its weights have been through, and how long each took.
 #
 # ## Training data: domain randomization and a mixture of tasks
 #
-# A real model is trained on a billion images from the web with the text beside them. The Toybox draws its own: for each step 32 new scenes, with the truth about them. So there are no epochs (passes over all data), and a model that does well on new scenes does so because it has learned, not because it has memorized.
+# A real model is trained on a billion images from the web with the text beside them. The Toybox draws its own: for each step 32 new scenes, with their ground truth. So there are no epochs (passes over all data), and a model that does well on new scenes does so because it has learned, not because it has memorized.
 #
 # How wide must such a world be? The first Toybox had one to four upright toys of 26 to 56 pixels, always on one of six grounds. Its model was nearly perfect there, and helpless one step outside: on plain gray it named toys that were not there, and it answered "is there a zebra?" with `0`. What never varies in training, a network takes for granted. So whatever should not matter has to vary, which is called {term}`domain randomization` {cite}`tobin2017domain`. Half of today's grounds have no name. There are up to six toys, of 14 to 105 pixels, some tilted, half hidden, cut off or recolored; there are signs, blur, noise, and scenes with nothing in them.
 
@@ -202,11 +202,11 @@ print(f"text positions in groups: {apart:,}; in rows of one length: {together:,}
 #
 # A real mixture has another problem. Its data sets have different sizes, some a thousand times as large as others. Sampled in proportion to size, the largest is almost all that the model sees. T5 {cite}`raffel2019exploring` describes two remedies that are still in use. *Limit* the size that counts. Or raise each share to the power 1 / temperature and normalize again: at temperature 1 nothing changes, and the higher it is, the more alike the shares become.
 #
-# Details of the training examples decide what the model can do afterwards, more than the network does. A caption names kinds in alphabetical order, so that only one caption is right. Of the questions "how many" and "is there", four in ten ask for something that is not there; without them, the model would learn that the answer to "is there" is yes. And three in ten of *those* ask for something that is no toy, one of some 150 everyday words: a model that has often had to say no says no to words that it has never met, too. ("Zebra" is kept for the test.) Boxes are listed from top to bottom. Compared with listing them kind by kind, as the prompt names them, that was worth five points of precision and recall. The first number of a box is its top edge, so when boxes go from top to bottom, the model has only one decision to make at a time.
+# Details of the training examples decide what the model can do afterwards, more than the network does. A caption names kinds in alphabetical order, so that only one caption is right. Of the questions "how many" and "is there", four in ten ask for something that is not there; without them, the model would learn that the answer to "is there" is yes. And three in ten of *those* ask for something that is no toy, one of some 150 everyday words: a model that has often had to say no also says no to words that it has never met. ("Zebra" is kept for the test.) Boxes are listed from top to bottom. Compared with listing them kind by kind, as the prompt names them, that was worth five points of precision and recall. The first number of a box is its top edge, so when boxes go from top to bottom, the model has only one decision to make at a time.
 #
 # ## Curriculum: the tower first, then text
 #
-# In the first stage there is no text at all. A linear probe, thrown away afterwards, reads each patch's vector from the tower and predicts what covers the patch, and where that thing's edges are. The kind of toy is not enough: a red car and a blue car are two classes, and so are two words on signs. The tower has no reason to keep what this probe does not ask for, and the language model could not find it later. Words are the hardest to see. With a sign in one scene of eight, the probe could not tell them apart after 2,900 steps. So in this stage every second image is a sheet full of signs. Google's tower came from SigLIP, trained on pairs of images and texts (chapter 4); this stage is the Toybox's cheap substitute, which works because a drawn world knows all its answers.
+# In the first stage there is no text at all. A linear probe, thrown away afterwards, reads each patch's vector from the tower and predicts what covers the patch, and where that thing's edges are. It has to name more than the kind of toy: a red car and a blue car are two classes, and so are two words on signs. The tower has no reason to keep what this probe does not ask for, and the language model could not recover it later. Words are the hardest to see. With a sign in one scene of eight, the probe could not tell them apart after 2,900 steps. So in this stage every second image is a sheet full of signs. Google's tower came from SigLIP, trained on pairs of images and texts (chapter 4); this stage is the Toybox's cheap substitute, which works because a drawn world knows all its answers.
 
 # %% tags=["hide-input"]
 from figures.schematics.stages import draw_stages
@@ -217,9 +217,9 @@ drawing = draw_stages(Recipe())
 HTML(
     drawing.html(
         "Both models first learn to see, then to answer. Google takes a tower and a "
-        "language model that are trained already, and adds two stages of training "
-        "together; the Toybox begins with random weights. A stage is drawn blue where "
-        "the tower learns alone."
+        "language model that are already trained, and adds two stages of joint "
+        "training; the Toybox begins with random weights. Blue: stages in which the "
+        "tower is trained alone."
     )
 )
 
@@ -244,7 +244,7 @@ plt.show()
 #
 # ## Soft targets: location bins have neighbors
 #
-# To a cross-entropy, `<loc0500>` in place of `<loc0501>` is as wrong as `cat` in place of `<loc0501>`. It does not know that the location tokens are bins in a row. From a billion examples a model finds out. With some hundred thousand it helps to be told: give the neighbors of the right bin some of the probability, in the form of a bell (a Gaussian). This is a {term}`soft target <soft target>`; the same idea for classes without an order is called label smoothing {cite}`szegedy2015rethinking`.
+# To a cross-entropy, `<loc0500>` in place of `<loc0501>` is as wrong as `cat` in place of `<loc0501>`. It does not know that the location tokens are bins in a row. From a billion examples, a model finds that out. With some hundred thousand, it helps to tell it: give the neighbors of the right bin some of the probability, in the form of a bell (a Gaussian). This is a {term}`soft target <soft target>`; the same idea for classes without an order is called label smoothing {cite}`szegedy2015rethinking`.
 
 
 # %% tags=["from:toybox.losses.soft_location_targets"]
@@ -260,7 +260,7 @@ def soft_location_targets(sigma: float) -> Tensor:
 # %% [markdown]
 # Why a softmax? A bell is e to the power of -d² / 2σ², where d is the distance from the right bin and σ the standard deviation, both in bins; divided by its sum, it is a softmax of -d² / 2σ². That is true at the first and the last bin as well, where half of the bell is missing.
 #
-# σ is 16 bins at the start and 4 at the end. What does it do to the lowest loss that is possible? A perfect model, which gives exactly the bell, has a loss equal to the bell's entropy: with σ = 4 that is 2.8 per location token. (In natural logarithms, as every loss. Chapter 10 counted in bits: 2.8 / ln 2 = 4.0.) Check it by hand: the entropy of a bell is ln(σ √(2πe)). The loss for boxes is a mean over all tokens of a row, and the words among them can go to 0.
+# σ is 16 bins at the start and 4 at the end. How does σ change the lowest possible loss? A perfect model, whose output is exactly the bell, has a loss equal to the bell's entropy: with σ = 4 that is 2.8 per location token. (In natural logarithms, like every loss here. Chapter 10 counted in bits: 2.8 / ln 2 = 4.0.) Check it by hand: the entropy of a bell is ln(σ √(2πe)). The loss for boxes is a mean over all tokens of a row, and the words among them can go to 0.
 
 # %% mystnb={"image": {"alt": "Three curves over location bins 440 to 560: a wide bell of sigma 16, a narrow bell of sigma 4, both centered on 500, and a single bar of height 1 at 500, cut off at 0.12."}, "figure": {"caption": "The target for a location token gets sharper during training. If bin 500 is right: the soft target at the start of the second stage (sigma 16), at its end (sigma 4), and a one-hot target (whose bar goes up to 1).", "name": "fig-ch22-soft"}} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(6.6, 2.9), layout="constrained")
@@ -313,13 +313,13 @@ def suffix_loss(
 
 
 # %% [markdown]
-# Soft targets contain a trap. They teach the model to *generate* neighboring bins, and then it *reads* what it has generated. (A model that has only read true tokens in training, and then has to continue its own, suffers from *exposure bias*.) The boxes of the scenes have whole pixels, which fall on 113 of the 1,024 bins; the model had never read the other 911. The first Toybox model found 19 % of the toys: given the true location tokens it was one pixel off, left to itself it lost its way after two of them. Moving each edge by up to half a pixel in training, for 1,500 more steps, took it to 91 %.
+# Soft targets contain a trap. They teach the model to *generate* neighboring bins, and then it *reads* what it has generated. (A model that has only read true tokens in training, and then has to continue its own, suffers from *exposure bias*.) The boxes of the scenes have whole pixels, which fall on 113 of the 1,024 bins; the model had never read the other 911. The first Toybox model found 19 % of the toys: given the true location tokens, it was one pixel off; left to itself, it lost its way after two of them. Moving each edge by up to half a pixel in training, for 1,500 more steps, took it to 91 %.
 #
 # ## Learning-rate schedule and Muon
 #
 # How fast should the weights move? The learning rate of each stage follows a {term}`schedule <learning-rate schedule>`. It rises over 200 steps and falls along half a cosine {cite}`loshchilov2016sgdr`. It rises because {term}`AdamW` {cite}`loshchilov2017decoupled` divides by a running estimate of the gradient's size, which is unreliable in the first steps. It falls because at the end the model should stop jumping around the minimum that it has found: boxes become good late, when the steps get small.
 #
-# And in which direction? AdamW divides each number of a gradient by its own running size: it treats a matrix as a bag of numbers. But a matrix maps vectors to vectors, and its gradient is the sum of a few strong directions and many weak ones, as its *singular values* say. {term}`Muon` {cite}`jordan2024muon` makes all singular values of an update nearly equal, so that it moves all directions by the same amount; the weak ones, its authors suspect, are the rare things that a model would otherwise learn last. That needs no singular value decomposition. With X = U S Vᵀ, the product X Xᵀ X is U S³ Vᵀ: an odd polynomial of a matrix acts on its singular values alone. Five rounds of a well-chosen one (a *Newton–Schulz iteration*) bring all but the very smallest near 1.
+# And in which direction? AdamW divides each number of a gradient by its own running size: it treats a matrix as a bag of numbers. But a matrix maps vectors to vectors, and its gradient is the sum of a few strong directions and many weak ones, as its *singular values* show. {term}`Muon` {cite}`jordan2024muon` makes all singular values of an update nearly equal, so that it moves all directions by the same amount; the weak ones, its authors suspect, are the rare things that a model would otherwise learn last. That needs no singular value decomposition. With X = U S Vᵀ, the product X Xᵀ X is U S³ Vᵀ: an odd polynomial of a matrix changes its singular values alone. Five rounds of a well-chosen one (a *Newton–Schulz iteration*) bring all but the very smallest near 1.
 
 
 # %%
@@ -359,7 +359,7 @@ for optimizer in trainer.optimizers:
     number = sum(parameter.numel() for group in groups for parameter in group["params"])
     print(f"{type(optimizer).__name__:6s} updates {number:9,} parameters")
 
-# %% mystnb={"image": {"alt": "Left: the learning rate over 36,000 steps: a fast rise to 0.002 and a cosine fall until step 6,000, then again to 0.0015 and down until 36,000. Right: 128 singular values, the largest first, on a logarithmic axis. Those of the gradient fall steeply, to a ten thousandth. Those of AdamW's step fall to a tenth at once. Those of Muon's step stay near 1 for two thirds of the directions."}, "figure": {"caption": "Muon moves nearly all directions equally, AdamW does not. Left: the learning rate of the full recipe, two stages with a warm-up each. Right: singular values of one matrix's gradient, and of the first step that each optimizer makes of it, relative to the largest. Even with Muon, directions that are a thousand times weaker than the strongest stay behind.", "name": "fig-ch22-rate"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Left: the learning rate over 36,000 steps: a fast rise to 0.002 and a cosine fall until step 6,000, then again to 0.0015 and down until 36,000. Right: 128 singular values, the largest first, on a logarithmic axis. Those of the gradient fall steeply, to a ten thousandth. Those of AdamW's step fall to a tenth at once. Those of Muon's step stay near 1 for two thirds of the directions."}, "figure": {"caption": "Muon moves nearly all directions equally, AdamW does not. Left: the learning rate of the full recipe, two stages with a warm-up each. Right: singular values of one matrix's gradient, and of the first step that each optimizer computes from it, relative to the largest. Even with Muon, directions that are a thousand times weaker than the strongest stay behind.", "name": "fig-ch22-rate"}} tags=["hide-input"]
 rates = []
 for step in range(0, recipe.total_steps, 20):
     shipped.step = step
@@ -390,11 +390,11 @@ assert (
 #
 # ## Ablations: what each part is worth
 #
-# Leave one thing out, keep everything else, and see what changes: that is an *ablation*. Here are four short runs in the first, narrower Toybox, with AdamW alone, each with 1,000 steps of the second stage and 12 scenes a step (a twentieth of the scenes that its model saw). All but one start with the same tower, trained for 1,500 steps; all see the same examples in the same order (`tools/ablations.py`, about an hour). One has the full recipe. One has one-hot targets for the location tokens. One has a *causal* mask: image and prompt attend only to what comes before them, as in most language models. One starts with a random tower. (Error bars show the uncertainty from the choice of scenes; each run was made once.)
+# Leave one thing out, keep everything else, and see what changes: that is an *ablation*. Here are four short runs in the first, narrower Toybox, with AdamW alone, each with 1,000 steps of the second stage and 12 scenes a step (a twentieth of the scenes that the first Toybox model saw). All but one start with the same tower, trained for 1,500 steps; all see the same examples in the same order (`tools/ablations.py`, about an hour). One has the full recipe. One has one-hot targets for the location tokens. One has a *causal* mask: image and prompt attend only to what comes before them, as in most language models. One starts with a random tower. (Error bars show the uncertainty from the choice of scenes; each run was made once.)
 #
 # Before you look: the prompt comes after the image. What can image positions do with the question if they attend to it, and what can they not do under a causal mask? Which task should suffer: captions, counts, or "is there a cat?"
 
-# %% mystnb={"image": {"alt": "Grouped bars with error bars for four runs on three measures. Captions right: 0.42, 0.41, 0.38 and, without the pretrained tower, 0.24. Is there a ...: 0.93, 0.96, causal mask 0.45, no pretrained tower 0.50. How many: 0.56, 0.66, 0.49, 0.49."}, "figure": {"caption": "With a causal mask or a random tower, a short run does not learn \"is there a ...?\". Four runs that differ in one thing each, on 300 validation scenes, with 95 % confidence intervals (normal approximation). Of \"is there a ...?\" half is right by chance, and of \"how many ...?\" 46 % if one always says 0.", "name": "fig-ch22-ablations"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Grouped bars with error bars for four runs on three measures. Captions right: 0.42, 0.41, 0.38 and, without the pretrained tower, 0.24. Is there a ...: 0.93, 0.96, causal mask 0.45, no pretrained tower 0.50. How many: 0.56, 0.66, 0.49, 0.49."}, "figure": {"caption": "With a causal mask or a random tower, a short run does not learn \"is there a ...?\". Four runs that differ in one thing each, on 300 validation scenes, with 95 % confidence intervals (normal approximation). By chance, half of the answers to \"is there a ...?\" are right; a model that always says 0 gets 46 % of \"how many ...?\".", "name": "fig-ch22-ablations"}} tags=["hide-input"]
 ablations = json.loads(Path("data/ablations.json").read_text(encoding="utf-8"))
 MEASURES = {
     "captions right": "caption",
@@ -427,11 +427,11 @@ plt.show()
 # %% [markdown]
 # The causal mask leaves captions nearly as they are: the words of the answer see the whole image in any case, and in the tower the patches have already attended to each other. But asked whether there is a cat, the model is at chance after 1,000 steps, where the prefix mask has 93 %. A likely reason: under the prefix mask, each patch can compare itself with the question; under the causal one, the few positions of the question must carry everything that they might need of 64 patches, and the model has not learned that yet. (It may learn it later. A short run shows what is *easy* to learn.)
 #
-# Without a pretrained tower, captions fall from 42 to 24 %, and the question is at chance as well. This tower has to learn in 1,000 steps what the others began to learn 1,500 steps before, and the language model has nothing to read until it has.
+# Without a pretrained tower, captions fall from 42 to 24 %, and "is there a ...?" is at chance as well. This tower has to learn in 1,000 steps what the others began to learn 1,500 steps before, and the language model has nothing to read until it has.
 #
-# And soft targets? The run with one-hot targets counts better, and we have no explanation for that. Of boxes, for which soft targets were made, these runs say nothing: none of the four finds more than a few yet. An ablation that is too short for its question gives a number all the same, and the number means nothing.
+# And soft targets? The run with one-hot targets counts better, and we have no explanation for that. About boxes, for which soft targets are made, these runs say nothing: none of the four models finds more than a few yet. An ablation that is too short for its question gives a number all the same, and the number means nothing.
 #
-# So ask about boxes alone (in the first Toybox again). Take its trained tower, and freeze it. Projector and language model begin with random weights and get only one kind of example: `detect cat`, for scenes with one cat, with one box as the answer. That needs only 600 steps. And run each variant from three seeds (`tools/ablate_soft_targets.py`, half an hour). Guess first: what will differ more, the two kinds of targets or the seeds?
+# So test boxes alone (in the first Toybox again). Take its trained tower, and freeze it. Projector and language model begin with random weights and get only one kind of example: `detect cat`, for scenes with one cat, with one box as the answer. That needs only 600 steps. Run each variant from three seeds (`tools/ablate_soft_targets.py`, half an hour). Guess first: what will differ more, the two kinds of targets or the seeds?
 
 # %% mystnb={"image": {"alt": "Six lines of the fraction of boxes found over 600 steps. With soft targets they end at 0.94, 0.88 and 0.32, with one-hot targets at 0.80, 0.32 and 0.11."}, "figure": {"caption": "In each of the three pairs, soft targets are ahead from step 200 on. Boxes found (IoU at least 0.5, 300 validation scenes) while a language model learns boxes and nothing else. Lines of one color have the same initial weights and the same examples.", "name": "fig-ch22-bell"}} tags=["hide-input"]
 bells = json.loads(Path("data/soft_targets.json").read_text(encoding="utf-8"))
@@ -552,13 +552,13 @@ for state in (*some, training["shipped"] | {"step": 0}):
     print(f"{name}   {'  '.join(cells)}")
 
 # %% [markdown]
-# Words come first. When the first of these checkpoints was kept, after 1,281 steps of the second stage, 99 % of the answers to "is there a ...?" were right, and less than half of the boxes were found. The boxes catch up and overtake the captions, in which a single wrong word spoils the whole. What grows to the very end is how well the boxes fit; and a mask, which is placed inside a box, depends on that. At the end the second run is where the first was, to half a point (the last row of the table): not the same weights, since another processor adds in another order, but the same scores.
+# Words come first. When the first of these checkpoints was kept, after 1,281 steps of the second stage, 99 % of the answers to "is there a ...?" were right, and less than half of the boxes were found. The boxes catch up and overtake the captions, in which a single wrong word spoils the whole. What grows to the very end is how well the boxes fit; and a mask, which is placed inside a box, depends on that. At the end the second run is within half a point of the first (the last row of the table): the weights are not the same, since another processor adds in another order, but the scores are.
 #
 # And the loss of boxes? From step 5,325 on it falls by 0.85, and 0.67 of that is its lower bound. The part above the bound goes from 0.75 to 0.57, and fluctuates by about as much. Had you looked at the curve alone, you would have said that after a sixth of the second stage the boxes learn nothing more, while the fraction found goes from 46 to 98 %. A narrower bell asks for a sharper answer, and the model keeps up with it. So look at what a model can do, and not at its loss alone.
 #
 # ## What the real model does
 #
-# PaliGemma's training has three stages after the parts have been trained separately {cite}`beyer2024paligemma`. First a billion examples at 224 pixels, with everything trainable and a slow warm-up for the tower; then shorter stages at 448 and 896 pixels, in which tasks that need high resolution (text in images, boxes, masks) get more weight and longer answers. Then you fine-tune. Its mixture has captions in many languages, questions and answers that other models wrote, and boxes and masks that detectors drew. Its location tokens have one-hot targets. The first stage took some three days on 256 TPU chips, the two at higher resolution about one day more. What is the same: the prefix mask, the loss on the answer alone, the mean over each answer first, boxes as tokens, and that only the prompt tells the tasks apart.
+# PaliGemma's training has three stages after the parts have been trained separately {cite}`beyer2024paligemma`. First come a billion examples at 224 pixels, with everything trainable and a slow warm-up for the tower; then a shorter stage at 448 and at 896 pixels, in which tasks that need high resolution (text in images, boxes, masks) get more weight and longer answers. The third stage is fine-tuning. Its mixture has captions in many languages, questions and answers that other models wrote, and boxes and masks that detectors drew. Its location tokens have one-hot targets. The first stage took some three days on 256 TPU chips, the two at higher resolution about one day more. The rest is the same: the prefix mask, the loss on the answer alone, the mean over each answer first, boxes as tokens, and tasks that only the prompt tells apart.
 #
 # ## Exercises
 #
@@ -652,6 +652,6 @@ grade_chapter("ch22_pretraining")
 # %% [markdown]
 # ## Summary
 #
-# The mixture of training examples makes the model, and how an example is posed can matter more than how the network is built. The loss takes the mean over each answer first, or long answers dominate. The tower is trained before the model generates text. A near bin is better than a far one, and soft targets say so; but what the model learns to generate it must also learn to read. The learning rate rises, then falls to the end of the budget; Muon moves all directions of a matrix equally. Words come first, then boxes, and last how well they fit: if you stop early, you take an unfinished model for one that cannot do it.
+# The mixture of training examples makes the model, and how an example is posed can matter more than how the network is built. The loss takes the mean over each answer first, or long answers dominate. The tower is trained before the model generates text. A near bin is better than a far one, and soft targets say so; but what the model learns to generate it must also learn to read. The learning rate rises, then falls to the end of the budget; Muon moves all directions of a matrix equally. Words come first, then boxes, and last how well the boxes fit: if you stop early, you may think that the model cannot do what it has not learned yet.
 #
 # You have now built a PaliGemma, checked it against the reference, run it, looked into it, measured it, fine-tuned it, and made one from scratch. The capstone of this part is {doc}`yours to choose <project>`.
