@@ -116,7 +116,7 @@ assert all(tokens == measured["KV cache"][0] for tokens, _ in measured.values())
 # %% [markdown]
 # ## Memory bandwidth: the limit on tokens per second
 #
-# To generate one token, every weight of the language model is used once: multiplied by one activation, and added to a sum. So every weight has to travel from memory to the processor once per token. For a single row, the upper limit on tokens per second is therefore the {term}`memory bandwidth <memory bandwidth>` divided by the bytes of the weights. Chapter 16 plotted this limit for real machines. Compute it for three models: the Toybox model; a *middle* one, which this chapter uses because its weights are large enough to matter and small enough to wait for; and the 3B.
+# To generate one token, every weight of the language model is used once: multiplied by one activation, and added to a sum. So every weight has to travel from memory to the processor once per token. For a single row, the upper limit on tokens per second is therefore the {term}`memory bandwidth <memory bandwidth>` divided by the bytes of the weights. Chapter 16 plotted this limit for real machines. Compute it for three models: the Toybox model; a *middle* one, whose weights are large enough to matter and small enough not to keep you waiting; and the 3B.
 
 # %% tags=["hide-input"]
 from figures.schematics.roofline import draw_roofline
@@ -126,8 +126,8 @@ drawing = draw_roofline(989e12, 3.35e12, {"decode, 1 row": 1, "prefill, 264 toke
 HTML(
     drawing.html(
         "The roofline of an H100, once more: left of the dashed line, memory bandwidth "
-        "is the limit, right of it arithmetic. A decoding step for one row is far on the "
-        "left. Each step of this chapter either moves the point to the right or brings "
+        "is the limit; right of it, arithmetic. A decoding step for one row is far to "
+        "the left. Each step of this chapter either moves the point to the right or brings "
         "it nearer to the roof."
     )
 )
@@ -176,7 +176,7 @@ for name, amount in megabytes.items():
     print(f"{name:8s} at most {1000 * bandwidth / amount:8.0f} tokens per second")
 
 # %% [markdown]
-# For the Toybox model the limit is absurd: thousands of tokens per second, and the first figure shows far fewer.[^ch23-1] What does it do with its time? It pays *overhead*. Each operation of PyTorch (a matrix product, a slice, a sum) costs some microseconds in Python and in PyTorch's dispatcher before it computes anything. Count the operations: `TorchDispatchMode` sees every one that reaches PyTorch's core.
+# For the Toybox model the limit is absurd: thousands of tokens per second, and the first figure shows far fewer.[^ch23-1] Where does its time go? Into *overhead*. Each operation of PyTorch (a matrix product, a slice, a sum) costs some microseconds in Python and in PyTorch's dispatcher before it computes anything. Count the operations: `TorchDispatchMode` sees every one that reaches PyTorch's core.
 #
 # [^ch23-1]: Its weights even fit into the processor's cache, so the true limit is higher still.
 
@@ -219,7 +219,7 @@ assert after.total() < 0.8 * before.total()
 #
 # ## Step 1: Compute only the logits that you need
 #
-# During prefill the model could compute logits for every position. You need only those of the last. For the 3B with 268 tokens, that is the difference between multiplying 268 rows and one row by a [257,216 × 2,048] matrix; and it avoids 138 MB of bfloat16 logits that nobody reads. You have had the argument for this since chapter 9: `logits_to_keep=1`. What does it save on the Toybox model, whose vocabulary has 1,921 tokens? Guess, then measure.
+# During prefill the model could compute logits for every position. You need only those of the last one. For the 3B with 268 tokens, that is the difference between multiplying 268 rows and one row by a [257,216 × 2,048] matrix; and it avoids 138 MB of bfloat16 logits that nobody reads. You have had the argument for this since chapter 9: `logits_to_keep=1`. What does it save on the Toybox model, whose vocabulary has 1,921 tokens? Guess, then measure.
 
 
 # %% tags=["nbval-ignore-output"]
@@ -266,7 +266,7 @@ plt.show()
 # %% [markdown]
 # ## Step 3: Fewer and larger calls, grouped heads, flash attention
 #
-# Query, key and value are three products with the same vector. Stack their three weight matrices, and one product gives all three. Do the same for gate and up in the MLP. The arithmetic does not change, and each layer needs three calls fewer.
+# The query, key and value projections are three products with the same vector. Stack their weight matrices, and one product gives all three. Do the same for gate and up in the MLP. The arithmetic does not change, and each layer needs three fewer calls.
 #
 # Attention itself is more interesting. In chapter 8, `repeat_kv` copied each key for every query head that uses it. For the 3B, that makes eight copies of a layer's keys and values, in every layer and for every token, which undoes what sharing has saved. But look at the shapes. G query heads that share a key/value head are G queries against the same keys, and a matrix of queries has *rows*. So turn the heads into rows, and no key is copied.
 
@@ -388,7 +388,7 @@ class FastDecoderLayer(nn.Module):
 # %% [markdown]
 # The block writes keys with `index_copy_`, at indices that are *data*, held in a tensor. With a slice, `keys[:, :, 75:76] = key`, the number 75 would be part of the program. For the Python interpreter that makes no difference; for the compiler of the next step it does. (`length`, up to which the block reads the cache, is such a number too, but the compiler is told that it may change.)
 #
-# Does the fast model give the same numbers? Read a prompt, and then one token, with both models.
+# Does the fast model give the same numbers? Run a prompt, and then one token, through both models.
 
 # %%
 largest = 0.0
@@ -413,7 +413,7 @@ assert largest < 1e-4
 #
 # After step 3 a token still takes hundreds of operations. `torch.compile` traces the Python code once, records which operations happen on which tensors (a *graph*), and makes one program of them {cite}`ansel2024pytorch2`. In this program, the nine small operations of a norm are one loop. On the next call it checks whether its assumptions still hold (its *guards*: shapes, strides, dtypes, object identities); if so, it runs the program.
 #
-# Tracing has a limit. Where Python needs a *value* from inside a tensor to decide what to do next, the graph ends, because a trace has no values. That is a {term}`graph break`. Count the graph breaks in two ways to choose a token.
+# Tracing has a limit. Where Python needs a *value* from inside a tensor to decide what to do next, the graph ends, because a trace has no values. That is a {term}`graph break`. Here are two ways to choose a token; count their graph breaks.
 
 
 # %%
@@ -459,7 +459,7 @@ torch._dynamo.reset()
 
 # %% tags=["from:vlm.fast.linear.quantize_rows"]
 def quantize_rows(values: Tensor) -> tuple[Tensor, Tensor]:
-    """[R, I] -> int8 [R, I] and the scale of each row, float32 [R, 1]: values = int8 * scale."""
+    """[R, I] -> int8 [R, I] and each row's scale [R, 1]: values = int8 * scale."""
     values = values.float()
     # The clamp avoids a division by 0: a row of zeros stays a row of zeros.
     scale = values.abs().amax(dim=-1, keepdim=True).clamp(min=1e-12) / 127
@@ -538,7 +538,7 @@ ax.legend()
 plt.show()
 
 # %% [markdown]
-# In the Toybox model no row of a matrix is much larger than the others, so a scale per row gains only a sixth. And `down` is bad with both. There it is the *vector* that is hard to quantize: with the exact vector the error is 0.5 %, with the exact matrix 1.6 %. A few gates are wide open beside many that are nearly closed, so a few large numbers set the scale.
+# In the Toybox model no row of a matrix is much larger than the others, so a scale per row gains only a sixth. For `down`, both errors are large: there it is the *vector* that is hard to quantize: with the exact vector the error is 0.5 %, with the exact matrix 1.6 %. A few gates are wide open beside many that are nearly closed, so a few large numbers set the scale.
 #
 # Nearly one percent of error in every product of every layer: what does the model answer now? The only honest test is the whole evaluation. `python -m toybox.evaluate --fast int8` ran it again on the 1,000 test scenes.
 
@@ -557,7 +557,7 @@ for task, measures in float32.items():
 # %% [markdown]
 # Some answers change, some of them for the better: the differences are noise, a third of a point at most. A large model is less tolerant. Some of its vectors have a few entries up to twenty times as large as the rest, and a vector has only one scale; LLM.int8() {cite}`dettmers2022llmint8` computes those entries in 16 bits.
 #
-# How few bits are enough? The figure quantizes the weights in your browser, with one scale per row as above, and asks again. (Only the weights: the vectors stay in floating point. The page's own weights have 7 bits, −63 to 63, so the model that you have been playing with is already quantized.) Guess first. With each bit removed, by which factor do the errors of the logits grow? At how many bits will the caption change, and at how many a box? And what does one scale per matrix cost: a tenth of a bit, one bit, or three?
+# How few bits are enough? The figure below quantizes the weights in your browser, with one scale per row as above, and asks the model again. (The vectors stay in floating point. The page's own weights have 7 bits, −63 to 63, so the model that you have been playing with is already quantized.) Guess first. With each bit removed, by which factor do the errors of the logits grow? At how many bits will the caption change, and at how many a box? And what does one scale per matrix cost: a tenth of a bit, one bit, or three?
 #
 # <div class="live-figure" data-figure="eight-bits" data-prompt="caption en">
 # <p>This figure needs JavaScript. The table above compares 8 bits with float32. In JupyterLab, run the next cell.</p>
@@ -569,11 +569,11 @@ from live.jupyter import show
 show("eight-bits", prompt="caption en")
 
 # %% [markdown]
-# Each bit removed doubles the distance between two levels. So it doubles the rounding error, and the errors of the logits roughly follow. The answer does not: it stays the same until an error is as large as the lead of the best token over the second best. That lead is large at most words of a caption, and small at a location token, whose neighbors are almost as good. So boxes begin to move by a bin at bit widths that leave every word unchanged. But a bin is a ninth of a pixel: read the IoU. One scale per matrix costs about one bit in our model, whose rows have similar sizes. In a model with a few large rows it costs more.
+# Each bit removed doubles the distance between two levels. So it doubles the rounding error, and the errors of the logits roughly follow. The answer does not change gradually: it stays the same until an error is as large as the lead of the best token over the second best. That lead is large for most words of a caption, and small for a location token, whose neighbors are almost as good. So boxes begin to move by a bin at bit widths that leave every word unchanged. But a bin is only a ninth of a pixel, so judge a box by its IoU. One scale per matrix costs about one bit in our model, whose rows have similar sizes. In a model with a few large rows it costs more.
 #
 # ## Benchmark: all steps, compared with transformers
 #
-# `make bench` times all of this, each implementation in a process of its own, in alternation with *transformers* (`benchmark`). "Readable" is the model of the chapters, "fast" has step 3, "packed" and "int8" have steps 3 and 5, and "compiled" has steps 3 and 4. (All of them have steps 1 and 2.) These are our numbers, on two cores: medians of seven runs (three for the 3B), and ratios of neighboring runs, so that other load on the machine affects both sides alike.
+# `make bench` times all of this, each implementation in its own process, alternating with *transformers* (`benchmark`). "Readable" is the model of the chapters, "fast" has step 3, "packed" and "int8" have steps 3 and 5, and "compiled" has steps 3 and 4. (All of them have steps 1 and 2.) These are our numbers, on two cores: medians of seven runs (three for the 3B), and ratios of neighboring runs, so that other load on the machine affects both sides alike.
 
 # %% mystnb={"image": {"alt": "Three panels of bars, tokens per second. Toybox: transformers 491, readable 778, fast 1,020, compiled 1,547. Middle: transformers 89, readable 101, compiled 124, int8 234. The 3B in bfloat16: transformers 3.0, packed 4.6, int8 8.3."}, "figure": {"caption": "The Toybox model gains most from fewer operations, the 3B from fewer bytes. Tokens per second for one row, by `make bench`. The dashed line is the limit that the weights set in the panel's dtype; int8, which reads a quarter or half of the bytes, may pass it.", "name": "fig-ch23-bench"}} tags=["hide-input"]
 benchmark = json.loads(Path("data/bench.json").read_text(encoding="utf-8"))
@@ -627,11 +627,11 @@ for bar in benchmark["bars"]:
 #
 # **Memory-bound: the 3B.** Int8 reads half of the bytes and is 1.8 times as fast as packed bfloat16, which in turn reaches the measured limit. But that limit is low: bfloat16 weights arrive at 23 GB/s, float32 weights at 31, because this processor spends its time converting bfloat16. And speed costs memory: the peak is 11.2 GB with packed weights and 8.8 GB with int8, against 6.3 GB for *transformers*, since the file's pages and the new weights are in memory at the same time. We have no result for compiled *transformers*: after six minutes it had not generated a token.
 #
-# **Both: the middle model.** Here we miss two targets: 1.44 times *transformers* instead of 1.6, and 0.56 of the limit instead of 0.75. In prefill, compiled *transformers* is ahead of us. Where does the time go? In a profile in which a token took 7.5 ms, matrix products took 6.3, attention 0.4, and guards 0.15. So it is the products. Read as matrices of 32 MB, the 185 MB take 4.6 ms; in the model they are 32 matrices of 1 to 8 MB and the head, and the two threads that share each matrix must synchronize after it. Moreover, the limit is a hard one here: this processor has 260 MB of cache, so weights that are read again and again arrive faster than from memory. Measured against memory (31 GB/s), we reach 0.74. We also tried three things without gain: threads that wait without sleeping, threads bound to cores, and larger pieces of work per thread.
+# **Both: the middle model.** Here we miss two targets: 1.44 times *transformers* instead of 1.6, and 0.56 of the limit instead of 0.75. In prefill, compiled *transformers* is ahead of us. Where does the time go? In a profile in which a token took 7.5 ms, matrix products took 6.3, attention 0.4, and guards 0.15. So it is the products. Read as matrices of 32 MB, the 185 MB take 4.6 ms; in the model they are 32 matrices of 1 to 8 MB and the head, and the two threads that share each matrix must synchronize after it. Moreover, the limit itself is high here: this processor has 260 MB of cache, so weights that are read again and again arrive faster than from memory. Relative to memory (31 GB/s), we reach 0.74. We also tried three things without gain: threads that wait without sleeping, threads bound to cores, and larger pieces of work per thread.
 #
 # **Batches.** Latency is the time for one token of one row, throughput the number of tokens per second over all rows. On the middle model, eight rows have 4.4 times the throughput of one, because all rows share each read of the weights; it is not 8 times, since each row has its own arithmetic. And unused cache slots cost nothing.
 #
-# **Compute-bound: prefill.** All positions share one read of the weights, so what remains is arithmetic. Fewer operations and packed weights gain little, and int8 gains most on the 3B, where 8-bit products are faster. It matters: with packed weights, prefill of the 3B takes 8.5 seconds, as long as generating 39 tokens; with int8 it takes 4.0.
+# **Compute-bound: prefill.** All positions share one read of the weights, so what remains is arithmetic. Fewer operations and packed weights gain little, and int8 gains most on the 3B, where 8-bit products are faster. The difference matters: with packed weights, prefill of the 3B takes 8.5 seconds, as long as generating 39 tokens; with int8 it takes 4.0.
 #
 # ## Not covered: GPUs, speculative decoding, serving
 #
