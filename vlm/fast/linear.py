@@ -62,7 +62,7 @@ class Int8Linear(nn.Module):
 
 
 def quantize_rows(values: Tensor) -> tuple[Tensor, Tensor]:
-    """[R, I] -> int8 [R, I] and the scale of each row, float32 [R, 1]: values = int8 * scale."""
+    """[R, I] -> int8 [R, I] and each row's scale [R, 1]: values = int8 * scale."""
     values = values.float()
     # The clamp avoids a division by 0: a row of zeros stays a row of zeros.
     scale = values.abs().amax(dim=-1, keepdim=True).clamp(min=1e-12) / 127
