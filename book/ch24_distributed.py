@@ -90,7 +90,7 @@ plt.show()
 # %% [markdown]
 # ## Memory for inference and for training
 #
-# *Inference* needs the weights, 2 bytes each in bfloat16, and a KV cache that is small beside them (chapter 16). *Training* also needs a gradient for each weight, and two running means for {term}`AdamW`. In bfloat16 a weight of 1 could not take a step of 0.001: the next number above 1 is 1.0078. So mixed-precision training keeps a second copy of all weights in float32 (*master weights*), takes its steps there, and rounds. (The Toybox model is small, and holds all its weights in float32.) Add up.
+# *Inference* needs the weights, 2 bytes each in bfloat16, and a KV cache that is small beside them (chapter 16). *Training* also needs a gradient for each weight, and two running means for {term}`AdamW`. In bfloat16 a weight of 1 could not take a step of 0.001: the next number above 1 is 1.0078. So mixed-precision training keeps a second copy of all weights in float32 (*master weights*), takes its steps there, and rounds. (The Toybox model is small, and holds all its weights in float32.) Add them up:
 
 # %%
 bytes_of = {
@@ -134,7 +134,7 @@ HTML(
 )
 
 # %% [markdown]
-# Try it with the MLP of the Toybox model's layer 0. Here one process plays both.
+# Try it with the MLP of the Toybox model's layer 0. Here one process plays the part of both.
 
 # %%
 model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
@@ -190,7 +190,7 @@ axes[2].legend(fontsize=7, ncols=3, loc="lower center", columnspacing=1, handlel
 plt.show()
 
 # %% [markdown]
-# Adding a tensor over all processes, so that each of them has the result, is an {term}`all-reduce`. Split the other way round (`gate` by columns), and each process would have a partial sum *before* the GELU. The GELU of a sum is not the sum of GELUs, so an all-reduce would be needed in the middle, of F numbers for `gate` and F for `up`. The split that we made, column-parallel and then row-parallel, is Megatron's {cite}`shoeybi2019megatron`. (The names refer to the matrix A in y = x A. A linear layer stores its transpose as `weight`, so a column-parallel layer splits the rows of `weight`.)
+# Adding a tensor over all processes, so that each of them has the result, is an {term}`all-reduce`. If you split it the other way round (`gate` by columns), each process would have a partial sum *before* the GELU. The GELU of a sum is not the sum of GELUs, so an all-reduce would be needed in the middle, of F numbers for `gate` and F for `up`. The split that we made, column-parallel and then row-parallel, is Megatron's {cite}`shoeybi2019megatron`. (The names refer to the matrix A in y = x A. A linear layer stores its transpose as `weight`, so a column-parallel layer splits the rows of `weight`.)
 #
 # Attention is split in the same way, by heads. A head needs its own queries, keys and values, and nothing from other heads. `q_proj` is split by rows, `o_proj` by columns, and one all-reduce adds up what the heads contribute. Query heads share key/value heads (chapter 8). PaliGemma 2 10B has 16 query heads and 8 key/value heads: two processes take 4 key/value heads each. PaliGemma 3B has 8 query heads and *one* key/value head. That one cannot be split, so every process holds a copy. It is small.
 #
@@ -322,7 +322,7 @@ assert torch.allclose(shared, alone, atol=1e-4)
 #
 # ## Communication per token
 #
-# Count by hand. Each layer has two all-reduces, of one vector of D numbers for each token that is read. The embedding has one more. The logits are gathered once. For one token of the Toybox model with its 4 layers, that makes 9 all-reduces of 128 numbers with 4 bytes each. Now compare with the log of the run above: the answer had 27 tokens, and the first pass also read the prompt, and the vision tower its patches.
+# Count by hand. Each layer has two all-reduces, of one vector of D numbers for each token that is read. The embedding has one more. The logits are gathered once. For one token of the Toybox model with its 4 layers, that makes 9 all-reduces of 128 numbers with 4 bytes each. Now compare with the log of the run above: the answer had 27 tokens; in the first pass the language model also read the prompt, and the vision tower read the patches.
 
 # %%
 N, D = vision.num_image_tokens, config.hidden_size
@@ -403,7 +403,7 @@ plt.show()
 #
 # ## Data parallelism: average the gradients
 #
-# Now the other way. Each of W processes has the whole model and its own rows. Each computes the gradient of the mean loss over its rows. If all have the same number of rows, the mean of these gradients is the gradient over all rows. Then each takes the same step, and the models stay equal without ever being sent. (If the numbers of rows differ, the mean of the means is not the mean over all rows. That is one of the exercises.)
+# Now divide the batch instead. Each of W processes has the whole model and its own rows. Each computes the gradient of the mean loss over its rows. If all have the same number of rows, the mean of these gradients is the gradient over all rows. Then each takes the same step, and the models stay equal although no weights are ever sent. (If the numbers of rows differ, the mean of the means is not the mean over all rows. That is one of the exercises.)
 
 # %% tags=["hide-input"]
 from figures.schematics.parallel import draw_ring
@@ -461,11 +461,11 @@ def average_gradients(parameters: Sequence[nn.Parameter], place: Place):
 #
 # `--max-restarts` is for the day when a process dies. Then `torchrun` stops the others too (they would wait for numbers that never come), and starts all of them again. They load the last saved state and go on. That state is never half-written, because it was written to a temporary file and then renamed. In the package's test, one of two processes is killed in its sixth step by a signal that cannot be caught. The final weights are those of an undisturbed run, to the last bit.[^ch24-2]
 #
-# What is the variable for? Processes find each other by writing their addresses to a small store. In today's PyTorch (2.13), `torchrun` keeps that store when it restarts, so a new process may find the address of one that has ended, and wait for it. It took us a while to find: 3 of 6 runs with a killed worker hung or failed, and 0 of 8 with the variable, which gives each attempt a store of its own. It is a known bug (pytorch issue 135712). Without the variable, this package refuses to start with `--max-restarts`.
+# What is the environment variable for? Processes find each other by writing their addresses to a small store. In today's PyTorch (2.13), `torchrun` keeps that store when it restarts, so a new process may find the address of one that has ended, and wait for it. It took us a while to find: 3 of 6 runs with a killed worker hung or failed, and 0 of 8 with the variable, which gives each attempt a store of its own. It is a known bug (pytorch issue 135712). Without the variable, this package refuses to start with `--max-restarts`.
 #
 # ## FSDP: shard the weights, gradients and optimizer
 #
-# In data parallelism, every process holds everything. {term}`FSDP` (ZeRO-3 {cite}`rajbhandari2019zero`) divides weights, gradients and optimizer states among the same processes, and gathers the weights of a block just before they are used. It sends 1.5 times as much as plain data parallelism. Each process needs a W-th of the memory, and one block's weights on top. In PyTorch it takes one call for each block and one for the rest, before the optimizer is created:
+# In data parallelism, every process holds everything. {term}`FSDP` (ZeRO-3 {cite}`rajbhandari2019zero`) divides weights, gradients and optimizer states among the same processes, and gathers the weights of a block just before they are used. It sends 1.5 times as much as plain data parallelism. Each process needs a W-th of the memory, plus the weights of one block. In PyTorch it takes one call for each block and one for the rest, before the optimizer is created:
 #
 # ```python
 # from torch.distributed.fsdp import fully_shard
@@ -481,7 +481,7 @@ def average_gradients(parameters: Sequence[nn.Parameter], place: Place):
 #
 # ## Several machines: the launch command
 #
-# The code does not know how many machines there are. The launch command does. Run it on each of four machines, with HOST one of them that all can reach:
+# The code does not know how many machines there are. The launch command does. Run it on each of four machines, where HOST is one of them, which all the others can reach:
 #
 # ```text
 # export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
@@ -489,9 +489,9 @@ def average_gradients(parameters: Sequence[nn.Parameter], place: Place):
 #     -m toybox.train --directory /shared/run
 # ```
 #
-# (`rdzv` is the *rendezvous*, where the processes meet, and c10d is PyTorch's own way to do it.) GPUs communicate through NCCL instead of gloo, and each process takes one GPU. The directory must be visible to all machines. We have tried two processes on one machine; the rest of this command is PyTorch's own, and we had no second machine.
+# (`rdzv` is the *rendezvous*, where the processes meet, and c10d is PyTorch's own implementation of it.) GPUs communicate through NCCL instead of gloo, and each process takes one GPU. The directory must be visible to all machines. We have tried two processes on one machine; the rest of this command is PyTorch's own, and we had no second machine.
 #
-# And to *serve* a model to many users at once? Not with this package. A server lets rows join and leave the batch, keeps caches in pages {cite}`kwon2023efficient`, and does all that on many GPUs. vLLM is such a server. It reads the published format, config.json and safetensors, which `vlm convert` writes (chapter 16). So it should be able to serve what you have trained here; we have not tried it.
+# And to *serve* a model to many users at once? Not with this package. A server lets rows join and leave the batch, keeps caches in pages {cite}`kwon2023efficient`, and does all that on many GPUs. vLLM is such a server. It reads the published format (config.json and safetensors), which `vlm convert` writes (chapter 16). So it should be able to serve what you have trained here; we have not tried it.
 #
 # ## Exercises
 #
