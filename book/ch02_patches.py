@@ -106,7 +106,7 @@ print(list(split.shape))
 
 # %% [markdown]
 # Now move the axes, so that the two that count patches come first, and those inside a patch come last. This
-# is the step that was missing: it changes the reading order. `permute` takes the numbers of the old axes, in the new order. The second `reshape` then joins the axes in that order. The drawing after the cell shows all three steps.
+# is the step that was missing: it changes the reading order. `permute` takes the numbers of the old axes, in the new order. The second `reshape` then joins the axes in that order. The drawing after the cell shows these steps.
 
 # %%
 moved = split.permute(0, 2, 4, 1, 3, 5)  # [B, H/P, W/P, C, P, P]
@@ -124,7 +124,8 @@ HTML(
     drawing.html(
         "Cutting an image into patches takes a split, a reordering and a merge of axes, "
         "in this order. Above, the small image of this section; below, the axes of our "
-        "model's images, with their sizes. P' is P once more, for the columns."
+        "model's images, with their sizes. P' is P again, "
+        "for the columns. The last step, at the bottom, comes in the next sections."
     )
 )
 
@@ -399,7 +400,7 @@ print("vectors", list(vectors.shape), " the reference agrees:", difference < 1e-
 # ```
 # ```{admonition} Hint 2: almost the line
 # :class: dropdown
-# `weight.flatten(1)` is [D, C · P · P]. The product of [B, N, C · P · P] with its transpose is [B, N, D].
+# `weight.flatten(1)` is [D, C · P · P]. The product of the patches, [B, N, C · P · P], with the transpose of this matrix is [B, N, D].
 # ```
 # ````{admonition} Solution
 # :class: dropdown
