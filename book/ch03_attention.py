@@ -141,7 +141,7 @@ drawing = draw_attention_steps([1, 2], [[2, 1], [0, 1], [-1, 0]], [[4, 0], [0, 4
 HTML(
     drawing.html(
         "Attention for one query, with numbers that you can check by hand: a dot product "
-        "with each key, divided by the root of E = 2, a softmax over the three scores, "
+        "with each key, divided by √E (E = 2), a softmax over the three scores, "
         "and the sum of the three values, each times its weight."
     )
 )
@@ -287,7 +287,7 @@ show("attention-lab", view="tower")
 #
 # SigLIP's nonlinearity is the {term}`GELU` {cite}`hendrycks2016gaussian`: x times the probability that a number drawn from the standard normal distribution is below x. It passes large
 # positive numbers, suppresses very negative ones, and is smooth in between. Two formulas are in use: the exact one, and an
-# approximation with tanh; both are in the paper of 2016. SigLIP and Gemma were trained with the approximation.
+# approximation with tanh; both are in the same 2016 paper. SigLIP and Gemma were trained with the approximation.
 
 # %% mystnb={"image": {"alt": "Left: the GELU, close to zero for negative x, close to x for positive x. Right: the difference between the two formulas, a wave of at most 0.0005."}, "figure": {"caption": "The two formulas for the GELU differ by at most 0.0005, far too little to see on the left. Still, a model that was trained with one and runs with the other computes different numbers. Left: the GELU. Right: the exact formula minus the one with tanh.", "name": "fig-ch03-gelu"}} tags=["hide-input"]
 values = torch.linspace(-4, 4, 400)
@@ -614,7 +614,6 @@ grade_chapter("ch03_attention")
 #
 # Attention is a weighted mean of values. Queries and keys give scores, divided by √E so that the softmax stays soft; the softmax turns them into
 # weights. Heads do this in parallel on slices of the vectors. A transformer block adds two things to the residual stream: the
-# output of the attention, then the output of the MLP, each computed from a normalized copy. Patch embeddings and four blocks
-# are our {term}`vision tower`; Google's has 27 larger blocks.
+# output of the attention, then the output of the MLP, each computed from a normalized copy. Patch embeddings, four blocks and a last LayerNorm make up our {term}`vision tower`; Google's has 27 larger blocks.
 #
 # Nothing in this chapter said what the tower should pay attention *to*. In the next chapter it learns that, from pairs of images and texts.
