@@ -336,7 +336,7 @@ for seed in range(300):
 print(len(words), "different words;", words.most_common(4))
 
 # %% [markdown]
-# One training step counts all pairs of neighbors and joins the most frequent pair. Here is the first count, by hand.
+# One training step counts all pairs of neighbors and joins the most frequent pair. Here is the first count.
 
 # %%
 split = {word: list(word) for word in words}  # at first, single letters
@@ -429,7 +429,7 @@ from live.jupyter import show
 show("tokenizer")
 
 # %% [markdown]
-# Merges are not applied from left to right. The pair that was learned first is joined first, wherever it is in the text. A word that is frequent in the Toybox is one token, together with the space before it; with a capital letter it is a different string, and splits into several. No text is out of vocabulary: a character without a token becomes its UTF-8 bytes, and all 256 bytes have tokens. The price is length: four tokens for most emoji. And `<loc0512>` is matched before any merge, so it can't be joined with its neighbors.
+# Merges are not applied from left to right. The pair that was learned first is joined first, wherever it is in the text. A word that is frequent in the Toybox is one token, together with the space before it; with a capital letter it is a different string, and splits into several tokens. No text is out of vocabulary: a character without a token becomes its UTF-8 bytes, and all 256 bytes have tokens. The price is length: four tokens for most emoji. And `<loc0512>` is matched before any merge, so it can't be joined with its neighbors.
 
 # %% [markdown]
 # ## One sequence: image tokens, prompt, answer
