@@ -21,9 +21,9 @@
 # At the end you will be able to
 #
 # - say what RMSNorm divides by, and why the residual stream needs it;
-# - explain why a checkpoint stores how far a norm's scale is from one, and what happens if you forget it;
+# - explain why Gemma's checkpoints store how far a norm's scale is from one, and what happens if you forget it;
 # - read a gate of the MLP: which patches open it, which close it;
-# - write `GemmaRMSNorm` and `GemmaMLP` as in the package, and prove that they equal the reference.
+# - write `GemmaRMSNorm` and `GemmaMLP` as in the package, and check them against the reference.
 #
 # Time: about 45 minutes to read and run, and 40 for the four exercises. The figure shows what we look for: single numbers out of thousands inside the trained model, and where in the
 # scene they are large.
@@ -263,7 +263,7 @@ for norm in norms:
 # %% [markdown]
 # Llama's norm {cite}`touvron2023llama` multiplies by the weight itself, Gemma's by one plus the weight. If you load Gemma's weights into code written for Llama, you get this.
 #
-# Llama and Gemma differ in one more detail. Both divide in float32, because in bfloat16 a mean of many squares loses its last digits. ({term}`bfloat16` is a number of 16 bits: the range of float32, but only 8 significant binary digits {cite}`kalamkar2019study`.) Then the result is cast back to bfloat16. Llama casts first and scales
+# Llama and Gemma differ in one more detail. Both divide in float32, because in bfloat16 a mean of many squares loses its last digits. ({term}`bfloat16` is a 16-bit number format: it has the range of float32, but only 8 significant binary digits {cite}`kalamkar2019study`.) Then the result is cast back to bfloat16. Llama casts first and scales
 # afterward. Gemma scales in float32 and casts last. Does that matter? Count how many entries come out different.
 
 # %%
@@ -448,7 +448,7 @@ show("gates")
 #
 # Shut one gate, and hardly any probability moves. So the “cat gate” is not where the model keeps its cats: other gates carry the same information. Shut 64 of the 384 in layer 0, and there are scenes in which the answer breaks. Try the same in layer 3 with the gates of an image patch. Almost nothing happens, and the reason is simple: after the last layer no position attends to a patch any more, so what the MLP adds there is never read.
 #
-# The lower chart is the exact GELU minus the tanh approximation. It never reaches 0.0005. Remember that number: the next section tries the exact GELU.
+# The figure's lower chart is the exact GELU minus the tanh approximation. It never reaches 0.0005. Remember that number: the next section tries the exact GELU.
 
 # %% [markdown]
 # ## The wrong activation function
