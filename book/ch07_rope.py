@@ -143,9 +143,8 @@ gemma.rotary_cos_sin = original_cos_sin
 #
 # ## Rotating one pair
 #
-# How do you put a position into a vector so that only *distances* show in the scores? Take a vector of two entries, an arrow in the plane. Rotate the query at position m by m times some
-# angle, and the key at position n by n times the same angle. The score is their {term}`dot product`, which depends on their lengths and on the angle between them. Rotating both
-# by the same amount leaves it unchanged. So all that counts is how much further one was rotated than the other: (m − n) times the angle.
+# How do you put a position into a vector so that only *distances* show in the scores? Take a vector of two entries, an arrow in the plane. Rotate the query at position m by m times some angle ω, and the key at position n by n times the same angle. The score is their {term}`dot product`, which depends on their lengths and on the angle between them. Rotating both
+# by the same amount leaves it unchanged. So all that counts is how much further one was rotated than the other: (m − n) times ω.
 
 # %% tags=["hide-input"]
 from figures.schematics.rotation import draw_rotation
@@ -155,13 +154,14 @@ drawing = draw_rotation((5, 2), shift=4, angle_per_position=20)
 HTML(
     drawing.html(
         "Moving both vectors by four positions rotates both arrows, and leaves the angle "
-        "between them as it was. The score depends on this angle, so it depends on the "
-        "distance between the positions alone. Here one position is 20 degrees."
+        "between them as it was. The score depends on this angle, so it depends only "
+        "on the distance between the positions. Here q and k start out in the same direction, "
+        "and ω is 20 degrees."
     )
 )
 
 # %% [markdown]
-# A rotation by the angle α takes (a, b) to (a cos α − b sin α, b cos α + a sin α). With $R_\alpha$ for that rotation, $q$ and $k$ for query and key, and the angle $\omega$ for one position, the property we want is one line:
+# A rotation by the angle α takes (a, b) to (a cos α − b sin α, b cos α + a sin α). With $R_\alpha$ for that rotation, $q$ and $k$ for query and key, and $\omega$ for the angle of one position, the property we want is one line:
 #
 # $$(R_{m\omega}\, q)^{\top} (R_{n\omega}\, k) = q^{\top} R_{(n-m)\omega}\, k, \qquad R_\alpha = \begin{pmatrix} \cos\alpha & -\sin\alpha \\ \sin\alpha & \cos\alpha \end{pmatrix}$$
 #
@@ -420,7 +420,7 @@ show("break-it", bugs="rotate-neighbors positions-restarted", tasks="caption det
 # the score decays, with ripples (RoFormer {cite}`su2021roformer`, section 3.4.3). So if queries and keys happen to agree, near keys score higher. The figure at the beginning of this chapter shows that
 # training can do better. A head that prefers "two positions back" makes queries and keys that differ by a rotation, and a distance of two undoes exactly that rotation. In Gemma 7B too, heads that attend to a fixed distance use the highest frequencies; the lowest ones seem to carry content {cite}`barbero2024round`.
 
-# %% mystnb={"image": {"alt": "Two panels. Left: a curve that falls from 1 at distance 0 with ripples to about a half at distance 80. Right: the score of layer 0, head 2 is the sum of the contributions of its pairs; the fast pairs 0 to 3 make the peak at distance 2, the others fall slowly from 0.8 to 0."}, "figure": {"caption": "The fast pairs make the peak. Left: score of two equal vectors by distance, with all pairs equally long; it decays, with ripples. Right: layer 0, head 2 of the trained model, with its score split by pairs. The four fastest pairs make the peak and the ripples; the twelve slow ones add a little, which falls from 0.8 to 0 over 30 positions.", "name": "fig-ch07-decay"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Two panels. Left: a curve that falls from 1 at distance 0 with ripples to about a half at distance 80. Right: the score of layer 0, head 2 is the sum of the contributions of its pairs; the fast pairs 0 to 3 make the peak at distance 2, the others fall slowly from 0.8 to 0."}, "figure": {"caption": "The fast pairs make the peak. Left: score of two equal vectors by distance, with all pairs equally long; it decays, with ripples. Right: layer 0, head 2 of the trained model, with its score split by pairs. The four fastest pairs make the peak and the ripples; the twelve slow ones add a smaller part, which falls from 0.8 to 0 over 30 positions.", "name": "fig-ch07-decay"}} tags=["hide-input"]
 distances = torch.arange(0, 81)
 cos, _ = rotary_cos_sin(distances[None], E, config.rope_theta, torch.float32)
 fig, axes = plt.subplots(1, 2, figsize=(8.2, 3), layout="constrained")

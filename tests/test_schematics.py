@@ -175,8 +175,8 @@ def test_contrastive_cells_are_counted():
 
 def test_the_angle_between_rotated_vectors_stays():
     found = texts(draw_rotation((5, 2), 4, 20.0))
-    assert [text for text in found if text.startswith("between")] == ["between them: 3θ = 60°"] * 2
-    assert "q rotated by 9θ, k by 6θ" in found
+    assert [text for text in found if text.startswith("between")] == ["between them: 3ω = 60°"] * 2
+    assert "q rotated by 9ω, k by 6ω" in found
 
 
 @pytest.mark.parametrize("num_key_value_heads", [1, 2, 4, 8])

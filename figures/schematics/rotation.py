@@ -37,6 +37,6 @@ def draw_rotation(positions: tuple[int, int], shift: int, angle_per_position: fl
         start, stop = (radians((at + moved) * angle_per_position) for at in (key, query))
         arc = [start + (stop - start) * step / 20 for step in range(21)]
         drawing.line(*((middle[0] + 36 * cos(a), middle[1] - 36 * sin(a)) for a in arc), role="accent")
-        drawing.text(center, 264, f"q rotated by {query + moved}θ, k by {key + moved}θ", size=SMALL)
-        drawing.text(center, 282, f"between them: {query - key}θ = {degrees(stop - start):.0f}°", size=SMALL)
+        drawing.text(center, 264, f"q rotated by {query + moved}ω, k by {key + moved}ω", size=SMALL)
+        drawing.text(center, 282, f"between them: {query - key}ω = {degrees(stop - start):.0f}°", size=SMALL)
     return drawing
