@@ -222,7 +222,7 @@ assert torch.allclose(fractions.sum(dim=-1), torch.ones(2, 3))  # each vector su
 # %% [markdown]
 # ## Dtypes and devices
 #
-# A tensor has a number format, its {term}`dtype`, and it lives in the memory of a *device*, the CPU or a GPU. When two floating-point tensors of different dtypes meet, the result gets the wider dtype (a plain number, or a tensor without axes, does not count). That is convenient, and it hides mistakes: with one careless float32 tensor, what a model should compute in {term}`half precision <bfloat16>` is computed in float32, and takes twice the memory. If the devices differ, you nearly always get an error. So give every new tensor the dtype and the device of the tensors that it will meet.
+# A tensor has a number format, its {term}`dtype`, and it lives in the memory of a *device*, the CPU or a GPU. When two floating-point tensors of different dtypes meet, the result gets the wider dtype (a plain number, or a tensor without axes, does not count). That is convenient, and it hides mistakes: because of one careless float32 tensor, a model that should run in {term}`half precision <bfloat16>` computes in float32, with twice the memory. If the devices differ, you nearly always get an error. So give every new tensor the dtype and the device of the tensors that it will meet.
 
 # %%
 double = torch.ones(2, 3, dtype=torch.float64)
