@@ -133,7 +133,7 @@ plt.show()
 # %% [markdown]
 # ## From a text to tokens
 #
-# `input_ids` is the text, cut into pieces of a fixed vocabulary. Each piece, a {term}`token`, has a number, its id. A token may be a whole
+# `input_ids` is the text, cut into pieces from a fixed vocabulary. Each piece, a {term}`token`, has a number, its id. A token may be a whole
 # word, a part of one, or a symbol with a meaning of its own. The *position* of a token is its index in the
 # sequence, counted from 0. Here is the sequence in full. The first 64 positions are reserved for the image.
 
@@ -626,7 +626,7 @@ assert difference < 1e-4
 # ```
 # ```{admonition} Hint 2: almost the line
 # :class: dropdown
-# Write S for `prefix_length` and n for `new_tokens`. Slow: S + (S + 1) + … + (S + n − 1). Fast: S, and then 1 for each token but the last.
+# Write S for `prefix_length` and n for `new_tokens`. Slow: S + (S + 1) + … + (S + n − 1). Fast: S, and then 1 for each token except the last.
 # ```
 # ````{admonition} Solution
 # :class: dropdown
