@@ -230,7 +230,7 @@ for bias in (0.0, -10.0):
     print(f"bias {bias:5.1f}: loss {loss:6.2f} before training")
 
 # %% [markdown]
-# There is a numerical trap in this loss. If you compute it literally, as the logarithm of a sigmoid, it breaks for large logits: the sigmoid rounds to 0,
+# There is a numerical trap in this loss. If you compute it literally, as the logarithm of a sigmoid, it breaks where z · logit is far below 0: the sigmoid rounds to 0,
 # and its logarithm is minus infinity. `logsigmoid` computes both steps at once and stays accurate.
 
 # %%
@@ -671,7 +671,7 @@ grade_chapter("ch04_contrastive")
 # %% [markdown]
 # ## Summary
 #
-# Pairs are enough to learn from. Two towers give a vector each; their cosine similarity, scaled and shifted, is the logit of "these belong together". CLIP's softmax loss lets the texts of a batch
+# Pairs are enough to learn from. Each of the two towers produces a vector; their cosine similarity, scaled and shifted, is the logit of "these belong together". CLIP's softmax loss lets the texts of a batch
 # compete for each image, and the images for each text; it starts at log B. SigLIP's sigmoid loss decides about each pair independently; with a bias of −10 it
 # starts at 10, and the matrix can be cut into blocks. The result is a space in which an image lies near the sentences that are true of it, and sentences
 # become classifiers.
