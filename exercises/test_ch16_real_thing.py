@@ -1,4 +1,4 @@
-"""Checks of exercises/ch16_real_thing.py: cases for each exercise. What is right, the solutions know."""
+"""Checks of exercises/ch16_real_thing.py: test cases for each exercise. The solutions define what is right."""
 
 from collections.abc import Iterator
 
@@ -44,8 +44,14 @@ def machines(random: Random) -> Iterator[Case]:
 
 
 EXERCISES = [
-    Exercise("memory_needed", "Weights and cache", models, section="How much memory"),
-    Exercise("most_tokens_per_second", "What memory allows", machines, points=2, section="How fast"),
+    Exercise("memory_needed", "Memory for weights and KV cache", models, section="Memory: weights and KV cache"),
+    Exercise(
+        "max_tokens_per_second",
+        "The bandwidth limit of decoding",
+        machines,
+        points=2,
+        section="Speed: decoding is memory-bound",
+    ),
 ]
 
 
