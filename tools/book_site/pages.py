@@ -108,7 +108,7 @@ def give_pictures_their_sizes(body: str, images: dict[str, str]) -> str:
 def draw_facts(page: Page, pages: dict[str, Page], doctree: nodes.document) -> str:
     """One line: the part, the time, the exercises, and the chapters that this one builds on."""
     facts = [escape(page.part)]
-    if found := re.search(r"(?:Time:|takes) about ([^.]+)[.]", doctree.astext()):
+    if found := re.search(r"Time: about ([^.]+)[.]", doctree.astext()):
         facts.append(f"about {escape(found[1])}")
     titles = [section[0].astext() for section in doctree.findall(nodes.section)]
     points = [int(found[1]) for title in titles if (found := _EXERCISE.search(title))]
