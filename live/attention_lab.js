@@ -24,7 +24,6 @@
 VLM.part("labViews", () => ({}))
 
 VLM.figures.define("attention-lab", (frame, data) => {
-  const { loadToys } = VLM.scene
   const { element, button } = VLM.dom
 
   const TASKS = data.tasks?.split(" ") ?? ["caption", "detect", "count"]
@@ -35,7 +34,7 @@ VLM.figures.define("attention-lab", (frame, data) => {
   frame.say("The toys are loading …")
   frame.whenNear(async () => {
     try {
-      build(await loadToys())
+      build(await VLM.pictures.load())
     } catch (error) {
       frame.sayError(error)
     }
@@ -80,8 +79,8 @@ VLM.figures.define("attention-lab", (frame, data) => {
     offerPrompts()
 
     function offerPrompts() {
-      const prompts = VLM.prompts.promptsFor(stage.scene, stage.selected)
-      chips.replaceChildren(...TASKS.map((task) => button(prompts[task], () => submit(null, prompts[task]))))
+      const prompts = VLM.prompts.offer(TASKS, stage)
+      chips.replaceChildren(...prompts.map((text) => button(text, () => submit(null, text))))
     }
 
     // As soon as the model is free, for the reader has changed something.

@@ -8,7 +8,6 @@
 "use strict"
 
 VLM.figures.define("break-it", (frame, data) => {
-  const { loadToys } = VLM.scene
   const { BUGS } = VLM.bugs
   const { element, button } = VLM.dom
 
@@ -22,7 +21,7 @@ VLM.figures.define("break-it", (frame, data) => {
   frame.say("The toys are loading …")
   frame.whenNear(async () => {
     try {
-      build(await loadToys())
+      build(await VLM.pictures.load())
     } catch (error) {
       frame.sayError(error)
     }
@@ -99,8 +98,8 @@ VLM.figures.define("break-it", (frame, data) => {
     }
 
     function offerPrompts() {
-      const prompts = VLM.prompts.promptsFor(stage.scene, stage.selected)
-      chips.replaceChildren(...TASKS.map((task) => button(prompts[task], () => submit(null, prompts[task]))))
+      const prompts = VLM.prompts.offer(TASKS, stage)
+      chips.replaceChildren(...prompts.map((text) => button(text, () => submit(null, text))))
     }
 
     function submit(event, text = field.value.trim()) {

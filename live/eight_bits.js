@@ -39,7 +39,6 @@ VLM.part("eightBits", () => {
 })
 
 VLM.figures.define("eight-bits", (frame, data) => {
-  const { loadToys } = VLM.scene
   const { countBytes, largestChange, wouldChoose, meanIou } = VLM.eightBits
   const { element, button } = VLM.dom
   const { choice: list, check, keepFocus } = VLM.controls
@@ -56,7 +55,7 @@ VLM.figures.define("eight-bits", (frame, data) => {
   frame.say("The toys are loading …")
   frame.whenNear(async () => {
     try {
-      build(await loadToys())
+      build(await VLM.pictures.load())
     } catch (error) {
       frame.sayError(error)
     }
@@ -93,8 +92,7 @@ VLM.figures.define("eight-bits", (frame, data) => {
     )
 
     function offerPrompts() {
-      const offered = VLM.prompts.promptsFor(stage.scene, stage.selected)
-      const texts = new Set([...(data.prompt ? [data.prompt] : []), ...TASKS.map((task) => offered[task])])
+      const texts = new Set([...(data.prompt ? [data.prompt] : []), ...VLM.prompts.offer(TASKS, stage)])
       const chosen = prompts.value
       prompts.input.replaceChildren(...[...texts].map((text) => new Option(text)))
       if (texts.has(chosen)) prompts.value = chosen

@@ -32,7 +32,6 @@ VLM.part("gates", () => {
 })
 
 VLM.figures.define("gates", (frame, data) => {
-  const { loadToys } = VLM.scene
   const { geluTanh, geluExact, rankGates, openings } = VLM.gates
   const { element, button } = VLM.dom
   const { slider, choice: list, check, keepFocus } = VLM.controls
@@ -51,7 +50,7 @@ VLM.figures.define("gates", (frame, data) => {
   frame.say("The toys are loading …")
   frame.whenNear(async () => {
     try {
-      build(await loadToys())
+      build(await VLM.pictures.load())
     } catch (error) {
       frame.sayError(error)
     }
@@ -119,8 +118,7 @@ VLM.figures.define("gates", (frame, data) => {
     choice.tools.prepend(element("div", { class: "vlm-small-stage" }, stage.element))
 
     function offerPrompts() {
-      const offered = VLM.prompts.promptsFor(stage.scene, null)
-      const texts = new Set([...(data.prompt ? [data.prompt] : []), offered.caption, offered.detect, offered.segment])
+      const texts = new Set([...(data.prompt ? [data.prompt] : []), ...VLM.prompts.offer(["caption", "detect", "segment"], stage)])
       const chosen = prompts.value
       prompts.input.replaceChildren(...[...texts].map((text) => new Option(text)))
       if (texts.has(chosen)) prompts.value = chosen

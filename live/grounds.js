@@ -1,14 +1,17 @@
-// The grounds of a scene, painted as toybox/scenes.py paints them: soft hills of random numbers make a texture, and the
-// texture is colored from a dark shade to a light one. The same name and seed give the same ground.
+// The grounds of a scene, painted as toybox/grounds.py paints them. Six have a name that captions say: soft hills of random
+// numbers make a texture, and the texture is colored from a dark shade to a light one. The others have none. The same
+// name and seed give the same ground.
 //
 // S is the side of an image in pixels, 112.
 "use strict"
 
 VLM.part("grounds", () => {
   const S = 112
-  const FIELD = 448 // the textures of toybox/scenes.py have this side; we paint only a window of S x S pixels
+  const FIELD = 448 // the textures of toybox/grounds.py have this side; we paint only a window of S x S pixels
+  // A texture without a name keeps away from the shades of those with one: at least so far, or with so much contrast.
+  const [NEAR_SHADE, WIDEST_SPREAD] = [35, 45]
 
-  // Dark and light, red-green-blue: _SHADES in toybox/scenes.py.
+  // Dark and light, red-green-blue: _SHADES in toybox/grounds.py.
   const SHADES = {
     grass: [
       [106, 154, 44],
@@ -67,22 +70,112 @@ VLM.part("grounds", () => {
     },
   }
 
-  // A ground of a name in SHADES: Float32Array [S * S * 3], 0..255. No two seeds look the same: texture, shades and the
-  // slope of light from top to bottom are random.
+  // Each takes a source of random numbers and returns Float32Array [S * S * 3], 0..255.
+  const UNNAMED = {
+    gradient: (random) => mix(anyColor(random), anyColor(random), ramp(random)),
+    noise: (random) => {
+      const [color, deviation, isGray] = [anyColor(random), 8 + 37 * random(), random() < 0.5]
+      let grain = 0
+      return toPixels((_, channel) => {
+        if (channel === 0 || !isGray) grain = deviation * normal(random)
+        return Math.min(Math.max(color[channel] + grain, 0), 255)
+      })
+    },
+    stripes: (random) => {
+      const [[first, second], across] = [twoColors(random), ramp(random)]
+      const [waves, sharpness] = [4 + 10 * random(), random() < 0.5 ? 8 : 1]
+      const level = (at) => Math.min(Math.max(0.5 + (sharpness * Math.sin(2 * Math.PI * waves * at)) / 2, 0), 1)
+      return mix(first, second, across.map(level))
+    },
+    checks: (random) => {
+      const [colors, width] = [twoColors(random), 6 + Math.floor(23 * random())]
+      const [down, right] = [0, 1].map(() => Math.floor(width * random()))
+      const cell = (at) => Math.floor((Math.floor(at / S) + down) / width) + Math.floor(((at % S) + right) / width)
+      return toPixels((at, channel) => colors[cell(at) % 2][channel])
+    },
+    // Shapes of three colors, the larger, the stronger, as in most photographs.
+    blur: (random) => {
+      const [first, second, third] = [anyColor(random), anyColor(random), anyColor(random)]
+      const [inner, outer] = [cloud(random), cloud(random)]
+      const below = mix(first, second, inner)
+      return below.map((value, i) => value + outer[Math.floor(i / 3)] * (third[i % 3] - value))
+    },
+  }
+  const TEXTURED = ["noise", "stripes", "checks", "blur"]
+
   function paintGround(name, seed) {
     const random = randomNumbers(seed)
+    if (name in SHADES) return paintNamed(name, random)
+    for (;;) {
+      const pixels = UNNAMED[name](random)
+      if (!TEXTURED.includes(name) || !hasShadesOfNamed(pixels)) return pixels
+    }
+  }
+
+  // No two seeds look the same: texture, shades and the slope of light from top to bottom are random.
+  function paintNamed(name, random) {
     const texture = TEXTURES[name](random)
     const brightness = 6 * normal(random)
     const [dark, light] = SHADES[name].map((shade) => shade.map((value) => value + 5 * normal(random) + brightness))
     const steepness = 0.7 * random() - 0.35
-    const pixels = new Float32Array(S * S * 3)
-    for (let i = 0; i < S * S; i++) {
-      const level = texture[i] + steepness * (Math.floor(i / S) / (S - 1) - 0.5)
-      for (let c = 0; c < 3; c++) {
-        pixels[3 * i + c] = Math.min(Math.max(dark[c] + level * (light[c] - dark[c]), 0), 255)
-      }
-    }
-    return pixels
+    return toPixels((at, channel) => {
+      const level = texture[at] + steepness * (Math.floor(at / S) / (S - 1) - 0.5)
+      return Math.min(Math.max(dark[channel] + level * (light[channel] - dark[channel]), 0), 255)
+    })
+  }
+
+  // Whether pixels [S * S * 3] have, on average, the colors of a named ground. With a texture they may pass for one.
+  function hasShadesOfNamed(pixels) {
+    const channels = [0, 1, 2].map((channel) => pixels.filter((_, i) => i % 3 === channel))
+    const average = (values) => values.reduce((sum, value) => sum + value, 0) / values.length
+    const mean = channels.map(average)
+    const spreads = channels.map((values, c) => Math.sqrt(average(values.map((value) => (value - mean[c]) ** 2))))
+    if (Math.max(...spreads) > WIDEST_SPREAD) return false
+    return Object.values(SHADES).some(([dark, light]) => {
+      const way = light.map((value, c) => value - dark[c])
+      const dot = (a, b) => a.reduce((sum, value, c) => sum + value * b[c], 0)
+      const fromDark = mean.map((value, c) => value - dark[c])
+      const share = Math.min(Math.max(dot(fromDark, way) / dot(way, way), 0), 1)
+      return Math.hypot(...fromDark.map((value, c) => value - share * way[c])) < NEAR_SHADE
+    })
+  }
+
+  // makeValue(at, channel) for each pixel, in reading order, and each of its three channels
+  function toPixels(makeValue) {
+    return Float32Array.from({ length: S * S * 3 }, (_, i) => makeValue(Math.floor(i / 3), i % 3))
+  }
+
+  // From one color to another, by a level 0..1 for each pixel
+  function mix(first, second, levels) {
+    return toPixels((at, channel) => first[channel] + levels[at] * (second[channel] - first[channel]))
+  }
+
+  const anyColor = (random) => [0, 1, 2].map(() => 255 * random())
+
+  // The second may be any, or near the first.
+  function twoColors(random) {
+    const [first, second] = [anyColor(random), anyColor(random)]
+    const share = 0.15 + 0.85 * random()
+    return [first, first.map((value, c) => value + share * (second[c] - value))]
+  }
+
+  // Float32Array [S * S], 0..1 along a random direction
+  function ramp(random) {
+    const angle = 2 * Math.PI * random()
+    const along = Float32Array.from({ length: S * S }, (_, at) => {
+      return Math.cos(angle) * (at % S) + Math.sin(angle) * Math.floor(at / S)
+    })
+    const [least, most] = [Math.min(...along), Math.max(...along)]
+    return along.map((value) => (value - least) / (most - least))
+  }
+
+  // Float32Array [S * S], 0..1: hills on hills on hills. 0.48 and 1.56: all but 2 % of their sum is above, and below.
+  function cloud(random) {
+    const octaves = [0, 1, 2, 3, 4, 5].map((octave) => hills(random, 6 * 2 ** octave, 6 * 2 ** octave))
+    return octaves[0].map((_, at) => {
+      const sum = octaves.reduce((total, field, octave) => total + field[at] / 2 ** octave, 0)
+      return Math.min(Math.max((3 * (sum - 0.48)) / (1.56 - 0.48) - 1, 0), 1)
+    })
   }
 
   // Smooth random hills, Float32Array [S * S], about 0..1: a window of a rows x columns grid of random numbers that is
@@ -90,21 +183,19 @@ VLM.part("grounds", () => {
   function hills(random, rows, columns) {
     const [down, across] = [enlarge(rows, random()), enlarge(columns, random())]
     const grid = Float32Array.from({ length: down.cells * across.cells }, random)
+    const wide = new Float32Array(down.cells * S) // first along the rows, then along the columns: a fourth of the sums
+    for (let y = 0; y < down.cells; y++) {
+      for (let x = 0; x < S; x++) wide[y * S + x] = fourOf(grid, y * across.cells + across.first[x], 1, across.weights[x])
+    }
     const field = new Float32Array(S * S)
     for (let y = 0; y < S; y++) {
-      for (let x = 0; x < S; x++) {
-        let sum = 0
-        for (let i = 0; i < 4; i++) {
-          for (let j = 0; j < 4; j++) {
-            const cell = (down.first[y] + i) * across.cells + across.first[x] + j
-            sum += down.weights[y][i] * across.weights[x][j] * grid[cell]
-          }
-        }
-        field[y * S + x] = sum
-      }
+      for (let x = 0; x < S; x++) field[y * S + x] = fourOf(wide, down.first[y] * S + x, S, down.weights[y])
     }
     return field
   }
+
+  const fourOf = (values, at, step, [a, b, c, d]) =>
+    a * values[at] + b * values[at + step] + c * values[at + 2 * step] + d * values[at + 3 * step]
 
   // For each of S pixels, the first of the four grid cells that it is made of, and their weights.
   function enlarge(count, phase) {
@@ -139,5 +230,5 @@ VLM.part("grounds", () => {
   // Mean 0, variance 1: the Box-Muller transform.
   const normal = (random) => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random())
 
-  return { S, paintGround, cubic, randomNumbers }
+  return { S, NAMED: Object.keys(SHADES), UNNAMED: Object.keys(UNNAMED), paintGround, hasShadesOfNamed, randomNumbers }
 })

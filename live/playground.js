@@ -3,11 +3,13 @@
 //     <div class="live-figure" data-figure="playground" data-scene="sand.3_cat.56.40.48.0" data-prompt="detect cat"
 //          data-tasks="caption detect segment">
 //
-// data-scene is a text as VLM.scene.toText writes it; data-tasks are the prompts to offer, all if it is left out.
+// data-scene is a text as VLM.sceneText.toText writes it; data-tasks are the prompts to offer, all if it is left out.
 "use strict"
 
 VLM.figures.define("playground", (frame, data) => {
-  const { LEARNED, loadToys, fromText, toText, strangeness } = VLM.scene
+  const { LEARNED, strangeness } = VLM.scene
+  const { fromText, toText } = VLM.sceneText
+  const { EXAMPLES } = VLM.examples
   const { element, button } = VLM.dom
 
   const FIRST_SCENE = "sand.8_cat.74.80.50.0.m_dog.40.34.52.0_apple.30.86.30.0"
@@ -16,8 +18,6 @@ VLM.figures.define("playground", (frame, data) => {
   const IDLE =
     "Press Ask, or move a toy. The first answer loads the model (3 MB). It runs in this page; nothing is sent anywhere."
   const PRIVATE = "Your image stays in this browser."
-  const MAX_NEW_TOKENS = 200 // eight toys with their masks have some 180
-  const MOST_ATTENTION = 0.1 // of a patch, drawn opaque: always the same, so that maps can be compared
 
   frame.body.classList.add("vlm-playground")
   frame.say("The toys are loading …")
@@ -26,7 +26,7 @@ VLM.figures.define("playground", (frame, data) => {
 
   async function start() {
     try {
-      build(await loadToys())
+      build(await VLM.pictures.load())
     } catch (error) {
       frame.sayError(error)
     }
@@ -47,6 +47,8 @@ VLM.figures.define("playground", (frame, data) => {
     const shelf = VLM.sceneTools.createShelf({ stage, pictures, frame })
     const toyTools = VLM.sceneTools.createToyTools({ stage, frame })
     const sceneTools = VLM.sceneTools.createSceneTools({ stage, frame })
+    const examples = element("select", { onchange: showExample }, new Option("choose one …", ""))
+    examples.append(...EXAMPLES.map(({ title }, i) => new Option(title, i)))
     const view = VLM.answerView.create({ onSelect: showAttention })
     const asker = VLM.asker.create({ frame, makeRequest, onStart: clear, onToken: view.add, onAnswer: show })
 
@@ -79,7 +81,12 @@ VLM.figures.define("playground", (frame, data) => {
 
     frame.body.append(
       ...[stage.element, toyTools, element("div", { class: "vlm-below" }, shelf, note)],
-      element("div", { class: "vlm-question" }, form, chips, frame.foot, view.element, attention, times),
+      element(
+        "div",
+        { class: "vlm-question" },
+        ...[element("label", { class: "vlm-scene-choice" }, "Example ", examples), form, chips, frame.foot],
+        ...[view.element, attention, times],
+      ),
       element("div", { class: "vlm-tools" }, sceneTools, options, stage.help),
     )
     frame.body.addEventListener("pointerdown", preload, { once: true })
@@ -90,18 +97,25 @@ VLM.figures.define("playground", (frame, data) => {
     if (isLink()) frame.body.scrollIntoView({ block: "nearest" })
 
     function update() {
-      const prompts = VLM.prompts.promptsFor(stage.scene, stage.selected)
-      const wanted = TASKS.map((task) => prompts[task])
+      const wanted = VLM.prompts.offer(TASKS, stage)
       if (wanted.join("\n") !== [...chips.children].map((chip) => chip.textContent).join("\n")) {
         chips.replaceChildren(...wanted.map((text) => button(text, () => askFor(text))))
       }
       const strange = strangeness(stage.scene, stage.rendering)
       note.textContent = strange.length === 0 ? "" : `Not in the training data: ${strange.join(", ")}.`
       if (stage.scene.ground.name === "picture") {
-        note.textContent += ` The model names those of its ${LEARNED.toys.length} toys whose colors it finds. ${PRIVATE}`
+        note.textContent += ` The model knows ${LEARNED.toys.length} toys and ${LEARNED.words.length} words on signs, nothing else. ${PRIVATE}`
       }
       toyTools.update()
       sceneTools.update()
+    }
+
+    function showExample() {
+      const { scene, prompt: asked } = EXAMPLES[examples.value]
+      examples.value = ""
+      prompt = asked
+      stage.show(fromText(scene))
+      askFor(asked)
     }
 
     function askFor(text) {

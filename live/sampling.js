@@ -37,7 +37,6 @@ VLM.part("sampling", () => {
 })
 
 VLM.figures.define("sampling", (frame, data) => {
-  const { loadToys } = VLM.scene
   const { distribution, toProbabilities, draw, countEqual } = VLM.sampling
   const { element, button } = VLM.dom
   const { slider, choice: list, check, keepFocus } = VLM.controls
@@ -57,7 +56,7 @@ VLM.figures.define("sampling", (frame, data) => {
   frame.say("The toys are loading …")
   frame.whenNear(async () => {
     try {
-      build(await loadToys())
+      build(await VLM.pictures.load())
     } catch (error) {
       frame.sayError(error)
     }
@@ -125,8 +124,7 @@ VLM.figures.define("sampling", (frame, data) => {
     show()
 
     function offerPrompts() {
-      const offered = VLM.prompts.promptsFor(stage.scene, stage.selected)
-      const texts = new Set([...(data.prompt ? [data.prompt] : []), ...TASKS.map((task) => offered[task])])
+      const texts = new Set([...(data.prompt ? [data.prompt] : []), ...VLM.prompts.offer(TASKS, stage)])
       const chosen = prompts.value
       prompts.input.replaceChildren(...[...texts].map((text) => new Option(text)))
       if (texts.has(chosen)) prompts.value = chosen

@@ -1,27 +1,41 @@
-// The shelf from which toys are taken, and the tools for the toy that is selected and for the scene.
+// The shelf from which toys and a sign are taken, and the tools for the thing that is selected and for the scene.
 "use strict"
 
 VLM.part("sceneTools", () => {
-  const { S, LEARNED, OFFERED, placeToy, randomScene, limit } = VLM.scene
+  const { S, LEARNED, OFFERED, PAINTS, isSign, nameOf, limit } = VLM.scene
+  const { randomScene, anySeed, placeToy, placeSign } = VLM.randomScene
   const { element, button } = VLM.dom
+  const { choice } = VLM.controls
 
   const CLICK = 5 // pixels of the screen: a pointer that has come further drags
   const LARGEST_IMAGE = 1024 // the longer side of a reader's own image in pixels: a larger one is made smaller first
+  const ICON = 40 // side in pixels of a picture on the shelf
+  const SIGN = "sign"
+  const GROUND_NAMES = { plain: "plain color", blur: "blurred shapes", picture: "your image" } // the others say it already
+  const NOTHING = { size: 40, tilt: 0 } // what the tools show if nothing is selected
+  const WITHOUT_SEED = ["plain", "picture"]
 
-  // A button for each toy: a click puts it where there is room, a drag where it is let go.
+  // A button for each toy, and one for the sign: a click puts it where there is room, a drag where it is let go.
   function createShelf({ stage, pictures, frame }) {
-    const isFull = () => stage.scene.toys.length >= OFFERED.count
-    const full = () => frame.say(`The scene is full: it holds ${OFFERED.count} toys. Remove one first.`)
-
-    const add = (label) => {
-      if (isFull()) return full()
-      const toy = placeToy(stage.scene, label)
-      stage.change(({ toys }) => toys.push(toy))
-      stage.select(toy)
-      frame.announce(`${label} added`)
+    // The new thing, or null if the scene has no room for it.
+    const make = (name) => {
+      const { toys, sign } = stage.scene
+      if (name === SIGN) return sign ? null : placeSign(stage.scene)
+      return toys.length < OFFERED.count ? placeToy(stage.scene, name) : null
+    }
+    const full = (name) => {
+      if (name === SIGN) return frame.say("There is a sign already: a scene has one at most.")
+      frame.say(`The scene is full: it holds ${OFFERED.count} toys. Remove one first.`)
     }
 
-    const take = (event, label) => {
+    const add = (name) => {
+      const thing = make(name)
+      if (!thing) return full(name)
+      stage.add(thing)
+      frame.announce(`${name} added`)
+    }
+
+    const take = (event, name) => {
       const [startX, startY] = [event.clientX, event.clientY]
       const forget = () => {
         removeEventListener("pointermove", follow)
@@ -32,31 +46,36 @@ VLM.part("sceneTools", () => {
         if (next.pointerId !== event.pointerId || !isOver(stage.element, next)) return
         if (Math.hypot(next.clientX - startX, next.clientY - startY) < CLICK) return
         forget()
-        if (isFull()) return full()
-        stage.dragFrom(next, placeToy(stage.scene, label))
+        const thing = make(name)
+        if (!thing) return full(name)
+        stage.dragFrom(next, thing)
       }
       addEventListener("pointermove", follow)
       addEventListener("pointerup", forget)
       addEventListener("pointercancel", forget)
     }
 
-    const buttons = OFFERED.toys.map((label) => {
-      const isKnown = LEARNED.toys.includes(label)
-      const name = isKnown ? label : `${label} (the model has never seen one)`
-      const image = element("img", {
-        src: pictures[label].image.src,
-        alt: "",
-        width: 40,
-        height: 40,
-        draggable: "false",
-      })
+    const buttons = [...OFFERED.toys, SIGN].map((name) => {
+      const isKnown = name === SIGN || LEARNED.toys.includes(name)
+      const title = isKnown ? name : `${name} (the model has never seen one)`
       const className = isKnown ? "vlm-shelf-toy" : "vlm-shelf-toy is-unknown"
-      const one = button("", () => add(label), { class: className, title: name, "aria-label": `Add: ${name}` })
-      one.append(image)
-      one.onpointerdown = (event) => event.button === 0 && take(event, label)
+      const one = button("", () => add(name), { class: className, title, "aria-label": `Add: ${title}` })
+      one.append(drawIcon(name, pictures))
+      one.onpointerdown = (event) => event.button === 0 && take(event, name)
       return one
     })
-    return element("div", { class: "vlm-shelf", role: "group", "aria-label": "Toys to add" }, ...buttons)
+    return element("div", { class: "vlm-shelf", role: "group", "aria-label": "Toys and a sign to add" }, ...buttons)
+  }
+
+  function drawIcon(name, pictures) {
+    if (name !== SIGN) {
+      return element("img", { src: VLM.toyPictures[name], alt: "", width: ICON, height: ICON, draggable: "false" })
+    }
+    const canvas = element("canvas", { width: 2 * ICON, height: 2 * ICON, "aria-hidden": "true" })
+    const context = canvas.getContext("2d")
+    context.setTransform(1.4, 0, 0, 1.4, ICON, ICON)
+    VLM.pictures.draw(context, { word: "ZOO", paint: "yellow", size: 26, tilt: 0 }, pictures)
+    return canvas
   }
 
   function isOver(node, { clientX, clientY }) {
@@ -64,59 +83,81 @@ VLM.part("sceneTools", () => {
     return clientX >= left && clientX <= right && clientY >= top && clientY <= bottom
   }
 
-  // Sliders and buttons for the selected toy. `tools.update()` after the selection or the toy has changed.
+  // Sliders, lists and buttons for the selected thing. `tools.update()` after the selection or the thing has changed.
   function createToyTools({ stage, frame }) {
-    const name = element("span", { class: "vlm-tools-name" })
+    const title = element("span", { class: "vlm-tools-name" })
     const edit = (change) => {
-      const toy = stage.selected
+      const thing = stage.selected
       stage.change(({ toys }) => {
-        change(toy, toys)
-        limit(toy)
+        change(thing, toys)
+        limit(thing)
       })
     }
-    const slider = (label, property, min, max, sign = 1) => {
-      const input = element("input", { type: "range", min, max })
-      input.oninput = () => edit((toy) => (toy[property] = sign * Number(input.value)))
-      input.update = (toy) => (input.value = sign * toy[property])
-      return { input, label: element("label", {}, `${label} `, input) }
+    const slider = (label, property, sign = 1) => {
+      const input = element("input", { type: "range" })
+      input.oninput = () => edit((thing) => (thing[property] = sign * Number(input.value)))
+      const update = (thing) => {
+        const [min, max] = property === "tilt" ? [-OFFERED.tilt, OFFERED.tilt] : sizesOf(thing)
+        Object.assign(input, { min, max, value: sign * thing[property] })
+      }
+      return { element: element("label", {}, `${label} `, input), update }
     }
-    const sliders = [
-      slider("Size", "size", ...OFFERED.sizes),
-      slider("Tilt", "tilt", -OFFERED.tilt, OFFERED.tilt, -1), // to the right is clockwise
-    ]
+    const list = (label, property, values) => {
+      const texts = Object.fromEntries(values.map((value) => [value, value]))
+      const control = choice(label, texts, () => edit((thing) => (thing[property] = control.value)))
+      const update = (thing) => {
+        control.element.hidden = !thing[property]
+        if (thing[property]) control.value = thing[property]
+      }
+      return { element: control.element, update }
+    }
     const move = (toys, toy, to) => toys.splice(to, 0, ...toys.splice(toys.indexOf(toy), 1))
-    const buttons = [
+    const forToys = [
       button("Mirror", () => edit((toy) => (toy.mirrored = !toy.mirrored))),
       button("To front", () => edit((toy, toys) => move(toys, toy, toys.length))),
       button("To back", () => edit((toy, toys) => move(toys, toy, 0))),
-      button("Remove", () => {
-        frame.announce(`${stage.selected.label} removed`)
-        stage.change(({ toys }) => toys.splice(toys.indexOf(stage.selected), 1))
-      }),
     ]
-    const labels = sliders.map(({ label }) => label)
-    const tools = element("fieldset", { class: "vlm-toy-tools" }, element("legend", {}, name), ...labels, ...buttons)
+    const remove = button("Remove", () => {
+      frame.announce(`${nameOf(stage.selected)} removed`)
+      stage.remove(stage.selected)
+    })
+    const controls = [
+      slider("Size", "size"),
+      slider("Tilt", "tilt", -1), // to the right is clockwise
+      list("Color", "color", Object.keys(VLM.sprites.COLORS)),
+      list("Word", "word", LEARNED.words),
+      list("Board", "paint", Object.keys(PAINTS)),
+    ]
+    const tools = element("fieldset", { class: "vlm-toy-tools" }, element("legend", {}, title))
+    tools.append(...controls.map((control) => control.element), ...forToys, remove)
     tools.update = () => {
-      tools.disabled = stage.selected === null
-      name.textContent = stage.selected ? `The ${stage.selected.label}` : "No toy selected"
-      if (stage.selected) for (const { input } of sliders) input.update(stage.selected)
+      const thing = stage.selected
+      tools.disabled = thing === null
+      title.textContent = thing ? `The ${nameOf(thing)}` : "Nothing selected"
+      for (const control of controls) control.update(thing ?? NOTHING)
+      for (const one of forToys) one.hidden = thing !== null && isSign(thing)
     }
     tools.update()
     return tools
   }
 
+  const sizesOf = (thing) => (isSign(thing) ? LEARNED.signSizes : OFFERED.sizes)
+
   // Ground, a random scene, an image of the reader's own. `tools.update()` after the scene has changed.
   function createSceneTools({ stage, frame }) {
-    const options = OFFERED.grounds.map((name) => new Option(name === "plain" ? "plain color" : name, name))
-    const own = element("option", { value: "picture", hidden: true }, "your image")
-    const ground = element("select", { "aria-label": "Ground" }, ...options, own)
+    const nameGround = (name) => new Option(GROUND_NAMES[name] ?? name, name)
+    const named = element("optgroup", { label: "With a name in captions" })
+    const others = element("optgroup", { label: "Without a name" })
+    for (const name of OFFERED.grounds) (VLM.grounds.NAMED.includes(name) ? named : others).append(nameGround(name))
+    const own = nameGround("picture")
+    const ground = element("select", { "aria-label": "Ground" }, named, others, own)
     const color = element("input", { type: "color", value: "#808080", "aria-label": "Color" })
-    const seed = () => Math.floor(10000 * Math.random())
     const setGround = () => {
       const isPlain = ground.value === "plain"
-      const next = isPlain ? { name: "plain", color: color.value.slice(1) } : { name: ground.value, seed: seed() }
-      stage.change((scene) => (scene.ground = next))
+      const detail = isPlain ? { color: color.value.slice(1) } : { seed: anySeed(Math.random) }
+      stage.change((scene) => (scene.ground = { name: ground.value, ...detail }))
     }
+    const another = button("Another", setGround, { title: "Paint another ground of this kind" })
     ground.onchange = setGround
     color.oninput = setGround
 
@@ -136,8 +177,9 @@ VLM.part("sceneTools", () => {
       element("legend", {}, "The scene"),
       element("label", {}, "Ground ", ground),
       color,
+      another,
       button("Random scene", () => stage.show(randomScene(Math.random))),
-      button("Remove all", () => stage.change((scene) => (scene.toys = []))),
+      button("Remove all", () => stage.change((scene) => Object.assign(scene, { sign: null, toys: [] }))),
       button("Your image …", () => file.click()),
       file,
     )
@@ -146,6 +188,7 @@ VLM.part("sceneTools", () => {
       ground.value = name
       own.hidden = name !== "picture"
       color.hidden = name !== "plain"
+      another.hidden = WITHOUT_SEED.includes(name)
       if (name === "plain") color.value = `#${plain}`
     }
     tools.update()
@@ -177,7 +220,7 @@ VLM.part("sceneTools", () => {
       context.drawImage(image, 0, 0, width, height)
       const { toRgb, resize } = VLM.processor
       const { data } = resize(toRgb(context.getImageData(0, 0, width, height)), S, S)
-      stage.show({ ground: { name: "picture", pixels: data }, toys: [] })
+      stage.show({ ground: { name: "picture", pixels: data }, sign: null, toys: [] })
     } catch {
       frame.sayError(new Error(`${file.name} is not an image that this browser can read. Try a PNG or JPEG file.`))
     }

@@ -42,7 +42,6 @@ VLM.part("similarity", () => {
 })
 
 VLM.figures.define("similarity", (frame, data) => {
-  const { loadToys } = VLM.scene
   const { toRow, findKinds, meanOf } = VLM.similarity
   const { element } = VLM.dom
 
@@ -53,7 +52,7 @@ VLM.figures.define("similarity", (frame, data) => {
   frame.say("The toys are loading …")
   frame.whenNear(async () => {
     try {
-      build(await loadToys())
+      build(await VLM.pictures.load())
     } catch (error) {
       frame.sayError(error)
     }

@@ -1,4 +1,5 @@
-// The stage: a scene, large, whose toys are moved by mouse, touch and keyboard, and what the model found laid over it.
+// The stage: a scene, large, whose toys and sign are moved by mouse, touch and keyboard, and what the model found laid over
+// it. A thing is a toy or the sign.
 //
 //     const stage = VLM.stage.create({ scene, pictures, onChange, onSelect, announce })
 //     stage.element, stage.help        put both into the page; the second says what the keys do
@@ -6,27 +7,28 @@
 //     stage.change((scene) => ...)
 //     stage.show(otherScene)
 //     stage.rendering                  what the model sees: VLM.scene.render(scene)
-//     stage.selected                   the toy that the tools are for, or null; stage.select(toy)
-//     stage.dragFrom(event, toy)       goes on with a drag that began elsewhere, on the shelf of toys
+//     stage.selected                   the thing that the tools are for, or null; stage.select(thing)
+//     stage.add(thing), stage.remove(thing)
+//     stage.dragFrom(event, thing)     adds a thing and goes on with a drag that began elsewhere, on the shelf
 //     stage.overlay                    boxes, masks and patches over it, see overlay.js
 //     stage.seeAsModel(isOn)           the S x S pixels in place of the large picture
 "use strict"
 
 VLM.part("stage", () => {
-  const { S, SPRITE, OFFERED, render, limit } = VLM.scene
+  const { S, isSign, nameOf, thingsOf, sidesOf, render, limit } = VLM.scene
   const { element, oncePerFrame } = VLM.dom
 
   const SCALE = 6 // pixels of the large picture for one that the model sees
   const KEYS = {
-    ArrowUp: (toy, step) => (toy.y -= step),
-    ArrowDown: (toy, step) => (toy.y += step),
-    ArrowLeft: (toy, step) => (toy.x -= step),
-    ArrowRight: (toy, step) => (toy.x += step),
-    "+": (toy, step) => (toy.size += step),
-    "=": (toy, step) => (toy.size += step),
-    "-": (toy, step) => (toy.size -= step),
-    "[": (toy, step) => (toy.tilt += step),
-    "]": (toy, step) => (toy.tilt -= step),
+    ArrowUp: (thing, step) => (thing.y -= step),
+    ArrowDown: (thing, step) => (thing.y += step),
+    ArrowLeft: (thing, step) => (thing.x -= step),
+    ArrowRight: (thing, step) => (thing.x += step),
+    "+": (thing, step) => (thing.size += step),
+    "=": (thing, step) => (thing.size += step),
+    "-": (thing, step) => (thing.size -= step),
+    "[": (thing, step) => (thing.tilt += step),
+    "]": (thing, step) => (thing.tilt -= step),
   }
   const KEYS_TEXT =
     "Keys: arrows move a toy (with Shift by one pixel), + and − scale it, [ and ] tilt it, Page Up and Page Down lay " +
@@ -44,7 +46,7 @@ VLM.part("stage", () => {
     place.append(sizeHandle, tiltHandle)
     const help = element("p", { class: "vlm-keys", id: `vlm-keys-${++created}` }, KEYS_TEXT)
 
-    const buttons = new Map() // from a toy to its button
+    const buttons = new Map() // from a thing to its button
     const stage = {
       element: place,
       help,
@@ -69,8 +71,17 @@ VLM.part("stage", () => {
       onChange()
     }
 
-    stage.select = (toy) => {
-      stage.selected = toy
+    stage.add = (thing) => {
+      stage.change((scene) => (isSign(thing) ? (scene.sign = thing) : scene.toys.push(thing)))
+      stage.select(thing)
+    }
+
+    stage.remove = (thing) => {
+      stage.change((scene) => (isSign(thing) ? (scene.sign = null) : scene.toys.splice(scene.toys.indexOf(thing), 1)))
+    }
+
+    stage.select = (thing) => {
+      stage.selected = thing
       drawSelection()
       onSelect()
     }
@@ -82,99 +93,98 @@ VLM.part("stage", () => {
 
     function draw() {
       stage.rendering = render(scene, pictures)
-      for (const [toy, button] of buttons) {
-        if (scene.toys.includes(toy)) continue
+      const things = thingsOf(scene)
+      for (const [thing, button] of buttons) {
+        if (things.includes(thing)) continue
         button.remove()
-        buttons.delete(toy)
+        buttons.delete(thing)
       }
-      scene.toys.forEach((toy, index) => {
-        if (!buttons.has(toy)) buttons.set(toy, makeButton(toy))
-        const button = buttons.get(toy)
+      things.forEach((thing, index) => {
+        if (!buttons.has(thing)) buttons.set(thing, makeButton(thing))
+        const button = buttons.get(thing)
         button.style.zIndex = index
-        button.setAttribute("aria-label", describe(toy))
-        putOver(button, toy)
+        button.setAttribute("aria-label", describe(thing))
+        putOver(button, thing)
       })
-      if (!scene.toys.includes(stage.selected)) stage.selected = null
+      if (!things.includes(stage.selected)) stage.selected = null
       place.setAttribute("aria-label", `The scene, on ${scene.ground.name}. Toys: ${scene.toys.length}`)
       drawSelection()
       drawPictureSoon()
     }
 
-    function makeButton(toy) {
+    function makeButton(thing) {
       const button = element("button", { type: "button", class: "vlm-toy", "aria-describedby": help.id })
-      button.onfocus = () => stage.select(toy)
-      button.onkeydown = (event) => press(event, toy)
+      button.onfocus = () => stage.select(thing)
+      button.onkeydown = (event) => press(event, thing)
       layer.append(button)
       return button
     }
 
-    function putOver(node, toy) {
+    function putOver(node, thing) {
+      const [height, width] = sidesOf(thing)
       Object.assign(node.style, {
-        left: percent(toy.x - toy.size / 2),
-        top: percent(toy.y - toy.size / 2),
-        width: percent(toy.size),
-        height: percent(toy.size),
-        transform: `rotate(${-toy.tilt}deg)`,
+        left: percent(thing.x - width / 2),
+        top: percent(thing.y - height / 2),
+        width: percent(width),
+        height: percent(height),
+        transform: `rotate(${-thing.tilt}deg)`,
       })
     }
 
     function drawSelection() {
-      for (const [toy, button] of buttons) button.setAttribute("aria-pressed", toy === stage.selected)
+      for (const [thing, button] of buttons) button.setAttribute("aria-pressed", thing === stage.selected)
       sizeHandle.hidden = tiltHandle.hidden = stage.selected === null
       if (stage.selected === null) return
-      putAtCorner(sizeHandle, stage.selected, 45)
-      putAtCorner(tiltHandle, stage.selected, -45)
+      putAtCorner(sizeHandle, stage.selected, 1)
+      putAtCorner(tiltHandle, stage.selected, -1)
     }
 
-    // A handle at the corner of a toy's square that is `degrees` clockwise from its right, or at the image's edge.
-    function putAtCorner(handle, { y, x, size, tilt }, degrees) {
-      const angle = ((degrees - tilt) * Math.PI) / 180
+    // A handle at the lower right (1) or the upper right corner (-1) of a thing, or at the image's edge.
+    function putAtCorner(handle, thing, sign) {
+      const [height, width] = sidesOf(thing)
+      const angle = sign * Math.atan2(height, width) - (thing.tilt * Math.PI) / 180
       const inside = (at) => Math.min(Math.max(at, 0), S)
-      handle.style.left = percent(inside(x + (size / Math.SQRT2) * Math.cos(angle)))
-      handle.style.top = percent(inside(y + (size / Math.SQRT2) * Math.sin(angle)))
+      handle.style.left = percent(inside(thing.x + (Math.hypot(height, width) / 2) * Math.cos(angle)))
+      handle.style.top = percent(inside(thing.y + (Math.hypot(height, width) / 2) * Math.sin(angle)))
     }
 
     function drawPicture() {
       const context = picture.getContext("2d")
-      const { pixels } = isModelView ? stage.rendering : render({ ...scene, toys: [] }, pictures)
+      const { pixels } = isModelView ? stage.rendering : render({ ...scene, sign: null, toys: [] }, pictures)
       const small = new OffscreenCanvas(S, S)
       small.getContext("2d").putImageData(toImageData(pixels), 0, 0)
       context.imageSmoothingEnabled = !isModelView
       context.imageSmoothingQuality = "high"
       context.drawImage(small, 0, 0, side, side)
-      if (!isModelView) scene.toys.forEach((toy) => drawToy(context, toy))
+      if (isModelView) return
+      for (const thing of thingsOf(scene)) {
+        context.setTransform(SCALE, 0, 0, SCALE, SCALE * thing.x, SCALE * thing.y)
+        VLM.pictures.draw(context, thing, pictures)
+      }
+      context.resetTransform()
     }
     const drawPictureSoon = oncePerFrame(drawPicture)
 
-    function drawToy(context, toy) {
-      const scale = (SCALE * toy.size) / SPRITE
-      context.save()
-      context.translate(SCALE * toy.x, SCALE * toy.y)
-      context.rotate((-toy.tilt * Math.PI) / 180)
-      context.scale(toy.mirrored ? -scale : scale, scale)
-      context.drawImage(pictures[toy.label].image, -SPRITE / 2, -SPRITE / 2, SPRITE, SPRITE)
-      context.restore()
-    }
-
     // By keyboard.
-    function press(event, toy) {
+    function press(event, thing) {
       if (event.ctrlKey || event.metaKey || event.altKey) return
-      const at = scene.toys.indexOf(toy)
+      const things = thingsOf(scene)
+      const at = things.indexOf(thing)
       if (event.key === "Delete" || event.key === "Backspace") {
-        const next = scene.toys[at === 0 ? 1 : at - 1]
-        stage.change(({ toys }) => toys.splice(at, 1))
-        buttons.get(next)?.focus()
-        announce(`${toy.label} removed`)
-      } else if (event.key === "PageUp" || event.key === "PageDown") {
-        const to = event.key === "PageUp" ? at + 1 : Math.max(at - 1, 0)
-        stage.change(({ toys }) => toys.splice(to, 0, ...toys.splice(at, 1)))
-        announce(`${toy.label}: layer ${scene.toys.indexOf(toy) + 1} of ${scene.toys.length}`)
+        stage.remove(thing)
+        buttons.get(things[at === 0 ? 1 : at - 1])?.focus()
+        announce(`${nameOf(thing)} removed`)
+      } else if (["PageUp", "PageDown"].includes(event.key) && !isSign(thing)) {
+        const from = scene.toys.indexOf(thing)
+        const to = event.key === "PageUp" ? from + 1 : Math.max(from - 1, 0)
+        stage.change(({ toys }) => toys.splice(to, 0, ...toys.splice(from, 1)))
+        announce(`${thing.label}: layer ${scene.toys.indexOf(thing) + 1} of ${scene.toys.length}`)
       } else if (event.key in KEYS) {
         stage.change(() => {
-          KEYS[event.key](toy, event.shiftKey && event.key.startsWith("Arrow") ? 1 : 4)
-          limit(toy)
+          KEYS[event.key](thing, event.shiftKey && event.key.startsWith("Arrow") ? 1 : 4)
+          limit(thing)
         })
-        announce(describe(toy))
+        announce(describe(thing))
       } else {
         return
       }
@@ -203,9 +213,9 @@ VLM.part("stage", () => {
       event.preventDefault() // else the focus would go to the button on top
     }
 
-    function dragToy(event, toy) {
-      const { x, y } = toy
-      drag(event, (right, down) => limit(Object.assign(toy, { x: x + right, y: y + down })))
+    function dragThing(event, thing) {
+      const { x, y } = thing
+      drag(event, (right, down) => limit(Object.assign(thing, { x: x + right, y: y + down })))
     }
 
     // The point of a pointer in pixels of S x S.
@@ -214,61 +224,65 @@ VLM.part("stage", () => {
       return [((event.clientY - top) * S) / width, ((event.clientX - left) * S) / width]
     }
 
-    // Squares overlap where toys do not: the toy that is seen at the pointer is meant, whichever button is on top.
+    // Squares overlap where toys do not: what is seen at the pointer is meant, whichever button is on top.
     layer.onpointerdown = (event) => {
       if (event.button !== 0) return
       const [y, x] = pointOf(event).map(Math.floor)
-      const seen = scene.toys[stage.rendering.owner[y * S + x]]
+      const [top, left, bottom, right] = stage.rendering.signBox ?? []
+      const sign = y >= top && y < bottom && x >= left && x < right ? scene.sign : null
       const under = [...buttons].find(([, button]) => button === event.target)
-      const toy = seen ?? under?.[0]
-      if (!toy) return stage.select(null)
-      buttons.get(toy).focus({ preventScroll: true })
-      stage.select(toy)
-      dragToy(event, toy)
+      const thing = scene.toys[stage.rendering.owner[y * S + x]] ?? sign ?? under?.[0]
+      if (!thing) return stage.select(null)
+      buttons.get(thing).focus({ preventScroll: true })
+      stage.select(thing)
+      dragThing(event, thing)
     }
 
     sizeHandle.onpointerdown = (event) => {
-      const toy = stage.selected
-      const start = distance(pointOf(event), toy)
-      const { size } = toy
+      const thing = stage.selected
+      const start = distance(pointOf(event), thing)
+      const { size } = thing
       const [startY, startX] = pointOf(event)
       drag(event, (right, down) => {
-        toy.size = (size * distance([startY + down, startX + right], toy)) / start
-        limit(toy)
+        thing.size = (size * distance([startY + down, startX + right], thing)) / start
+        limit(thing)
       })
     }
 
     tiltHandle.onpointerdown = (event) => {
-      const toy = stage.selected
-      const { tilt } = toy
+      const thing = stage.selected
+      const { tilt } = thing
       const [startY, startX] = pointOf(event)
-      const angle = (y, x) => (Math.atan2(toy.y - y, x - toy.x) * 180) / Math.PI
+      const angle = (y, x) => (Math.atan2(thing.y - y, x - thing.x) * 180) / Math.PI
       drag(event, (right, down) => {
-        toy.tilt = tilt + angle(startY + down, startX + right) - angle(startY, startX)
-        limit(toy)
-        if (Math.abs(toy.tilt) < 4) toy.tilt = 0 // upright is easy to find again
+        thing.tilt = tilt + angle(startY + down, startX + right) - angle(startY, startX)
+        limit(thing)
+        if (Math.abs(thing.tilt) < 4) thing.tilt = 0 // upright is easy to find again
       })
     }
 
-    stage.dragFrom = (event, toy) => {
+    stage.dragFrom = (event, thing) => {
       const [y, x] = pointOf(event)
-      stage.change(({ toys }) => toys.push(limit(Object.assign(toy, { y, x }))))
-      buttons.get(toy).focus({ preventScroll: true })
-      dragToy(event, toy)
+      stage.add(limit(Object.assign(thing, { y, x })))
+      buttons.get(thing).focus({ preventScroll: true })
+      dragThing(event, thing)
     }
 
     draw()
     return stage
   }
 
-  function describe({ label, y, x, size, tilt }) {
+  // "car, blue, 40 pixels, 50 from the top, 60 from the left"
+  function describe(thing) {
+    const { word, label, color, size, tilt, y, x } = thing
+    const name = isSign(thing) ? `sign, ${word}` : color ? `${label}, ${color}` : label
     const tilted = tilt === 0 ? "" : `, tilted by ${tilt} degrees`
-    return `${label}, ${size} pixels, ${y} from the top, ${x} from the left${tilted}`
+    return `${name}, ${size} pixels, ${y} from the top, ${x} from the left${tilted}`
   }
 
   const percent = (pixels) => `${(100 * pixels) / S}%`
 
-  const distance = ([y, x], toy) => Math.hypot(y - toy.y, x - toy.x)
+  const distance = ([y, x], thing) => Math.hypot(y - thing.y, x - thing.x)
 
   function toImageData(pixels) {
     const image = new ImageData(S, S)

@@ -35,7 +35,15 @@ def draw_sign(word: str, height: int, paint: int, tilt: float) -> np.ndarray:
     Args:
         paint: which pair of colors, by its index in _PAINTS.
     """
-    board, letters = _PAINTS[paint]
+    board = draw_board(word, height, *_PAINTS[paint])
+    sign = board.resize((max(1, round(board.width / _OVERSIZE)), height), Image.Resampling.BICUBIC)
+    if tilt:
+        sign = sign.rotate(tilt, Image.Resampling.BICUBIC, expand=True)
+    return np.array(sign)
+
+
+def draw_board(word: str, height: int, board: tuple[int, int, int], letters: tuple[int, int, int]) -> Image.Image:
+    """The board of a sign of that height before it is made smaller, RGBA, with the colors of its ground and its word."""
     font = _font(round(0.74 * height * _OVERSIZE))
     left, top, right, bottom = font.getbbox(word)
     margin = round(0.22 * height * _OVERSIZE)
@@ -44,10 +52,7 @@ def draw_sign(word: str, height: int, paint: int, tilt: float) -> np.ndarray:
     draw = ImageDraw.Draw(sign)
     draw.rounded_rectangle((0, 0, size[0] - 1, size[1] - 1), radius=2 * _OVERSIZE, fill=(*board, 255))
     draw.text((margin - left, (size[1] - (bottom - top)) / 2 - top), word, fill=(*letters, 255), font=font)
-    sign = sign.resize((max(1, round(size[0] / _OVERSIZE)), height), Image.Resampling.BICUBIC)
-    if tilt:
-        sign = sign.rotate(tilt, Image.Resampling.BICUBIC, expand=True)
-    return np.array(sign)
+    return sign
 
 
 def random_sign(rng: np.random.Generator) -> tuple[str, np.ndarray]:
