@@ -102,8 +102,7 @@ plt.show()
 # compare them. The measure is the {term}`cosine similarity <cosine similarity>`, as in chapter 1: the dot product, after each vector is divided by its length. So
 # the whole matrix of cosines is one matrix product.
 #
-# A cosine is at most 1, and that is too little. A loss that turns cosines into probabilities could never become confident: even if the right
-# sentence had 1 and all others −1, a softmax over 8 would give it no more than 51 %. So the cosine is multiplied by a learned number, the *logit scale*
+# A cosine is at most 1, and that is too little. A loss that turns cosines into probabilities could never become confident: even if the right sentence had a cosine of 1 and all others −1, a softmax over 8 would give it no more than 51 %. So the cosine is multiplied by a learned number, the *logit scale*
 # (dividing by a {term}`temperature` would do the same), and SigLIP adds a second learned number, the *logit bias* (in CLIP's softmax it would cancel). We store the logarithm of the scale (CLIP's `logit_scale`), so the scale stays
 # positive whatever the optimizer does.
 #
@@ -282,7 +281,7 @@ print("logits and loss agree with the reference")
 # %% [markdown]
 # ## A tower for texts
 #
-# Now the other half, the texts. SigLIP's text tower is the vision tower with a different input layer: instead of patches it embeds tokens, and its blocks are
+# Now the other half, the texts. SigLIP's text tower has the architecture of the vision tower, with a different input layer: instead of patches it embeds tokens, and its blocks are
 # the same `SiglipEncoder` that you know from the last chapter. A sentence is padded to a fixed length with the end-of-sequence
 # token, and the vector at the last position represents the whole text. There is no mask; in training the model learns to ignore the padding.
 
@@ -548,7 +547,7 @@ HTML(
         show_match,
         "Which of two sentences each patch supports: red the first, blue the second. Nothing told "
         "the text tower where anything is: it learned from pairs which patches its words are about. "
-        "(The locked vision tower had learned from labels of patches.)",
+        "(The locked vision tower had been trained with patch labels.)",
         image=range(1, 21),
     )
 )
