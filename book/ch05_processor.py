@@ -19,7 +19,7 @@
 #
 # At the end you will be able to
 #
-# - turn any image into the pixel values that PaliGemma was trained on, and say what the common mistakes cost;
+# - turn any image into pixel values of the kind that PaliGemma was trained on, and say what the common mistakes cost;
 # - train a {term}`tokenizer` by byte-pair encoding (BPE), and split words with it;
 # - build the sequence that PaliGemma reads, token by token;
 # - put rows of different lengths into one batch, with padding, masks and labels.
@@ -434,7 +434,7 @@ show("tokenizer")
 # %% [markdown]
 # ## One sequence: image tokens, prompt, answer
 #
-# The model reads one sequence. It begins with N {term}`image tokens <image token>`, placeholders for the vectors of the image. Then come `<bos>`, the prompt and a newline. Only training fixes this order: PaliGemma was trained with `<bos>` after the image. You saw above that the other order happens to do no harm here; use the trained one all the same.
+# The model reads one sequence. It begins with N {term}`image tokens <image token>`, placeholders for the vectors of the image. Then come `<bos>`, the prompt and a newline. This order is fixed by training alone: PaliGemma was trained with `<bos>` after the image. You saw above that the other order happens to do no harm here; use the trained one all the same.
 #
 # The newline is more than a convention. It separates the prompt from the answer, and it must always be the same token. So prompt and answer are
 # tokenized separately. If they were one text, a tokenizer with a token for "newline and a space" could join the two, and the model would meet a token that it has never seen in this position. In Gemma's vocabulary the danger
