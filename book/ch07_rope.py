@@ -398,7 +398,7 @@ for name, position_ids in (
 # %% [markdown]
 # So whether you count from 0 (as Google's own code does) or from 1 (as *transformers* does) is a matter of taste, and a good test accepts both. Counting from 1 again in the middle is an error. It happens in practice when a model generates with a cache and every new token gets position 1.
 #
-# The next figure has two ways to get rotary positions wrong: pairs of neighbors instead of halves, and a decoder that gives each new token position 1.[^ch07-2] There are two prompts and two bugs. Which of the four answers will still be right? A caption needs little order, and a box is four location tokens in a row.
+# The next figure has two ways to get rotary positions wrong: pairs of neighbors instead of halves, and a decoder that gives each new token position 1.[^ch07-2] There are two prompts and two bugs. Which of the four answers will still be right? A caption depends little on order, and a box is four location tokens in a row.
 #
 # <div class="live-figure" data-figure="break-it" data-bugs="rotate-neighbors positions-restarted" data-tasks="caption detect">
 # <p>This figure needs JavaScript. The cells of this chapter and of chapter 11 make the same mistakes in Python. In JupyterLab, run the next cell.</p>
