@@ -584,7 +584,7 @@ print(f"hard, without confidences: mAP {value:.2f}")
 #
 # ## Error analysis: look at the failures
 #
-# Numbers tell you how many boxes are wrong; only the images tell you how. Sort each wrong box by the first of these that fits: *double*, the object it fits already has a box; *loose*, the best IoU with an object of its label is between 0.1 and 0.5; *wrong name*, it fits another of the objects that were asked for; *invented*, none of these. An object without a box is *missed*.
+# Numbers tell you how many boxes are wrong; only the images tell you how. Sort each wrong box by the first of these that fits: *double* (the object it fits already has a box); *loose* (the best IoU with an object of its label is between 0.1 and 0.5); *wrong name* (it fits another of the objects that were asked for); *invented* (none of these). An object without a box is *missed*.
 
 
 # %% tags=["nbval-ignore-output"]
@@ -666,7 +666,7 @@ show(
 #
 # ## What the real model does
 #
-# The tokens are the same, `<loc0000>` to `<loc1023>`, y first. big_vision decodes them with 1,023 steps in its evaluators; the demonstration space on the Hugging Face hub with 1,024. The published *pt* models know `detect` from pretraining on boxes that other detectors predicted, and are meant to be fine-tuned; *mix* models answer at once. Google's PaliGemma was trained with one-hot targets, not with our soft ones, so when it is certain of a bin, its probability can be near 1.
+# The tokens are the same, `<loc0000>` to `<loc1023>`, y first. big_vision decodes them with 1,023 steps in its evaluators; the demonstration space on the Hugging Face hub with 1,024. The published *pt* models know `detect` from pretraining on boxes that other detectors predicted, and are meant to be fine-tuned; *mix* models answer at once. Google's PaliGemma was trained with one-hot targets, not with our soft ones, so a bin of which it is certain can have a probability near 1.
 
 # %% [markdown]
 # ## Exercises
