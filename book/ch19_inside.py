@@ -183,7 +183,7 @@ print(f"attention to the patches: {row[query, :NUM_PATCHES].sum():.2f}")
 # %% [markdown]
 # Now all layers and heads; the model has 4 × 4. Before you look: in which layer would you expect a token to attend to its object, the first or the last?
 
-# %% mystnb={"image": {"alt": "Sixteen small maps, four layers by four heads. In layer 0 the attention is scattered. In layer 1 all four heads are bright on the cats. In layer 2 heads 1 and 3 are, and give little to the image. In layer 3 it is scattered again."}, "figure": {"caption": "In layer 1, all heads find the cats. The maps show the position that predicts `cats`, one row for each layer, one column for each head. Each map is scaled to its own maximum; the number is the fraction of the attention that goes to the image at all.", "name": "fig-ch19-heads"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Sixteen small maps, four layers by four heads. In layer 0 the attention is scattered. In layer 1 all four heads are bright on the cats. In layer 2 only heads 1 and 3 are bright on the cats, and they give little of their attention to the image. In layer 3 it is scattered again."}, "figure": {"caption": "In layer 1, all heads find the cats. The maps show the position that predicts `cats`, one row for each layer, one column for each head. Each map is scaled to its own maximum; the number is the fraction of the attention that goes to the image at all.", "name": "fig-ch19-heads"}} tags=["hide-input"]
 fig, axes = plt.subplots(4, 4, figsize=(7, 7.6), layout="constrained")
 for layer in range(NUM_LAYERS):
     for head in range(NUM_HEADS):
@@ -479,7 +479,7 @@ print_by_layer("a probe:", probed)
 assert min(probed) > 0.7 > 2 * np.mean(read_by_lens[3])
 
 # %% [markdown]
-# The toy can be read out after every layer. That it is there at the input is no discovery: the tower was trained to encode it, for a linear reader like this one. The probe shows that it stays there through four layers, and the lens missed it, because most of these hidden states do not point in the direction of the toy's token. So a lens that reads nothing proves nothing, and one that reads something has to be scored before you believe it.[^ch19-2]
+# The toy can be read out after every layer. That the probe can read it at the input is no discovery: the tower was trained to encode it, for a linear reader like this one. The probe shows that it stays readable through four layers; the lens missed it, because most of these hidden states do not point in the direction of the toy's token. So a lens that reads nothing proves nothing, and one that reads something has to be scored before you believe it.[^ch19-2]
 #
 # ## Occlusion: what could it not do without?
 #
