@@ -252,7 +252,7 @@ HTML(
 # %% [markdown]
 # Three details decide whether it works.
 #
-# **Initialization.** At first the update should be zero, so that training starts from the model that you have. So B is 0. And A? If A is 0 as well, nothing ever changes. The gradient of B has A x as a factor, and that of A has B: both stay 0 forever. So A is random.
+# **Initialization.** At first the update should be zero, so that training starts from the model that you have. So B is 0. And A? If A is 0 as well, nothing ever changes: the gradient of B has A x as a factor, and that of A has B, so both are 0 forever. So A is random.
 #
 # **Scale.** s is α / G, with a fixed α. Double the rank, and twice as many terms are added up; the factor keeps their sum from growing with the rank.[^ch21-1]
 #
