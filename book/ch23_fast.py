@@ -439,7 +439,7 @@ torch._dynamo.reset()
 # %% [markdown]
 # Guards have a trap of their own: whenever one fails, the code is compiled again. Compiling the middle model's step took eleven seconds; if that happened for each new length of the cache, it would never pay. So the compiler is told from the start that sizes may change (`dynamic=True`). That was not enough. The position ids were the last column of `attention_mask.cumsum(-1)`, and a column of a matrix has the matrix's width in its *stride*. One more position, another stride, and everything was compiled again. The remedy was to copy that column, one number per row. A test in the package counts the compilations: one, whatever the length.
 #
-# What stays outside of the compiled program? Prefill (it happens once, and its shape is new each time), and the choice of the token. The compiled step of the Toybox model is the last bar of the first figure.
+# What stays outside the compiled program? Prefill (it happens once, and its shape is new each time), and the choice of the token. The compiled step of the Toybox model is the last bar of the first figure.
 #
 # ## Step 5: Fewer bytes, with packed weights and int8 quantization
 #
