@@ -399,7 +399,7 @@ axes[1].legend(fontsize=7)
 plt.show()
 
 # %% [markdown]
-# Fast GPUs lose most: the less time a W-th of the weights takes, the more the waits count. With a slow network between two GPUs, the 10B is *slower* than on one; even eight, the most that its 8 key/value heads allow, do not make up for it. Slow machines gain almost W times. That is why large models use tensor parallelism within a machine, where waits are short. Between machines they are split by *layers* (pipeline parallelism: each machine has some of the layers, and passes on one vector per token), or not at all: each machine has a whole model and answers other requests.
+# Fast GPUs lose most: the less time a W-th of the weights takes, the more the waits count. With a slow network between two GPUs, the 10B is *slower* than on one; even eight, the most that its 8 key/value heads allow, do not make up for it. W slow machines are almost W times as fast as one. That is why large models use tensor parallelism within a machine, where waits are short. Between machines they are split by *layers* (pipeline parallelism: each machine has some of the layers, and passes on one vector per token), or not at all: each machine has a whole model and answers other requests.
 #
 # ## Data parallelism: average the gradients
 #
