@@ -1,8 +1,8 @@
-"""Exercises of chapter 7, "How does a vector know where it stands?".
+"""Exercises of chapter 7, "Rotary position embeddings (RoPE)".
 
-Grade them with: pytest exercises/test_ch07_rope.py
+Grade: pytest exercises/test_ch07_rope.py
 
-Shapes: B batch, A heads, S places in the sequence, E numbers in one head (even).
+Shapes: B batch, A heads, S sequence length, E head dimension (even).
 """
 
 import torch
@@ -10,13 +10,13 @@ from torch import Tensor
 
 
 def rotate_half(states: Tensor) -> Tensor:
-    """Give every pair of entries a quarter turn. The partners are entry i and entry i + E/2.
+    """Rotate each pair of entries by 90 degrees; a pair is entry i and entry i + E/2.
 
-    A quarter turn takes the pair (a, b) to (-b, a). Example: [1, 2, 3, 4] -> [-3, -4, 1, 2], since its pairs are (1, 3)
-    and (2, 4).
+    A rotation by 90 degrees takes the pair (a, b) to (-b, a). Example: [1, 2, 3, 4] becomes
+    [-3, -4, 1, 2], since its pairs are (1, 3) and (2, 4).
 
     Args:
-        states: [B, A, S, E].
+        states: [B, A, S, E]; E is even.
 
     Returns:
         [B, A, S, E].
@@ -24,21 +24,27 @@ def rotate_half(states: Tensor) -> Tensor:
     raise NotImplementedError
 
 
-def rotary_cos_sin(position_ids: Tensor, head_dim: int, theta: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Cosine and sine of the angle by which each entry's pair turns at each position.
+def rotary_cos_sin(
+    position_ids: Tensor,
+    head_dim: int,
+    theta: float,
+    dtype: torch.dtype,
+) -> tuple[Tensor, Tensor]:
+    """Compute the cosine and sine of the rotation angle of each entry at each position.
 
         angle of pair i = position * theta^(-2i / E)        for i = 0 ... E/2 - 1
 
-    The angles are in radians, and are computed in float32 whatever `dtype` is. Both partners of a pair, entries i and
-    i + E/2, get the angle of pair i.
+    The angles are in radians. Compute them in float32, whatever `dtype` is, and cast only the
+    cosine and sine. Both entries of a pair, i and i + E/2, get the angle of pair i.
 
     Args:
-        position_ids: [B, S], whole numbers.
+        position_ids: [B, S], integers.
         head_dim: E.
-        dtype: of the result.
+        theta: the base of the frequencies.
+        dtype: the dtype of the results.
 
     Returns:
-        cos and sin, both [B, 1, S, E]: the axis of length 1 stands for all heads.
+        cos and sin, both [B, 1, S, E]: the axis of size 1 broadcasts over the heads.
 
     Source: RoFormer (arXiv 2104.09864), section 3.2.2.
     """
@@ -46,9 +52,9 @@ def rotary_cos_sin(position_ids: Tensor, head_dim: int, theta: float, dtype: tor
 
 
 def apply_rotary(states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn each pair (a, b) by its angle: a becomes a cos - b sin, and b becomes b cos + a sin.
+    """Rotate each pair (a, b) by its angle: to (a cos - b sin, b cos + a sin).
 
-    The partners are entries i and i + E/2, as in `rotate_half`.
+    A pair is entry i and entry i + E/2, as in `rotate_half`.
 
     Args:
         states: queries or keys, [B, A, S, E].
@@ -60,18 +66,26 @@ def apply_rotary(states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     raise NotImplementedError
 
 
-def attend_with_positions(query: Tensor, key: Tensor, value: Tensor, position_ids: Tensor, theta: float) -> Tensor:
-    """Attention whose scores know how far apart two places are.
+def attend_with_positions(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    position_ids: Tensor,
+    theta: float,
+) -> Tensor:
+    """Compute attention with rotary position embeddings: scores depend on relative distance.
 
-    Turn what has to be turned by the angles of its positions; then the scores are scaled by 1 / sqrt(E), as ever, and
-    every place may look at every other. You may use your functions above.
+    Rotate what has to be rotated, by the angles of its positions. Then scale the scores by
+    1 / sqrt(E), as usual; every position attends to every position. You may use your functions
+    above.
 
     Args:
         query, key, value: [B, A, S, E].
-        position_ids: [B, S]; not always 1, 2, 3 ...: a row with padding repeats numbers.
+        position_ids: [B, S]. They need not be 1, 2, 3, ...: a row with padding repeats numbers.
+        theta: the base of the frequencies.
 
     Returns:
-        The mixed values, [B, A, S, E].
+        The weighted sums of the values, [B, A, S, E].
 
     Source: RoFormer (arXiv 2104.09864), section 3.2.2.
     """

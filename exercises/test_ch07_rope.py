@@ -1,4 +1,4 @@
-"""Checks of exercises/ch07_rope.py: cases for each exercise. What is right, the solutions know."""
+"""Test cases for exercises/ch07_rope.py; the correct answers come from solutions/ch07_rope.py."""
 
 from collections.abc import Iterator
 
@@ -19,8 +19,8 @@ def states(random: Random) -> Iterator[Case]:
 
 
 def positions(random: Random) -> Iterator[Case]:
-    for (batch, _, places, head_dim), theta in zip(SIZES, (10000.0, 100.0, 10000.0)):
-        position_ids = random.integers(0, 400, batch, places)
+    for (batch, _, length, head_dim), theta in zip(SIZES, (10000.0, 100.0, 10000.0)):
+        position_ids = random.integers(0, 400, batch, length)
         yield {"position_ids": position_ids, "head_dim": head_dim, "theta": theta, "dtype": torch.float32}
     yield {
         "position_ids": torch.arange(1, 7)[None] + random.integer(250, 300),
@@ -31,10 +31,10 @@ def positions(random: Random) -> Iterator[Case]:
 
 
 def states_and_angles(random: Random) -> Iterator[Case]:
-    for batch, heads, places, head_dim in SIZES:
-        angles = random.uniform(batch, 1, places, head_dim // 2, low=-3.0, high=3.0)
+    for batch, heads, length, head_dim in SIZES:
+        angles = random.uniform(batch, 1, length, head_dim // 2, low=-3.0, high=3.0)
         angles = torch.cat([angles, angles], dim=-1)
-        yield {"states": random.normal(batch, heads, places, head_dim), "cos": angles.cos(), "sin": angles.sin()}
+        yield {"states": random.normal(batch, heads, length, head_dim), "cos": angles.cos(), "sin": angles.sin()}
 
 
 def queries_keys_values(random: Random) -> Iterator[Case]:
@@ -49,20 +49,28 @@ def queries_keys_values(random: Random) -> Iterator[Case]:
 
 
 EXERCISES = [
-    Exercise("rotate_half", "A quarter turn", states, forbidden=FINISHED, section="Halves"),
+    Exercise(
+        "rotate_half", "Rotation by 90 degrees", states, forbidden=FINISHED, section="Two layouts: halves and neighbors"
+    ),
     Exercise(
         "rotary_cos_sin",
-        "The angles",
+        "Cosine and sine of the angles",
         positions,
         points=2,
         forbidden=FINISHED,
-        tolerance=3e-4,  # of an angle of 400 float32 knows no more than 3e-5, and half that again after a detour
-        section="Many clocks",
+        tolerance=3e-4,  # float32 stores an angle of 400 with an error of up to 3e-5, and roundings add up
+        section="Many frequencies",
     ),
-    Exercise("apply_rotary", "Turning", states_and_angles, forbidden=FINISHED, section="Halves"),
+    Exercise(
+        "apply_rotary",
+        "Rotate queries and keys",
+        states_and_angles,
+        forbidden=FINISHED,
+        section="Two layouts: halves and neighbors",
+    ),
     Exercise(
         "attend_with_positions",
-        "Attention that knows distances",
+        "Attention with rotary positions",
         queries_keys_values,
         points=2,
         forbidden=FINISHED,
