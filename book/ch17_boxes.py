@@ -559,7 +559,7 @@ ax.legend(loc="lower left")
 plt.show()
 
 # %% [markdown]
-# COCO's metric, the mean average precision or mAP {cite}`lin2014microsoft`, is the mean of this over all labels and over ten IoU thresholds, 0.5, 0.55, ... 0.95. It rewards tight boxes. `vlm/metrics/detection.py` computes it, and a test compares it with COCO's official code, `pycocotools`, on random boxes: the difference is below 10⁻⁹.
+# COCO's metric, the mean average precision or mAP {cite}`lin2014microsoft`, is the mean of the average precision over all labels and ten IoU thresholds, 0.5, 0.55, ... 0.95. It rewards tight boxes. `vlm/metrics/detection.py` computes it, and a test compares it with COCO's official code, `pycocotools`, on random boxes: the difference is below 10⁻⁹.
 
 # %% tags=["nbval-ignore-output"]
 test_scores = scores_of(test_scenes, test_prompts, test_answers)
