@@ -327,7 +327,7 @@ def test_grading_that_is_stopped_goes_on_with_who_is_left(tmp_path, monkeypatch)
     for last, next_one, by in (("ada", "bob", CTRL_C), ("bob", "eve", KILL)):
         process = start("whole", *words)
         result = stop(process, lambda last=last: output.is_file() and last in output.read_text(), by)
-        assert_stopped(result, by, "interrupted: the same command goes on")
+        assert_stopped(result, by, "interrupted: run the same command again")
         done.append(f"{last}.json")
         assert sorted(path.name for path in reports.iterdir()) == done
         assert output.read_bytes().startswith(before)
@@ -403,7 +403,7 @@ def test_a_full_disk_ends_the_grading_with_one_message(class_of_three, tmp_path,
 
     with (
         monkeypatch.context() as patch,
-        pytest.raises(SystemExit, match="No space left on device\nthe same command goes"),
+        pytest.raises(SystemExit, match="No space left on device\nrun the same command again"),
     ):
         patch.setattr(classroom, "grade_student", fail)
         classroom.main([str(class_of_three), "--output", str(output), "--jobs", "1"])

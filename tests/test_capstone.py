@@ -1,4 +1,4 @@
-"""The capstone: the solutions' model answers as the package does, and a mistake in a part is found in its stage."""
+"""The capstone: the solutions' model gives the package's answers, and a mistake in a part fails its stage."""
 
 from functools import cache
 from types import ModuleType, SimpleNamespace
@@ -29,13 +29,13 @@ NEEDS = {
         "ch06_norms_mlp": ("GemmaRMSNorm", "GemmaMLP"),
         "ch07_rope": ("rotary_cos_sin",),
         "ch08_gqa": ("additive_mask", "GemmaAttention"),
-        "ch09_merge": ("may_look",),
+        "ch09_merge": ("may_attend",),
         "ch12_batches": ("count_positions",),
     },
     "answer": {"ch10_sampling": ("generate_greedy",)},
 }
-# Mistakes that a trained model in float32 and ordinary input cannot show: what they do, by what would be needed to see
-# it. The graders of the chapters catch them all.
+# Mistakes that a trained model in float32 and ordinary input cannot reveal, sorted by what would reveal them. The graders
+# of the chapters catch them all.
 HIDDEN = {
     "another dtype": (
         "bfloat16_read_as_float16",
@@ -59,13 +59,13 @@ HIDDEN = {
         "NormWithEpsOutsideTheRoot",
     ),
     "a broken file, too many features, a forbidden prompt": (
-        "what_is_cut_off_is_left_out",
-        "what_is_cut_off_is_made_up",
+        "truncated_tensors_skipped",
+        "truncated_tensors_filled_up",
         "surplus_dropped",
         "missing_made_up",
         "image_token_in_the_prompt_accepted",
     ),
-    "other pictures, longer prompts, another pad token": (
+    "other images, longer prompts, another pad token": (
         "alpha_dropped",
         "alpha_on_black",
         "transparent_palette_forgotten",
@@ -126,7 +126,7 @@ def fails(stage: str, submission) -> bool:
 
 
 def with_mistake(chapter: str, entry: Mistake) -> SimpleNamespace:
-    """The capstone's solution, on parts of which one is wrong."""
+    """The solution of the capstone, with one wrong part."""
     changed = substitute(parts()[chapter], entry.exercise, entry.implementation)
     all_parts = SimpleNamespace(**parts() | {chapter: changed})
     return SimpleNamespace(**vars(load_solution(CAPSTONE)), parts=all_parts)

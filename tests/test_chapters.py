@@ -87,7 +87,7 @@ def test_a_new_comment_is_text_too(executed):
 
 def test_text_alone_is_not_taken_over_where_the_code_is_another(executed):
     executed.write_text(executed.read_text(encoding="utf-8").replace("1 + 1", "1 + 2"), encoding="utf-8")
-    with pytest.raises(ValueError, match="execute it anew"):
+    with pytest.raises(ValueError, match="execute it again"):
         notebooks.take_over_text(executed)
 
 

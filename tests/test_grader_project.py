@@ -185,7 +185,7 @@ def test_an_error_cannot_write_lines_of_the_report(tmp_path, monkeypatch):
 @pytest.mark.abuse
 def test_results_of_another_kind_are_named(folder):
     (folder / "results.json").write_text("[1, 2]")
-    assert failed(folder)["results"] == "results.json is not an object with names and numbers"
+    assert failed(folder)["results"] == "results.json is not a JSON object with names and numbers"
     (folder / "results.json").write_text("[" * 100_000)
     assert "results" in failed(folder)
 
@@ -199,7 +199,7 @@ def test_a_whole_checkpoint_is_measured_if_it_is_a_toybox(folder):
     values = json.loads(config.read_text())
     values["text_config"]["max_position_embeddings"] = 10**6  # which would allow for prompts that fill the memory
     config.write_text(json.dumps(values))
-    assert "checkpoint/config.json is not the Toybox's" in failed(folder)["weights"]
+    assert "checkpoint/config.json differs from the Toybox's" in failed(folder)["weights"]
 
 
 @pytest.mark.abuse
