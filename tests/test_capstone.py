@@ -34,8 +34,8 @@ NEEDS = {
     },
     "answer": {"ch10_sampling": ("generate_greedy",)},
 }
-# Mistakes that a trained model in float32 and ordinary input cannot reveal, sorted by what would reveal them. The graders
-# of the chapters catch them all.
+# Mistakes that a trained model in float32 and ordinary input cannot reveal, sorted by what would reveal them. The
+# graders of the chapters catch them all.
 HIDDEN = {
     "another dtype": (
         "bfloat16_read_as_float16",
