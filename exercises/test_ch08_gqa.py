@@ -1,4 +1,4 @@
-"""Checks of exercises/ch08_gqa.py: cases for each exercise. What is right, the solutions know."""
+"""Test cases for exercises/ch08_gqa.py; the correct answers come from solutions/ch08_gqa.py."""
 
 from collections.abc import Iterator
 
@@ -30,41 +30,41 @@ def keys_and_groups(random: Random) -> Iterator[Case]:
     yield {"states": torch.empty(2, 2, 3, 4, device="meta"), "num_groups": 2}
 
 
-def visible(random: Random, batch: int, queries: int, keys: int) -> Tensor:
-    """Random permissions; every query may look somewhere."""
-    may_look = random.uniform(batch, 1, queries, keys) < 0.6
-    may_look[..., 0] |= ~may_look.any(-1)
-    return may_look
+def random_mask(random: Random, batch: int, queries: int, keys: int) -> Tensor:
+    """A random boolean mask, in which every query may attend to at least one key."""
+    may_attend = random.uniform(batch, 1, queries, keys) < 0.6
+    may_attend[..., 0] |= ~may_attend.any(-1)
+    return may_attend
 
 
-def permissions(random: Random) -> Iterator[Case]:
+def boolean_masks(random: Random) -> Iterator[Case]:
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
-        yield {"may_look": visible(random, 2, 4, 6), "dtype": dtype}
-        nowhere = visible(random, 1, 3, 5)
+        yield {"may_attend": random_mask(random, 2, 4, 6), "dtype": dtype}
+        nowhere = random_mask(random, 1, 3, 5)
         nowhere[0, 0, 1] = False
-        yield {"may_look": nowhere, "dtype": dtype}
+        yield {"may_attend": nowhere, "dtype": dtype}
 
 
 def call_additive_mask(submission, case: Case) -> dict:
-    """What a softmax makes of the mask: many masks are right."""
-    may_look, dtype = case["may_look"], case["dtype"]
-    mask = submission.additive_mask(may_look, dtype)
+    """The weights that a softmax gives with the mask, since many masks are right."""
+    may_attend, dtype = case["may_attend"], case["dtype"]
+    mask = submission.additive_mask(may_attend, dtype)
     scores = torch.linspace(-3, 3, mask.numel()).reshape(mask.shape).to(dtype)
-    tempting = scores.masked_fill(~may_look, 300)  # a forbidden place is what every query would like best
-    weights, tempted = (torch.softmax((some + mask).float(), dim=-1) for some in (scores, tempting))
+    tempting = scores.masked_fill(~may_attend, 300)  # the highest scores are where a query may not attend
+    weights, tempted = (torch.softmax((each + mask).float(), dim=-1) for each in (scores, tempting))
     return {
         "the mask": torch.zeros_like(mask),  # its shape and dtype
         "all numbers are finite": bool(mask.isfinite().all()),
-        "nan behind the softmax": bool(weights.isnan().any()),
-        "weights where a query may look": torch.where(may_look, weights, 0),
-        "the same, with scores of 300 where it may not": torch.where(may_look, tempted, 0),
+        "nan after the softmax": bool(weights.isnan().any()),
+        "weights where a query may attend": torch.where(may_attend, weights, 0),
+        "the same, with scores of 300 where it may not": torch.where(may_attend, tempted, 0),
     }
 
 
 def make_tensors(random: Random, dtype: torch.dtype, sizes: tuple[int, ...], scale: float = 1.0) -> Case:
     batch, heads, queries, keys, head_dim = sizes
-    mask = -random.uniform(batch, 1, queries, keys).to(dtype)  # a mask may also discourage, and not forbid
-    mask = mask.masked_fill(~visible(random, batch, queries, keys), torch.finfo(dtype).min)
+    mask = -random.uniform(batch, 1, queries, keys).to(dtype)  # a mask may also lower a score without masking it
+    mask = mask.masked_fill(~random_mask(random, batch, queries, keys), torch.finfo(dtype).min)
     return {
         "query": random.normal(batch, heads, queries, head_dim, scale=scale).to(dtype),
         "key": random.normal(batch, heads, keys, head_dim, scale=scale).to(dtype),
@@ -82,7 +82,7 @@ def queries_keys_values(random: Random) -> Iterator[Case]:
 
 
 def close_enough(answer: tuple[Tensor, Tensor], expected: tuple[Tensor, Tensor]) -> bool:
-    """In bfloat16 whoever computes more precisely than asked must pass."""
+    """In bfloat16, an answer computed with more precision must pass too."""
     tolerance = 2e-2 if expected[0].dtype == torch.bfloat16 else 1e-5
     return all(
         torch.allclose(part.float(), other.float(), rtol=tolerance, atol=tolerance)
@@ -107,14 +107,14 @@ def attention_layers(random: Random) -> Iterator[Case]:
         config = make_config(heads, key_value_heads, head_dim, hidden_size)
         position_ids = torch.arange(1, length + 1).expand(batch, length)
         cos, sin = gemma.rotary_cos_sin(position_ids, head_dim, 100.0, torch.float32)
-        may_look = visible(random, batch, length, length)
+        may_attend = random_mask(random, batch, length, length)
         yield {
             "config": config,
             "weights": random_weights(gemma.GemmaAttention(config, layer_idx=0), random),
             "hidden_states": random.normal(batch, length, hidden_size),
             "cos": cos,
             "sin": sin,
-            "mask": (-random.uniform(*may_look.shape)).masked_fill(~may_look, torch.finfo(torch.float32).min),
+            "mask": (-random.uniform(*may_attend.shape)).masked_fill(~may_attend, torch.finfo(torch.float32).min),
         }
 
 
@@ -137,24 +137,28 @@ def caches(random: Random) -> Iterator[Case]:
 
 EXERCISES = [
     Exercise(
-        "repeat_kv", "Who shares with whom", keys_and_groups, forbidden=("vlm.gemma.repeat_kv",), section="Sharing"
+        "repeat_kv",
+        "Repeat key/value heads",
+        keys_and_groups,
+        forbidden=("vlm.gemma.repeat_kv",),
+        section="Sharing key/value heads",
     ),
     Exercise(
         "additive_mask",
-        "Forbidden looks",
-        permissions,
+        "From a boolean to an additive mask",
+        boolean_masks,
         call=call_additive_mask,
         forbidden=("vlm.attention_mask.make_prefix_lm_mask",),
-        section="Forbidden looks",
+        section="Masking: the additive attention mask",
     ),
     Exercise(
         "attend",
-        "Attention with a mask",
+        "Masked attention",
         queries_keys_values,
         points=2,
         forbidden=FINISHED_ATTENTION,
         equal=close_enough,
-        section="Forbidden looks",
+        section="Masking: the additive attention mask",
     ),
     Exercise(
         "GemmaAttention",
@@ -163,9 +167,9 @@ EXERCISES = [
         points=3,
         call=call_attention,
         forbidden=(*FINISHED_ATTENTION[:2], "vlm.gemma.GemmaAttention"),
-        section="The layer",
+        section="Gemma's attention layer",
     ),
-    Exercise("cache_bytes", "What sharing saves", caches, section="What is saved"),
+    Exercise("cache_bytes", "The size of the KV cache", caches, section="What sharing saves: the size of the KV cache"),
 ]
 
 

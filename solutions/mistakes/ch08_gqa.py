@@ -1,4 +1,4 @@
-"""Mistakes people make in chapter 8, and other right answers."""
+"""Common mistakes in chapter 8, and other correct answers."""
 
 import torch
 from torch import Tensor, nn
@@ -9,22 +9,25 @@ from vlm.config import GemmaConfig
 from vlm.gemma import apply_rotary_pos_emb
 
 
-@mistake("repeat_kv", "You tiled the heads: 0, 1, 0, 1. Neighbours share: 0, 0, 1, 1. (With one head nobody notices.)")
+@mistake(
+    "repeat_kv",
+    "You tiled the heads: 0, 1, 0, 1. Consecutive query heads share one: 0, 0, 1, 1. (With K = 1, both are the same.)",
+)
 def tiled(states: Tensor, num_groups: int) -> Tensor:
     return states.repeat(1, num_groups, 1, 1)
 
 
-@mistake("repeat_kv", "You repeated the places; repeat the heads, axis 1.")
-def places_repeated(states: Tensor, num_groups: int) -> Tensor:
+@mistake("repeat_kv", "You repeated the positions. Repeat the heads, axis 1.")
+def positions_repeated(states: Tensor, num_groups: int) -> Tensor:
     return states.repeat_interleave(num_groups, dim=2)
 
 
-@mistake("repeat_kv", "Your groups have an axis of their own; the heads should be one axis, [B, A, S, E].")
+@mistake("repeat_kv", "Your groups are a separate axis. Join it with the heads: [B, A, S, E].")
 def groups_not_joined(states: Tensor, num_groups: int) -> Tensor:
     return states[:, :, None].expand(-1, -1, num_groups, -1, -1)
 
 
-@mistake("repeat_kv", "Every query head gets the first key/value head.")
+@mistake("repeat_kv", "You gave every query head key/value head 0. Repeat each of the K heads.")
 def first_head_for_all(states: Tensor, num_groups: int) -> Tensor:
     return states[:, :1].expand(-1, states.shape[1] * num_groups, -1, -1)
 
@@ -40,62 +43,73 @@ def repeated_by_index(states: Tensor, num_groups: int) -> Tensor:
     return states[:, [head // num_groups for head in range(states.shape[1] * num_groups)]]
 
 
-@mistake("additive_mask", "You add 1 where a query may look and 0 elsewhere: nothing is forbidden, only nudged.")
-def ones_and_zeros(may_look: Tensor, dtype: torch.dtype) -> Tensor:
-    return may_look.to(dtype)
+@mistake(
+    "additive_mask",
+    "Your mask is 1 where a query may attend and 0 elsewhere, which masks nothing. Use 0 and a very negative number.",
+)
+def ones_and_zeros(may_attend: Tensor, dtype: torch.dtype) -> Tensor:
+    return may_attend.to(dtype)
 
 
-@mistake("additive_mask", "It is upside down: what may be looked at is forbidden, and the rest allowed.")
-def upside_down(may_look: Tensor, dtype: torch.dtype) -> Tensor:
-    return solution.additive_mask(~may_look, dtype)
+@mistake(
+    "additive_mask",
+    "Your mask is inverted. Use 0 where `may_attend` is True, and the very negative number where it is False.",
+)
+def inverted(may_attend: Tensor, dtype: torch.dtype) -> Tensor:
+    return solution.additive_mask(~may_attend, dtype)
 
 
-@mistake("additive_mask", "-1e9 is -inf in float16, whose largest number is 65504: take torch.finfo(dtype).min.")
-def minus_a_billion(may_look: Tensor, dtype: torch.dtype) -> Tensor:
-    return torch.where(may_look, 0.0, -1e9).to(dtype)
+@mistake("additive_mask", "-1e9 is -inf in float16, whose lowest number is -65504. Use torch.finfo(dtype).min.")
+def minus_a_billion(may_attend: Tensor, dtype: torch.dtype) -> Tensor:
+    return torch.where(may_attend, 0.0, -1e9).to(dtype)
 
 
-@mistake("additive_mask", "-inf makes nan of a row that may look nowhere: take the dtype's smallest number.")
-def minus_infinity(may_look: Tensor, dtype: torch.dtype) -> Tensor:
-    return torch.where(may_look, 0.0, float("-inf")).to(dtype)
+@mistake(
+    "additive_mask",
+    "With -inf, a row that may attend to nothing becomes nan. Use the lowest finite number, torch.finfo(dtype).min.",
+)
+def minus_infinity(may_attend: Tensor, dtype: torch.dtype) -> Tensor:
+    return torch.where(may_attend, 0.0, float("-inf")).to(dtype)
 
 
-@mistake("additive_mask", "-1 is too small a number: after the softmax more than a third of the weight is still there.")
-def minus_one(may_look: Tensor, dtype: torch.dtype) -> Tensor:
-    return torch.where(may_look, 0.0, -1.0).to(dtype)
+@mistake(
+    "additive_mask", "-1 is not low enough: after the softmax, masked positions keep more than a third of their weight."
+)
+def minus_one(may_attend: Tensor, dtype: torch.dtype) -> Tensor:
+    return torch.where(may_attend, 0.0, -1.0).to(dtype)
 
 
-@mistake("additive_mask", "-100 is not low enough: a score of 300 would still win. Take the dtype's lowest number.")
-def minus_a_hundred(may_look: Tensor, dtype: torch.dtype) -> Tensor:
-    return torch.where(may_look, 0.0, -100.0).to(dtype)
+@mistake("additive_mask", "-100 is not low enough: a masked score of 300 would still win. Use torch.finfo(dtype).min.")
+def minus_a_hundred(may_attend: Tensor, dtype: torch.dtype) -> Tensor:
+    return torch.where(may_attend, 0.0, -100.0).to(dtype)
 
 
-@mistake("additive_mask", "Your mask has the dtype float32, whatever is asked for.")
-def always_float32(may_look: Tensor, dtype: torch.dtype) -> Tensor:
-    return torch.where(may_look, 0.0, -30000.0)
+@mistake("additive_mask", "Your mask is always float32. It must have the argument `dtype`.")
+def always_float32(may_attend: Tensor, dtype: torch.dtype) -> Tensor:
+    return torch.where(may_attend, 0.0, -30000.0)
 
 
 @variant("additive_mask")
-def a_large_number(may_look: Tensor, dtype: torch.dtype) -> Tensor:
-    return (1 - may_look.to(dtype)) * -30000
+def a_large_number(may_attend: Tensor, dtype: torch.dtype) -> Tensor:
+    return (1 - may_attend.to(dtype)) * -30000
 
 
 def mix(weights: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
     return weights @ value, weights
 
 
-@mistake("attend", "The mask is multiplied; it is added, before the softmax.")
+@mistake("attend", "You multiplied by the mask. Add it to the scores, before the softmax.")
 def mask_multiplied(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float) -> tuple[Tensor, Tensor]:
     scores = query @ key.transpose(-2, -1) * scaling * (mask == 0)
     return mix(torch.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype), value)
 
 
-@mistake("attend", "The mask is not used.")
+@mistake("attend", "You did not use the mask. Add it to the scores.")
 def mask_ignored(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float) -> tuple[Tensor, Tensor]:
     return solution.attend(query, key, value, torch.zeros_like(mask), scaling)
 
 
-@mistake("attend", "You masked after the softmax: the weights of a row then sum to less than 1.")
+@mistake("attend", "You masked after the softmax, so the weights of a row sum to less than 1. Add the mask before it.")
 def masked_after_softmax(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float
 ) -> tuple[Tensor, Tensor]:
@@ -103,40 +117,46 @@ def masked_after_softmax(
     return mix((weights * (mask == 0)).to(query.dtype), value)
 
 
-@mistake("attend", "The mask is scaled too: scale the scores first, then add the mask.")
+@mistake("attend", "You scaled the mask too. Scale the scores first, then add the mask.")
 def mask_scaled(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float) -> tuple[Tensor, Tensor]:
     scores = (query @ key.transpose(-2, -1) + mask) * scaling
     return mix(torch.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype), value)
 
 
-@mistake("attend", "You took the mask for yes or no. It is added: a small number in it discourages a look a little.")
-def mask_as_yes_or_no(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float) -> tuple[Tensor, Tensor]:
+@mistake(
+    "attend",
+    "You treated the mask as boolean. Add it as it is: a small negative number lowers a score without masking it.",
+)
+def mask_as_boolean(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float) -> tuple[Tensor, Tensor]:
     lowest = torch.finfo(mask.dtype).min
     return solution.attend(query, key, value, (mask == lowest) * lowest, scaling)
 
 
-@mistake("attend", "The scores are not scaled (chapter 3).")
+@mistake("attend", "Your scores are not scaled (chapter 3). Multiply them by `scaling`.")
 def not_scaled(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float) -> tuple[Tensor, Tensor]:
     return solution.attend(query, key, value, mask, 1.0)
 
 
-@mistake("attend", "You divided by the root of E yourself; the factor is given, as `scaling`.")
+@mistake("attend", "You scaled by 1 / sqrt(E). Multiply by the argument `scaling` instead.")
 def scaled_by_itself(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float) -> tuple[Tensor, Tensor]:
     return solution.attend(query, key, value, mask, query.shape[-1] ** -0.5)
 
 
-@mistake("attend", "The result stays in float32: cast the weights back to the dtype of the query.")
+@mistake("attend", "Your result is float32. Cast the weights back to the dtype of the query.")
 def result_in_float32(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float) -> tuple[Tensor, Tensor]:
     return solution.attend(query.float(), key.float(), value.float(), mask.float(), scaling)
 
 
-@mistake("attend", "exp overflows for large scores and gives nan: use softmax, or subtract the largest score first.")
+@mistake(
+    "attend",
+    "Your exp overflows for large scores and gives nan. Use softmax, or subtract the largest score of each row first.",
+)
 def plain_exp(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float) -> tuple[Tensor, Tensor]:
     powers = (query @ key.transpose(-2, -1) * scaling + mask).exp()
     return mix(powers / powers.sum(-1, keepdim=True), value)
 
 
-@mistake("attend", "Your softmax runs over the queries; it runs over the keys, the last axis.")
+@mistake("attend", "Your softmax runs over the queries. Take it over the keys, the last axis.")
 def softmax_over_queries(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float
 ) -> tuple[Tensor, Tensor]:
@@ -153,13 +173,13 @@ def all_in_float32(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scal
 @variant("attend")
 def masked_by_fill(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float) -> tuple[Tensor, Tensor]:
     scores = torch.einsum("baqe,base->baqs", query, key) * scaling
-    forbidden = mask == torch.finfo(mask.dtype).min
-    weights = (scores + mask).masked_fill(forbidden, float("-inf")).softmax(-1, dtype=torch.float32)
+    masked = mask == torch.finfo(mask.dtype).min
+    weights = (scores + mask).masked_fill(masked, float("-inf")).softmax(-1, dtype=torch.float32)
     return mix(weights.to(value.dtype), value)
 
 
 class AttentionOf(solution.GemmaAttention):
-    """The reference in small steps, so that a mistake can change one of them."""
+    """The reference in small steps, so that a mistake can override one of them."""
 
     def __init__(self, config: GemmaConfig):
         super().__init__(config)
@@ -170,94 +190,104 @@ class AttentionOf(solution.GemmaAttention):
         query, key, value = (
             self.split_heads(layer(hidden_states)) for layer in (self.q_proj, self.k_proj, self.v_proj)
         )
-        query, key, value = self.turn(query, key, value, cos, sin)
-        key, value = self.share(key), self.share(value)
-        mixed, weights = solution.attend(query, key, value, self.permit(mask), self.scaling)
+        query, key, value = self.rotate(query, key, value, cos, sin)
+        key, value = self.repeat(key), self.repeat(value)
+        mixed, weights = solution.attend(query, key, value, self.final_mask(mask), self.scaling)
         return self.o_proj(self.join(mixed)), weights
 
-    def turn(self, query: Tensor, key: Tensor, value: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, ...]:
+    def rotate(self, query: Tensor, key: Tensor, value: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, ...]:
         return apply_rotary_pos_emb(query, cos, sin), apply_rotary_pos_emb(key, cos, sin), value
 
-    def share(self, states: Tensor) -> Tensor:
+    def repeat(self, states: Tensor) -> Tensor:
         return solution.repeat_kv(states, self.num_groups)
 
-    def permit(self, mask: Tensor) -> Tensor:
+    def final_mask(self, mask: Tensor) -> Tensor:
         return mask
 
     def join(self, mixed: Tensor) -> Tensor:
         return mixed.transpose(1, 2).flatten(2)
 
 
-@mistake("GemmaAttention", "The keys and values are tiled: 0, 1, 0, 1. Neighbouring query heads share: 0, 0, 1, 1.")
+@mistake("GemmaAttention", "You tiled the key/value heads: 0, 1, 0, 1. Consecutive query heads share one: 0, 0, 1, 1.")
 class AttentionTiled(AttentionOf):
-    def share(self, states: Tensor) -> Tensor:
+    def repeat(self, states: Tensor) -> Tensor:
         return states.repeat(1, self.num_groups, 1, 1)
 
 
-@mistake("GemmaAttention", "You scaled by the hidden size D; each score is a sum over the E numbers of one head.")
+@mistake(
+    "GemmaAttention",
+    "You scaled by 1 / sqrt(D). Each score is a sum over the E entries of one head: scale by 1 / sqrt(E).",
+)
 class AttentionScaledByHiddenSize(AttentionOf):
     def __init__(self, config: GemmaConfig):
         super().__init__(config)
         self.scaling = config.hidden_size**-0.5
 
 
-@mistake("GemmaAttention", "You scaled by D / A; in Gemma a head's size is config.head_dim, whatever D is.")
+@mistake(
+    "GemmaAttention", "You scaled by 1 / sqrt(D / A). In Gemma, the head dimension is config.head_dim, whatever D is."
+)
 class AttentionScaledByShareOfHiddenSize(AttentionOf):
     def __init__(self, config: GemmaConfig):
         super().__init__(config)
         self.scaling = (config.hidden_size / config.num_attention_heads) ** -0.5
 
 
-@mistake("GemmaAttention", "The scores are not scaled (chapter 3).")
+@mistake("GemmaAttention", "Your scores are not scaled (chapter 3). Multiply them by 1 / sqrt(E).")
 class AttentionUnscaled(AttentionOf):
     def __init__(self, config: GemmaConfig):
         super().__init__(config)
         self.scaling = 1.0
 
 
-@mistake("GemmaAttention", "The values are turned too; only queries and keys are.")
-class AttentionWithValuesTurned(AttentionOf):
-    def turn(self, query: Tensor, key: Tensor, value: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, ...]:
+@mistake("GemmaAttention", "You rotated the values too. Rotate only queries and keys.")
+class AttentionWithValuesRotated(AttentionOf):
+    def rotate(self, query: Tensor, key: Tensor, value: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, ...]:
         return tuple(apply_rotary_pos_emb(states, cos, sin) for states in (query, key, value))
 
 
-@mistake("GemmaAttention", "The keys are not turned; queries and keys both are.")
-class AttentionWithKeysNotTurned(AttentionOf):
-    def turn(self, query: Tensor, key: Tensor, value: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, ...]:
+@mistake("GemmaAttention", "You did not rotate the keys. Rotate queries and keys.")
+class AttentionWithKeysNotRotated(AttentionOf):
+    def rotate(self, query: Tensor, key: Tensor, value: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, ...]:
         return apply_rotary_pos_emb(query, cos, sin), key, value
 
 
-@mistake("GemmaAttention", "Nothing is turned: the layer knows no order.")
+@mistake("GemmaAttention", "You rotated nothing, so the layer ignores the order. Rotate queries and keys.")
 class AttentionWithoutPositions(AttentionOf):
-    def turn(self, query: Tensor, key: Tensor, value: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, ...]:
+    def rotate(self, query: Tensor, key: Tensor, value: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, ...]:
         return query, key, value
 
 
-@mistake("GemmaAttention", "The mask is not used.")
+@mistake("GemmaAttention", "You did not use the mask. Add it to the scores.")
 class AttentionWithoutMask(AttentionOf):
-    def permit(self, mask: Tensor) -> Tensor:
+    def final_mask(self, mask: Tensor) -> Tensor:
         return torch.zeros_like(mask)
 
 
-@mistake("GemmaAttention", "The heads are cut without a transpose (chapter 3): cut to [B, S, A, E], then exchange.")
-class AttentionCutWithoutTranspose(AttentionOf):
+@mistake(
+    "GemmaAttention",
+    "You split the heads without a transpose (chapter 3). Reshape to [B, S, A, E], then swap the two middle axes.",
+)
+class AttentionSplitWithoutTranspose(AttentionOf):
     def split_heads(self, states: Tensor) -> Tensor:
         return states.reshape(states.shape[0], -1, states.shape[1], self.head_dim)
 
 
-@mistake("GemmaAttention", "The mask is scaled too: scale the scores first, then add the mask.")
+@mistake("GemmaAttention", "You scaled the mask too. Scale the scores first, then add the mask.")
 class AttentionWithMaskScaled(AttentionOf):
-    def permit(self, mask: Tensor) -> Tensor:
+    def final_mask(self, mask: Tensor) -> Tensor:
         return mask * self.scaling
 
 
-@mistake("GemmaAttention", "The heads are put together without a transpose, so places are mixed.")
+@mistake(
+    "GemmaAttention", "You merged the heads without a transpose, which mixes positions. Swap heads and positions first."
+)
 class AttentionMergedWithoutTranspose(AttentionOf):
     def join(self, mixed: Tensor) -> Tensor:
         return mixed.reshape(mixed.shape[0], mixed.shape[2], -1)
 
 
-@mistake("GemmaAttention", "Your layers make D numbers for all heads; A heads of E numbers are A * E, not D.")
+@mistake("GemmaAttention", "Your query layer has D outputs. A heads of E entries need A * E.")
 class AttentionOfWidthD(AttentionOf):
     def __init__(self, config: GemmaConfig):
         super().__init__(config)
@@ -265,7 +295,7 @@ class AttentionOfWidthD(AttentionOf):
         self.o_proj = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
 
 
-@mistake("GemmaAttention", "Your key and value layers have a head for each query head; there are only K.")
+@mistake("GemmaAttention", "Your key and value layers have A heads. They have only K: K * E outputs.")
 class AttentionWithAllKeyHeads(AttentionOf):
     def __init__(self, config: GemmaConfig):
         super().__init__(config)
@@ -274,7 +304,7 @@ class AttentionWithAllKeyHeads(AttentionOf):
         self.v_proj = nn.Linear(config.hidden_size, width, bias=False)
 
 
-@mistake("GemmaAttention", "Your layers have biases; Gemma's have none.")
+@mistake("GemmaAttention", "Your layers have biases. Gemma's have none: pass bias=False.")
 class AttentionWithBias(AttentionOf):
     def __init__(self, config: GemmaConfig):
         super().__init__(config)
@@ -283,7 +313,7 @@ class AttentionWithBias(AttentionOf):
 
 @variant("GemmaAttention")
 class AttentionGroupByGroup(solution.GemmaAttention):
-    """Nothing is repeated: the groups are an axis of the queries."""
+    """Without repeating keys and values: the groups are an axis of the queries."""
 
     def forward(self, hidden_states: Tensor, cos: Tensor, sin: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         query = apply_rotary_pos_emb(self.split_heads(self.q_proj(hidden_states)), cos, sin)
@@ -296,49 +326,53 @@ class AttentionGroupByGroup(solution.GemmaAttention):
         return self.o_proj(mixed.flatten(2)), weights.flatten(1, 2)
 
 
-@mistake("cache_bytes", "Keys and values both are kept: twice as many numbers.")
+@mistake("cache_bytes", "You counted only the keys or only the values. The cache stores both: multiply by 2.")
 def keys_alone(config: GemmaConfig, batch_size: int, length: int, bytes_per_number: int) -> int:
     return solution.cache_bytes(config, batch_size, length, bytes_per_number) // 2
 
 
-@mistake("cache_bytes", "There are K key/value heads in a layer, each with a key and a value.")
+@mistake("cache_bytes", "You counted one key/value head per layer. There are K: multiply by num_key_value_heads.")
 def one_head(config: GemmaConfig, batch_size: int, length: int, bytes_per_number: int) -> int:
     return solution.cache_bytes(config, batch_size, length, bytes_per_number) // config.num_key_value_heads
 
 
-@mistake("cache_bytes", "You took 2 bytes for each number; how many it takes is given.")
+@mistake("cache_bytes", "You assumed 2 bytes per number. Use the argument `bytes_per_number`.")
 def always_two_bytes(config: GemmaConfig, batch_size: int, length: int, bytes_per_number: int) -> int:
     return solution.cache_bytes(config, batch_size, length, 2)
 
 
-@mistake("cache_bytes", "A head has config.head_dim numbers, which need not be D / A.")
+@mistake("cache_bytes", "You used D / A as the head dimension. Use config.head_dim, which may differ.")
 def head_dim_guessed(config: GemmaConfig, batch_size: int, length: int, bytes_per_number: int) -> int:
     head_dim = config.hidden_size // config.num_attention_heads
     return solution.cache_bytes(config, batch_size, length, bytes_per_number) // config.head_dim * head_dim
 
 
-@mistake("cache_bytes", "You counted the query heads; only the key/value heads are kept.")
+@mistake("cache_bytes", "You counted the query heads. The cache stores only the key/value heads.")
 def query_heads_counted(config: GemmaConfig, batch_size: int, length: int, bytes_per_number: int) -> int:
     groups = config.num_attention_heads // config.num_key_value_heads
     return solution.cache_bytes(config, batch_size, length, bytes_per_number) * groups
 
 
-@mistake("cache_bytes", "Every layer keeps its own keys and values.")
+@mistake(
+    "cache_bytes", "You counted one layer. Every layer stores its own keys and values: multiply by num_hidden_layers."
+)
 def one_layer(config: GemmaConfig, batch_size: int, length: int, bytes_per_number: int) -> int:
     return solution.cache_bytes(config, batch_size, length, bytes_per_number) // config.num_hidden_layers
 
 
-@mistake("cache_bytes", "Every row of the batch has keys and values of its own.")
+@mistake(
+    "cache_bytes", "You counted one row. Every row of the batch has its own keys and values: multiply by batch_size."
+)
 def one_row(config: GemmaConfig, batch_size: int, length: int, bytes_per_number: int) -> int:
     return solution.cache_bytes(config, 1, length, bytes_per_number)
 
 
-@mistake("cache_bytes", "These are numbers, not bytes.")
+@mistake("cache_bytes", "You returned the count of numbers. Multiply by bytes_per_number.")
 def numbers_counted(config: GemmaConfig, batch_size: int, length: int, bytes_per_number: int) -> int:
     return solution.cache_bytes(config, batch_size, length, 1)
 
 
-@mistake("cache_bytes", "You took the hidden size; what is kept are K heads of E numbers.")
+@mistake("cache_bytes", "You used the hidden size. The cache stores K heads of E numbers.")
 def hidden_size_counted(config: GemmaConfig, batch_size: int, length: int, bytes_per_number: int) -> int:
     return 2 * config.num_hidden_layers * batch_size * length * config.hidden_size * bytes_per_number
 
