@@ -614,12 +614,12 @@ assert difference < 1e-4 and abs(mine.loss - theirs.loss) < 1e-5
 # ```
 # ````
 #
-# ### `may_look` (3 points, 20 minutes)
+# ### `may_attend` (3 points, 20 minutes)
 #
 # Build the prefix-LM mask as a boolean matrix, for rows with padding and with a cache.
 #
 # ```{literalinclude} ../exercises/ch09_merge.py
-# :pyobject: may_look
+# :pyobject: may_attend
 # ```
 #
 # ```{admonition} Hint 1: what to think about
@@ -637,7 +637,7 @@ assert difference < 1e-4 and abs(mine.loss - theirs.loss) < 1e-5
 # ````{admonition} Solution
 # :class: dropdown
 # ```{literalinclude} ../solutions/ch09_merge.py
-# :pyobject: may_look
+# :pyobject: may_attend
 # ```
 # ````
 #

@@ -1,9 +1,9 @@
-"""Exercises of chapter 9, "How does a picture get into a sentence?".
+"""Exercises of chapter 9, "Image tokens and the prefix-LM mask".
 
-Grade them with: pytest exercises/test_ch09_merge.py
+Grade: pytest exercises/test_ch09_merge.py
 
-Shapes: B batch, I pictures, N image tokens for each, S tokens, T all tokens, the cached ones included, D hidden size
-of the language model, V vocabulary.
+Shapes: B batch, I images, N image tokens per image, S new tokens, T all tokens (cached and
+new), D hidden size of the language model, V vocabulary size.
 """
 
 from torch import Tensor
@@ -13,67 +13,75 @@ from vlm.paligemma import PaliGemmaForConditionalGeneration
 
 
 def embed_tokens(input_ids: Tensor, weight: Tensor, config: PaliGemmaConfig) -> Tensor:
-    """Look up the vector of each token, and scale it by the root of the language model's hidden size.
+    """Look up the embedding of each token, and scale it by sqrt(D), D the text hidden size.
 
-    The root is rounded to the dtype of the weights before it is multiplied: in bfloat16 the root of 2048 is 45.25.
+    Round the factor to the dtype of the weight before you multiply: in bfloat16, sqrt(2048) is
+    45.25.
 
     Args:
-        input_ids: [B, S], whole numbers below V.
-        weight: the embedding, [V, D].
-        config: both parts have a `hidden_size`: `config.vision_config` and `config.text_config`.
+        input_ids: [B, S], token ids below V.
+        weight: [V, D], the embedding matrix.
+        config: `config.text_config` is the language model's, `config.vision_config` the vision
+            tower's. Both have a `hidden_size`.
 
     Returns:
-        [B, S, D] in the dtype of the weight.
+        [B, S, D], in the dtype of the weight.
 
-    Source: Gemma (arXiv 2403.08295), and its published code, for the factor.
+    Source: Gemma (arXiv 2403.08295); the factor is in its published code.
     """
     raise NotImplementedError
 
 
-def merge_image_features(inputs_embeds: Tensor, image_features: Tensor, image_mask: Tensor) -> Tensor:
-    """Put the pictures' vectors, in order, where the image tokens stand.
+def merge_image_features(
+    inputs_embeds: Tensor,
+    image_features: Tensor,
+    image_mask: Tensor,
+) -> Tensor:
+    """Replace the embeddings of the image tokens by the image features, in order.
 
-    The first True of the first row gets the first vector of the first picture, the next True the next vector, and
-    so on. All other places keep what they have. The arguments stay as they are.
+    The first True of the first row gets the first vector of the first image, the next True the
+    next vector, and so on, row by row. All other positions keep their embeddings. Do not modify
+    the arguments.
 
     Args:
         inputs_embeds: [B, S, D].
-        image_features: [I, N, D], as they come from the projector. They are not scaled.
+        image_features: [I, N, D], the output of the projector. Do not scale them. Their dtype
+            may differ from that of inputs_embeds.
         image_mask: bool [B, S], True at the image tokens.
 
     Returns:
-        [B, S, D] in the dtype of inputs_embeds.
+        [B, S, D], in the dtype of inputs_embeds.
 
     Raises:
-        ValueError: there are more or fewer image tokens than image features.
+        ValueError: the number of image tokens is not I * N.
     """
     raise NotImplementedError
 
 
-def may_look(attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
-    """Say which of the new tokens may look at which of all tokens.
+def may_attend(attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
+    """Build the prefix-LM mask: which of the new tokens may attend to which of all tokens.
 
-    - Nobody looks at padding.
-    - A token of the prefix sees the whole prefix, and nothing of the suffix.
-    - A token of the suffix sees the whole prefix, itself, and the suffix before it.
-    - Everyone sees what is cached (but its padding): it was read before.
+    - No token attends to padding.
+    - A token of the prefix attends to the whole prefix, and to nothing in the suffix.
+    - A token of the suffix attends to the whole prefix, to itself, and to the suffix before it.
+    - Every new token attends to every cached token (except padding): they all came before.
 
-    Example: attention_mask [0, 1, 1, 1, 1], token_type_ids [0, 0, 0, 1, 1] (a place of padding, two tokens of
-    prefix, two of suffix):
+    Example: attention_mask [0, 1, 1, 1, 1] and token_type_ids [0, 0, 0, 1, 1], which is one
+    padding position, two tokens of the prefix, and two of the suffix:
 
-        row of each prefix token        0 1 1 0 0
-        row of the first suffix token   0 1 1 1 0
-        row of the second               0 1 1 1 1
+        row of each prefix token             0 1 1 0 0
+        row of the first suffix token        0 1 1 1 0
+        row of the second suffix token       0 1 1 1 1
 
-    What a place of padding sees does not matter, and is not checked.
+    The rows of padding positions do not matter, and are not graded.
 
     Args:
-        attention_mask: [B, T], 1 for a real token, 0 for padding. The last S places are the new tokens, those before
-            them are cached.
-        token_type_ids: [B, S], 0 for the prefix and padding, 1 for the suffix.
+        attention_mask: [B, T], 1 for a token, 0 for padding. The last S positions are the new
+            tokens; those before them are cached.
+        token_type_ids: [B, S], 0 in the prefix and at padding, 1 in the suffix.
 
     Returns:
-        bool [B, S, T], True where the token of the row may look at the token of the column.
+        bool [B, S, T], True where the new token (row) may attend to the token (column).
 
     Source: PaliGemma (arXiv 2407.07726), section 3.1 and Figure 2.
     """
@@ -87,22 +95,29 @@ def run_paligemma(
     attention_mask: Tensor,
     token_type_ids: Tensor,
 ) -> Tensor:
-    """The whole forward pass, from pixels and tokens to scores, out of the model's parts.
+    """Run the whole forward pass from pixels and token ids to logits, part by part.
 
-    The parts: `model.vision_tower(pixel_values)`; `model.multi_modal_projector(...)`;
-    `model.language_model.model.embed(input_ids)`, which scales; and, at the end,
-    `model.language_model(inputs_embeds, position_ids, mask)`, which gives the scores. `position_ids` [B, S] count the
-    tokens of each row (from 0 or from 1, padding included or not: only distances matter). `mask` [B, 1, S, S] is added
-    to the scores of attention; you may use the package's
-    `vlm.attention_mask.make_prefix_lm_mask(attention_mask, token_type_ids, dtype)`, or your own. The image token is
-    `model.config.image_token_index`.
+    The parts:
+
+    - `model.vision_tower(pixel_values)` returns the patch vectors.
+    - `model.multi_modal_projector(...)` maps them to image features.
+    - `model.language_model.model.embed(input_ids)` returns the scaled token embeddings.
+    - `model.language_model(inputs_embeds, position_ids, mask)` returns the logits.
+    - `model.config.image_token_index` is the id of the image token.
+
+    `position_ids` [B, S] number the tokens of each row. (You may start at 0 or 1, and count
+    padding or not: only distances matter.) `mask` [B, 1, S, S] is added to the attention
+    scores. Build it with the package's function, `vlm.attention_mask.make_prefix_lm_mask(
+    attention_mask, token_type_ids, dtype)`, or with your own.
 
     Args:
+        model: the model, whose parts you call.
         input_ids: [B, S].
-        pixel_values: [B, C, H, W], one picture for each row.
-        attention_mask, token_type_ids: [B, S]. Rows may begin with padding.
+        pixel_values: [B, C, H, W], one image for each row.
+        attention_mask: [B, S], 1 for a token, 0 for padding. Rows may begin with padding.
+        token_type_ids: [B, S], 0 in the prefix and at padding, 1 in the suffix.
 
     Returns:
-        Logits, [B, S, V]. Those at places of padding do not matter.
+        Logits, [B, S, V]. Those at padding positions do not matter.
     """
     raise NotImplementedError

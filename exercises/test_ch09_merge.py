@@ -1,4 +1,4 @@
-"""Checks of exercises/ch09_merge.py: cases for each exercise. What is right, the solutions know."""
+"""Test cases for exercises/ch09_merge.py; the correct answers come from solutions/ch09_merge.py."""
 
 from collections.abc import Iterator
 
@@ -44,8 +44,8 @@ def tokens(random: Random) -> Iterator[Case]:
         }
 
 
-def image_places(random: Random, batch: int, length: int, count: int) -> Tensor:
-    """A mask [B, S] with `count` True in each row, anywhere."""
+def image_positions(random: Random, batch: int, length: int, count: int) -> Tensor:
+    """A mask [B, S] with `count` True in each row, at random positions."""
     order = random.uniform(batch, length).argsort(-1)
     return order < count
 
@@ -55,24 +55,24 @@ def embeddings_and_features(random: Random) -> Iterator[Case]:
         yield {
             "inputs_embeds": random.normal(batch, length, size),
             "image_features": random.normal(batch, count, size),
-            "image_mask": image_places(random, batch, length, count),
+            "image_mask": image_positions(random, batch, length, count),
         }
-    # Two pictures in one row, and a model in bfloat16 behind a projector in float32.
+    # Two images in one row, and a language model in bfloat16 after a projector in float32.
     yield {
         "inputs_embeds": random.normal(1, 9, 4, dtype=torch.bfloat16),
         "image_features": random.normal(2, 3, 4),
-        "image_mask": image_places(random, 1, 9, 6),
+        "image_mask": image_positions(random, 1, 9, 6),
     }
-    for surplus in (1, -1):  # one vector too many, one too few
+    for extra in (1, -1):  # one vector too many, one too few
         yield {
             "inputs_embeds": random.normal(1, 6, 4),
-            "image_features": random.normal(1, 3 + surplus, 4),
-            "image_mask": image_places(random, 1, 6, 3),
+            "image_features": random.normal(1, 3 + extra, 4),
+            "image_mask": image_positions(random, 1, 6, 3),
         }
 
 
 def rows(pads: list[int], prefixes: list[int], suffixes: list[int]) -> Case:
-    """Rows of one length: so many places of padding, tokens of prefix and tokens of suffix."""
+    """Rows of equal length, from the numbers of padding positions, prefix tokens and suffix tokens in each."""
     counts = list(zip(pads, prefixes, suffixes, strict=True))
     return {
         "attention_mask": torch.tensor([[0] * pad + [1] * (prefix + suffix) for pad, prefix, suffix in counts]),
@@ -86,13 +86,13 @@ def masks(random: Random) -> Iterator[Case]:
     yield rows([0, 2, 1], [4, 3, 5], [3, 2, 1])
     yield rows([0, 1], [3 + more, 2 + more], [0, 0])
     decoding = rows([0, 2], [4, 2], [3, 3])
-    yield decoding | {"token_type_ids": decoding["token_type_ids"][:, -1:]}  # one new token, the rest is cached
+    yield decoding | {"token_type_ids": decoding["token_type_ids"][:, -1:]}  # one new token, the others are cached
     yield decoding | {"token_type_ids": decoding["token_type_ids"][:, -2:]}
 
 
-def call_may_look(submission, case: Case) -> Tensor:
-    """What places of padding see is not compared."""
-    visible = submission.may_look(case["attention_mask"], case["token_type_ids"])
+def call_may_attend(submission, case: Case) -> Tensor:
+    """The mask, without the rows of padding positions, which are not graded."""
+    visible = submission.may_attend(case["attention_mask"], case["token_type_ids"])
     is_real = case["attention_mask"][:, -case["token_type_ids"].shape[1] :].bool()  # [B, S]
     return visible & is_real[..., None] if visible.shape[:2] == is_real.shape else visible
 
@@ -130,24 +130,24 @@ def call_run_paligemma(submission, case: Case) -> Tensor:
 
 
 EXERCISES = [
-    Exercise("embed_tokens", "Words become vectors", tokens, section="Words at the right size"),
+    Exercise("embed_tokens", "Scaled token embeddings", tokens, section="Embedding scale: Gemma multiplies text by √D"),
     Exercise(
         "merge_image_features",
-        "The picture takes its places",
+        "Merge image features into the text",
         embeddings_and_features,
         points=2,
         forbidden=("vlm.paligemma.merge_image_features",),
         raises=(ValueError,),
-        section="The merge",
+        section="Merging image features into the text",
     ),
     Exercise(
-        "may_look",
-        "Who may look at whom",
+        "may_attend",
+        "The prefix-LM mask",
         masks,
         points=3,
-        call=call_may_look,
+        call=call_may_attend,
         forbidden=("vlm.attention_mask.make_prefix_lm_mask", "vlm.paligemma.make_prefix_lm_mask"),
-        section="Two rules in one mask",
+        section="The prefix-LM mask: two rules in one",
     ),
     Exercise(
         "run_paligemma",
@@ -161,7 +161,7 @@ EXERCISES = [
             "vlm.paligemma.PaliGemmaForConditionalGeneration.get_image_features",
         ),
         tolerance=1e-4,
-        section="All of it",
+        section="The whole forward pass",
     ),
 ]
 

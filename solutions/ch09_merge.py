@@ -1,7 +1,7 @@
-"""Solutions of chapter 9, "How does a picture get into a sentence?".
+"""Solutions of chapter 9, "Image tokens and the prefix-LM mask".
 
-Shapes: B batch, I pictures, N image tokens for each, S tokens, T all tokens, the cached ones included, D hidden size
-of the language model, V vocabulary.
+Shapes: B batch, I images, N image tokens per image, S new tokens, T all tokens (cached and
+new), D hidden size of the language model, V vocabulary size.
 """
 
 import torch
@@ -13,25 +13,31 @@ from vlm.paligemma import PaliGemmaForConditionalGeneration
 
 
 def embed_tokens(input_ids: Tensor, weight: Tensor, config: PaliGemmaConfig) -> Tensor:
-    """Look up the vector of each token, and scale it by the root of the language model's hidden size."""
+    """Look up the embedding of each token, and scale it by sqrt(D), D the text hidden size."""
     scale = torch.tensor(config.text_config.hidden_size**0.5, dtype=weight.dtype)
     return weight[input_ids] * scale  # [B, S, D]
 
 
-def merge_image_features(inputs_embeds: Tensor, image_features: Tensor, image_mask: Tensor) -> Tensor:
-    """Put the pictures' vectors, in order, where the image tokens stand."""
+def merge_image_features(
+    inputs_embeds: Tensor,
+    image_features: Tensor,
+    image_mask: Tensor,
+) -> Tensor:
+    """Replace the embeddings of the image tokens by the image features, in order."""
     features = image_features.flatten(0, 1)  # [I * N, D]
-    if int(image_mask.sum()) != len(features):
-        raise ValueError(f"{int(image_mask.sum())} image tokens and {len(features)} image features")
+    num_image_tokens = int(image_mask.sum())
+    if num_image_tokens != len(features):
+        raise ValueError(f"{num_image_tokens} image tokens, but {len(features)} image features")
     merged = inputs_embeds.clone()
     merged[image_mask] = features.to(merged.dtype)
     return merged  # [B, S, D]
 
 
-def may_look(attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
-    """Say which of the new tokens may look at which of all tokens."""
+def may_attend(attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
+    """Build the prefix-LM mask: which of the new tokens may attend to which of all tokens."""
     num_cached = attention_mask.shape[1] - token_type_ids.shape[1]
-    blocks = token_type_ids.cumsum(-1)  # [B, S]: the prefix is block 0, each token of the suffix a block of its own
+    # The prefix is block 0, and each token of the suffix is its own block: 1, 2, ...
+    blocks = token_type_ids.cumsum(-1)  # [B, S]
     all_blocks = torch.nn.functional.pad(blocks, (num_cached, 0))  # [B, T]
     not_later = all_blocks[:, None, :] <= blocks[:, :, None]  # [B, S, T]
     return not_later & attention_mask[:, None, :].bool()
@@ -44,10 +50,12 @@ def run_paligemma(
     attention_mask: Tensor,
     token_type_ids: Tensor,
 ) -> Tensor:
-    """The whole forward pass, from pixels and tokens to scores, out of the model's parts."""
+    """Run the whole forward pass from pixels and token ids to logits, part by part."""
     image_features = model.multi_modal_projector(model.vision_tower(pixel_values))  # [B, N, D]
-    words = model.language_model.model.embed(input_ids)  # [B, S, D]
-    inputs_embeds = merge_image_features(words, image_features, input_ids == model.config.image_token_index)
+    text_embeds = model.language_model.model.embed(input_ids)  # [B, S, D]
+    image_mask = input_ids == model.config.image_token_index  # [B, S]
+    inputs_embeds = merge_image_features(text_embeds, image_features, image_mask)  # [B, S, D]
     position_ids = attention_mask.cumsum(-1).clamp(min=1)  # [B, S]
-    mask = make_prefix_lm_mask(attention_mask, token_type_ids, inputs_embeds.dtype)  # [B, 1, S, S]
+    # [B, 1, S, S]
+    mask = make_prefix_lm_mask(attention_mask, token_type_ids, inputs_embeds.dtype)
     return model.language_model(inputs_embeds, position_ids, mask)  # [B, S, V]

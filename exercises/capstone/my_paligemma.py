@@ -96,7 +96,7 @@ def think(
     A layer is x = x + self_attn(input_layernorm(x)), then x = x + mlp(post_attention_layernorm(x)). Weights:
     `language_model.model.layers.0` and so on, `language_model.model.norm`, and the head, tied to the embedding. From
     chapter 6: `GemmaRMSNorm`, `GemmaMLP`; from chapter 7: `rotary_cos_sin`; from chapter 8: `additive_mask`,
-    `GemmaAttention`; from chapter 9: `may_look`; from chapter 12: `count_positions`.
+    `GemmaAttention`; from chapter 9: `may_attend`; from chapter 12: `count_positions`.
 
     Returns:
         The hidden states after each layer and after the last norm, each [B, S, D], and the logits, [B, S, V], in this

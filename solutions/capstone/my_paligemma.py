@@ -90,7 +90,7 @@ def think(
     text = config.text_config
     positions = parts.ch12_batches.count_positions(attention_mask, attention_mask.shape[1])  # [B, S]
     cos, sin = parts.ch07_rope.rotary_cos_sin(positions, text.head_dim, text.rope_theta, inputs_embeds.dtype)
-    visible = parts.ch09_merge.may_look(attention_mask, token_type_ids)[:, None]  # [B, 1, S, S]
+    visible = parts.ch09_merge.may_attend(attention_mask, token_type_ids)[:, None]  # [B, 1, S, S]
     mask = parts.ch08_gqa.additive_mask(visible, inputs_embeds.dtype)
 
     def norm(name: str) -> nn.Module:
