@@ -47,7 +47,7 @@ def test_a_mistake_is_called_by_its_name_and_the_seed_is_there_to_repeat_it(subm
     path.write_text(text.replace("permute(0, 2, 4, 1, 3, 5)", "permute(0, 4, 2, 1, 3, 5)"), encoding="utf-8")
     code, out = grade("--impl", str(submission), "--grader-seed", "4", "--tb=short")
     assert code == 1
-    assert "Your patches go down the columns of the grid" in out and "See “Cutting”." in out
+    assert "Your patches are ordered column by column" in out and "See “Cutting an image into patches”." in out
     assert "(--grader-seed 4)" in out
     assert "3 of 7 points" in out  # embed_patches is built on it
 
