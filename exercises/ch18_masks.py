@@ -1,35 +1,38 @@
-"""Exercises of chapter 18, "Which pixels are it?".
+"""Exercises of chapter 18, "Segmentation masks as tokens".
 
 Grade them with: pytest exercises/test_ch18_masks.py
 
-Shapes: M masks, K codes of a mask, V codes in the codebook, D their width, S side of a decoded mask.
+Shapes: M masks, K mask tokens per mask, V codes in the codebook, D width of a code, S side of a
+decoded mask.
 """
 
 from torch import Tensor
 
 
 def nearest_codes(vectors: Tensor, codebook: Tensor) -> Tensor:
-    """Find the nearest code of each vector.
+    """The index of the nearest code for each vector.
 
-    The distance is the usual one: the root of the sum of the squared differences of the D numbers. Write it with
-    tensors, not with `torch.cdist`.
+    The distance is Euclidean: the square root of the sum of the D squared differences. Use
+    tensor operations, but not `torch.cdist`.
 
-    Example: the vector (1, 1) and the codes (6, 6), (2, 1) -> 1: the second is 1 away, the first 7.1.
+    Example: for the vector (1, 1) and the codes (6, 6), (2, 1) the answer is 1, since the
+    distances are 7.1 and 1.
 
     Args:
         vectors: float32 [M, K, D].
         codebook: float32 [V, D].
 
     Returns:
-        int64 [M, K], the numbers of the codes, from 0.
+        int64 [M, K], indices into the codebook, from 0.
     """
     raise NotImplementedError
 
 
 def straight_through(vectors: Tensor, chosen: Tensor) -> Tensor:
-    """Replace vectors by their codes, and let the gradient pass as if nothing had been replaced.
+    """Straight-through estimator: the values of the codes, the gradient to the vectors.
 
-    What comes out has the values of `chosen`. Its gradient goes to `vectors`, unchanged, and not to `chosen`.
+    The result has the values of `chosen`. In the backward pass its gradient goes to `vectors`,
+    unchanged, and none goes to `chosen`.
 
     Args:
         vectors: [M, K, D], from the encoder.
@@ -41,48 +44,58 @@ def straight_through(vectors: Tensor, chosen: Tensor) -> Tensor:
     raise NotImplementedError
 
 
-def pull_together(vectors: Tensor, chosen: Tensor, commitment: float) -> tuple[Tensor, Tensor]:
-    """Compute the two losses that hold vectors and codes together.
+def vq_losses(vectors: Tensor, chosen: Tensor, commitment: float) -> tuple[Tensor, Tensor]:
+    """Codebook loss and commitment loss, which keep vectors and codes close together.
 
-    The first is the mean squared difference of `chosen` and `vectors`, and moves only `chosen`. The second is the same
-    mean times `commitment`, and moves only `vectors`. The mean is over all numbers.
+    The codebook loss is the mean squared difference of `chosen` and `vectors`; its gradient
+    goes to `chosen` only. The commitment loss is the same mean times `commitment`; its gradient
+    goes to `vectors` only. The mean is taken over all M * K * D numbers.
 
     Args:
         vectors: [M, K, D], from the encoder.
         chosen: [M, K, D], the nearest code of each vector.
-        commitment: factor of the second.
+        commitment: the factor of the commitment loss.
 
     Returns:
-        Two losses, each a tensor with one number.
+        The codebook loss and the commitment loss, each a tensor with one number.
 
-    Source: van den Oord et al. (arXiv 1711.00937), equation 3; there they are sums.
+    Source: van den Oord et al. (arXiv 1711.00937), equation 3, where they are sums.
     """
     raise NotImplementedError
 
 
 def read_mask(text: str) -> list[int] | None:
-    """Read the sixteen codes of one thing.
+    """Parse the sixteen mask tokens of one object.
 
-    A code is a token "<seg000>" to "<seg127>", with three digits. "<seg" and anything else before the ">" ("<seg128>",
-    "<seg12>", "<seg>") is a code that does not exist. There may be other text around them (a box, a name, spaces). If
-    there are not exactly sixteen codes, or one that does not exist, the answer is None.
+    A mask token is "<seg000>" to "<seg127>", with exactly three digits. "<seg", then any other
+    digits or none, then ">" ("<seg128>", "<seg12>", "<seg>") is an invalid mask token. There
+    may be other text before, between and after the tokens (a box, spaces, a name). Unless the
+    text has exactly sixteen mask tokens, all of them valid, return None.
 
-    Example: "<loc0001>...<seg005><seg127>...<seg000> cat" with sixteen codes -> [5, 127, ..., 0].
+    Example: "<loc0001>...<seg005><seg127>...<seg000> cat" with sixteen mask tokens
+        -> [5, 127, ..., 0].
     """
     raise NotImplementedError
 
 
-def paste_mask(values: Tensor, box: tuple[float, float, float, float], height: int, width: int) -> Tensor:
-    """Lay a decoded mask into its box.
+def paste_mask(
+    values: Tensor,
+    box: tuple[float, float, float, float],
+    height: int,
+    width: int,
+) -> Tensor:
+    """Paste a decoded mask into its box.
 
-    Round the four edges of the box to whole pixels (no box of a case becomes empty by that). Stretch the values over
-    the whole box, as numbers, with PIL's bilinear `resize` or what does the same; where the box is smaller than the
-    mask, it averages. A pixel is inside where its value is above 0. What lies outside the picture is cut away.
+    In this order: round the four edges of the box to integers (no test case's box becomes
+    empty). Resize the values to the size of the whole box, as numbers, with PIL's bilinear
+    `resize` or an equivalent (where the box is smaller than the mask, it averages). Threshold
+    at 0: a pixel is in the mask if its value is above 0. Crop what lies outside the image. The
+    box's maxima are exclusive.
 
     Args:
-        values: float32 [S, S], about -1 outside the thing and 1 inside.
-        box: y_min, x_min, y_max, x_max, in pixels; a part of it may lie outside the picture.
-        height, width: of the picture, in pixels.
+        values: float32 [S, S], about 1 inside the object and -1 outside.
+        box: y_min, x_min, y_max, x_max, in pixels; it may extend beyond the image.
+        height, width: of the image, in pixels.
 
     Returns:
         bool [height, width].
