@@ -1,6 +1,7 @@
-"""Solutions of chapter 19, "What is it looking at?".
+"""Solutions of chapter 19, "Inside a VLM".
 
-Shapes: A heads, S places, N patches, D hidden size, V vocabulary, H W height and width of a picture.
+Shapes: A heads, S positions, N patches, D hidden size, V vocabulary size, C channels, H and W
+height and width of an image.
 """
 
 from collections.abc import Callable
@@ -9,15 +10,21 @@ import torch
 from torch import Tensor
 
 
-def word_map(scores: Tensor, num_patches: int, num_answer_tokens: int, word: int) -> Tensor:
-    """Draw where the model looks while it writes a word: the mean of the heads, over the patches."""
-    writer = scores.shape[-1] - num_answer_tokens + word - 1
-    weights = torch.softmax(scores[:, writer], dim=-1)  # [A, S]
+def attention_map(
+    scores: Tensor,
+    num_patches: int,
+    num_answer_tokens: int,
+    token: int,
+) -> Tensor:
+    """Attention to each patch when an answer token is predicted, averaged over the heads."""
+    # The position before the token predicts it.
+    query = scores.shape[-1] - num_answer_tokens + token - 1
+    weights = torch.softmax(scores[:, query], dim=-1)  # [A, S]
     return weights[:, :num_patches].mean(0)
 
 
 def rollout(weights: list[Tensor]) -> Tensor:
-    """Follow attention through all layers."""
+    """Attention rollout: follow attention through all layers, residual connections included."""
     identity = torch.eye(weights[0].shape[-1])  # [S, S]
     result = identity
     for layer in weights:
@@ -25,21 +32,32 @@ def rollout(weights: list[Tensor]) -> Tensor:
     return result
 
 
-def lens(hidden_states: Tensor, norm_weight: Tensor, head_weight: Tensor, eps: float) -> Tensor:
-    """Read vectors from between two layers as if they were the last: norm, head, softmax."""
+def logit_lens(
+    hidden_states: Tensor,
+    norm_weight: Tensor,
+    head_weight: Tensor,
+    eps: float,
+) -> Tensor:
+    """The logit lens: apply the final norm, the head and a softmax to earlier hidden states."""
     mean_square = hidden_states.square().mean(-1, keepdim=True)  # [S, 1]
     normed = hidden_states * torch.rsqrt(mean_square + eps) * (1 + norm_weight)  # [S, D]
     return torch.softmax(normed @ head_weight.T, dim=-1)
 
 
-def occlusion(score: Callable[[Tensor], float], picture: Tensor, side: int, value: float) -> Tensor:
-    """Cover each square of a picture in turn, and measure by how much the score falls."""
-    _, height, width = picture.shape
-    whole = score(picture)
-    fall = torch.zeros(height // side, width // side)
+def occlusion(
+    score: Callable[[Tensor], float],
+    image: Tensor,
+    side: int,
+    value: float,
+) -> Tensor:
+    """Cover each square of an image in turn, and measure how much the score drops."""
+    _, height, width = image.shape
+    whole = score(image)
+    drop = torch.zeros(height // side, width // side)
     for row in range(height // side):
         for column in range(width // side):
-            covered = picture.clone()
-            covered[:, row * side : (row + 1) * side, column * side : (column + 1) * side] = value
-            fall[row, column] = whole - score(covered)
-    return fall
+            covered = image.clone()
+            top, left = row * side, column * side
+            covered[:, top : top + side, left : left + side] = value
+            drop[row, column] = whole - score(covered)
+    return drop
