@@ -628,10 +628,10 @@ for split in ("test", "hard"):
 # ```
 # ````
 #
-# ### `interval` (2 points, 15 minutes)
+# ### `interval_from_draws` (2 points, 15 minutes)
 #
 # ```{literalinclude} ../exercises/ch20_evaluation.py
-# :pyobject: interval
+# :pyobject: interval_from_draws
 # ```
 #
 # ```{admonition} Hint
@@ -641,7 +641,7 @@ for split in ("test", "hard"):
 # ````{admonition} Solution
 # :class: dropdown
 # ```{literalinclude} ../solutions/ch20_evaluation.py
-# :pyobject: interval
+# :pyobject: interval_from_draws
 # ```
 # ````
 #
@@ -653,7 +653,7 @@ for split in ("test", "hard"):
 #
 # ```{admonition} Hint
 # :class: dropdown
-# Use the same pick for both models. What you resample is the difference.
+# Use the same draw for both models. What you resample is the difference.
 # ```
 # ````{admonition} Solution
 # :class: dropdown

@@ -1,8 +1,8 @@
-"""Exercises of chapter 20, "Is it any good?".
+"""Exercises of chapter 20, "Evaluating a VLM".
 
 Grade them with: pytest exercises/test_ch20_evaluation.py
 
-Shapes: M pictures or answers, R resampled sets.
+Shapes: M images or answers, C columns, R bootstrap draws.
 """
 
 from collections.abc import Callable
@@ -11,12 +11,17 @@ from torch import Tensor
 
 
 def normalize(answer: str) -> str:
-    """Take out of an answer what does not matter.
+    """Remove from an answer what should not matter in a comparison.
 
-    In this order: make it lower case. Take out a comma between two digits ("1,000" -> "1000"). Every other mark becomes
-    a space: all that is no letter, no digit, no space, no apostrophe and no underscore, but for a point between two
-    digits ("2.5" stays). Then go word by word: leave out "a", "an" and "the"; write "zero" to "ten" as digits. The
-    words are joined by single spaces.
+    In this order:
+    1. Convert to lower case.
+    2. Remove every comma between two digits: "1,000" -> "1000".
+    3. Replace all other punctuation by a space, that is, every character that is not a letter,
+       a digit, whitespace, an apostrophe or an underscore. A period between two digits stays:
+       "2.5".
+    4. Word by word (words are separated by whitespace): drop "a", "an" and "the", and write the
+       numbers "zero" to "ten" as digits.
+    5. Join the words with single spaces.
 
     Example: "  Two cats, on the grass. " -> "2 cats on grass"
     """
@@ -24,15 +29,17 @@ def normalize(answer: str) -> str:
 
 
 def vqa_score(answer: str, human_answers: list[str]) -> float:
-    """Score an answer against those of several people.
+    """VQA accuracy: the score of an answer against the answers of several people.
 
-    For each person: of the *others*, count those who gave this answer; the score is a third for each of them, and 1 at
-    most. The result is the mean over all persons. The answers are normalised already: compare them as they are.
+    For each person in turn, leave that person out and count how many of the *others* gave this
+    answer: the score is a third for each, and at most 1. The result is the mean over all
+    people. All answers are already normalized; compare them as they are.
 
-    Example: one of ten people agrees -> 0.3; two -> 0.6; four -> 1.
+    Example: if one of ten people agrees the result is 0.3; if two agree, 0.6; if four agree, 1.
 
     Args:
-        human_answers: at least two.
+        answer: the model's answer.
+        human_answers: one answer per person, at least two.
 
     Source: VQA (arXiv 1505.00468), section 3, and its evaluation code.
     """
@@ -40,58 +47,77 @@ def vqa_score(answer: str, human_answers: list[str]) -> float:
 
 
 def precision_and_recall(counts: Tensor) -> tuple[float, float]:
-    """Compute precision and recall of many pictures, in which each box counts alike.
+    """Precision and recall over many images, in which every box counts equally.
 
-    Precision is the part of the drawn boxes that are right, recall the part of the objects that were found. If no box
-    was drawn in any picture the precision is 1; if no object is in any picture the recall is 1.
+    Precision is the fraction of the predicted boxes that are right, recall the fraction of the
+    objects that were found. Without any predicted box in any image, precision is 1; without any
+    object in any image, recall is 1.
 
     Args:
-        counts: int64 [M, 3]: right boxes, drawn boxes, objects, of each picture.
+        counts: int64 [M, 3], for each image: right boxes (objects found), predicted boxes,
+            objects.
     """
     raise NotImplementedError
 
 
-def interval(
-    rows: Tensor, picks: Tensor, statistic: Callable[[Tensor], float], confidence: float
+def interval_from_draws(
+    rows: Tensor,
+    picks: Tensor,
+    statistic: Callable[[Tensor], float],
+    confidence: float,
 ) -> tuple[float, float]:
-    """Compute a bootstrap interval from given draws.
+    """A bootstrap confidence interval, computed from given draws.
 
-    For each draw take the rows that it picks (some several times, some not at all), all columns together, and compute
-    the statistic. The interval holds the middle part of the results, `confidence` of them: as much is cut off below as
-    above. Between two results a quantile is interpolated, as `torch.quantile` does.
+    For each draw, take the rows that it picks (some several times, some not at all) and compute
+    the statistic. The interval contains the middle fraction `confidence` of the R results;
+    equally many are cut off below and above. Interpolate quantiles linearly between results, as
+    `torch.quantile` does.
 
     Args:
-        rows: float32 [M, C], a row for each picture.
-        picks: int64 [R, M], numbers of rows, from 0.
-        statistic: from rows [M, C] to a number.
+        rows: float32 [M, C], one row per image.
+        picks: int64 [R, M], row indices from 0, one row of `picks` per draw.
+        statistic: maps rows [M, C] to a number.
         confidence: such as 0.95.
+
+    Returns:
+        The lower and the upper end.
     """
     raise NotImplementedError
 
 
-def paired_interval(results: Tensor, other_results: Tensor, picks: Tensor, confidence: float) -> tuple[float, float]:
-    """Compute a bootstrap interval of the difference of two models that saw the same pictures.
+def paired_interval(
+    results: Tensor,
+    other_results: Tensor,
+    picks: Tensor,
+    confidence: float,
+) -> tuple[float, float]:
+    """A bootstrap interval for the difference of two models, evaluated on the same images.
 
-    The difference is the mean of `results` minus the mean of `other_results`, on the pictures of a draw.
+    For each draw, the difference is the mean of `results` minus the mean of `other_results`,
+    both over the images of this draw.
 
     Args:
-        results: float32 [M], of one model on each picture.
-        other_results: float32 [M], of the other model on the same pictures.
-        picks: int64 [R, M], numbers of pictures, from 0.
-        confidence: such as 0.95; cut off and interpolate as in `interval`.
+        results: one model's result on each image, float32 [M].
+        other_results: the other model's results on the same images, float32 [M].
+        picks: int64 [R, M], image indices from 0, one row of `picks` per draw.
+        confidence: such as 0.95; the quantiles are those of `interval_from_draws`.
+
+    Returns:
+        The lower and the upper end.
     """
     raise NotImplementedError
 
 
 def calibration_error(confidences: Tensor, is_right: Tensor, num_bins: int) -> float:
-    """Compute the expected calibration error.
+    """The expected calibration error (ECE).
 
-    Sort the answers into bins of equal width: from 0 to 1/L, above 1/L to 2/L, and so on. (0 is in the first, and each
-    upper end belongs to its bin.) In each bin take the mean confidence and the part of the answers that are right. The
-    error is the mean over all *answers* of how far these two are apart.
+    Sort the answers by confidence into L bins of equal width: from 0 to 1/L, above 1/L to 2/L,
+    and so on. (Each upper edge belongs to its bin, and 0 to the first bin.) In each bin, the
+    gap is the absolute difference of the mean confidence and the fraction of right answers. The
+    error is the mean of the gaps, weighted by the number of answers in each bin.
 
     Args:
-        confidences: float32 [M], 0..1.
+        confidences: float32 [M], from 0 to 1.
         is_right: bool [M].
         num_bins: L.
 

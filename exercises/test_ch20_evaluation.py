@@ -1,4 +1,4 @@
-"""Checks of exercises/ch20_evaluation.py: cases for each exercise. What is right, the solutions know."""
+"""Checks of exercises/ch20_evaluation.py: test cases for each exercise. The solutions define what is right."""
 
 from collections.abc import Iterator
 
@@ -55,63 +55,63 @@ def panels(random: Random) -> Iterator[Case]:
 
 
 def tables(random: Random) -> Iterator[Case]:
-    for pictures in (5, 30):
-        there = random.integers(0, 5, pictures)
-        drawn = (there + random.integers(-1, 3, pictures)).clamp(min=0)
-        right = (torch.minimum(there, drawn) - random.integers(0, 2, pictures)).clamp(min=0)
-        yield {"counts": torch.stack([right, drawn, there], dim=1)}
+    for images in (5, 30):
+        actual = random.integers(0, 5, images)
+        predicted = (actual + random.integers(-1, 3, images)).clamp(min=0)
+        right = (torch.minimum(actual, predicted) - random.integers(0, 2, images)).clamp(min=0)
+        yield {"counts": torch.stack([right, predicted, actual], dim=1)}
     yield {"counts": torch.tensor([[1, 1, 1], [1, 4, 5], [0, 0, 2]])}
-    yield {"counts": torch.tensor([[0, 0, 3], [0, 0, 1]])}  # nothing drawn
-    yield {"counts": torch.tensor([[0, 2, 0], [0, 1, 0]])}  # nothing there
-    yield {"counts": torch.tensor([[0, 3, 2], [0, 1, 4]])}  # nothing right
+    yield {"counts": torch.tensor([[0, 0, 3], [0, 0, 1]])}  # no predicted boxes
+    yield {"counts": torch.tensor([[0, 2, 0], [0, 1, 0]])}  # no objects
+    yield {"counts": torch.tensor([[0, 3, 2], [0, 1, 4]])}  # no right boxes
 
 
 def samples(random: Random) -> Iterator[Case]:
-    for pictures, draws, confidence in ((12, 90, 0.95), (30, 101, 0.8), (7, 25, 0.5)):
-        there = random.integers(1, 6, pictures).float()
-        found = (there * random.uniform(pictures)).round()
+    for images, draws, confidence in ((12, 90, 0.95), (30, 101, 0.8), (7, 25, 0.5)):
+        actual = random.integers(1, 6, images).float()
+        found = (actual * random.uniform(images)).round()
         yield {
-            "rows": torch.stack([found, there, random.normal(pictures)], dim=1),
-            "picks": random.integers(0, pictures, draws, pictures),
+            "rows": torch.stack([found, actual, random.normal(images)], dim=1),
+            "picks": random.integers(0, images, draws, images),
             "confidence": confidence,
         }
 
 
 def ratio_and_more(rows: Tensor) -> float:
-    """A ratio of sums, plus something that feels when columns are torn apart or rows are sorted."""
+    """A ratio of sums, plus terms that change if columns are resampled separately or rows are reordered."""
     return float(rows[:, 0].sum() / rows[:, 1].sum() + (rows[:, 0] * rows[:, 2]).mean() + 0.1 * rows[0, 2])
 
 
-def call_interval(submission, case: Case) -> tuple[float, float]:
-    return submission.interval(case["rows"], case["picks"], ratio_and_more, case["confidence"])
+def call_interval_from_draws(submission, case: Case) -> tuple[float, float]:
+    return submission.interval_from_draws(case["rows"], case["picks"], ratio_and_more, case["confidence"])
 
 
 def pairs(random: Random) -> Iterator[Case]:
-    for pictures, draws, confidence in ((20, 60, 0.95), (40, 101, 0.8), (9, 30, 0.5)):
-        hard = random.uniform(pictures)  # for both
+    for images, draws, confidence in ((20, 60, 0.95), (40, 101, 0.8), (9, 30, 0.5)):
+        difficulty = random.uniform(images)  # the same for both models
         yield {
-            "results": (hard + 0.8 * random.uniform(pictures) < 1.1).float(),
-            "other_results": (hard + 0.8 * random.uniform(pictures) < 0.9).float(),
-            "picks": random.integers(0, pictures, draws, pictures),
+            "results": (difficulty + 0.8 * random.uniform(images) < 1.1).float(),
+            "other_results": (difficulty + 0.8 * random.uniform(images) < 0.9).float(),
+            "picks": random.integers(0, images, draws, images),
             "confidence": confidence,
         }
 
 
-def sure_answers(random: Random) -> Iterator[Case]:
+def answers_with_confidence(random: Random) -> Iterator[Case]:
     for answers, num_bins in ((40, 10), (25, 5), (60, 15)):
         confidences = random.uniform(answers).sqrt()
-        # In the middle between two borders of bins, so that rounding does not decide.
+        # Halfway between the edges of bins, so that rounding does not matter.
         confidences = (torch.floor(confidences * num_bins * 2).clamp(max=2 * num_bins - 1) + 0.5) / (2 * num_bins)
         yield {
             "confidences": confidences,
             "is_right": random.uniform(answers) < confidences**2,
             "num_bins": num_bins,
         }
-    edges = torch.tensor([0.0, 0.0, 0.0, 0.25, 0.25, 0.5, 0.75, 1.0, 1.0])  # exact numbers
-    right = torch.tensor([True] * 3 + [False] * 3 + [True] + [False] * 2)  # so that it matters which go together
+    edges = torch.tensor([0.0, 0.0, 0.0, 0.25, 0.25, 0.5, 0.75, 1.0, 1.0])  # exact in float32
+    right = torch.tensor([True] * 3 + [False] * 3 + [True] + [False] * 2)  # so that the assignment to bins matters
     yield {"confidences": edges, "is_right": right, "num_bins": 4}
     yield {
-        "confidences": torch.tensor([0.3, 0.4, 0.3, 0.4]),  # too sure in one half and too unsure in the other
+        "confidences": torch.tensor([0.3, 0.4, 0.3, 0.4]),  # overconfident in one half and underconfident in the other
         "is_right": torch.tensor([True, True, False, False]),
         "num_bins": 2,
     }
@@ -121,44 +121,49 @@ def sure_answers(random: Random) -> Iterator[Case]:
 EXERCISES = [
     Exercise(
         "normalize",
-        "What does not matter",
+        "Normalizing answers",
         texts,
         points=2,
         forbidden=("vlm.metrics.answers.normalize_answer",),
-        section="When are two answers the same?",
+        section="Exact match: when are two answers the same?",
     ),
     Exercise(
         "vqa_score",
-        "Against ten people",
+        "VQA accuracy",
         panels,
         forbidden=("vlm.metrics.answers.vqa_accuracy",),
-        section="When are two answers the same?",
+        section="Exact match: when are two answers the same?",
     ),
-    Exercise("precision_and_recall", "Add up first", tables, section="Add up first, divide last"),
     Exercise(
-        "interval",
-        "How far it would move",
+        "precision_and_recall",
+        "Precision and recall over all images",
+        tables,
+        section="Ratio of sums or mean of ratios?",
+    ),
+    Exercise(
+        "interval_from_draws",
+        "A bootstrap interval",
         samples,
         points=2,
-        call=call_interval,
+        call=call_interval_from_draws,
         show=lambda case: {"rows": case["rows"], "confidence": case["confidence"]},
-        section="How far would it move?",
+        section="Bootstrap confidence intervals: how far would the number move?",
     ),
     Exercise(
         "paired_interval",
-        "The same pictures",
+        "A paired bootstrap interval",
         pairs,
         points=2,
         show=lambda case: {name: case[name] for name in ("results", "other_results", "confidence")},
-        section="Is this one better than that one?",
+        section="Paired comparison: is this model better than that one?",
     ),
     Exercise(
         "calibration_error",
-        "Does it know?",
-        sure_answers,
+        "Expected calibration error",
+        answers_with_confidence,
         points=2,
         forbidden=("vlm.metrics.calibration.expected_calibration_error", "vlm.metrics.calibration.measure_reliability"),
-        section="Does it know when it is wrong?",
+        section="Calibration: does it know when it is wrong?",
     ),
 ]
 

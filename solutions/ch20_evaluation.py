@@ -1,6 +1,6 @@
-"""Solutions of chapter 20, "Is it any good?".
+"""Solutions of chapter 20, "Evaluating a VLM".
 
-Shapes: M pictures or answers, R resampled sets.
+Shapes: M images or answers, C columns, R bootstrap draws.
 """
 
 import re
@@ -14,7 +14,7 @@ NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight
 
 
 def normalize(answer: str) -> str:
-    """Take out of an answer what does not matter."""
+    """Remove from an answer what should not matter in a comparison."""
     text = re.sub(r"(?<=\d),(?=\d)", "", answer.lower())
     text = re.sub(r"(?<!\d)\.|\.(?!\d)|[^\w\s.']", " ", text)
     words = [str(NUMBERS.index(word)) if word in NUMBERS else word for word in text.split()]
@@ -22,7 +22,7 @@ def normalize(answer: str) -> str:
 
 
 def vqa_score(answer: str, human_answers: list[str]) -> float:
-    """Score an answer against those of several people."""
+    """VQA accuracy: the score of an answer against the answers of several people."""
     scores = []
     for person in range(len(human_answers)):
         others = human_answers[:person] + human_answers[person + 1 :]
@@ -31,29 +31,34 @@ def vqa_score(answer: str, human_answers: list[str]) -> float:
 
 
 def precision_and_recall(counts: Tensor) -> tuple[float, float]:
-    """Compute precision and recall of many pictures, in which each box counts alike."""
-    right, drawn, there = counts.sum(0).tolist()
-    return (right / drawn if drawn else 1.0), (right / there if there else 1.0)
+    """Precision and recall over many images, in which every box counts equally."""
+    right, predicted, actual = counts.sum(0).tolist()
+    return (right / predicted if predicted else 1.0), (right / actual if actual else 1.0)
 
 
-def interval(
+def interval_from_draws(
     rows: Tensor, picks: Tensor, statistic: Callable[[Tensor], float], confidence: float
 ) -> tuple[float, float]:
-    """Compute a bootstrap interval from given draws."""
+    """A bootstrap confidence interval, computed from given draws."""
     results = torch.tensor([statistic(rows[pick]) for pick in picks])  # [R]
     tail = (1 - confidence) / 2
     low, high = results.quantile(torch.tensor([tail, 1 - tail]))
     return low.item(), high.item()
 
 
-def paired_interval(results: Tensor, other_results: Tensor, picks: Tensor, confidence: float) -> tuple[float, float]:
-    """Compute a bootstrap interval of the difference of two models that saw the same pictures."""
+def paired_interval(
+    results: Tensor,
+    other_results: Tensor,
+    picks: Tensor,
+    confidence: float,
+) -> tuple[float, float]:
+    """A bootstrap interval for the difference of two models, evaluated on the same images."""
     differences = (results - other_results)[:, None]  # [M, 1]
-    return interval(differences, picks, lambda rows: rows.mean().item(), confidence)
+    return interval_from_draws(differences, picks, lambda rows: rows.mean().item(), confidence)
 
 
 def calibration_error(confidences: Tensor, is_right: Tensor, num_bins: int) -> float:
-    """Compute the expected calibration error."""
+    """The expected calibration error (ECE)."""
     bins = (torch.ceil(confidences * num_bins) - 1).clamp(min=0)  # [M]
     error = 0.0
     for index in bins.unique():
