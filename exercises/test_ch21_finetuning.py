@@ -1,4 +1,4 @@
-"""Checks of exercises/ch21_finetuning.py: cases for each exercise. What is right, the solutions know."""
+"""Checks of exercises/ch21_finetuning.py: test cases for each exercise. The solutions define what is right."""
 
 from collections.abc import Iterator
 
@@ -19,7 +19,7 @@ def batches(random: Random) -> Iterator[Case]:
         for prefix, suffix in lengths:
             pads = longest - prefix - suffix
             ids = torch.cat([random.integers(2, VOCABULARY, prefix + suffix - 1), torch.tensor([EOS])])
-            ids[prefix] = ids[prefix] if suffix == 1 else PAD  # a real token may look like padding
+            ids[prefix] = ids[prefix] if suffix == 1 else PAD  # a real token may have the id of the pad token
             types = torch.cat([torch.zeros(prefix), torch.ones(suffix)]).long()
             fill = [torch.full((pads,), value) for value in (PAD, pad_type, 0)]
             row = [ids, types, torch.ones_like(ids)]
@@ -30,18 +30,18 @@ def batches(random: Random) -> Iterator[Case]:
 
 
 def scored_batches(random: Random) -> Iterator[Case]:
-    for rows, places, size, scale in ((1, 5, 7, 1.0), (3, 6, 11, 3.0), (2, 8, 5, 300.0)):
-        labels = random.integers(0, size, rows, places)
-        for row in range(rows):  # different numbers of labels that count, so that the kinds of means differ
-            labels[row, : random.integer(1, places - 2) if row else 1] = -100
+    for rows, positions, size, scale in ((1, 5, 7, 1.0), (3, 6, 11, 3.0), (2, 8, 5, 300.0)):
+        labels = random.integers(0, size, rows, positions)
+        for row in range(rows):  # rows differ in how many labels count, so that different means differ
+            labels[row, : random.integer(1, positions - 2) if row else 1] = -100
         if rows > 1:
             labels[0, 2:] = -100
             labels[1, -1] = -100
-        yield {"logits": random.normal(rows, places, size, scale=scale), "labels": labels}
-    first = random.integers(0, 6, 2, 4)  # the first place has a label too, which no place foretells
+        yield {"logits": random.normal(rows, positions, size, scale=scale), "labels": labels}
+    first = random.integers(0, 6, 2, 4)  # the first position has a label too, which no logits predict
     first[1, 2:] = -100
     yield {"logits": random.normal(2, 4, 6), "labels": first}
-    zeros = torch.zeros(2, 5, dtype=torch.long)  # token 0 is a token like any other
+    zeros = torch.zeros(2, 5, dtype=torch.long)  # token 0 is an ordinary token
     zeros[:, :2] = -100
     yield {"logits": random.normal(2, 5, 6), "labels": zeros}
 
@@ -50,21 +50,21 @@ def call_suffix_loss(submission, case: Case) -> dict:
     logits = case["logits"].clone().requires_grad_()
     loss = submission.suffix_loss(logits, case["labels"].clone())
     if not isinstance(loss, Tensor) or loss.numel() != 1:
-        return {"loss": loss, "its gradient": torch.zeros_like(logits)}
+        return {"loss": loss, "gradient in the logits": torch.zeros_like(logits)}
     gradient = torch.autograd.grad(loss, logits)[0] if loss.requires_grad else torch.zeros_like(logits)
-    return {"loss": loss.detach(), "its gradient": gradient}
+    return {"loss": loss.detach(), "gradient in the logits": gradient}
 
 
 def layers(random: Random) -> Iterator[Case]:
-    for wide, high, rank, alpha, bias in ((5, 4, 2, 6.0, True), (3, 6, 1, 8.0, False), (8, 8, 4, 3.0, True)):
+    for size_in, size_out, rank, alpha, bias in ((5, 4, 2, 6.0, True), (3, 6, 1, 8.0, False), (8, 8, 4, 3.0, True)):
         yield {
-            "weight": random.normal(high, wide),
-            "bias": random.normal(high) if bias else None,
+            "weight": random.normal(size_out, size_in),
+            "bias": random.normal(size_out) if bias else None,
             "rank": rank,
             "alpha": alpha,
-            "lora_A": random.normal(rank, wide),
-            "lora_B": random.normal(high, rank),
-            "states": random.normal(2, 3, wide),
+            "lora_A": random.normal(rank, size_in),
+            "lora_B": random.normal(size_out, rank),
+            "states": random.normal(2, 3, size_in),
         }
 
 
@@ -81,36 +81,36 @@ def call_lora(submission, case: Case) -> dict:
         parameter = getattr(layer, name, None)
         if not isinstance(parameter, nn.Parameter) or parameter.shape != shape:
             found = f"of shape {list(parameter.shape)}" if isinstance(parameter, Tensor) else type(parameter).__name__
-            raise TypeError(f"{name} should be an nn.Parameter of shape {list(shape)}, and is {found}")
+            raise TypeError(f"{name} should be an nn.Parameter of shape {list(shape)}, but is {found}")
     with_base = nn.functional.linear(states, weight, case["bias"])
-    answer = {"a new layer gives what its base gives": torch.allclose(layer(states), with_base, atol=1e-6)}
+    answer = {"a new layer has the same output as its base": torch.allclose(layer(states), with_base, atol=1e-6)}
     learned = [torch.linalg.matrix_rank(getattr(layer, name).detach()) for name in ("lora_A", "lora_B")]
-    answer["A (or B) has the full rank from the start"] = int(max(learned)) == case["rank"]
-    answer["names of what is trained"] = sorted(n for n, p in layer.named_parameters() if p.requires_grad)
+    answer["A (or B) has full rank at the start"] = int(max(learned)) == case["rank"]
+    answer["names of the trainable parameters"] = sorted(n for n, p in layer.named_parameters() if p.requires_grad)
     layer(states).square().sum().backward()
     gradients = [getattr(layer, name).grad for name in ("lora_A", "lora_B")]
-    answer["a first step changes it"] = any(g is not None and bool(g.any()) for g in gradients)
+    answer["the first training step changes the output"] = any(g is not None and bool(g.any()) for g in gradients)
     with torch.no_grad():
         layer.lora_A.copy_(case["lora_A"])
         layer.lora_B.copy_(case["lora_B"])
     seen = states.clone().requires_grad_()
-    answer["what it gives with A and B"] = layer(seen).detach()
-    [answer["the gradient that goes on to what is below"]] = torch.autograd.grad(layer(seen).square().sum(), seen)
+    answer["output with given A and B"] = layer(seen).detach()
+    [answer["gradient in the layer's input"]] = torch.autograd.grad(layer(seen).square().sum(), seen)
     layer.merge()
     answer["base.weight after merging"] = layer.base.weight.detach().clone()
-    answer["what it gives after merging"] = layer(states).detach()
-    answer["the base is frozen after merging"] = not any(p.requires_grad for p in layer.base.parameters())
+    answer["output after merging"] = layer(states).detach()
+    answer["the base is still frozen after merging"] = not any(p.requires_grad for p in layer.base.parameters())
     layer.merge()
     answer["base.weight after merging again"] = layer.base.weight.detach().clone()
-    answer["what it gives after merging again"] = layer(states).detach()
+    answer["output after merging again"] = layer(states).detach()
     return answer
 
 
 EXERCISES = [
-    Exercise("make_labels", "What is learned", batches, section="What an example teaches"),
+    Exercise("make_labels", "Labels of a batch", batches, section="The fine-tuning loss: what an example teaches"),
     Exercise(
         "suffix_loss",
-        "The loss",
+        "The fine-tuning loss",
         scored_batches,
         points=2,
         call=call_suffix_loss,
@@ -119,18 +119,18 @@ EXERCISES = [
             "torch.nn.functional.nll_loss",
             "vlm.paligemma.next_token_loss",
         ),
-        section="What an example teaches",
+        section="The fine-tuning loss: what an example teaches",
     ),
     Exercise(
         "LoraLinear",
-        "A change of low rank",
+        "A LoRA layer",
         layers,
         points=4,
         call=call_lora,
         forbidden=("vlm.training.lora.LoraLinear",),
         tolerance=1e-4,
         show=lambda case: {"rank": case["rank"], "alpha": case["alpha"]},
-        section="A change of low rank",
+        section="LoRA: an update of low rank",
     ),
 ]
 
