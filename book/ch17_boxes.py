@@ -736,10 +736,10 @@ show(
 # ```
 # ````
 #
-# ### `find_true_positives` (2 points, 15 minutes)
+# ### `match_greedily` (2 points, 15 minutes)
 #
 # ```{literalinclude} ../exercises/ch17_boxes.py
-# :pyobject: find_true_positives
+# :pyobject: match_greedily
 # ```
 #
 # ```{admonition} Hint
@@ -749,7 +749,7 @@ show(
 # ````{admonition} Solution
 # :class: dropdown
 # ```{literalinclude} ../solutions/ch17_boxes.py
-# :pyobject: find_true_positives
+# :pyobject: match_greedily
 # ```
 # ````
 #

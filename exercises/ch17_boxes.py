@@ -1,54 +1,60 @@
-"""Exercises of chapter 17, "Where is it, exactly?".
+"""Exercises of chapter 17, "Object detection as text".
 
 Grade them with: pytest exercises/test_ch17_boxes.py
 
-Shapes: M boxes that were drawn, J objects that are there.
+Shapes: M predicted boxes, J actual objects.
 """
 
 from torch import Tensor
 
 
 def write_box(box: list[float], height: int, width: int) -> str:
-    """Write a box as PaliGemma does, in four words.
+    """Write a box as PaliGemma does, as four location tokens.
 
-    The words are y_min, x_min, y_max, x_max. Each is a part of the picture's side, in 1,023 steps, rounded to the
-    nearest mark and written with four digits: "<loc0000>" to "<loc1023>". What lies outside the picture goes to its
-    edge.
+    The tokens are y_min, x_min, y_max, x_max. Each is a fraction of the image's height or
+    width, in 1,023 steps: multiplied by 1023, rounded to the nearest bin and written with four
+    digits, from "<loc0000>" to "<loc1023>". Clip coordinates outside the image to its edges.
 
-    Example: (25, 0, 50, 200) in a picture 100 high and 200 wide -> "<loc0256><loc0000><loc0512><loc1023>", since
-    0.25 * 1023 = 255.75, and 0.5 * 1023 = 511.5 is rounded to an even number by Python (any tie may go either way).
+    Example: (25, 0, 50, 200) in an image of height 100 and width 200
+        -> "<loc0256><loc0000><loc0512><loc1023>".
+    0.25 * 1023 = 255.75 is rounded to 256. 0.5 * 1023 = 511.5 is a tie, which Python's `round`
+    rounds to the even number 512; you may round ties either way.
 
     Args:
         box: y_min, x_min, y_max, x_max, in pixels.
-        height, width: of the picture, in pixels.
+        height, width: of the image, in pixels.
     """
     raise NotImplementedError
 
 
 def read_answer(text: str, height: int, width: int) -> list[tuple[str, list[float]]]:
-    """Read the boxes of an answer, and leave out what is none.
+    """Parse the boxes in an answer, and skip every invalid item.
 
-    An answer is a list of items: a run of location tokens ("<loc", digits, ">"), directly one after the other, then a
-    name, which may be missing, and which ends at the next ";" or at the next location token. An item counts only if its
-    run has exactly four tokens, all of them from "<loc0000>" to "<loc1023>" (four digits: "<loc999>" spoils the run
-    that it is in), with y_max > y_min and x_max > x_min. One bad item does not disturb the others. Text that stands
-    before the run of an item is left out, and so are items without a run.
+    An answer is a list of items. An item is a run of location tokens ("<loc", digits, ">"), one
+    directly after the other, followed by a name. The name may be empty; it ends at the next ";"
+    or at the next location token. An item is valid if its run has exactly four tokens, all of
+    them from "<loc0000>" to "<loc1023>", with y_max > y_min and x_max > x_min. A token with
+    more or fewer than four digits, such as "<loc999>", belongs to the run and makes the item
+    invalid. An invalid item does not affect the others. Ignore text before the run of an item,
+    and items without a run.
 
-    Example, 1023 high and 2046 wide:
-        "<loc0010><loc0020><loc0030><loc0040> cat ; <loc0001><loc0002> dog" -> [("cat", [10.0, 40.0, 30.0, 80.0])]
+    Example, for an image of height 1023 and width 2046:
+        "<loc0010><loc0020><loc0030><loc0040> cat ; <loc0001><loc0002> dog"
+        -> [("cat", [10.0, 40.0, 30.0, 80.0])]
 
     Returns:
-        For each box its name, without spaces around it ("" if it has none), and y_min, x_min, y_max, x_max in pixels.
+        For each valid item its name, without spaces around it, and its box: y_min, x_min,
+        y_max, x_max in pixels, not rounded. Bin 1023 is the image's edge.
     """
     raise NotImplementedError
 
 
 def iou_matrix(boxes: Tensor, others: Tensor) -> Tensor:
-    """Compute the IoU of each box with each other box, without a loop.
+    """The IoU (intersection over union) of every box with every other box, without a loop.
 
-    The area that two boxes share, divided by the area that they cover together. 0 where they share nothing, and 0 where
-    either is empty (also where both are: 0 / 0 is not an answer). A box with y_max <= y_min or x_max <= x_min is empty:
-    its area is 0, not negative.
+    The area that two boxes share, divided by the area that they cover together. It is 0 if they
+    share nothing or if either of them is empty (also if both are, where the formula gives 0 /
+    0). A box with y_max <= y_min or x_max <= x_min is empty: its area is 0, not negative.
 
     Args:
         boxes: float32 [M, 4], each y_min, x_min, y_max, x_max.
@@ -60,16 +66,17 @@ def iou_matrix(boxes: Tensor, others: Tensor) -> Tensor:
     raise NotImplementedError
 
 
-def find_right(ious: Tensor, scores: Tensor, min_iou: float) -> Tensor:
-    """Say which boxes are right, when the surest may choose first.
+def match_greedily(ious: Tensor, scores: Tensor, min_iou: float) -> Tensor:
+    """Match predicted boxes to objects greedily, in order of confidence.
 
-    The box with the highest score takes the object with which it has the highest IoU, if that is at least `min_iou`.
-    Then the next box chooses among the objects that nobody has taken, and so on. A box that took an object is right.
+    The most confident box is matched to the object with which it has the highest IoU, if that
+    IoU is at least `min_iou`. Then the next box chooses among the objects that are still free,
+    and so on. A box that is matched is a true positive.
 
     Args:
-        ious: [M, J], of each box with each object.
-        scores: [M], all different, in any order.
-        min_iou: the least IoU that counts.
+        ious: the IoU of each box with each object, [M, J].
+        scores: the confidence of each box, [M]; all different, in any order.
+        min_iou: the lowest IoU that counts as a match.
 
     Returns:
         bool [M], in the order of the rows of `ious`.
@@ -78,17 +85,19 @@ def find_right(ious: Tensor, scores: Tensor, min_iou: float) -> Tensor:
 
 
 def average_precision(scores: Tensor, is_right: Tensor, num_actual: int) -> float:
-    """Compute the mean height of the precision-recall curve, as COCO does.
+    """Average precision as COCO computes it: the mean height of the precision-recall curve.
 
-    Sort by score, the surest first. After each box: precision is the part of the boxes so far that are right, recall
-    the part of the `num_actual` objects found so far. The curve's height at a recall r is the best precision at any
-    place whose recall is r or more, and 0 if there is none. The result is the mean height at r = 0, 0.01, 0.02, ... 1.
+    Sort the boxes by score, the most confident first. After each box, precision is the fraction
+    of the boxes so far that are right, and recall the fraction of the `num_actual` objects
+    found so far. The curve's height at recall r is the highest precision at any point of the
+    list whose recall is at least r, and 0 if there is none. Average the heights at the 101
+    recalls r = 0, 0.01, 0.02, ..., 1.
 
-    Example: right, wrong, right, of 2 objects -> (51 * 1 + 50 * 2/3) / 101 = 0.835.
+    Example: right, wrong, right, with 2 objects -> (51 * 1 + 50 * 2/3) / 101 = 0.835.
 
     Args:
-        scores: [M], all different, in any order.
-        is_right: bool [M].
-        num_actual: at least 1, and at least as many as there are right boxes.
+        scores: the confidence of each box, [M]; all different, in any order.
+        is_right: whether each box is a true positive, bool [M].
+        num_actual: the number of objects; at least 1, and at least the number of right boxes.
     """
     raise NotImplementedError

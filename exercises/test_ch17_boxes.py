@@ -1,4 +1,4 @@
-"""Checks of exercises/ch17_boxes.py: cases for each exercise. What is right, the solutions know."""
+"""Checks of exercises/ch17_boxes.py: test cases for each exercise. The solutions define what is right."""
 
 from collections.abc import Iterator
 
@@ -13,19 +13,19 @@ def boxes_to_write(random: Random) -> Iterator[Case]:
     for height, width in ((112, 112), (480, 640), (900, 300), (224, 224)):
         y, x = sorted(random.uniform(2).tolist()), sorted(random.uniform(2).tolist())
         yield {"box": [y[0] * height, x[0] * width, y[1] * height, x[1] * width], "height": height, "width": width}
-    yield {"box": [0, 0, 333, 777], "height": 333, "width": 777}  # all four edges of the picture
+    yield {"box": [0, 0, 333, 777], "height": 333, "width": 777}  # all four edges of the image
     yield {"box": [-4.0, 20.5, 90.0, 260.0], "height": 80, "width": 250}  # beyond them
-    # In the middle between two marks of 1024 steps, so that 1,023 steps, 1,024 and cutting off differ.
-    marks = (random.integers(520, 1000, 4) + 0.1).tolist()
-    yield {"box": [mark * 1000 / 1023 for mark in marks], "height": 1000, "width": 1000}
-    small = (random.integers(3, 99, 4) + 0.7).tolist()  # needs zeros in front, and rounding up
-    yield {"box": [mark * 1000 / 1023 for mark in small], "height": 1000, "width": 1000}
+    # Coordinates for which 1,023 steps, 1,024 steps and rounding down give different bins.
+    bins = (random.integers(520, 1000, 4) + 0.1).tolist()
+    yield {"box": [bin * 1000 / 1023 for bin in bins], "height": 1000, "width": 1000}
+    small = (random.integers(3, 99, 4) + 0.7).tolist()  # needs leading zeros, and rounding up
+    yield {"box": [bin * 1000 / 1023 for bin in small], "height": 1000, "width": 1000}
 
 
 def run_of(random: Random, length: int = 4) -> str:
-    """Location tokens; of four, a box with something in it."""
+    """A run of location tokens; the first four are a box that is not empty."""
     low, high = random.integers(0, 500, 2).tolist(), random.integers(510, 1024, 2).tolist()
-    return "".join(f"<loc{mark:04d}>" for mark in [*low, *high, *random.integers(0, 1024, 4).tolist()][:length])
+    return "".join(f"<loc{bin:04d}>" for bin in [*low, *high, *random.integers(0, 1024, 4).tolist()][:length])
 
 
 def streams(random: Random) -> Iterator[Case]:
@@ -61,11 +61,11 @@ def streams(random: Random) -> Iterator[Case]:
     yield case(f"{good()}cat;{good()}dog")  # without spaces
     yield case(f"{good()}; {good()} dog")  # without a name
     yield case(f"{good()}")
-    yield case("<loc0000><loc0000><loc0500><loc0500> cat")  # at two edges of the picture
+    yield case("<loc0000><loc0000><loc0500><loc0500> cat")  # at two edges of the image
     yield case("<loc0500><loc0500><loc1023><loc1023> cat")  # and at the other two
     yield case(f"{good()} T-rex no. 2 ; {good()} Ball_3")
     yield case(f"I see {good()} cat ; and a dog ; {good()} bus")
-    yield case(f"{good()} cat {good()} dog")  # the ";" forgotten
+    yield case(f"{good()} cat {good()} dog")  # the ";" is missing
 
 
 def pairs_of_boxes(random: Random) -> Iterator[Case]:
@@ -77,16 +77,16 @@ def pairs_of_boxes(random: Random) -> Iterator[Case]:
     yield {"boxes": some(4), "others": some(1)}
     same = some(3)
     yield {"boxes": same, "others": same.clone()}
-    # Far apart in both directions: a product of two negative sides is positive.
+    # Far apart in both directions: the product of two negative sides is positive.
     yield {"boxes": some(2), "others": some(2) + 200}
     yield {"boxes": some(2), "others": some(2) + torch.tensor([0.0, 200, 0, 200])}
     empty = some(3)
     empty[:, 2] = empty[:, 0]
-    turned = some(2)[:, [2, 3, 0, 1]]  # both sides negative: their product is positive
-    yield {"boxes": torch.cat([empty, some(2), turned]), "others": torch.cat([empty, some(2), turned])}
+    swapped = some(2)[:, [2, 3, 0, 1]]  # both sides negative: their product is positive
+    yield {"boxes": torch.cat([empty, some(2), swapped]), "others": torch.cat([empty, some(2), swapped])}
     inside = torch.tensor([[0.0, 0, 10, 10], [2, 2, 4, 4]]) + random.integer(0, 9)
     yield {"boxes": inside, "others": inside.clone()}
-    yield {"boxes": some(3) / 100, "others": some(3) / 100}  # as parts of the picture's side
+    yield {"boxes": some(3) / 100, "others": some(3) / 100}  # as fractions of the image's sides
     yield {"boxes": some(2), "others": torch.zeros(0, 4)}
 
 
@@ -98,17 +98,17 @@ def rankings(random: Random) -> Iterator[Case]:
         scores = random.uniform(number, low=0.01)
         yield case(random.uniform(number, objects), scores)
         yield case(random.uniform(number, objects), scores, min_iou=0.75)
-    # The last of three boxes on one object is the surest; and the second choice of a box whose first is taken.
+    # The last of three boxes on one object is the most confident; a box whose first choice is taken gets its second.
     yield case(torch.tensor([[0.9], [0.8], [0.7]]), torch.tensor([0.2, 0.5, 0.9]))
     yield case(torch.tensor([[0.9, 0.6], [0.8, 0.1], [0.7, 0.65]]), torch.tensor([0.3, 0.9, 0.6]))
     yield case(torch.tensor([[0.6, 0.55], [0.9, 0.2]]), torch.tensor([0.9, 0.4]))
-    yield case(torch.tensor([[0.5, 0.25], [0.25, 0.25]]), torch.tensor([0.9, 0.4]))  # exactly the least
+    yield case(torch.tensor([[0.5, 0.25], [0.25, 0.25]]), torch.tensor([0.9, 0.4]))  # exactly min_iou
     yield case(torch.zeros(3, 0), random.uniform(3))
     yield case(torch.zeros(0, 2), torch.zeros(0))
 
 
 def lists(random: Random) -> Iterator[Case]:
-    # A prime number of objects: then no recall is a hundredth but 0 and 1, and rounding decides nothing.
+    # A prime number of objects: then 0 and 1 are the only recalls on the grid of hundredths, so rounding cannot matter.
     for number, num_right, num_actual in ((10, 6, 7), (30, 19, 19), (12, 5, 13), (40, 22, 29)):
         order = random.uniform(number).argsort()
         yield {"scores": random.uniform(number), "is_right": order < num_right, "num_actual": num_actual}
@@ -124,42 +124,42 @@ def lists(random: Random) -> Iterator[Case]:
 EXERCISES = [
     Exercise(
         "write_box",
-        "A box in four words",
+        "Writing a box as location tokens",
         boxes_to_write,
         forbidden=("vlm.regions.boxes.location_token", "vlm.regions.boxes.format_detections"),
-        section="A ruler with 1,024 marks",
+        section="Location tokens: a ruler with 1,024 marks",
     ),
     Exercise(
         "read_answer",
-        "Reading a stream",
+        "Parsing boxes from an answer",
         streams,
         points=3,
         forbidden=("vlm.regions.boxes.parse_detections", "vlm.regions.boxes._parse_box"),
-        section="Reading what a model wrote",
+        section="Parsing boxes from the answer",
     ),
     Exercise(
         "iou_matrix",
-        "All overlaps at once",
+        "The IoU matrix",
         pairs_of_boxes,
         points=2,
         forbidden=("vlm.regions.boxes.box_iou",),
-        section="How well do two boxes agree?",
+        section="IoU: how well do two boxes agree?",
     ),
     Exercise(
-        "find_right",
-        "The surest chooses first",
+        "match_greedily",
+        "Greedy matching by confidence",
         rankings,
         points=2,
         forbidden=("vlm.metrics.detection.find_right_boxes",),
-        section="One number for a list",
+        section="Average precision: one number for a ranked list",
     ),
     Exercise(
         "average_precision",
-        "One number for a list",
+        "Average precision",
         lists,
         points=2,
         forbidden=("vlm.metrics.detection.average_precision",),
-        section="One number for a list",
+        section="Average precision: one number for a ranked list",
     ),
 ]
 

@@ -1,6 +1,6 @@
-"""Solutions of chapter 17, "Where is it, exactly?".
+"""Solutions of chapter 17, "Object detection as text".
 
-Shapes: M boxes that were drawn, J objects that are there.
+Shapes: M predicted boxes, J actual objects.
 """
 
 import re
@@ -10,14 +10,14 @@ from torch import Tensor
 
 
 def write_box(box: list[float], height: int, width: int) -> str:
-    """Write a box as PaliGemma does, in four words."""
+    """Write a box as PaliGemma does, as four location tokens."""
     sizes = (height, width, height, width)
-    parts = (min(max(value / size, 0), 1) for value, size in zip(box, sizes))
-    return "".join(f"<loc{round(part * 1023):04d}>" for part in parts)
+    fractions = (min(max(value / size, 0), 1) for value, size in zip(box, sizes))
+    return "".join(f"<loc{round(fraction * 1023):04d}>" for fraction in fractions)
 
 
 def read_answer(text: str, height: int, width: int) -> list[tuple[str, list[float]]]:
-    """Read the boxes of an answer, and leave out what is none."""
+    """Parse the boxes in an answer, and skip every invalid item."""
     found = []
     for run, name in re.findall(r"((?:<loc\d*>)+)([^;<>]*)", text):
         digits = re.findall(r"<loc(\d*)>", run)
@@ -30,33 +30,34 @@ def read_answer(text: str, height: int, width: int) -> list[tuple[str, list[floa
 
 
 def iou_matrix(boxes: Tensor, others: Tensor) -> Tensor:
-    """Compute the IoU of each box with each other box, without a loop."""
+    """The IoU (intersection over union) of every box with every other box, without a loop."""
     low = torch.maximum(boxes[:, None, :2], others[None, :, :2])  # [M, J, 2]
     high = torch.minimum(boxes[:, None, 2:], others[None, :, 2:])  # [M, J, 2]
     shared = (high - low).clamp(min=0).prod(-1)  # [M, J]
-    areas, other_areas = ((b[:, 2:] - b[:, :2]).clamp(min=0).prod(-1) for b in (boxes, others))  # [M], [J]
+    areas = (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(-1)  # [M]
+    other_areas = (others[:, 2:] - others[:, :2]).clamp(min=0).prod(-1)  # [J]
     union = areas[:, None] + other_areas[None, :] - shared  # [M, J]
     return torch.where(shared > 0, shared / union, 0.0)
 
 
-def find_right(ious: Tensor, scores: Tensor, min_iou: float) -> Tensor:
-    """Say which boxes are right, when the surest may choose first."""
-    left = ious.clone()  # what is taken becomes -1
+def match_greedily(ious: Tensor, scores: Tensor, min_iou: float) -> Tensor:
+    """Match predicted boxes to objects greedily, in order of confidence."""
+    free = ious.clone()  # the column of an object that is taken becomes -1
     right = torch.zeros(len(scores), dtype=torch.bool)
     for index in scores.argsort(descending=True):
-        if left.shape[1] and left[index].max() >= min_iou:
+        if free.shape[1] and free[index].max() >= min_iou:
             right[index] = True
-            left[:, left[index].argmax()] = -1
+            free[:, free[index].argmax()] = -1
     return right
 
 
 def average_precision(scores: Tensor, is_right: Tensor, num_actual: int) -> float:
-    """Compute the mean height of the precision-recall curve, as COCO does."""
+    """Average precision as COCO computes it: the mean height of the precision-recall curve."""
     right = is_right[scores.argsort(descending=True)]  # [M]
     num_right = right.cumsum(0)  # [M]
     precision = num_right / torch.arange(1, len(right) + 1)
     heights = []
     for percent in range(101):
-        reached = num_right * 100 >= percent * num_actual  # [M], in whole numbers, which nothing rounds
+        reached = num_right * 100 >= percent * num_actual  # [M], exact: integers
         heights.append(precision[reached].max().item() if reached.any() else 0.0)
     return sum(heights) / 101

@@ -10,77 +10,81 @@ from grader import mistake, variant
 from solutions import ch17_boxes as solution
 
 
-def write(box: list[float], height: int, width: int, mark=lambda part: round(part * 1023), digits: int = 4) -> str:
-    """The words of a box, by some way to make a mark of a part of the side."""
-    parts = (min(max(value / size, 0), 1) for value, size in zip(box, (height, width, height, width)))
-    return "".join(f"<loc{mark(part):0{digits}d}>" for part in parts)
+def write(
+    box: list[float], height: int, width: int, to_bin=lambda fraction: round(fraction * 1023), digits: int = 4
+) -> str:
+    """The location tokens of a box; `to_bin` turns a fraction of the side into a bin."""
+    fractions = (min(max(value / size, 0), 1) for value, size in zip(box, (height, width, height, width)))
+    return "".join(f"<loc{to_bin(fraction):0{digits}d}>" for fraction in fractions)
 
 
-@mistake("write_box", "x and y have changed places: PaliGemma writes y_min first, then x_min, y_max, x_max.")
+@mistake("write_box", "x and y are swapped. PaliGemma writes y_min first, then x_min, y_max, x_max.")
 def x_first(box, height, width) -> str:
     y_min, x_min, y_max, x_max = box
     return solution.write_box([x_min, y_min, x_max, y_max], width, height)
 
 
-@mistake("write_box", "You divide by the width where it is a y, and by the height where it is an x.")
+@mistake("write_box", "You divided y by the width and x by the height. Divide y by the height and x by the width.")
 def sides_swapped(box, height, width) -> str:
     return solution.write_box(box, width, height)
 
 
-@mistake("write_box", "You divide all four by the height; an x is a part of the width.")
+@mistake("write_box", "You divided all four by the height. Divide x by the width.")
 def height_for_all(box, height, width) -> str:
     return solution.write_box(box, height, height)
 
 
-@mistake("write_box", "You take 1024 steps: the right edge becomes <loc1024>, which is no word. There are 1023.")
+@mistake(
+    "write_box", "You used 1024 steps, so the right edge becomes <loc1024>, which does not exist. Multiply by 1023."
+)
 def steps_1024(box, height, width) -> str:
-    return write(box, height, width, lambda part: round(part * 1024))
+    return write(box, height, width, lambda fraction: round(fraction * 1024))
 
 
-@mistake("write_box", "You take 1024 steps and stop at 1023; take 1023 steps, so that both edges are exact.")
+@mistake("write_box", "You used 1024 steps, clipped at 1023. Multiply by 1023, so that both edges are exact.")
 def steps_1024_clipped(box, height, width) -> str:
-    return write(box, height, width, lambda part: min(round(part * 1024), 1023))
+    return write(box, height, width, lambda fraction: min(round(fraction * 1024), 1023))
 
 
-@mistake("write_box", "You take 1024 steps and cut off, stopping at 1023; take 1023 steps, and round.")
-def steps_1024_cut(box, height, width) -> str:
-    return write(box, height, width, lambda part: min(int(part * 1024), 1023))
+@mistake("write_box", "You used 1024 steps and rounded down. Multiply by 1023 and round to the nearest bin.")
+def steps_1024_rounded_down(box, height, width) -> str:
+    return write(box, height, width, lambda fraction: min(int(fraction * 1024), 1023))
 
 
-@mistake("write_box", "You cut the fraction off; round to the nearest mark.")
-def cut_off(box, height, width) -> str:
-    return write(box, height, width, lambda part: int(part * 1023))
+@mistake("write_box", "You rounded down. Round to the nearest bin.")
+def rounded_down(box, height, width) -> str:
+    return write(box, height, width, lambda fraction: int(fraction * 1023))
 
 
-@mistake("write_box", "You round up; round to the nearest mark.")
+@mistake("write_box", "You rounded up. Round to the nearest bin.")
 def rounded_up(box, height, width) -> str:
-    return write(box, height, width, lambda part: -int(-part * 1023 // 1))
+    return write(box, height, width, lambda fraction: -int(-fraction * 1023 // 1))
 
 
-@mistake("write_box", "Values outside the picture are not brought to its edge: <loc-051> and <loc1151> are no words.")
+@mistake("write_box", "You did not clip coordinates outside the image: <loc-051> and <loc1151> do not exist.")
 def not_clipped(box, height, width) -> str:
     sizes = (height, width, height, width)
     return "".join(f"<loc{round(value / size * 1023):04d}>" for value, size in zip(box, sizes))
 
 
-@mistake("write_box", "Only values that are too large are brought to the edge; a negative one belongs on mark 0.")
+@mistake("write_box", "You clipped only large coordinates. Negative ones go to bin 0.")
 def clipped_above_only(box, height, width) -> str:
     sizes = (height, width, height, width)
     return "".join(f"<loc{round(min(value / size, 1) * 1023):04d}>" for value, size in zip(box, sizes))
 
 
-@mistake("write_box", "A mark has four digits, with zeros in front: <loc0042>.")
+@mistake("write_box", "Leading zeros are missing. A bin has four digits: <loc0042>.")
 def without_zeros(box, height, width) -> str:
     return write(box, height, width, digits=1)
 
 
-@mistake("write_box", "You write y, x, height and width; PaliGemma writes where the box ends, not how large it is.")
+@mistake("write_box", "You wrote y, x, height and width. PaliGemma writes where the box ends: y_max and x_max.")
 def height_and_width(box, height, width) -> str:
     y_min, x_min, y_max, x_max = box
     return solution.write_box([y_min, x_min, y_max - y_min, x_max - x_min], height, width)
 
 
-@mistake("write_box", "There are spaces between the words; they follow each other directly.")
+@mistake("write_box", "There are spaces between your tokens. Join them without spaces.")
 def with_spaces(box, height, width) -> str:
     return solution.write_box(box, height, width).replace("><", "> <")
 
@@ -88,15 +92,15 @@ def with_spaces(box, height, width) -> str:
 @variant("write_box")
 def by_tensor(box, height, width) -> str:
     sizes = torch.tensor([height, width, height, width], dtype=torch.float64)
-    marks = (torch.tensor(box, dtype=torch.float64) / sizes).clamp(0, 1).mul(1023).add(0.5).floor().int()
-    return "".join("<loc" + str(mark).zfill(4) + ">" for mark in marks.tolist())
+    bins = (torch.tensor(box, dtype=torch.float64) / sizes).clamp(0, 1).mul(1023).add(0.5).floor().int()
+    return "".join("<loc" + str(bin).zfill(4) + ">" for bin in bins.tolist())
 
 
 ITEM = r"((?:<loc\d*>)+)([^;<>]*)"
 
 
 def read(text, height, width, item=ITEM, is_valid=None, is_box=None, value=None) -> list[tuple[str, list[float]]]:
-    """The solution, with some rule in it replaced."""
+    """The solution with one of its rules replaced."""
     is_valid = is_valid or (lambda d: len(d) == 4 and int(d) <= 1023)
     is_box = is_box or (lambda b: b[2] > b[0] and b[3] > b[1])
     value = value or (lambda d, size: int(d) * size / 1023)
@@ -111,34 +115,34 @@ def read(text, height, width, item=ITEM, is_valid=None, is_box=None, value=None)
     return found
 
 
-@mistake("read_answer", "You read x first; the words are y_min, x_min, y_max, x_max.")
+@mistake("read_answer", "You read x first. The tokens are y_min, x_min, y_max, x_max.")
 def read_x_first(text, height, width):
     return [(name, [b[1], b[0], b[3], b[2]]) for name, b in solution.read_answer(text, width, height)]
 
 
-@mistake("read_answer", "y is a part of the height, and x of the width; you have them the other way round.")
+@mistake("read_answer", "Height and width are swapped. y is a fraction of the height, x of the width.")
 def read_sides_swapped(text, height, width):
     return solution.read_answer(text, width, height)
 
 
-@mistake("read_answer", "You divide by 1024; mark 1023 is the picture's edge, so divide by 1023.")
+@mistake("read_answer", "You divided by 1024. Bin 1023 is the image's edge, so divide by 1023.")
 def read_1024(text, height, width):
     return read(text, height, width, value=lambda d, size: int(d) * size / 1024)
 
 
-@mistake("read_answer", "You return marks; make pixels of them: mark * side / 1023.")
-def read_marks(text, height, width):
+@mistake("read_answer", "You returned bins. Convert them to pixels: bin * side / 1023.")
+def read_bins(text, height, width):
     return read(text, height, width, value=lambda d, size: float(int(d)))
 
 
-@mistake("read_answer", "You round to whole pixels; leave the values as they are.")
+@mistake("read_answer", "You rounded to whole pixels. Do not round.")
 def read_whole_pixels(text, height, width):
     return read(text, height, width, value=lambda d, size: float(round(int(d) * size / 1023)))
 
 
 @mistake(
     "read_answer",
-    "You take location tokens four at a time, so one bad item shifts the numbers of all that follow. Go by items.",
+    "You took location tokens four at a time, so an invalid item shifts all that follow. Parse item by item.",
 )
 def four_at_a_time(text, height, width):
     bins = [int(d) for d in re.findall(r"<loc(\d{4})>", text)]
@@ -148,12 +152,14 @@ def four_at_a_time(text, height, width):
     return [(name, box) for name, box in zip(names, boxes) if box[2] > box[0] and box[3] > box[1]]
 
 
-@mistake("read_answer", "A run of five or more gives a box of its last four tokens; nobody knows which were meant.")
+@mistake(
+    "read_answer", "You used the last four tokens of a longer run. Skip the item: which four were meant is unknown."
+)
 def last_four_of_a_run(text, height, width):
     return read(text, height, width, item=r"((?:<loc\d*>){4})([^;<>]*)")
 
 
-@mistake("read_answer", "A run of more than four gives a box of its first four tokens; leave such an item out.")
+@mistake("read_answer", "You used the first four tokens of a longer run. Skip the item.")
 def first_four_of_a_run(text, height, width):
     found = []
     for run, name in re.findall(ITEM, text):
@@ -162,28 +168,31 @@ def first_four_of_a_run(text, height, width):
     return found
 
 
-@mistake("read_answer", "A mark above 1023 is taken for a place outside the picture; it is no word, and the item goes.")
-def marks_above_1023(text, height, width):
+@mistake(
+    "read_answer",
+    "You accepted a bin above 1023 as a position outside the image. Such a token does not exist: skip the item.",
+)
+def bins_above_1023(text, height, width):
     return read(text, height, width, is_valid=lambda d: len(d) == 4)
 
 
-@mistake("read_answer", "1024 passes for a mark; the last is 1023.")
+@mistake("read_answer", "You accepted bin 1024. The last bin is 1023.")
 def up_to_1024(text, height, width):
     return read(text, height, width, is_valid=lambda d: len(d) == 4 and int(d) <= 1024)
 
 
-@mistake("read_answer", "Mark 1023, the right and lower edge of the picture, is refused; it exists.")
+@mistake("read_answer", "You rejected bin 1023. It exists: it is the right or lower edge of the image.")
 def below_1023(text, height, width):
     return read(text, height, width, is_valid=lambda d: len(d) == 4 and int(d) < 1023)
 
 
-@mistake("read_answer", "Mark 0, the left and upper edge of the picture, is refused; it exists.")
-def without_mark_0(text, height, width):
+@mistake("read_answer", "You rejected bin 0. It exists: it is the left or upper edge of the image.")
+def without_bin_0(text, height, width):
     return read(text, height, width, is_valid=lambda d: len(d) == 4 and 0 < int(d) <= 1023)
 
 
-@mistake("read_answer", "Tokens that do not exist are left out of a run, and the others counted; the whole item goes.")
-def bad_tokens_left_out(text, height, width):
+@mistake("read_answer", "You dropped invalid tokens and used the rest of the run. Skip the whole item.")
+def invalid_tokens_dropped(text, height, width):
     found = []
     for run, name in re.findall(ITEM, text):
         good = [d for d in re.findall(r"<loc(\d*)>", run) if len(d) == 4 and int(d) <= 1023]
@@ -191,7 +200,9 @@ def bad_tokens_left_out(text, height, width):
     return found
 
 
-@mistake("read_answer", "Of a run of eight you make two boxes; a run has exactly four, or its item goes.")
+@mistake(
+    "read_answer", "You made two boxes of a run of eight. Skip an item whose run does not have exactly four tokens."
+)
 def eight_are_two(text, height, width):
     found = []
     for run, name in re.findall(ITEM, text):
@@ -202,58 +213,63 @@ def eight_are_two(text, height, width):
     return found
 
 
-@mistake("read_answer", "A mark above 1023 is brought to the edge; nobody knows what was meant, and the item goes.")
-def marks_clipped(text, height, width):
+@mistake("read_answer", "You clipped a bin above 1023. Skip the item: what was meant is unknown.")
+def bins_clipped(text, height, width):
     def value(d, size):
         return min(int(d), 1023) * size / 1023
 
     return read(text, height, width, is_valid=lambda d: len(d) == 4, value=value)
 
 
-@mistake("read_answer", "Tokens have exactly four digits: <loc999> and <loc01000> are none.")
+@mistake("read_answer", "You accepted tokens like <loc999> or <loc01000>. A valid token has exactly four digits.")
 def any_number_of_digits(text, height, width):
     return read(text, height, width, is_valid=lambda d: int(d) <= 1023)
 
 
-@mistake("read_answer", "Boxes without height or width, or upside down, are returned; leave them out.")
+@mistake("read_answer", "You returned boxes that are empty or end before they begin. Skip them.")
 def empty_boxes_too(text, height, width):
     return read(text, height, width, is_box=lambda b: True)
 
 
-@mistake("read_answer", "A box whose maximum equals its minimum has nothing in it; leave it out.")
+@mistake("read_answer", "You returned boxes whose maximum equals the minimum. They are empty: skip them.")
 def flat_boxes_too(text, height, width):
     return read(text, height, width, is_box=lambda b: b[2] >= b[0] and b[3] >= b[1])
 
 
-@mistake("read_answer", "You turn boxes over that end before they begin; leave them out.")
-def turned_over(text, height, width):
+@mistake("read_answer", "You swapped the ends of boxes that end before they begin. Skip them instead.")
+def ends_swapped(text, height, width):
     found = read(text, height, width, is_box=lambda b: b[2] != b[0] and b[3] != b[1])
     return [(name, [min(b[0], b[2]), min(b[1], b[3]), max(b[0], b[2]), max(b[1], b[3])]) for name, b in found]
 
 
-@mistake("read_answer", "Only the height is checked; a box without width is empty as well.")
+@mistake("read_answer", "You checked the height only. A box without width is empty too: skip it.")
 def only_height_checked(text, height, width):
     return read(text, height, width, is_box=lambda b: b[2] > b[0])
 
 
-@mistake("read_answer", "A box without a name is lost; its name is the empty string.")
+@mistake("read_answer", "You skipped boxes without a name. Return them with the name .")
 def nameless_lost(text, height, width):
     return [(name, box) for name, box in solution.read_answer(text, height, width) if name]
 
 
-@mistake("read_answer", "There are spaces around the names.")
+@mistake("read_answer", "There are spaces around your names. Strip them.")
 def spaces_kept(text, height, width):
     item = re.compile(r"(?:<loc\d*>)+([^;<>]*)")
     names = [m[1] for m in item.finditer(text) if solution.read_answer(m[0], height, width)]
     return [(name, box) for name, (_, box) in zip(names, solution.read_answer(text, height, width))]
 
 
-@mistake("read_answer", 'A name may have spaces in it: "fire truck". It ends at ";" or at the next token.')
+@mistake(
+    "read_answer", 'You cut names at a space. A name such as "fire truck" ends at ";" or at the next location token.'
+)
 def names_of_one_word(text, height, width):
     return read(text, height, width, item=r"((?:<loc\d*>)+)(\s*\w*)")
 
 
-@mistake("read_answer", 'You split at ";" first; where one is missing, the second item is lost.')
+@mistake(
+    "read_answer",
+    'You split at ";" first, which loses an item if a ";" is missing. A name also ends at a location token.',
+)
 def split_first(text, height, width):
     found = []
     for part in text.split(";"):
@@ -261,13 +277,13 @@ def split_first(text, height, width):
     return found
 
 
-@mistake("read_answer", "Text before the first token is taken for a reason to leave the item out.")
+@mistake("read_answer", "You skipped items with text before their run. Ignore that text and keep the item.")
 def no_preamble(text, height, width):
     parts = [part for part in text.split(";") if part.strip().startswith("<loc")]
     return solution.read_answer(";".join(parts), height, width)
 
 
-@mistake("read_answer", "One bad item ends the reading; leave it out, and go on with the next.")
+@mistake("read_answer", "You stopped at the first invalid item. Skip it and continue with the next.")
 def stops_at_the_first_bad_one(text, height, width):
     found = []
     for run, name in re.findall(ITEM, text):
@@ -313,7 +329,10 @@ def area(boxes: Tensor) -> Tensor:
     return (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(-1)
 
 
-@mistake("iou_matrix", "Where two boxes are apart in y and in x, minus times minus gives an area: clip each side at 0.")
+@mistake(
+    "iou_matrix",
+    "If two boxes are apart in both y and x, two negative sides give a positive area. Clip each side at 0.",
+)
 def sides_not_clipped(boxes, others):
     low, high = corners(boxes, others)
     shared = (high - low).prod(-1)
@@ -321,7 +340,7 @@ def sides_not_clipped(boxes, others):
     return torch.where(union > 0, shared / union, 0.0)
 
 
-@mistake("iou_matrix", "You clip the area and not the sides: two negative sides have a positive product.")
+@mistake("iou_matrix", "You clipped the area, but two negative sides have a positive product. Clip each side at 0.")
 def area_clipped(boxes, others):
     low, high = corners(boxes, others)
     shared = (high - low).prod(-1).clamp(min=0)
@@ -329,76 +348,88 @@ def area_clipped(boxes, others):
     return torch.where(shared > 0, shared / union, 0.0)
 
 
-@mistake("iou_matrix", "Two empty boxes give 0 / 0, which is nan: where nothing is shared the answer is 0.")
+@mistake("iou_matrix", "Two empty boxes give 0 / 0 = NaN. Return 0 wherever nothing is shared.")
 def nan_for_empty(boxes, others):
     low, high = corners(boxes, others)
     shared = (high - low).clamp(min=0).prod(-1)
     return shared / (area(boxes)[:, None] + area(others)[None] - shared)
 
 
-@mistake("iou_matrix", "You divide by the sum of both areas: what is shared is in it twice. Subtract it once.")
+@mistake("iou_matrix", "You divided by the sum of both areas, which counts the shared area twice. Subtract it once.")
 def divided_by_the_sum(boxes, others):
     low, high = corners(boxes, others)
     shared = (high - low).clamp(min=0).prod(-1)
     return torch.where(shared > 0, shared / (area(boxes)[:, None] + area(others)[None]), 0.0)
 
 
-@mistake("iou_matrix", "You divide by the area of the box that encloses both; divide by what they cover.")
-def divided_by_the_hull(boxes, others):
+@mistake(
+    "iou_matrix", "You divided by the area of the enclosing box. Divide by the union, the area that the two cover."
+)
+def divided_by_the_enclosing_box(boxes, others):
     low, high = corners(boxes, others)
     shared = (high - low).clamp(min=0).prod(-1)
-    hull = torch.maximum(boxes[:, None, 2:], others[None, :, 2:]) - torch.minimum(
+    enclosing = torch.maximum(boxes[:, None, 2:], others[None, :, 2:]) - torch.minimum(
         boxes[:, None, :2], others[None, :, :2]
     )
-    return torch.where(shared > 0, shared / hull.prod(-1), 0.0)
+    return torch.where(shared > 0, shared / enclosing.prod(-1), 0.0)
 
 
-@mistake("iou_matrix", "You divide by the smaller area, so a small box inside a large one gets 1.")
+@mistake(
+    "iou_matrix", "You divided by the smaller area, so a small box inside a large one gets 1. Divide by the union."
+)
 def divided_by_the_smaller(boxes, others):
     low, high = corners(boxes, others)
     shared = (high - low).clamp(min=0).prod(-1)
     return torch.where(shared > 0, shared / torch.minimum(area(boxes)[:, None], area(others)[None]), 0.0)
 
 
-@mistake("iou_matrix", "You divide by the first box's area alone.")
+@mistake("iou_matrix", "You divided by the first box's area. Divide by the union.")
 def divided_by_the_first(boxes, others):
     low, high = corners(boxes, others)
     shared = (high - low).clamp(min=0).prod(-1)
     return torch.where(shared > 0, shared / area(boxes)[:, None], 0.0)
 
 
-@mistake("iou_matrix", "You add 1 to each side, as programs for whole pixels did; these maxima are not included.")
+@mistake(
+    "iou_matrix", "You added 1 to each side, as for integer pixels with inclusive maxima. These maxima are exclusive."
+)
 def plus_one(boxes, others):
     grown = [torch.cat([b[:, :2], b[:, 2:] + 1], dim=-1) for b in (boxes, others)]
     return solution.iou_matrix(*grown)
 
 
-@mistake("iou_matrix", "A small number added to the union makes every IoU too small, most of all for small boxes.")
+@mistake(
+    "iou_matrix",
+    "You added a small number to the union, which lowers every IoU, most for small boxes. Use torch.where.",
+)
 def with_epsilon(boxes, others):
     low, high = corners(boxes, others)
     shared = (high - low).clamp(min=0).prod(-1)
     return shared / (area(boxes)[:, None] + area(others)[None] - shared + 1e-3)
 
 
-@mistake("iou_matrix", "What both cover is taken to be at least 1; for small boxes that is far too much.")
+@mistake("iou_matrix", "You clamped the union at 1, which is far too large for small boxes. Use torch.where.")
 def union_at_least_1(boxes, others):
     low, high = corners(boxes, others)
     shared = (high - low).clamp(min=0).prod(-1)
     return shared / (area(boxes)[:, None] + area(others)[None] - shared).clamp(min=1)
 
 
-@mistake("iou_matrix", "The table has a row for each of the others; it wants a row for each of the boxes.")
+@mistake("iou_matrix", "Your matrix is transposed. Return a row for each of `boxes` and a column for each of `others`.")
 def transposed(boxes, others):
     return solution.iou_matrix(others, boxes)
 
 
-@mistake("iou_matrix", "You return the shared area; divide it by what both cover.")
-def intersection_alone(boxes, others):
+@mistake("iou_matrix", "You returned the intersection. Divide it by the union.")
+def intersection_only(boxes, others):
     low, high = corners(boxes, others)
     return (high - low).clamp(min=0).prod(-1)
 
 
-@mistake("iou_matrix", "A box that is upside down in both directions has a positive area with you; it is empty.")
+@mistake(
+    "iou_matrix",
+    "A box that ends before it begins in both directions gets a positive area. It is empty: clip each side at 0.",
+)
 def areas_not_clipped(boxes, others):
     low, high = corners(boxes, others)
     shared = (high - low).clamp(min=0).prod(-1)
@@ -421,7 +452,7 @@ def box_by_box(boxes, others):
     return torch.tensor(rows, dtype=torch.float32).reshape(len(boxes), len(others))
 
 
-def go_through(ious, scores, min_iou, order, may_use=lambda left: left) -> Tensor:
+def go_through(ious, scores, min_iou, order) -> Tensor:
     left, right = ious.clone(), torch.zeros(len(scores), dtype=torch.bool)
     for index in order:
         if left.shape[1] and left[index].max() >= min_iou:
@@ -430,24 +461,24 @@ def go_through(ious, scores, min_iou, order, may_use=lambda left: left) -> Tenso
     return right
 
 
-@mistake("find_right", "You go through the boxes in the order of the rows; the surest comes first.")
+@mistake("match_greedily", "You matched the boxes in row order. Go by score, the most confident first.")
 def in_order_of_rows(ious, scores, min_iou):
     return go_through(ious, scores, min_iou, range(len(scores)))
 
 
-@mistake("find_right", "You begin with the least sure box.")
-def least_sure_first(ious, scores, min_iou):
+@mistake("match_greedily", "You started with the least confident box. Start with the most confident.")
+def least_confident_first(ious, scores, min_iou):
     return go_through(ious, scores, min_iou, scores.argsort())
 
 
-@mistake("find_right", "Several boxes on one object all count as right; an object that is taken is taken.")
+@mistake("match_greedily", "You counted several boxes on one object as right. Each object can be matched once.")
 def duplicates_count(ious, scores, min_iou):
     return (ious >= min_iou).any(1) if ious.shape[1] else torch.zeros(len(scores), dtype=torch.bool)
 
 
 @mistake(
-    "find_right",
-    "A box whose best object is taken is wrong with you; it may have the best one that is still free.",
+    "match_greedily",
+    "You gave up on a box whose best object is taken. It gets the best object that is still free.",
 )
 def no_second_choice(ious, scores, min_iou):
     taken, right = set(), torch.zeros(len(scores), dtype=torch.bool)
@@ -461,7 +492,10 @@ def no_second_choice(ious, scores, min_iou):
     return right
 
 
-@mistake("find_right", "The box takes the first free object that it overlaps enough; it should take the best.")
+@mistake(
+    "match_greedily",
+    "You matched a box to the first free object with enough overlap. Take the one with the highest IoU.",
+)
 def first_object_that_fits(ious, scores, min_iou):
     taken, right = set(), torch.zeros(len(scores), dtype=torch.bool)
     for index in scores.argsort(descending=True):
@@ -473,12 +507,12 @@ def first_object_that_fits(ious, scores, min_iou):
     return right
 
 
-@mistake("find_right", "An IoU of exactly the least counts: at least, not above.")
-def above_the_least(ious, scores, min_iou):
-    return solution.find_right(ious, scores, min_iou + 1e-6)
+@mistake("match_greedily", "You required an IoU above min_iou. An IoU equal to min_iou counts too.")
+def above_min_iou(ious, scores, min_iou):
+    return solution.match_greedily(ious, scores, min_iou + 1e-6)
 
 
-@mistake("find_right", "You pair the best overlap first, whatever the scores say; the surest box chooses first.")
+@mistake("match_greedily", "You matched the pair with the highest IoU first. The most confident box chooses first.")
 def best_overlap_first(ious, scores, min_iou):
     left, right = ious.clone(), torch.zeros(len(scores), dtype=torch.bool)
     while left.numel() and left.max() >= min_iou:
@@ -488,7 +522,7 @@ def best_overlap_first(ious, scores, min_iou):
     return right
 
 
-@mistake("find_right", "For each object you take its best box; it is the boxes that choose, the surest first.")
+@mistake("match_greedily", "You chose the best box for each object. The boxes choose, the most confident first.")
 def objects_choose(ious, scores, min_iou):
     right = torch.zeros(len(scores), dtype=torch.bool)
     for column in range(ious.shape[1] if len(scores) else 0):
@@ -497,7 +531,10 @@ def objects_choose(ious, scores, min_iou):
     return right
 
 
-@mistake("find_right", "You make as many boxes right as can be; the surest box takes its best, come what may.")
+@mistake(
+    "match_greedily",
+    "You maximized the number of matches. Match greedily: each box in turn takes its best free object.",
+)
 def as_many_as_possible(ious, scores, min_iou):
     rows, columns = ious.shape
     fits = ious >= min_iou
@@ -511,12 +548,12 @@ def as_many_as_possible(ious, scores, min_iou):
     return right
 
 
-@mistake("find_right", "The answers are in the order of the scores; give them in the order of the rows.")
+@mistake("match_greedily", "Your result is in the order of the scores. Return it in the order of the rows.")
 def in_order_of_scores(ious, scores, min_iou):
-    return solution.find_right(ious, scores, min_iou)[scores.argsort(descending=True)]
+    return solution.match_greedily(ious, scores, min_iou)[scores.argsort(descending=True)]
 
 
-@mistake("find_right", "A box with too small an IoU takes its object away from the others.")
+@mistake("match_greedily", "A box below min_iou takes its object away from other boxes. It should take none.")
 def bad_boxes_take_too(ious, scores, min_iou):
     left, right = ious.clone(), torch.zeros(len(scores), dtype=torch.bool)
     for index in scores.argsort(descending=True):
@@ -526,12 +563,12 @@ def bad_boxes_take_too(ious, scores, min_iou):
     return right
 
 
-@mistake("find_right", "The least IoU is always 0.5 with you; use `min_iou`.")
+@mistake("match_greedily", "You always used 0.5. Use `min_iou`.")
 def always_one_half(ious, scores, min_iou):
-    return solution.find_right(ious, scores, 0.5)
+    return solution.match_greedily(ious, scores, 0.5)
 
 
-@variant("find_right")
+@variant("match_greedily")
 def with_sets(ious, scores, min_iou):
     free, right = set(range(ious.shape[1])), [False] * len(scores)
     for index in sorted(range(len(scores)), key=lambda i: -scores[i].item()):
@@ -558,18 +595,21 @@ def read_heights(recalls, precisions, points) -> float:
     ) / len(points)
 
 
-@mistake("average_precision", "The boxes are not sorted by score.")
+@mistake("average_precision", "You did not sort the boxes by score.")
 def not_sorted(scores, is_right, num_actual):
     return solution.average_precision(torch.arange(len(scores), 0, -1).float(), is_right, num_actual)
 
 
-@mistake("average_precision", "You sort the least sure first.")
+@mistake("average_precision", "You sorted the least confident first. The most confident comes first.")
 def sorted_upwards(scores, is_right, num_actual):
     return solution.average_precision(-scores, is_right, num_actual)
 
 
-@mistake("average_precision", "The teeth are not filled: a recall counts with the best precision there or further on.")
-def teeth(scores, is_right, num_actual):
+@mistake(
+    "average_precision",
+    "You used the precision at the first point that reaches r. Take the highest precision there or later.",
+)
+def without_envelope(scores, is_right, num_actual):
     recalls, precisions = curve(scores, is_right, num_actual)
     heights = []
     for percent in range(101):
@@ -578,29 +618,31 @@ def teeth(scores, is_right, num_actual):
     return sum(heights) / 101
 
 
-@mistake("average_precision", "Recall is divided by the boxes that are right; divide by all objects.")
+@mistake("average_precision", "You divided by the number of right boxes to get the recall. Divide by num_actual.")
 def recall_of_the_found(scores, is_right, num_actual):
     return solution.average_precision(scores, is_right, max(int(is_right.sum()), 1))
 
 
-@mistake("average_precision", "You read the curve at 11 recalls, as PASCAL did in 2007; COCO reads it at 101.")
+@mistake("average_precision", "You averaged over 11 recalls, as PASCAL VOC did in 2007. COCO uses 101.")
 def eleven_points(scores, is_right, num_actual):
     return read_heights(*curve(scores, is_right, num_actual), [tenth / 10 for tenth in range(11)])
 
 
-@mistake("average_precision", "You read the curve at 0.01 to 1; recall 0 belongs to it: 101 places.")
+@mistake("average_precision", "You left out recall 0. Average over the 101 recalls from 0 to 1.")
 def without_recall_0(scores, is_right, num_actual):
     return read_heights(*curve(scores, is_right, num_actual), [percent / 100 for percent in range(1, 101)])
 
 
-@mistake("average_precision", "You take the mean over the recalls that are reached; those beyond count 0.")
+@mistake("average_precision", "You averaged over the recalls that are reached. Those beyond count as 0.")
 def only_what_is_reached(scores, is_right, num_actual):
     recalls, precisions = curve(scores, is_right, num_actual)
     points = [percent / 100 for percent in range(101) if recalls and percent / 100 <= max(recalls) + 1e-9]
     return read_heights(recalls, precisions, points) if points else 0.0
 
 
-@mistake("average_precision", "You take the mean precision at the right boxes; COCO takes the filled curve's height.")
+@mistake(
+    "average_precision", "You averaged the precision at the right boxes. Average the curve's height at 101 recalls."
+)
 def mean_at_the_right_ones(scores, is_right, num_actual):
     _, precisions = curve(scores, is_right, num_actual)
     right = is_right[scores.argsort(descending=True)].tolist()
@@ -609,7 +651,7 @@ def mean_at_the_right_ones(scores, is_right, num_actual):
 
 @mistake(
     "average_precision",
-    "You compute the area exactly, by adding up steps; COCO reads 101 places.",
+    "You computed the exact area under the curve. COCO averages its height at 101 recalls.",
 )
 def exact_area(scores, is_right, num_actual):
     recalls, precisions = curve(scores, is_right, num_actual)
@@ -620,12 +662,14 @@ def exact_area(scores, is_right, num_actual):
     return area_so_far
 
 
-@mistake("average_precision", "You return the precision of the whole list.")
-def precision_alone(scores, is_right, num_actual):
+@mistake(
+    "average_precision", "You returned the precision of the whole list. Average the curve's height at 101 recalls."
+)
+def precision_only(scores, is_right, num_actual):
     return float(is_right.float().mean()) if len(scores) else 0.0
 
 
-@mistake("average_precision", "A recall counts as soon as it is reached: at least, not above.")
+@mistake("average_precision", "You required a recall above r. A recall equal to r counts too.")
 def above_the_recall(scores, is_right, num_actual):
     recalls, precisions = curve(scores, is_right, num_actual)
     points = [percent / 100 for percent in range(101)]
@@ -633,7 +677,10 @@ def above_the_recall(scores, is_right, num_actual):
     return sum(heights) / 101
 
 
-@mistake("average_precision", "The best precision is that at the recall or further on; yours is the best up to there.")
+@mistake(
+    "average_precision",
+    "You took the highest precision up to the point that reaches r. Take the highest there or later.",
+)
 def best_so_far(scores, is_right, num_actual):
     recalls, precisions = curve(scores, is_right, num_actual)
     heights = []
@@ -643,7 +690,7 @@ def best_so_far(scores, is_right, num_actual):
     return sum(heights) / 101
 
 
-@mistake("average_precision", "There are 101 recalls from 0 to 1; divide by 101.")
+@mistake("average_precision", "You divided by 100. There are 101 recalls from 0 to 1.")
 def divided_by_100(scores, is_right, num_actual):
     return solution.average_precision(scores, is_right, num_actual) * 101 / 100
 
@@ -654,8 +701,8 @@ def as_coco_does(scores, is_right, num_actual):
     found = right.cumsum(0)
     recall, precision = found / num_actual, found / torch.arange(1, len(right) + 1)
     envelope = precision.flip(0).cummax(0).values.flip(0) if len(right) else precision
-    places = torch.searchsorted(recall, torch.linspace(0, 1, 101, dtype=torch.float64))
-    return torch.cat([envelope, torch.zeros(1, dtype=torch.float64)])[places].mean().item()
+    indices = torch.searchsorted(recall, torch.linspace(0, 1, 101, dtype=torch.float64))
+    return torch.cat([envelope, torch.zeros(1, dtype=torch.float64)])[indices].mean().item()
 
 
 @variant("average_precision")
