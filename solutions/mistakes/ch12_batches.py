@@ -202,7 +202,7 @@ def hidden_by_zero(scores: Tensor, visible: Tensor) -> Tensor:
 
 
 @mistake("masked_softmax", "Visible and hidden are swapped: True means visible.")
-def exchanged(scores: Tensor, visible: Tensor) -> Tensor:
+def visible_and_hidden_swapped(scores: Tensor, visible: Tensor) -> Tensor:
     return solution.masked_softmax(scores, ~visible)
 
 
