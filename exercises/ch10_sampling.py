@@ -1,8 +1,8 @@
-"""Exercises of chapter 10, "Which word comes next?".
+"""Exercises of chapter 10, "Sampling from logits with temperature and top-p".
 
-Grade them with: pytest exercises/test_ch10_sampling.py
+Grade: pytest exercises/test_ch10_sampling.py
 
-Shapes: B batch, V vocabulary.
+Shapes: B batch, V vocabulary size.
 """
 
 from collections.abc import Callable
@@ -11,12 +11,15 @@ from torch import Tensor
 
 
 def token_probabilities(logits: Tensor, temperature: float) -> Tensor:
-    """Turn scores into probabilities, at some temperature.
+    """Convert logits to probabilities at a given temperature.
 
-    The scores are divided by the temperature, and softmax makes probabilities of them. At temperature 0 the likeliest
-    token has the probability 1, and all others 0: that is what smaller and smaller temperatures lead to.
+    Divide the logits by the temperature, then apply softmax over the vocabulary. At
+    temperature 0 the formula is undefined; by convention, the most likely token (argmax) gets
+    probability 1, and all others get 0. Ties at temperature 0 are not graded. Logits may be as
+    large as 150: the probabilities must stay finite.
 
-    Example: scores [0, ln 3] -> [0.25, 0.75] at temperature 1, [0.1, 0.9] at 0.5, [0, 1] at 0.
+    Example: the logits [0, ln 3] give [0.25, 0.75] at temperature 1, [0.1, 0.9] at 0.5, and
+    [0, 1] at 0.
 
     Args:
         logits: float32 [B, V].
@@ -29,20 +32,21 @@ def token_probabilities(logits: Tensor, temperature: float) -> Tensor:
 
 
 def filter_top_p(probabilities: Tensor, top_p: float) -> Tensor:
-    """Keep the likeliest tokens that together reach top_p, and share the probability among them.
+    """Keep the most likely tokens whose probabilities add up to top_p, and renormalize.
 
-    Go through the tokens from the likeliest down, and stop as soon as what you have sums to top_p or more. The token
-    that gets you there is kept. All others get the probability 0. What is left is divided by its sum.
+    Go through the tokens from the most likely to the least likely, and stop as soon as the sum
+    of their probabilities is top_p or more. Keep these tokens, including the last one. All
+    other tokens get probability 0. Divide the kept probabilities by their sum.
 
-    Example: [0.25, 0.5, 0.15625, 0.09375] with top_p 0.75 keeps the first two, and gives [1/3, 2/3, 0, 0]; with 0.8 it
-    keeps three; with 0.1 only the second.
+    Example: for [0.25, 0.5, 0.15625, 0.09375], top_p = 0.75 keeps the first two tokens and
+    gives [1/3, 2/3, 0, 0]; top_p = 0.8 keeps three tokens; top_p = 0.1 keeps only the second.
 
     Args:
-        probabilities: [B, V], in the order of the vocabulary; rows sum to 1.
-        top_p: above 0, and 1 at most.
+        probabilities: [B, V], in the order of the vocabulary; each row sums to 1.
+        top_p: above 0, at most 1.
 
     Returns:
-        [B, V] in the same order; rows sum to 1.
+        [B, V], in the order of the vocabulary; each row sums to 1.
 
     Source: "The Curious Case of Neural Text Degeneration" (arXiv 1904.09751), section 3.1.
     """
@@ -50,20 +54,22 @@ def filter_top_p(probabilities: Tensor, top_p: float) -> Tensor:
 
 
 def draw_tokens(probabilities: Tensor, draws: Tensor) -> Tensor:
-    """Choose a token for each row by a random number.
+    """Choose a token for each row by a uniform random number (inverse transform sampling).
 
-    Lay the tokens of a row side by side, in the order of the vocabulary, each as wide as it is probable. They fill the
-    line from 0 to 1. The token is the one on which the row's number falls. A token of probability 0 has no width, so it
-    is never chosen.
+    Lay the tokens of a row end to end, in the order of the vocabulary, each as wide as its
+    probability: they cover the line from 0 to 1. The chosen token is the one on which the
+    random number of the row falls. On the border between two tokens, it is the one to the
+    right. A token with probability 0 has no width, so it is never chosen.
 
-    Sums of float32 are rounded, and may end a little below 1. A number beyond the end falls on the last token with a
-    width.
+    Because of rounding, the probabilities may add up to slightly less than 1 in float32. A
+    number beyond their sum falls on the last token whose probability is not 0.
 
-    Example: [0.2, 0, 0.5, 0.3] -> 0.1 gives token 0, 0.2 and 0.6 give token 2, 0.7 and 0.9 give token 3.
+    Example: with [0.2, 0, 0.5, 0.3], 0.1 gives token 0, 0.2 and 0.6 give token 2, and 0.7 and
+    0.9 give token 3.
 
     Args:
-        probabilities: [B, V], rows sum to 1.
-        draws: [B], each at least 0 and below 1.
+        probabilities: [B, V]; each row sums to 1, up to rounding.
+        draws: [B], one random number for each row, at least 0 and below 1.
 
     Returns:
         Token ids, int64 [B].
@@ -72,16 +78,20 @@ def draw_tokens(probabilities: Tensor, draws: Tensor) -> Tensor:
 
 
 def generate_greedy(
-    next_logits: Callable[[list[int]], Tensor], input_ids: list[int], max_new_tokens: int, eos_token_id: int
+    next_logits: Callable[[list[int]], Tensor],
+    input_ids: list[int],
+    max_new_tokens: int,
+    eos_token_id: int,
 ) -> list[int]:
-    """Write the likeliest tokens, until the model says `<eos>` or there are `max_new_tokens`.
+    """Generate the most likely tokens, until `<eos>` or until there are `max_new_tokens`.
 
     Args:
-        next_logits: gives the scores [V] of the token that comes after the ids it is called with. Each call costs time:
-            make no more of them than you need.
-        input_ids: the prompt. It may have any ids in it, and it stays as it is.
-        max_new_tokens: the most tokens to write, at least 1.
-        eos_token_id: ends the answer, and is not part of it.
+        next_logits: takes a list of token ids, and returns the logits [V] of the token that
+            follows them. Each call runs the model: make no more calls than needed.
+        input_ids: the prompt. It may contain any ids, `<eos>` included. Do not modify it.
+        max_new_tokens: the maximum number of tokens to generate, at least 1.
+        eos_token_id: the id of `<eos>`. When the model generates it, stop; it is not part of
+            the answer.
 
     Returns:
         The new tokens, without the prompt and without `<eos>`.

@@ -1,4 +1,4 @@
-"""Mistakes people make in chapter 10, and other right answers."""
+"""Common mistakes in chapter 10, and other correct answers."""
 
 import torch
 from torch import Tensor
@@ -7,50 +7,58 @@ from grader import mistake, variant
 from solutions import ch10_sampling as solution
 
 
-@mistake("token_probabilities", "At temperature 0 you divide by zero; give the likeliest token the probability 1.")
+@mistake(
+    "token_probabilities",
+    "At temperature 0 you divide by zero. Treat 0 as a special case: the most likely token gets probability 1.",
+)
 def divided_by_zero(logits: Tensor, temperature: float) -> Tensor:
     return torch.softmax(logits / temperature, dim=-1)
 
 
 @mistake(
-    "token_probabilities", "At temperature 0 softmax is taken without a temperature; only the likeliest may be left."
+    "token_probabilities",
+    "At temperature 0 you applied a plain softmax. Give the most likely token probability 1, and all others 0.",
 )
 def zero_is_one(logits: Tensor, temperature: float) -> Tensor:
     return torch.softmax(logits / (temperature or 1.0), dim=-1)
 
 
-@mistake("token_probabilities", "You multiplied by the temperature; divide, so that a high one makes all more alike.")
+@mistake(
+    "token_probabilities",
+    "You multiplied by the temperature. Divide by it: a high temperature makes the probabilities more alike.",
+)
 def multiplied(logits: Tensor, temperature: float) -> Tensor:
     return solution.token_probabilities(logits, 0) if temperature == 0 else torch.softmax(logits * temperature, dim=-1)
 
 
-@mistake("token_probabilities", "The temperature comes after softmax; divide the scores, before it.")
+@mistake("token_probabilities", "You divided by the temperature after the softmax. Divide the logits, before it.")
 def after_softmax(logits: Tensor, temperature: float) -> Tensor:
     if temperature == 0:
         return solution.token_probabilities(logits, 0)
     return torch.softmax(logits, dim=-1) / temperature
 
 
-@mistake("token_probabilities", "You took softmax twice: once of the scores, and again of the probabilities.")
+@mistake("token_probabilities", "You applied softmax twice. Apply it once, to the logits divided by the temperature.")
 def softmax_twice(logits: Tensor, temperature: float) -> Tensor:
     if temperature == 0:
         return solution.token_probabilities(logits, 0)
     return torch.softmax(torch.softmax(logits, dim=-1) / temperature, dim=-1)
 
 
-@mistake("token_probabilities", "The temperature is ignored.")
+@mistake("token_probabilities", "You ignored the temperature. Divide the logits by it.")
 def ignored(logits: Tensor, temperature: float) -> Tensor:
     return solution.token_probabilities(logits, 0 if temperature == 0 else 1.0)
 
 
-@mistake(
-    "token_probabilities", "Softmax runs over the rows of the batch; it belongs to the vocabulary, the last dimension."
-)
+@mistake("token_probabilities", "Your softmax runs over the batch. Apply it over the vocabulary, the last axis.")
 def over_the_batch(logits: Tensor, temperature: float) -> Tensor:
     return solution.token_probabilities(logits.T, temperature).T
 
 
-@mistake("token_probabilities", "e^150 is infinite in float32: subtract the largest score first, or take softmax.")
+@mistake(
+    "token_probabilities",
+    "Your exp overflows: e^150 is infinite in float32. Use softmax, or subtract the largest logit first.",
+)
 def plain_exponentials(logits: Tensor, temperature: float) -> Tensor:
     if temperature == 0:
         return solution.token_probabilities(logits, 0)
@@ -58,7 +66,10 @@ def plain_exponentials(logits: Tensor, temperature: float) -> Tensor:
     return weights / weights.sum(-1, keepdim=True)
 
 
-@mistake("token_probabilities", "A small temperature is not 0: where scores are close, the second still gets a share.")
+@mistake(
+    "token_probabilities",
+    "You replaced temperature 0 by a small number. If two logits are close, the second still gets some probability.",
+)
 def nearly_zero(logits: Tensor, temperature: float) -> Tensor:
     return torch.softmax(logits / max(temperature, 1e-3), dim=-1)
 
@@ -73,71 +84,81 @@ def by_exponentials(logits: Tensor, temperature: float) -> Tensor:
 
 
 def keep(probabilities: Tensor, is_kept: Tensor, order: Tensor) -> Tensor:
-    """Of the tokens in `order`, those that are kept, in the vocabulary's order and not yet divided by their sum."""
+    """The kept probabilities in the order of the vocabulary, before renormalization."""
     ordered = probabilities.gather(-1, order).masked_fill(~is_kept, 0)
     return torch.zeros_like(probabilities).scatter(-1, order, ordered)
 
 
-def share(kept: Tensor) -> Tensor:
+def renormalize(kept: Tensor) -> Tensor:
     return kept / kept.sum(-1, keepdim=True)
 
 
 @mistake(
-    "filter_top_p", "Where the likeliest token alone passes top_p nothing is left, and 0 / 0 is nan. Always keep it."
+    "filter_top_p",
+    "If the most likely token alone exceeds top_p, you keep nothing, and 0 / 0 is nan. Always keep that token.",
 )
 def empty_nucleus(probabilities: Tensor, top_p: float) -> Tensor:
     ordered, order = probabilities.sort(dim=-1, descending=True)
-    return share(keep(probabilities, ordered.cumsum(-1) <= top_p, order))
+    return renormalize(keep(probabilities, ordered.cumsum(-1) <= top_p, order))
 
 
-@mistake("filter_top_p", "One too few: the token that brings the sum to top_p belongs to it.")
+@mistake("filter_top_p", "You keep one token too few. The token that brings the sum to top_p belongs to the nucleus.")
 def one_too_few(probabilities: Tensor, top_p: float) -> Tensor:
     ordered, order = probabilities.sort(dim=-1, descending=True)
     is_kept = ordered.cumsum(-1) < top_p
     is_kept[..., 0] = True
-    return share(keep(probabilities, is_kept, order))
+    return renormalize(keep(probabilities, is_kept, order))
 
 
-@mistake("filter_top_p", "One too many: when the sum is exactly top_p you are done.")
+@mistake("filter_top_p", "You keep one token too many. Stop when the sum equals top_p.")
 def one_too_many(probabilities: Tensor, top_p: float) -> Tensor:
     ordered, order = probabilities.sort(dim=-1, descending=True)
-    return share(keep(probabilities, ordered.cumsum(-1) - ordered <= top_p, order))
+    return renormalize(keep(probabilities, ordered.cumsum(-1) - ordered <= top_p, order))
 
 
-@mistake("filter_top_p", "The result is in the order of the sort; bring it back into that of the vocabulary.")
+@mistake("filter_top_p", "Your result is in sorted order. Bring it back to the order of the vocabulary.")
 def sort_not_undone(probabilities: Tensor, top_p: float) -> Tensor:
     return solution.filter_top_p(probabilities, top_p).sort(dim=-1, descending=True).values
 
 
-@mistake("filter_top_p", "The order is not undone by sorting again with the same indices: scatter, or argsort of them.")
+@mistake(
+    "filter_top_p",
+    "Indexing with the same indices again does not undo a sort. Use scatter, or the argsort of the indices.",
+)
 def sorted_twice(probabilities: Tensor, top_p: float) -> Tensor:
     ordered, order = probabilities.sort(dim=-1, descending=True)
     kept = ordered.masked_fill(ordered.cumsum(-1) - ordered >= top_p, 0)
-    return share(kept.gather(-1, order))
+    return renormalize(kept.gather(-1, order))
 
 
-@mistake("filter_top_p", "What is kept does not sum to 1: divide by its sum.")
-def not_shared(probabilities: Tensor, top_p: float) -> Tensor:
+@mistake("filter_top_p", "The kept probabilities do not sum to 1. Divide them by their sum.")
+def not_renormalized(probabilities: Tensor, top_p: float) -> Tensor:
     ordered, order = probabilities.sort(dim=-1, descending=True)
     return keep(probabilities, ordered.cumsum(-1) - ordered < top_p, order)
 
 
-@mistake("filter_top_p", "You began with the unlikeliest token; begin with the likeliest.")
+@mistake("filter_top_p", "You started with the least likely token. Start with the most likely.")
 def from_the_bottom(probabilities: Tensor, top_p: float) -> Tensor:
     ordered, order = probabilities.sort(dim=-1)
-    return share(keep(probabilities, ordered.cumsum(-1) - ordered < top_p, order))
+    return renormalize(keep(probabilities, ordered.cumsum(-1) - ordered < top_p, order))
 
 
-@mistake("filter_top_p", "You compare each token's own probability; the sum of the likeliest ones decides.")
+@mistake(
+    "filter_top_p",
+    "You compared the probability of each token with a threshold. Compare the cumulative sum with top_p.",
+)
 def each_by_itself(probabilities: Tensor, top_p: float) -> Tensor:
     is_kept = probabilities >= 1 - top_p
     is_kept |= probabilities == probabilities.max(-1, keepdim=True).values
-    return share(probabilities.masked_fill(~is_kept, 0))
+    return renormalize(probabilities.masked_fill(~is_kept, 0))
 
 
-@mistake("filter_top_p", "You did not sort: the sum runs over the tokens in the vocabulary's order.")
+@mistake(
+    "filter_top_p",
+    "You did not sort, so the cumulative sum runs in the order of the vocabulary. Sort in descending order first.",
+)
 def not_sorted(probabilities: Tensor, top_p: float) -> Tensor:
-    return share(probabilities.masked_fill(probabilities.cumsum(-1) - probabilities >= top_p, 0))
+    return renormalize(probabilities.masked_fill(probabilities.cumsum(-1) - probabilities >= top_p, 0))
 
 
 @variant("filter_top_p")
@@ -161,50 +182,59 @@ def by_a_threshold(probabilities: Tensor, top_p: float) -> Tensor:
     return torch.nn.functional.normalize(probabilities * (probabilities >= smallest), p=1, dim=-1)
 
 
-@mistake("draw_tokens", "This is always the likeliest token; the random number decides.")
-def likeliest(probabilities: Tensor, draws: Tensor) -> Tensor:
+@mistake("draw_tokens", "You always chose the most likely token. The random number decides.")
+def most_likely(probabilities: Tensor, draws: Tensor) -> Tensor:
     return probabilities.argmax(-1)
 
 
-@mistake("draw_tokens", "All rows use the first number; each has its own.")
+@mistake("draw_tokens", "You used the first random number for all rows. Each row has its own.")
 def first_number_for_all(probabilities: Tensor, draws: Tensor) -> Tensor:
     return solution.draw_tokens(probabilities, draws[:1].expand_as(draws))
 
 
-@mistake("draw_tokens", "You are one token too far to the right.")
+@mistake("draw_tokens", "Your token is one too far to the right. Count the right ends that are <= the number.")
 def one_too_far(probabilities: Tensor, draws: Tensor) -> Tensor:
     return solution.draw_tokens(probabilities, draws) + 1
 
 
-@mistake("draw_tokens", "A token of probability 0 can be chosen, when the number is on its border: use <=, not <.")
+@mistake(
+    "draw_tokens",
+    "You can choose a token with probability 0 if the number is exactly on its border. Compare with <=, not <.",
+)
 def zero_width_chosen(probabilities: Tensor, draws: Tensor) -> Tensor:
     return (probabilities.cumsum(-1) < draws[:, None]).sum(-1)
 
 
-@mistake("draw_tokens", "You compare the number with each probability; compare it with their running sum.")
-def without_running_sum(probabilities: Tensor, draws: Tensor) -> Tensor:
+@mistake("draw_tokens", "You compared the number with each probability. Compare it with their cumulative sum.")
+def without_cumulative_sum(probabilities: Tensor, draws: Tensor) -> Tensor:
     return (probabilities > draws[:, None]).float().argmax(-1)
 
 
-@mistake("draw_tokens", "The tokens lie in the order of their probability; take the vocabulary's.")
+@mistake("draw_tokens", "You laid out the tokens by probability. Use the order of the vocabulary.")
 def in_order_of_probability(probabilities: Tensor, draws: Tensor) -> Tensor:
     ordered, order = probabilities.sort(dim=-1, descending=True)
-    place = solution.draw_tokens(ordered, draws)
-    return order.gather(-1, place[:, None])[:, 0]
+    rank = solution.draw_tokens(ordered, draws)
+    return order.gather(-1, rank[:, None])[:, 0]
 
 
-@mistake("draw_tokens", "A number beyond the rounded end gives an id that does not exist.")
+@mistake(
+    "draw_tokens",
+    "A number beyond the rounded sum gives an id outside the vocabulary. Choose the last token with a width.",
+)
 def beyond_the_end(probabilities: Tensor, draws: Tensor) -> Tensor:
     return (probabilities.cumsum(-1) <= draws[:, None]).sum(-1)
 
 
-@mistake("draw_tokens", "A number beyond the rounded end gives the last token, though its probability is 0.")
+@mistake(
+    "draw_tokens",
+    "A number beyond the rounded sum gives the last token of the vocabulary, even if its probability is 0.",
+)
 def last_of_all(probabilities: Tensor, draws: Tensor) -> Tensor:
     return beyond_the_end.implementation(probabilities, draws).clamp(max=probabilities.shape[-1] - 1)
 
 
-@mistake("draw_tokens", "The tokens were sorted, and the place in that order is no id: map it back.")
-def place_in_the_order(probabilities: Tensor, draws: Tensor) -> Tensor:
+@mistake("draw_tokens", "You returned an index into the sorted tokens. Use the order of the vocabulary.")
+def rank_returned(probabilities: Tensor, draws: Tensor) -> Tensor:
     return solution.draw_tokens(probabilities.sort(dim=-1, descending=True).values, draws)
 
 
@@ -220,103 +250,110 @@ def one_by_one(probabilities: Tensor, draws: Tensor) -> Tensor:
     chosen = []
     for row, draw in zip(probabilities.tolist(), draws.tolist(), strict=True):
         token, end = 0, 0.0
-        for place, width in enumerate(row):
+        for candidate, width in enumerate(row):
             if width > 0 and draw >= end:
-                token = place
+                token = candidate
             end += width
         chosen.append(token)
     return torch.tensor(chosen)
 
 
-def write(next_logits, input_ids, max_new_tokens, stop=lambda token: False) -> list[int]:
-    written = []
+def generate(next_logits, input_ids, max_new_tokens, stop=lambda token: False) -> list[int]:
+    new_tokens = []
     for _ in range(max_new_tokens):
-        written.append(int(next_logits([*input_ids, *written]).argmax()))
-        if stop(written[-1]):
+        new_tokens.append(int(next_logits([*input_ids, *new_tokens]).argmax()))
+        if stop(new_tokens[-1]):
             break
-    return written
+    return new_tokens
 
 
-@mistake("generate_greedy", "`<eos>` is ignored: the model talks on to the limit.")
+@mistake("generate_greedy", "You ignored `<eos>`. Stop when the model generates it.")
 def eos_ignored(next_logits, input_ids, max_new_tokens, eos_token_id) -> list[int]:
-    return write(next_logits, input_ids, max_new_tokens)
+    return generate(next_logits, input_ids, max_new_tokens)
 
 
 @mistake(
     "generate_greedy",
-    "It talks on after `<eos>`, and what came after is cut off: right, but for nothing. Stop at once.",
+    "Your answer is correct, but you continued after `<eos>` and cut the rest off. Stop at once to save calls.",
 )
 def cut_off_afterwards(next_logits, input_ids, max_new_tokens, eos_token_id) -> list[int]:
-    written = write(next_logits, input_ids, max_new_tokens)
-    return written[: written.index(eos_token_id)] if eos_token_id in written else written
+    new_tokens = generate(next_logits, input_ids, max_new_tokens)
+    return new_tokens[: new_tokens.index(eos_token_id)] if eos_token_id in new_tokens else new_tokens
 
 
-@mistake("generate_greedy", "`<eos>` is part of your answer; leave it out.")
+@mistake("generate_greedy", "Your answer contains `<eos>`. Leave it out.")
 def eos_kept(next_logits, input_ids, max_new_tokens, eos_token_id) -> list[int]:
-    return write(next_logits, input_ids, max_new_tokens, lambda token: token == eos_token_id)
+    return generate(next_logits, input_ids, max_new_tokens, lambda token: token == eos_token_id)
 
 
-@mistake("generate_greedy", "The last token is always cut off, also where it is not `<eos>`.")
+@mistake("generate_greedy", "You always dropped the last token. Drop it only if it is `<eos>`.")
 def last_always_cut(next_logits, input_ids, max_new_tokens, eos_token_id) -> list[int]:
-    return write(next_logits, input_ids, max_new_tokens, lambda token: token == eos_token_id)[:-1]
+    return generate(next_logits, input_ids, max_new_tokens, lambda token: token == eos_token_id)[:-1]
 
 
-@mistake("generate_greedy", "One token more than max_new_tokens.")
+@mistake("generate_greedy", "You generated one token more than max_new_tokens.")
 def one_too_many_tokens(next_logits, input_ids, max_new_tokens, eos_token_id) -> list[int]:
     return solution.generate_greedy(next_logits, input_ids, max_new_tokens + 1, eos_token_id)
 
 
-@mistake("generate_greedy", "The tokens are right; the model was asked once more for scores that nobody needs.")
+@mistake(
+    "generate_greedy",
+    "The tokens are correct, but you called next_logits once more than needed. Check the limit before each call.",
+)
 def one_call_too_many(next_logits, input_ids, max_new_tokens, eos_token_id) -> list[int]:
-    written, token = [], int(next_logits(list(input_ids)).argmax())
-    while token != eos_token_id and len(written) < max_new_tokens:
-        written.append(token)
-        token = int(next_logits([*input_ids, *written]).argmax())
-    return written
+    new_tokens, token = [], int(next_logits(list(input_ids)).argmax())
+    while token != eos_token_id and len(new_tokens) < max_new_tokens:
+        new_tokens.append(token)
+        token = int(next_logits([*input_ids, *new_tokens]).argmax())
+    return new_tokens
 
 
-@mistake("generate_greedy", "The model gets only the last token; give it the prompt and all that it has written.")
+@mistake(
+    "generate_greedy", "You passed only the last token to the model. Pass the prompt and all tokens generated so far."
+)
 def last_token_alone(next_logits, input_ids, max_new_tokens, eos_token_id) -> list[int]:
-    written, ids = [], list(input_ids)
-    while len(written) < max_new_tokens:
+    new_tokens, ids = [], list(input_ids)
+    while len(new_tokens) < max_new_tokens:
         token = int(next_logits(ids).argmax())
         if token == eos_token_id:
             break
-        written.append(token)
+        new_tokens.append(token)
         ids = [token]
-    return written
+    return new_tokens
 
 
-@mistake("generate_greedy", "The model is not told what it has written: give it the prompt and the new tokens.")
-def not_told(next_logits, input_ids, max_new_tokens, eos_token_id) -> list[int]:
-    written = []
-    while len(written) < max_new_tokens:
+@mistake("generate_greedy", "You always passed only the prompt. Pass the prompt and all tokens generated so far.")
+def prompt_alone_passed(next_logits, input_ids, max_new_tokens, eos_token_id) -> list[int]:
+    new_tokens = []
+    while len(new_tokens) < max_new_tokens:
         token = int(next_logits(list(input_ids)).argmax())
         if token == eos_token_id:
             break
-        written.append(token)
-    return written
+        new_tokens.append(token)
+    return new_tokens
 
 
-@mistake("generate_greedy", "You return the prompt as well; return the new tokens alone.")
+@mistake("generate_greedy", "You returned the prompt too. Return only the new tokens.")
 def prompt_too(next_logits, input_ids, max_new_tokens, eos_token_id) -> list[int]:
     return [*input_ids, *solution.generate_greedy(next_logits, input_ids, max_new_tokens, eos_token_id)]
 
 
-@mistake("generate_greedy", "It stops at token 0 as well, which is no `<eos>`.")
+@mistake("generate_greedy", "You also stopped at token 0. Stop only at eos_token_id.")
 def stops_at_pad(next_logits, input_ids, max_new_tokens, eos_token_id) -> list[int]:
-    written = write(next_logits, input_ids, max_new_tokens, lambda token: token in (0, eos_token_id))
-    return written[:-1] if written and written[-1] in (0, eos_token_id) else written
+    new_tokens = generate(next_logits, input_ids, max_new_tokens, lambda token: token in (0, eos_token_id))
+    return new_tokens[:-1] if new_tokens and new_tokens[-1] in (0, eos_token_id) else new_tokens
 
 
-@mistake("generate_greedy", "An `<eos>` in the prompt ends the answer; only one that the model writes may.")
+@mistake(
+    "generate_greedy", "You stopped because of an `<eos>` in the prompt. Stop only at one that the model generates."
+)
 def eos_in_the_prompt_counts(next_logits, input_ids, max_new_tokens, eos_token_id) -> list[int]:
     if eos_token_id in input_ids:
         return []
     return solution.generate_greedy(next_logits, input_ids, max_new_tokens, eos_token_id)
 
 
-@mistake("generate_greedy", "The prompt grew: you appended to the list that you were given. Make a copy.")
+@mistake("generate_greedy", "You appended to the prompt that was passed in. Make a copy.")
 def prompt_grows(next_logits, input_ids, max_new_tokens, eos_token_id) -> list[int]:
     length = len(input_ids)
     for _ in range(max_new_tokens):
