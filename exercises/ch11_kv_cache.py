@@ -1,8 +1,7 @@
-"""Exercises of chapter 11, "What need not be computed twice?".
+"""Exercises of chapter 11, "The KV cache". Grade: pytest exercises/test_ch11_kv_cache.py
 
-Grade them with: pytest exercises/test_ch11_kv_cache.py
-
-Shapes: B batch, K key/value heads, S new tokens, T all tokens so far, D hidden size, E head_dim, V vocabulary.
+Shapes: B batch, K key/value heads, S new tokens, T all tokens so far (cached and new), D hidden
+size, E head dimension, V vocabulary size.
 """
 
 import torch
@@ -14,15 +13,18 @@ from vlm.paligemma import PaliGemmaForConditionalGeneration
 
 
 class KVCache:
-    """Keep the keys and values of all layers.
+    """Store the keys and values of all layers in preallocated memory.
 
-    All memory is asked for in `__init__`, for `max_length` tokens; after that only numbers are written into it. The
-    grader counts.
+    `__init__` allocates memory for `max_length` tokens. After that, `update` writes in place
+    and returns views, and `reset` allocates nothing. The grader measures allocations. (In
+    `update`, a temporary copy of the new keys and values is allowed.)
 
-    A forward pass calls `update` once in each layer, with the same number of new tokens, and `advance` after the last
-    layer. So in one pass all layers write at the same place: behind the tokens that earlier passes wrote.
+    A forward pass calls `update` once in each layer, with the same number of new tokens, and
+    `advance` once, after the last layer. So within one pass, all layers write to the same
+    slots: the ones after the tokens of earlier passes.
 
-    Example: max_length 6. A pass over 3 tokens writes places 0, 1, 2 of every layer, a pass over one token place 3.
+    Example with max_length 6: a pass over 3 tokens writes slots 0, 1, 2 of every layer; a pass
+    over one more token writes slot 3.
     """
 
     def __init__(
@@ -34,72 +36,90 @@ class KVCache:
         head_dim: int,
         dtype: torch.dtype,
     ):
-        """Set memory aside. Nothing is in the cache yet."""
+        """Allocate the memory, in the given dtype. The cache is empty."""
         raise NotImplementedError
 
     def update(self, layer_idx: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Write the new keys and values of one layer behind the old ones.
+        """Write the keys and values of the new tokens of one layer after the cached ones.
 
         Args:
-            key, value: [B, K, S, E].
+            layer_idx: the layer, from 0.
+            key, value: [B, K, S, E], of the new tokens.
 
         Returns:
-            All keys and all values of that layer so far, the new ones included: two tensors [B, K, T, E].
+            All keys and all values of that layer so far, including the new ones: two tensors
+            [B, K, T, E].
 
         Raises:
-            ValueError: the new tokens do not fit into max_length. Nothing is written then.
+            ValueError: the cached and the new tokens together are more than max_length. Nothing
+                is written.
         """
         raise NotImplementedError
 
     def advance(self, new: int):
-        """Count the new tokens of a pass, when all layers have written them."""
+        """Add `new` to the number of cached tokens, at the end of a forward pass."""
         raise NotImplementedError
 
     def reset(self):
-        """Forget everything, so that other sequences can be read. No memory is asked for."""
+        """Empty the cache for other sequences, without allocating memory."""
         raise NotImplementedError
 
 
 def attend(
-    attention: GemmaAttention, hidden_states: Tensor, position_ids: Tensor, mask: Tensor, cache: kv_cache.KVCache
+    attention: GemmaAttention,
+    hidden_states: Tensor,
+    position_ids: Tensor,
+    mask: Tensor,
+    cache: kv_cache.KVCache,
 ) -> Tensor:
-    """Attention of the new tokens to all tokens, with a cache.
+    """Compute attention from the new tokens to all tokens, using the KV cache.
 
-    You may use `rotary_cos_sin(position_ids, head_dim, theta, dtype)`, `apply_rotary_pos_emb` and `repeat_kv` of
-    `vlm.gemma`, and `vlm.attention.attention(query, key, value, scaling, mask)`, which gives the mixed values and the
-    weights. theta is 10000. The module has `q_proj`, `k_proj`, `v_proj`, `o_proj`, `head_dim`, `num_groups`, `scaling`,
-    `layer_idx` and `split_heads`.
+    You may use `rotary_cos_sin(position_ids, head_dim, theta, dtype)`,
+    `apply_rotary_pos_emb(states, cos, sin)` and `repeat_kv(states, num_groups)` of `vlm.gemma`,
+    and `vlm.attention.attention(query, key, value, scaling, mask)`, which returns the weighted
+    sums of the values and the weights. theta is 10000.
 
     Args:
-        attention: the weights.
-        hidden_states: of the new tokens, [B, S, D].
-        position_ids: of the new tokens, [B, S].
-        mask: [B, 1, S, T], added to the scores.
-        cache: the package's. `cache.update(layer_idx, key, value)` is yours to call, `cache.advance` is not.
+        attention: the layer, with `q_proj`, `k_proj`, `v_proj`, `o_proj`, `head_dim`,
+            `num_groups`, `scaling`, `layer_idx`, and `split_heads`, which takes
+            [B, S, heads * E] to [B, heads, S, E].
+        hidden_states: [B, S, D], of the new tokens.
+        position_ids: [B, S], of the new tokens.
+        mask: [B, 1, S, T], added to the attention scores.
+        cache: the package's KV cache. Call `cache.update(layer_idx, key, value)`, but not
+            `cache.advance`: the model calls that after the last layer.
 
     Returns:
-        [B, S, D].
+        The output of the layer for the new tokens, [B, S, D].
     """
     raise NotImplementedError
 
 
 def generate_cached(
-    model: PaliGemmaForConditionalGeneration, input_ids: Tensor, pixel_values: Tensor, max_new_tokens: int
+    model: PaliGemmaForConditionalGeneration,
+    input_ids: Tensor,
+    pixel_values: Tensor,
+    max_new_tokens: int,
 ) -> Tensor:
-    """Write the likeliest tokens, one after the other, and compute nothing twice.
+    """Generate the most likely tokens one by one, and compute nothing twice.
 
-    The first pass reads the prompt with its picture. Each further pass reads one token: the one just written. Exactly
-    `max_new_tokens` tokens are written, whatever they are. There is no padding.
+    The first pass (prefill) processes the image and the prompt. Each further pass (decode)
+    processes one token, the newest. Generate exactly `max_new_tokens` tokens, and do not stop
+    at `<eos>`. The last generated token is not processed, so there are `max_new_tokens` passes.
+    There is no padding.
 
-    `model(input_ids, pixel_values, kv_cache=cache)` gives an output with `.logits`, [B, S, V]. It takes the positions
-    and the mask from what is in the cache. `vlm.kv_cache.KVCache(model.config.text_config, batch_size, max_length)`
-    makes one.
+    `model(input_ids, pixel_values, kv_cache=cache)` returns an output with `.logits`,
+    [B, S, V]. Pass None as `pixel_values` after the first pass. The model derives the positions
+    and the mask from the cache, and advances it. Create the cache with
+    `vlm.kv_cache.KVCache(model.config.text_config, batch_size, max_length)`.
 
     Args:
-        input_ids: picture and prompt, [B, S].
-        pixel_values: [B, C, H, W].
+        model: the model.
+        input_ids: [B, S], image tokens and prompt.
+        pixel_values: [B, C, H, W], one image for each row.
+        max_new_tokens: the number of tokens to generate, at least 1.
 
     Returns:
-        The new tokens, [B, max_new_tokens].
+        The new tokens, int64 [B, max_new_tokens].
     """
     raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Checks of exercises/ch11_kv_cache.py: cases for each exercise. What is right, the solutions know."""
+"""Test cases for exercises/ch11_kv_cache.py; the correct answers come from solutions/ch11_kv_cache.py."""
 
 from collections.abc import Iterator
 
@@ -30,7 +30,7 @@ VISION = SiglipVisionConfig(
 
 
 def passes(random: Random) -> Iterator[Case]:
-    """Sequences, one after another, each read in several passes of so many tokens."""
+    """Sequences, one after the other, each processed in several passes of the given numbers of tokens."""
     for sizes, max_length, sequences in [
         ((2, 1, 1, 4), 12, [[5, 1, 1, 1, 1, 1, 1, 1]]),
         ((3, 2, 2, 3), 14, [[4, 1, 1, 1, 1, 1, 1], [3, 2, 1, 1]]),
@@ -48,7 +48,7 @@ def passes(random: Random) -> Iterator[Case]:
 
 
 def call_cache(submission, case: Case) -> dict:
-    """What `update` returns, and whether it asks for memory."""
+    """What `update` returns, and whether `update` or `reset` allocates memory."""
     keys, values = case["keys"], case["values"]
     cache = submission.KVCache(*case["sizes"], keys.dtype)
     returned, written, counter, reset_counter = [], 0, AllocationCounter(), AllocationCounter()
@@ -68,12 +68,12 @@ def call_cache(submission, case: Case) -> dict:
             start += new
     return {
         "returned": returned,
-        "update asks for more memory": counter.bytes > written,
-        "reset asks for memory": reset_counter.bytes > keys.nbytes // 4,
+        "update allocates more than the new tokens need": counter.bytes > written,
+        "reset allocates memory": reset_counter.bytes > keys.nbytes // 4,
     }
 
 
-def turns(random: Random) -> Iterator[Case]:
+def attention_passes(random: Random) -> Iterator[Case]:
     """New tokens of several passes, with their positions and masks. Rows may begin with padding."""
     for pads, news in [([0], [4, 1, 1, 1]), ([0, 2], [5, 1, 1]), ([1, 0], [4, 2, 1])]:
         batch, total = len(pads), sum(news)
@@ -85,14 +85,14 @@ def turns(random: Random) -> Iterator[Case]:
             end = sum(news[: number + 1])
             case["hidden_states"].append(random.normal(batch, new, 12))
             case["position_ids"].append(first + attention_mask.cumsum(-1).clamp(min=1)[:, end - new : end])
-            visible = make_prefix_lm_mask(attention_mask[:, :end], types[:, end - new : end], torch.float32)
-            case["masks"].append(visible)
+            mask = make_prefix_lm_mask(attention_mask[:, :end], types[:, end - new : end], torch.float32)
+            case["masks"].append(mask)
         module = GemmaAttention(TEXT, 0)
         yield case | {"weights": [random_weights(module, random) for _ in range(2)]}
 
 
 def call_attend(submission, case: Case) -> list:
-    """Two layers, which share a cache, in each pass."""
+    """Run two layers that share a cache in each pass."""
     layers = [GemmaAttention(TEXT, layer_idx) for layer_idx in range(2)]
     for layer, weights in zip(layers, case["weights"], strict=True):
         load_weights(layer, weights)
@@ -117,10 +117,10 @@ def prompts(random: Random) -> Iterator[Case]:
         pixel_values = [random.normal(batch, 3, 4, 4) for _ in ids]
         load_weights(model, weights)
         with torch.no_grad():
-            first_word = int(model(ids[0], pixel_values[0]).logits[0, -1].argmax())
+            first_token = int(model(ids[0], pixel_values[0]).logits[0, -1].argmax())
         yield {
             "weights": weights,
-            "eos_token_id": first_word,  # the model says it, and it is to go on all the same
+            "eos_token_id": first_token,  # the model generates it first, and must continue
             "input_ids": ids,
             "pixel_values": pixel_values,
             "max_new_tokens": max_new_tokens,
@@ -134,14 +134,14 @@ def call_generate(submission, case: Case) -> list[dict]:
     load_weights(model, case["weights"])
     reports = []
     for input_ids, pixel_values in zip(case["input_ids"], case["pixel_values"], strict=True):
-        looks, reads, scores = [], [], []
+        tower_calls, lengths, logits = [], [], []
         hooks = [
-            model.vision_tower.register_forward_hook(lambda *_, looks=looks: looks.append(1)),
+            model.vision_tower.register_forward_hook(lambda *_, tower_calls=tower_calls: tower_calls.append(1)),
             model.language_model.model.register_forward_hook(
-                lambda _module, args, output, reads=reads: reads.append(output.shape[1])
+                lambda _module, args, output, lengths=lengths: lengths.append(output.shape[1])
             ),
             model.language_model.lm_head.register_forward_hook(
-                lambda _module, _args, output, scores=scores: scores.append(output[:, -1].clone())
+                lambda _module, _args, output, logits=logits: logits.append(output[:, -1].clone())
             ),
         ]
         with torch.no_grad():
@@ -150,10 +150,10 @@ def call_generate(submission, case: Case) -> list[dict]:
             hook.remove()
         reports.append(
             {
-                "times that the tower looked": len(looks),
-                "tokens read in each pass": reads,
+                "calls of the vision tower": len(tower_calls),
+                "tokens processed in each pass": lengths,
                 "tokens": tokens,
-                "scores of the next token": torch.stack(scores),
+                "logits of the next token": torch.stack(logits),
             }
         )
     return reports
@@ -162,28 +162,28 @@ def call_generate(submission, case: Case) -> list[dict]:
 EXERCISES = [
     Exercise(
         "KVCache",
-        "A place for keys and values",
+        "The cache for keys and values",
         passes,
         points=3,
         call=call_cache,
         forbidden=("vlm.kv_cache.KVCache",),
         raises=(ValueError,),
         show=lambda case: {"sizes": case["sizes"], "tokens in each pass": case["sequences"]},
-        section="Room set aside once",
+        section="Preallocated memory instead of concatenation",
     ),
     Exercise(
         "attend",
         "Attention with a cache",
-        turns,
+        attention_passes,
         points=2,
         call=call_attend,
         forbidden=("vlm.gemma.GemmaAttention.forward",),
         tolerance=1e-4,
-        section="What is kept: keys that are turned already",
+        section="What the cache stores: values, and keys after RoPE",
     ),
     Exercise(
         "generate_cached",
-        "Read once, then step by step",
+        "Prefill, then decode step by step",
         prompts,
         points=3,
         call=call_generate,
