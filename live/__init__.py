@@ -22,6 +22,7 @@ MODEL_SCRIPTS = [
 ]
 FIGURE_SCRIPTS = [
     "dom",
+    "controls",
     "figures",
     "grounds",
     "sprites",
@@ -42,7 +43,6 @@ FIGURE_SCRIPTS = [
     "error_bars",
     "break_it",
     "playground",
-    "controls",
     "plot",
     "mask_lab",
     "rotation",

@@ -84,6 +84,8 @@ VLM.part("engine", () => {
   ]
   // The weights are beside this script, or already here, in a notebook's page (live/jupyter.py).
   const HERE = document.currentScript.src || document.baseURI
+  // Of the weights (tools/book_site/live.py): in their address it keeps new code from old weights in a browser's cache.
+  const { version = "" } = document.currentScript.dataset
 
   const listeners = new Set()
   let loading = null
@@ -114,7 +116,7 @@ VLM.part("engine", () => {
   }
 
   async function download() {
-    const response = await fetch(new URL("weights.bin", HERE))
+    const response = await fetch(new URL(`weights.bin?v=${version}`, HERE))
     if (!response.ok) throw new Error(`the server says ${response.status}`)
     const size = Number(response.headers.get("Content-Length")) || Infinity
     const chunks = []
@@ -140,7 +142,7 @@ VLM.part("engine", () => {
   function loadScript() {
     return new Promise((resolve, reject) => {
       const script = document.createElement("script")
-      script.src = new URL("weights_data.js", HERE)
+      script.src = new URL(`weights_data.js?v=${version}`, HERE)
       script.onload = resolve
       script.onerror = () => reject(new Error("weights_data.js is not there"))
       document.head.append(script)

@@ -11,7 +11,7 @@ VLM.part("pictures", () => {
 
   // The pictures are beside this script, or already here, in a notebook's page (live/jupyter.py).
   const HERE = document.currentScript.src || document.baseURI
-  const { version = "" } = document.currentScript.dataset
+  const { version = "" } = document.currentScript.dataset // in the address, as in engine.js
 
   let pictures = null
   const load = () => {

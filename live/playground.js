@@ -18,6 +18,8 @@ VLM.figures.define("playground", (frame, data) => {
   const IDLE =
     "Press Ask, or move a toy. The first answer loads the model (3 MB). It runs in this page; nothing is sent anywhere."
   const PRIVATE = "Your image stays in this browser."
+  const MAX_NEW_TOKENS = 200 // eight toys with their masks have some 180
+  const MOST_ATTENTION = 0.1 // of a patch, drawn opaque: always the same, so that maps can be compared
 
   frame.body.classList.add("vlm-playground")
   frame.say("The toys are loading …")

@@ -12,7 +12,7 @@ VLM.part("sceneTools", () => {
   const ICON = 40 // side in pixels of a picture on the shelf
   const SIGN = "sign"
   const GROUND_NAMES = { plain: "plain color", blur: "blurred shapes", picture: "your image" } // the others say it already
-  const NOTHING = { size: 40, tilt: 0 } // what the tools show if nothing is selected
+  const NOTHING = { size: 40, tilt: 0, color: null } // what the tools show if nothing is selected
   const WITHOUT_SEED = ["plain", "picture"]
 
   // A button for each toy, and one for the sign: a click puts it where there is room, a drag where it is let go.
@@ -106,8 +106,9 @@ VLM.part("sceneTools", () => {
       const texts = Object.fromEntries(values.map((value) => [value, value]))
       const control = choice(label, texts, () => edit((thing) => (thing[property] = control.value)))
       const update = (thing) => {
-        control.element.hidden = !thing[property]
-        if (thing[property]) control.value = thing[property]
+        control.element.hidden = !(property in thing)
+        control.input.disabled = thing[property] === null // of a kind that does not come in colors
+        control.value = thing[property]
       }
       return { element: control.element, update }
     }
@@ -121,20 +122,20 @@ VLM.part("sceneTools", () => {
       frame.announce(`${nameOf(stage.selected)} removed`)
       stage.remove(stage.selected)
     })
-    const controls = [
-      slider("Size", "size"),
-      slider("Tilt", "tilt", -1), // to the right is clockwise
+    const sliders = [slider("Size", "size"), slider("Tilt", "tilt", -1)] // to the right is clockwise
+    const lists = [
       list("Color", "color", Object.keys(VLM.sprites.COLORS)),
       list("Word", "word", LEARNED.words),
       list("Board", "paint", Object.keys(PAINTS)),
     ]
     const tools = element("fieldset", { class: "vlm-toy-tools" }, element("legend", {}, title))
-    tools.append(...controls.map((control) => control.element), ...forToys, remove)
+    const place = element("div", { class: "vlm-lists" }, ...lists.map((control) => control.element))
+    tools.append(...sliders.map((control) => control.element), place, ...forToys, remove)
     tools.update = () => {
       const thing = stage.selected
       tools.disabled = thing === null
       title.textContent = thing ? `The ${nameOf(thing)}` : "Nothing selected"
-      for (const control of controls) control.update(thing ?? NOTHING)
+      for (const control of [...sliders, ...lists]) control.update(thing ?? NOTHING)
       for (const one of forToys) one.hidden = thing !== null && isSign(thing)
     }
     tools.update()

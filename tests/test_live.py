@@ -14,7 +14,7 @@ from unittest.mock import Mock, patch
 import numpy as np
 import pytest
 import torch
-from book_site.live import add_live, copy_live
+from book_site.live import add_live, copy_live, hash_data
 from PIL import Image
 from torch import Tensor
 
@@ -752,6 +752,8 @@ def test_a_request_can_be_stopped_and_the_next_one_is_answered(weights, case):
 
 # ---- the pages ----
 
+DATA = ("weights.bin", "weights_data.js", "toys_data.js")
+
 
 def test_every_script_is_loaded_once_and_those_of_the_worker_are_the_models():
     scripts = [*MODEL_SCRIPTS, *FIGURE_SCRIPTS]
@@ -769,13 +771,35 @@ def test_every_script_is_loaded_once_and_those_of_the_worker_are_the_models():
         ("singlehtml", '<div class="live-figure" data-figure="playground">', False),
     ],
 )
-def test_only_a_page_with_a_live_figure_loads_the_scripts(builder, body, loads):
-    app = Mock()
+def test_only_a_page_with_a_live_figure_loads_the_scripts(builder, body, loads, tmp_path):
+    app = Mock(outdir=tmp_path)
     app.builder.name = builder
+    (tmp_path / "_static" / "live").mkdir(parents=True)
+    for name in DATA:
+        (tmp_path / "_static" / "live" / name).write_text("data", encoding="utf-8")
     add_live(app, "book/some", "page.html", {"body": body}, None)
     names = [call.args[0] for call in app.add_js_file.call_args_list]
     assert names[:1] == ["live/parts.js"] * loads and names[-1:] == ["live/start.js"] * loads
     assert app.add_css_file.called == loads
+    versioned = [call.args[0] for call in app.add_js_file.call_args_list if "data-version" in call.kwargs]
+    assert versioned == ["live/engine.js", "live/pictures.js"] * loads
+
+
+@pytest.mark.parametrize("changed", DATA)
+def test_other_data_have_another_version(tmp_path, changed):
+    before, after = tmp_path / "before", tmp_path / "after"
+    for folder in (before, after):
+        folder.mkdir()
+        for name in DATA:
+            (folder / name).write_text("new" if (folder, name) == (after, changed) else "old", encoding="utf-8")
+    assert hash_data(before) != hash_data(after)
+
+
+def test_every_file_that_a_script_loads_has_the_version_in_its_address():
+    loads = re.compile(r"(\w+(?:\.bin|_data\.js))[^ ]*`, HERE")
+    texts = [(ROOT / "live" / f"{name}.js").read_text(encoding="utf-8") for name in (*MODEL_SCRIPTS, *FIGURE_SCRIPTS)]
+    assert sorted(name for text in texts for name in loads.findall(text)) == sorted(DATA)
+    assert sum(text.count("?v=${version}") for text in texts) == len(DATA)
 
 
 def test_the_build_puts_everything_beside_the_pages(tmp_path):

@@ -8,9 +8,9 @@ import pytest
 from book_pages import ROOT
 from test_pages_in_browser import ALL_BUT_COLORS, AXE, COLORS, NARROW, TOO_WIDE, find_violations
 
-from toybox.prompts import BACKGROUNDS
-from toybox.scenes import _LARGEST, _SMALLEST, MAX_OBJECTS, MIN_VISIBLE, _resized_sprite
-from toybox.sprites import LABELS, NEW_TOYS, plural
+from toybox.grounds import BACKGROUNDS
+from toybox.placement import make_sprite
+from toybox.signs import draw_sign
 
 pytestmark = pytest.mark.browser
 
@@ -189,9 +189,7 @@ def test_a_link_restores_the_scene_and_asks_its_prompt(playground, visit):
     assert model_view(tab) == pixels
 
 
-@pytest.mark.parametrize(
-    "scene", ["", "sand", "moon.3", "sand.8_zebra.40.34.52.0", "sand.8_dog.40.34", "sand.x_dog.1.2.3.4", "plain.red"]
-)
+@pytest.mark.parametrize("scene", ["", "moon.3", "sand.8_sign-HELLO.40.34.20.0.red"])
 def test_a_damaged_link_is_an_error_that_says_so(visit, scene):
     tab = open_link(visit, f"scene={scene}&ask=caption+en")
     assert "link" in tab.locator(".vlm-status.is-error").text_content()
@@ -227,7 +225,7 @@ def test_segment_tints_the_toy(playground):
     ask(playground, "segment dog")
     owner = playground.evaluate(
         """async scene => {
-            const rendering = VLM.scene.render(VLM.scene.fromText(scene), await VLM.scene.loadToys());
+            const rendering = VLM.scene.render(VLM.sceneText.fromText(scene), await VLM.pictures.load());
             return [...rendering.owner].map(one => one === 1);
         }""",
         SCENE,
@@ -301,7 +299,7 @@ def test_a_click_takes_the_toy_that_is_seen_there_and_not_the_square_on_top(visi
     tab = open_link(visit, f"scene={scene}")
     y, x = tab.evaluate(
         """async scene => {
-            const {owner} = VLM.scene.render(VLM.scene.fromText(scene), await VLM.scene.loadToys());
+            const {owner} = VLM.scene.render(VLM.sceneText.fromText(scene), await VLM.pictures.load());
             const inSquareOfTree = at => at % 112 > 53 && at % 112 < 99;
             const at = owner.findIndex((index, at) => index === 0 && inSquareOfTree(at));
             return [Math.floor(at / 112) + 0.5, at % 112 + 0.5];
@@ -331,47 +329,73 @@ def test_the_model_takes_our_grounds_for_those_of_its_training(playground, groun
     assert ask(playground, "caption en").endswith(BACKGROUNDS[ground])
 
 
-@pytest.mark.parametrize(
-    ("label", "size", "mirrored"), [("cat", 26, False), ("dog", 41, True), ("butterfly", 56, False)]
-)
-def test_a_toy_is_drawn_as_in_the_training_scenes(playground, label, size, mirrored):
-    pixels = playground.evaluate(
-        """async toy => {
-            const scene = {ground: {name: "plain", color: "ffffff"}, toys: [{...toy, y: 56, x: 56, tilt: 0}]};
-            return [...VLM.scene.render(scene, await VLM.scene.loadToys()).pixels];
+@pytest.mark.parametrize("thing", ["cat.56.56.26.0", "green-butterfly.56.56.56.13.m", "sign-STOP.56.56.24.-4.blue"])
+def test_a_thing_is_drawn_as_in_the_training_scenes(playground, thing):
+    drawn = playground.evaluate(
+        """async text => {
+            const scene = VLM.sceneText.fromText(text);
+            return [...VLM.scene.render(scene, await VLM.pictures.load()).pixels];
         }""",
-        {"label": label, "size": size, "mirrored": mirrored},
+        f"plain.ffffff_{thing}",
     )
-    sprite = _resized_sprite(label, size, mirrored).astype(np.float32)
+    sprite = {
+        "cat": lambda: make_sprite("cat", None, 26, False, 0),
+        "gre": lambda: make_sprite("butterfly", "green", 56, True, 13),
+        "sig": lambda: draw_sign("STOP", 24, 4, -4),
+    }[thing[:3]]().astype(np.float32)
     expected = np.full((112, 112, 3), 255, np.float32)
-    first = round(56 - size / 2 + 1e-6)
-    window = expected[first : first + size, first : first + size]
-    window += sprite[..., 3:] / 255 * (sprite[..., :3] - window)
-    difference = np.abs(np.array(pixels).reshape(112, 112, 3) - expected)
-    # Pillow rounds and clips between its two passes, and a browser stores faint colors coarsely: both show at the rim.
-    assert difference.mean() < 0.2 and difference.max() < 20
+    rows, columns = (slice(first := math.floor(56.5 - side / 2), first + side) for side in sprite.shape[:2])
+    expected[rows, columns] += sprite[..., 3:] / 255 * (sprite[..., :3] - expected[rows, columns])
+    difference = np.abs(np.array(drawn).reshape(112, 112, 3) - expected)
+    assert (
+        difference.mean() < 0.2 and difference.max() < 20
+    )  # a browser stores faint colors coarsely: it shows at the rim
 
 
-def test_the_page_offers_what_the_toybox_has(playground):
-    learned = playground.evaluate("VLM.scene.LEARNED")
-    assert learned["toys"] == list(LABELS)
-    assert learned["grounds"] == list(BACKGROUNDS)
-    assert learned["sizes"] == [_SMALLEST, _LARGEST]
-    assert (learned["count"], learned["visible"]) == (MAX_OBJECTS, MIN_VISIBLE)
-    assert set(playground.evaluate("VLM.scene.OFFERED.toys")) == {*LABELS, *NEW_TOYS}
-    assert playground.evaluate("VLM.scene.LEARNED.toys.map(VLM.prompts.plural)") == [plural(label) for label in LABELS]
+def test_a_sign_and_a_color_are_chosen(playground):
+    playground.get_by_role("button", name="Add: sign").click()
+    sign = playground.locator(".vlm-toy[aria-label^=sign]")
+    playground.get_by_role("combobox", name="Word").select_option("ZOO")
+    playground.get_by_role("combobox", name="Board").select_option("green")
+    assert sign.get_attribute("aria-label").startswith("sign, ZOO")
+    at, before = sign.bounding_box(), place_of(sign)
+    x, y = at["x"] + at["width"] / 2, at["y"] + at["height"] / 2
+    playground.mouse.move(x, y)
+    playground.mouse.down()
+    playground.mouse.move(x + 40 * (1 if before[1] < 56 else -1), y, steps=4)
+    playground.mouse.up()
+    assert abs(place_of(sign)[1] - before[1]) > 5
+    playground.get_by_role("button", name="Add: sign").click()
+    assert "a scene has one at most" in playground.locator(".vlm-status").text_content()
+    assert playground.get_by_role("button", name="ocr").is_visible()
+    sign.press("Delete")
+    assert sign.count() == 0 and not playground.get_by_role("button", name="ocr").is_visible()
+    playground.get_by_role("button", name="Add: car").click()
+    playground.get_by_role("combobox", name="Color", exact=True).select_option("blue")
+    assert playground.locator(".vlm-toy[aria-label^='car, blue']").count() == 1
+    assert playground.get_by_role("button", name="detect blue car").is_visible()
+    playground.locator(".vlm-toy[aria-label^=cat]").focus()
+    assert playground.get_by_role("combobox", name="Color", exact=True).is_disabled()
+
+
+def test_an_example_brings_its_scene_and_asks_its_prompt(playground):
+    playground.get_by_role("combobox", name="Example").select_option(label="A sign to read")
+    playground.wait_for_selector(ANSWERED)
+    assert playground.get_by_label("Prompt", exact=True).input_value() == "ocr"
+    assert playground.locator(".vlm-toy").count() == 3
+    assert playground.locator(".vlm-note").text_content() == ""
 
 
 def test_a_model_that_does_not_arrive_is_an_error_and_a_second_try_works(visit):
     tab = visit.open(PAGE)
     tab.wait_for_selector(".vlm-toy", timeout=PATIENCE)
     tab.set_default_timeout(PATIENCE)
-    visit.context.route("**/weights.bin", lambda route: route.abort())
+    visit.context.route("**/weights.bin*", lambda route: route.abort())
     tab.get_by_role("button", name="Ask", exact=True).click()
     tab.wait_for_selector(".vlm-status.is-error")
     assert "try again" in tab.locator(".vlm-status").text_content()
     assert tab.locator("progress").is_hidden()
-    visit.context.unroute("**/weights.bin")
+    visit.context.unroute("**/weights.bin*")
     assert ask(tab, "caption en")
     assert tab.locator(".vlm-status").text_content() == ""
 

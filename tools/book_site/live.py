@@ -1,6 +1,8 @@
 """The live model: adds its scripts to the pages that have a live figure, and copies its files."""
 
+import hashlib
 import shutil
+from functools import cache
 from pathlib import Path
 
 from docutils import nodes
@@ -12,6 +14,8 @@ from live.toys import write_toys
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 _FIGURE = 'class="live-figure"'
+_DATA = ("weights.bin", "weights_data.js", "toys_data.js")
+_LOADERS = ("engine", "pictures")  # the scripts that load these files
 
 
 def copy_live(app: Sphinx):
@@ -32,5 +36,16 @@ def add_live(app: Sphinx, pagename: str, templatename: str, context: dict, doctr
         return
     for name in STYLES:
         app.add_css_file(f"live/{name}.css")
+    version = hash_data(Path(app.outdir) / "_static" / "live")
     for name in (*MODEL_SCRIPTS, *FIGURE_SCRIPTS):
-        app.add_js_file(f"live/{name}.js", loading_method="defer")
+        attributes = {"data-version": version} if name in _LOADERS else {}
+        app.add_js_file(f"live/{name}.js", loading_method="defer", **attributes)
+
+
+@cache
+def hash_data(folder: Path) -> str:
+    """A short name for what is in the files that scripts load. Sphinx adds one to the address of each script itself."""
+    digest = hashlib.sha256()
+    for name in _DATA:
+        digest.update((folder / name).read_bytes())
+    return digest.hexdigest()[:8]
