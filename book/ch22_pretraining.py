@@ -124,7 +124,7 @@ first_loss, *_, last_loss = smooth("captions")[1]
 assert last_loss < 0.4 * first_loss
 
 # %% [markdown]
-# At first it writes nothing: every answer has an end, so to end is the safest guess. Then it finds the word that most captions begin with. Then the grammar: a toy, a ground. Of what it sees, the ground comes first, since it fills most of the image. Are the toys seen too, or guessed? Count, on 100 scenes that it was not trained on: how often is the ground right, and how many of the kinds of toys are named?
+# At first it writes nothing: every answer has an end, so to end is the safest guess. Then it finds the word that most captions begin with. Then the grammar: a toy, a ground. The first thing it sees in an image is the ground, which fills most of it. Are the toys seen too, or guessed? Count, on 100 scenes that it was not trained on: how often is the ground right, and how many of the kinds of toys are named?
 
 # %%
 scenes = [draw_easy_scene(seed, "test") for seed in range(100)]
@@ -151,7 +151,7 @@ print(f"whole captions right {exact:.2f}")
 assert ground > 0.3
 
 # %% [markdown]
-# The ground is seen. The toys are guessed: if you named one of the twenty kinds blindly, you would be right as often. So in this time the model has learned what a caption looks like, and to use the largest thing in the image.
+# The ground is seen. The toys are guessed: if you named one of the twenty kinds blindly, you would be right as often. So in this time the model has learned what a caption looks like and how to use the largest thing in the image.
 #
 # The shipped model was trained by the same code, for more than a hundred times as many steps, each with four times as many scenes, and in a harder world. `toybox/checkpoint/provenance.json` lists every run that its weights have been through, and how long each took.
 #
@@ -200,7 +200,7 @@ print(f"text positions in groups: {apart:,}; in rows of one length: {together:,}
 # %% [markdown]
 # Most of the tokens to predict are in boxes and masks. If the loss were the mean over tokens, the model would be mostly a mask writer that can also talk. So the mean is taken first over each row's tokens and then over the rows of a group: within a group each *answer* counts the same, however long it is. Google's training code does this; *transformers* takes the mean over tokens, and so did chapter 21. Then the groups' losses are added up, each with its weight. The weights are not derived from anything: boxes are learned last, so they got the largest.
 #
-# A real mixture has another problem. Its data sets have different sizes, some a thousand times as large as others. Sampled in proportion to size, the largest is almost all that the model sees. T5 {cite}`raffel2019exploring` describes two remedies that are still in use. *Limit* the size that counts. Or raise each share to the power 1 / temperature and normalize again: at temperature 1 nothing changes, and the higher it is, the more alike the shares become.
+# A real mixture has another problem. Its data sets have different sizes, some a thousand times as large as others. If they are sampled in proportion to size, the model sees hardly anything but the largest. T5 {cite}`raffel2019exploring` describes two remedies that are still in use. *Limit* the size that counts. Or raise each share to the power 1 / temperature and normalize again: at temperature 1 nothing changes, and the higher it is, the more alike the shares become.
 #
 # Details of the training examples decide what the model can do afterwards, more than the network does. A caption names kinds in alphabetical order, so that only one caption is right. Of the questions "how many" and "is there", four in ten ask for something that is not there; without them, the model would learn that the answer to "is there" is yes. And three in ten of *those* ask for something that is no toy, one of some 150 everyday words: a model that has often had to say no also says no to words that it has never met. ("Zebra" is kept for the test.) Boxes are listed from top to bottom. Compared with listing them kind by kind, as the prompt names them, that was worth five points of precision and recall. The first number of a box is its top edge, so when boxes go from top to bottom, the model has only one decision to make at a time.
 #
@@ -359,7 +359,7 @@ for optimizer in trainer.optimizers:
     number = sum(parameter.numel() for group in groups for parameter in group["params"])
     print(f"{type(optimizer).__name__:6s} updates {number:9,} parameters")
 
-# %% mystnb={"image": {"alt": "Left: the learning rate over 36,000 steps: a fast rise to 0.002 and a cosine fall until step 6,000, then again to 0.0015 and down until 36,000. Right: 128 singular values, the largest first, on a logarithmic axis. Those of the gradient fall steeply, to a ten thousandth. Those of AdamW's step fall to a tenth at once. Those of Muon's step stay near 1 for two thirds of the directions."}, "figure": {"caption": "Muon moves nearly all directions equally, AdamW does not. Left: the learning rate of the full recipe, two stages with a warm-up each. Right: singular values of one matrix's gradient, and of the first step that each optimizer computes from it, relative to the largest. Even with Muon, directions that are a thousand times weaker than the strongest stay behind.", "name": "fig-ch22-rate"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Left: the learning rate over 26,000 steps: a fast rise to 0.002 and a cosine fall until step 6,000, then again to 0.0015 and down until 26,000. Right: 128 singular values, the largest first, on a logarithmic axis. Those of the gradient fall steeply, to a ten thousandth. Those of AdamW's step fall to a tenth at once. Those of Muon's step stay near 1 for two thirds of the directions."}, "figure": {"caption": "Muon moves nearly all directions equally, AdamW does not. Left: the learning rate of the full recipe, two stages with a warm-up each. Right: singular values of one matrix's gradient, and of the first step that each optimizer computes from it, relative to the largest. Even with Muon, directions that are a thousand times weaker than the strongest stay behind.", "name": "fig-ch22-rate"}} tags=["hide-input"]
 rates = []
 for step in range(0, recipe.total_steps, 20):
     shipped.step = step
@@ -552,7 +552,7 @@ for state in (*some, training["shipped"] | {"step": 0}):
     print(f"{name}   {'  '.join(cells)}")
 
 # %% [markdown]
-# Words come first. When the first of these checkpoints was kept, after 1,281 steps of the second stage, 99 % of the answers to "is there a ...?" were right, and less than half of the boxes were found. The boxes catch up and overtake the captions, in which a single wrong word spoils the whole. What grows to the very end is how well the boxes fit; and a mask, which is placed inside a box, depends on that. At the end the second run is within half a point of the first (the last row of the table): the weights are not the same, since another processor adds in another order, but the scores are.
+# Words come first. When the first of these checkpoints was kept, after 1,281 steps of the second stage, 99 % of the answers to "is there a ...?" were right, and less than half of the boxes were found. The boxes catch up and overtake the captions, in which a single wrong word spoils the whole. The fit of the boxes improves to the very end; and so do the masks, which are placed inside the boxes. At the end the second run is within half a point of the first (the last row of the table): the weights are not the same, since another processor adds in another order, but the scores are.
 #
 # And the loss of boxes? From step 5,325 on it falls by 0.85, and 0.67 of that is its lower bound. The part above the bound goes from 0.75 to 0.57, and fluctuates by about as much. Had you looked at the curve alone, you would have said that after a sixth of the second stage the boxes learn nothing more, while the fraction found goes from 46 to 98 %. A narrower bell asks for a sharper answer, and the model keeps up with it. So look at what a model can do, and not at its loss alone.
 #
@@ -606,12 +606,12 @@ for state in (*some, training["shipped"] | {"step": 0}):
 # ```
 # ````
 #
-# ### `mixture` (2 points, 10 minutes)
+# ### `sampling_weights` (2 points, 10 minutes)
 #
 # Compute how often each of several data sets is sampled.
 #
 # ```{literalinclude} ../exercises/ch22_pretraining.py
-# :pyobject: mixture
+# :pyobject: sampling_weights
 # ```
 #
 # ```{admonition} Hint
@@ -621,16 +621,16 @@ for state in (*some, training["shipped"] | {"step": 0}):
 # ````{admonition} Solution
 # :class: dropdown
 # ```{literalinclude} ../solutions/ch22_pretraining.py
-# :pyobject: mixture
+# :pyobject: sampling_weights
 # ```
 # ````
 #
-# ### `answers_alike` (2 points, 10 minutes)
+# ### `mean_over_answers` (2 points, 10 minutes)
 #
 # Compute a loss in which each answer counts the same, however long it is.
 #
 # ```{literalinclude} ../exercises/ch22_pretraining.py
-# :pyobject: answers_alike
+# :pyobject: mean_over_answers
 # ```
 #
 # ```{admonition} Hint
@@ -640,7 +640,7 @@ for state in (*some, training["shipped"] | {"step": 0}):
 # ````{admonition} Solution
 # :class: dropdown
 # ```{literalinclude} ../solutions/ch22_pretraining.py
-# :pyobject: answers_alike
+# :pyobject: mean_over_answers
 # ```
 # ````
 

@@ -1,23 +1,23 @@
-"""Exercises of chapter 22, "Where did it come from?".
+"""Exercises of chapter 22, "Pretraining from scratch".
 
 Grade them with: pytest exercises/test_ch22_pretraining.py
 
-Shapes: B targets, L marks on a ruler, R rows, T tokens.
+Shapes: B targets, L location bins, R rows, T tokens.
 """
 
 from torch import Tensor
 
 
-def soft_targets(marks: Tensor, num_marks: int, sigma: float) -> Tensor:
-    """Make soft targets on a ruler: how much each mark counts as right when one of them is.
+def soft_targets(bins: Tensor, num_bins: int, sigma: float) -> Tensor:
+    """Soft targets over location bins: a bell curve around the right bin instead of one-hot.
 
-    A bell around the right mark: mark j gets e to the power of -(j - mark)² / (2 sigma²), divided by the sum of these
-    over the whole ruler. So each row sums to 1, at the ends of the ruler too.
+    Bin j gets exp(-(j - bin)² / (2 sigma²)), divided by the sum of these over all L bins. So
+    each row sums to 1, even if the right bin is at an end and half of the bell is missing.
 
     Args:
-        marks: int64 [B], the right marks, 0 to num_marks - 1.
-        num_marks: L.
-        sigma: the width of the bell, in marks, above 0; it may be very small.
+        bins: the right bins, int64 [B], from 0 to num_bins - 1.
+        num_bins: L.
+        sigma: the width of the bell, in bins, above 0; it may be very small.
 
     Returns:
         float32 [B, L].
@@ -25,45 +25,58 @@ def soft_targets(marks: Tensor, num_marks: int, sigma: float) -> Tensor:
     raise NotImplementedError
 
 
-def learning_rate(step: int, num_steps: int, warmup_steps: int, peak: float, final: float) -> float:
-    """Compute the learning rate of a step: a straight rise, then half a cosine down.
+def learning_rate(
+    step: int,
+    num_steps: int,
+    warmup_steps: int,
+    peak: float,
+    final: float,
+) -> float:
+    """The learning rate at a step: linear warm-up, then half a cosine down.
 
-    In the rise, the rate of step i is peak * (i + 1) / warmup_steps, so that the last step of the warm-up has the peak.
-    After it the rate goes along half a cosine from `peak`, at step `warmup_steps`, to `final`, at step `num_steps` (one
-    after the last).
+    During the warm-up, the rate at step i is peak * (i + 1) / warmup_steps, so the last step of
+    the warm-up has the peak. Then it follows half a cosine from `peak`, at step `warmup_steps`,
+    to `final`, at step `num_steps` (one after the last step).
 
     Args:
         step: from 0 to num_steps - 1.
-        warmup_steps: 1 or more, and less than num_steps.
+        num_steps: the number of training steps, warm-up included.
+        warmup_steps: at least 1, and less than num_steps.
+        peak: the highest learning rate.
+        final: the learning rate at the end; it is a rate, not a fraction of the peak.
     """
     raise NotImplementedError
 
 
-def mixture(sizes: list[int], temperature: float, limit: int) -> list[float]:
-    """Compute how often each of several data sets is drawn from.
+def sampling_weights(sizes: list[int], temperature: float, limit: int) -> list[float]:
+    """The sampling probability of each of several data sets.
 
-    In proportion to its size, but a size above `limit` counts as `limit`, so that a giant does not drown the others.
-    Then each share is raised to the power 1 / temperature, and all are divided by their sum: at temperature 1 they stay
-    as they are, at a high one they become alike.
+    In this order:
+    1. Limit each size to `limit`, so that a huge data set does not dominate.
+    2. Raise each to the power 1 / temperature: 1 keeps the proportions, a high temperature
+       makes them more equal.
+    3. Divide by the sum.
 
-    Example: sizes [100, 400, 10000], temperature 2, limit 900 -> 10 : 20 : 30, which is [1/6, 1/3, 1/2].
+    Example: sizes [100, 400, 10000], temperature 2, limit 900 -> 10 : 20 : 30, which is
+    [1/6, 1/3, 1/2].
 
     Source: T5 (arXiv 1910.10683), section 3.5.2.
     """
     raise NotImplementedError
 
 
-def answers_alike(surprises: Tensor, counts: Tensor) -> Tensor:
-    """Compute a loss in which each answer counts alike, however long it is.
+def mean_over_answers(losses: Tensor, counts: Tensor) -> Tensor:
+    """A loss in which every answer has the same weight, however long it is.
 
-    The mean over the tokens of each row that count, and then the mean over the rows. A row in which none counts is left
-    out.
+    First take the mean over the tokens of each row that count, then the mean over the rows.
+    Leave out a row in which no token counts.
 
     Args:
-        surprises: float32 [R, T]; where a token does not count there may be anything, also nan or infinity.
-        counts: bool [R, T]; at least one is true.
+        losses: the loss of each token, float32 [R, T]; where a token does not count, the value
+            is arbitrary, NaN and infinity included.
+        counts: bool [R, T], True where a token counts; at least one is True.
 
     Returns:
-        One number, a float32 tensor without dimensions.
+        A float32 tensor with one number and no dimensions. Its gradient is finite.
     """
     raise NotImplementedError

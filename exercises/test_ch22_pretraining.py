@@ -1,4 +1,4 @@
-"""Checks of exercises/ch22_pretraining.py: cases for each exercise. What is right, the solutions know."""
+"""Checks of exercises/ch22_pretraining.py: test cases for each exercise. The solutions define what is right."""
 
 from collections.abc import Iterator
 
@@ -8,21 +8,21 @@ import torch
 from grader import Case, Exercise, Random
 
 
-def rulers(random: Random) -> Iterator[Case]:
-    for targets, num_marks, sigma in ((3, 20, 2.0), (2, 50, 6.5), (4, 9, 0.7)):
-        marks = random.integers(0, num_marks, targets)
-        marks[0] = random.choice([0, num_marks - 1])  # at an end half of the bell is missing
-        yield {"marks": marks, "num_marks": num_marks, "sigma": sigma}
-    yield {"marks": random.integers(0, 30, 2), "num_marks": 30, "sigma": 0.05}  # one right mark, or nearly
-    yield {"marks": torch.tensor([0, 1023, random.integer(1, 1000)]), "num_marks": 1024, "sigma": 4.0}
+def location_bins(random: Random) -> Iterator[Case]:
+    for targets, num_bins, sigma in ((3, 20, 2.0), (2, 50, 6.5), (4, 9, 0.7)):
+        bins = random.integers(0, num_bins, targets)
+        bins[0] = random.choice([0, num_bins - 1])  # at an end, where half of the bell is missing
+        yield {"bins": bins, "num_bins": num_bins, "sigma": sigma}
+    yield {"bins": random.integers(0, 30, 2), "num_bins": 30, "sigma": 0.05}  # almost one-hot
+    yield {"bins": torch.tensor([0, 1023, random.integer(1, 1000)]), "num_bins": 1024, "sigma": 4.0}
 
 
 def steps(random: Random) -> Iterator[Case]:
     for num_steps, warmup_steps, last in ((100, 10, 0.02), (1000, 50, 0.1), (30, 1, 0.0), (40, 3, 0.05)):
-        peak = random.choice([1e-3, 2e-3, 5e-4]) * 100  # so that the grader's tolerance is small beside it
+        peak = random.choice([1e-3, 2e-3, 5e-4]) * 100  # large compared with the grader's tolerance
         final = last * peak
-        places = {0, max(warmup_steps - 1, 0), warmup_steps, warmup_steps + 1, num_steps // 2, num_steps - 1}
-        for step in sorted(places | {random.integer(0, num_steps)}):
+        chosen = {0, max(warmup_steps - 1, 0), warmup_steps, warmup_steps + 1, num_steps // 2, num_steps - 1}
+        for step in sorted(chosen | {random.integer(0, num_steps)}):
             yield {"step": step, "num_steps": num_steps, "warmup_steps": warmup_steps, "peak": peak, "final": final}
 
 
@@ -32,51 +32,57 @@ def data_sets(random: Random) -> Iterator[Case]:
         sizes = [random.integer(10, 100) * 10 ** random.integer(0, 4) for _ in range(number)]
         sizes[-1] = 50_000_000
         yield {"sizes": sizes, "temperature": temperature, "limit": random.integer(1000, 100_000)}
-    yield {"sizes": [300, 500], "temperature": 1.0, "limit": 1000}  # nothing to limit
+    yield {"sizes": [300, 500], "temperature": 1.0, "limit": 1000}  # the limit has no effect
 
 
-def surprising_rows(random: Random) -> Iterator[Case]:
+def rows_of_losses(random: Random) -> Iterator[Case]:
     for rows, tokens in ((3, 6), (5, 10)):
         counts = random.uniform(rows, tokens) < 0.5
         counts[0], counts[0, random.integer(0, tokens)] = False, True  # a short answer
         counts[1] = True  # a long one
-        yield {"surprises": random.uniform(rows, tokens, high=5), "counts": counts}
+        yield {"losses": random.uniform(rows, tokens, high=5), "counts": counts}
     counts = random.uniform(4, 5) < 0.5
     counts[2], counts[0, 0] = False, True  # a row in which nothing counts
-    surprises = random.uniform(4, 5, high=5)
-    yield {"surprises": surprises, "counts": counts}
-    yield {"surprises": torch.where(counts, surprises, torch.nan), "counts": counts}
-    yield {"surprises": torch.where(counts, surprises, torch.inf), "counts": counts}
-    yield {"surprises": torch.where(surprises < 2, 0.0, surprises), "counts": counts}  # certain, and counted
+    losses = random.uniform(4, 5, high=5)
+    yield {"losses": losses, "counts": counts}
+    yield {"losses": torch.where(counts, losses, torch.nan), "counts": counts}
+    yield {"losses": torch.where(counts, losses, torch.inf), "counts": counts}
+    yield {"losses": torch.where(losses < 2, 0.0, losses), "counts": counts}  # a loss of 0 counts too
 
 
-def call_answers_alike(submission, case: Case) -> dict:
-    surprises = case["surprises"].clone().requires_grad_()
-    loss = submission.answers_alike(surprises, case["counts"].clone())
+def call_mean_over_answers(submission, case: Case) -> dict:
+    losses = case["losses"].clone().requires_grad_()
+    loss = submission.mean_over_answers(losses, case["counts"].clone())
     if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
-        return {"loss": loss, "its gradient": torch.zeros_like(surprises)}
-    gradient = torch.autograd.grad(loss, surprises)[0] if loss.requires_grad else torch.zeros_like(surprises)
-    return {"loss": loss.detach(), "its gradient": gradient.nan_to_num()}
+        return {"loss": loss, "gradient in the losses": torch.zeros_like(losses)}
+    gradient = torch.autograd.grad(loss, losses)[0] if loss.requires_grad else torch.zeros_like(losses)
+    return {"loss": loss.detach(), "gradient in the losses": gradient.nan_to_num()}
 
 
 EXERCISES = [
     Exercise(
         "soft_targets",
-        "Near is better than far",
-        rulers,
+        "Soft location targets",
+        location_bins,
         points=2,
         forbidden=("toybox.losses.soft_location_targets",),
-        section="A ruler is not a word list",
+        section="Soft targets: location bins have neighbors",
     ),
-    Exercise("learning_rate", "Up, and slowly down", steps, section="How fast?"),
-    Exercise("mixture", "Who is heard how often", data_sets, points=2, section="What it is shown"),
+    Exercise("learning_rate", "Learning-rate schedule", steps, section="Learning-rate schedule and Muon"),
     Exercise(
-        "answers_alike",
-        "Long answers and short ones",
-        surprising_rows,
+        "sampling_weights",
+        "Mixing data sets",
+        data_sets,
         points=2,
-        call=call_answers_alike,
-        section="What it is shown",
+        section="Training data: domain randomization and a mixture of tasks",
+    ),
+    Exercise(
+        "mean_over_answers",
+        "Equal weight for every answer",
+        rows_of_losses,
+        points=2,
+        call=call_mean_over_answers,
+        section="Training data: domain randomization and a mixture of tasks",
     ),
 ]
 
