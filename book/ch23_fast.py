@@ -709,7 +709,7 @@ for bar in benchmark["bars"]:
 # ```
 # ```{admonition} Another hint
 # :class: dropdown
-# `index_copy_(2, places, key)`, with the underscore, writes to all these slots at once, in place. A slice `[:, :, :length]` is a view and costs nothing.
+# `index_copy_(2, slots, key)`, with the underscore, writes to all these slots at once, in place. A slice `[:, :, :length]` is a view and costs nothing.
 # ```
 # ````{admonition} Solution
 # :class: dropdown
