@@ -1,4 +1,4 @@
-"""Mistakes people make in chapter 12, and other right answers."""
+"""Common mistakes in the exercises of chapter 12, and other right answers."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Mistakes people make in chapter 13, and other right answers."""
+"""Common mistakes in the exercises of chapter 13, and other right answers."""
 
 import json
 import struct

@@ -1,4 +1,4 @@
-"""Mistakes people make in chapter 14, the planted bugs among them, and other right answers."""
+"""Common mistakes in the exercises of chapter 14, the planted bugs included, and other right answers."""
 
 import torch
 from torch import Tensor, nn

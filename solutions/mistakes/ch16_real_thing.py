@@ -1,4 +1,4 @@
-"""Mistakes people make in chapter 16, and other right answers."""
+"""Common mistakes in the exercises of chapter 16, and other right answers."""
 
 from dataclasses import replace
 

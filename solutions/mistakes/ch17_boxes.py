@@ -1,4 +1,4 @@
-"""Mistakes people make in chapter 17, and other right answers."""
+"""Common mistakes in the exercises of chapter 17, and other right answers."""
 
 import re
 from itertools import combinations, permutations

@@ -1,4 +1,4 @@
-"""Mistakes people make in chapter 18, and other right answers."""
+"""Common mistakes in the exercises of chapter 18, and other right answers."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""Mistakes people make in chapter 19, and other right answers."""
+"""Common mistakes in the exercises of chapter 19, and other right answers."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Mistakes people make in chapter 20, and other right answers."""
+"""Common mistakes in the exercises of chapter 20, and other right answers."""
 
 import re
 import string
