@@ -19,6 +19,7 @@ from toybox.batches import (
     PATCH_SIZE,
     TrainingBatches,
     choose_scenes,
+    count_labels,
     patch_targets,
     sample_answer,
     spread_edges,
@@ -136,7 +137,7 @@ def test_shapes_and_dtypes_of_a_batch(unbroken):
         "boxes": (2, 64 + 36),
         "many_boxes": (1, 64 + 49),
         "mask": (1, 64 + 30),
-        "masks": (1, 64 + 100),
+        "masks": (1, 64 + 141),
     }
     assert {name: tuple(rows.labels.shape) for name, rows in batch.text.items()} == shapes
     for rows in batch.text.values():
@@ -361,8 +362,9 @@ def test_short_answers_are_drawn_again_until_they_fit_and_long_ones_are_asked_am
         short = maker.ask("boxes", six, rng)
         assert maker.count_tokens(short) <= GROUPS["boxes"].text_length
         assert len(parse_detections(maker.ask("many_boxes", six, rng).suffix, IMAGE_SIZE, IMAGE_SIZE)) == 6
-        assert maker.ask("mask", six, rng).suffix == ""  # one mask at most: only what is not there
-        assert maker.ask("masks", six, rng).suffix == ""
+        one = maker.ask("mask", six, rng)  # of one cat, or of what is not there
+        assert len(parse_detections(one.suffix, IMAGE_SIZE, IMAGE_SIZE)) <= 1
+        assert len(parse_detections(maker.ask("masks", six, rng).suffix, IMAGE_SIZE, IMAGE_SIZE)) == 6
 
 
 def test_what_a_word_answers_is_asked_as_often_as_the_table_says():
@@ -381,7 +383,7 @@ def test_a_group_chooses_as_many_scenes_as_it_has_rows_each_as_often_as_another(
     scenes, rng = [draw_scene(seed) for seed in range(16)], np.random.default_rng(0)
     drawn = [choose_scenes(scenes, group, rng) for _ in range(400)]
     assert {len(indices) for indices in drawn} == {round(16 * GROUPS[group].rows)}
-    if group != "many_boxes":
+    if group not in ("many_boxes", "masks"):  # these want the fullest scenes
         counts = np.bincount(np.concatenate(drawn), minlength=16)
         assert counts.min() > 0.6 * counts.max()
     if GROUPS[group].rows >= 1:
@@ -422,16 +424,23 @@ def test_six_toys_fit_whatever_they_are(processor):
 
 
 def test_masks_fit_whatever_is_asked_for(processor):
-    one, four = [], []
+    one, many = [], []
     for label in LABELS:
-        for color in ("", *COLORS):
-            four_alike = make_scene(*[(label, (0, 0, 30, 30), color)] * MOST_MASKS)
-            four.append(segment(four_alike, label, dict.fromkeys(range(MOST_MASKS), (0,) * 16), color))
+        alike = make_scene(*[(label, (0, 0, 30, 30))] * MOST_MASKS)
+        many.append(segment(alike, label, dict.fromkeys(range(MOST_MASKS), (0,) * 16)))
         for adjective in (*ADJECTIVES, *COLORS):
             scene = make_scene((label, (0, 0, 30, 30), adjective))
             one.append(segment(scene, label, {0: (0,) * 16}, adjective))
     assert longest(processor, one) <= GROUPS["mask"].text_length
-    assert longest(processor, four) == GROUPS["masks"].text_length
+    assert longest(processor, many) == GROUPS["masks"].text_length
+
+
+def test_many_masks_are_asked_for_where_most_are_of_a_kind(large):
+    scenes, text = large
+    most_alike = sorted((max(count_labels(scene).values(), default=0) for scene in scenes), reverse=True)
+    asked = [len(parse_detections(answer, IMAGE_SIZE, IMAGE_SIZE)) for _, _, answer in text["masks"]]
+    assert sorted(asked, reverse=True) == most_alike[: len(asked)]
+    assert max(asked) > 2
 
 
 def test_questions_about_toys_and_strangers_fit(processor):

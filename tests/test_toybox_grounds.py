@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from toybox import grounds
-from toybox.grounds import BACKGROUNDS, SIDE, add_clutter, paint_ground, paint_named, paint_photograph
+from toybox.grounds import (
+    BACKGROUNDS,
+    SIDE,
+    add_clutter,
+    has_shades_of_a_named_ground,
+    paint_ground,
+    paint_named,
+    paint_photograph,
+)
 
 UNNAMED = (grounds._plain, grounds._gradient, grounds._noise, grounds._stripes, grounds._checks, paint_photograph)
 
@@ -51,6 +59,35 @@ def test_the_named_grounds_can_be_told_apart_by_their_mean_colors():
         assert {min(middles, key=lambda m: np.abs(middles[m] - c).sum()) for c in colors} == {name}
 
 
+@pytest.mark.parametrize("name", BACKGROUNDS)
+def test_a_named_ground_has_other_textures_with_the_same_light_and_dark(name):
+    own = grounds._texture(name)
+    others = [grounds._other_texture(name, rng_of(seed)) for seed in range(60)]
+    assert all((level.dtype, level.shape) == (np.float32, (SIDE, SIDE)) for level in others)
+    assert abs(np.mean(others) - own.mean()) < 0.08
+    assert min(level.std() for level in others) > 0.02
+    roughness = [steps_between_neighbors(level) for level in others]
+    assert max(roughness) > 1.5 * min(roughness)  # fine and coarse
+
+
+def test_a_plain_picture_in_the_shade_of_a_named_ground_has_its_shades_and_far_colors_have_not():
+    for dark, light in grounds._SHADES.values():
+        for color in (dark, light, np.mean([dark, light], 0)):
+            assert has_shades_of_a_named_ground(np.full((SIDE, SIDE, 3), color, np.float32))
+    for color in ((255, 0, 0), (255, 0, 255), (120, 60, 0), (0, 255, 0)):
+        assert not has_shades_of_a_named_ground(np.full((SIDE, SIDE, 3), color, np.float32))
+
+
+def test_a_texture_without_a_name_keeps_away_from_the_shades_of_those_with_one():
+    """Plain colors and gradients may be of any color: they have no texture that one could mistake."""
+    rng, near = rng_of(0), Counter()
+    for _ in range(800):
+        pixels, name = paint_ground(rng)
+        if name is None and has_shades_of_a_named_ground(pixels):
+            near[float(np.abs(np.diff(pixels, axis=1)).max()) < 5] += 1
+    assert near[True] > 10 and near[False] == 0
+
+
 def test_textures_do_not_depend_on_which_is_asked_for_first():
     def paint_all(names: list[str]) -> dict[str, bytes]:
         grounds._texture.cache_clear()
@@ -81,6 +118,7 @@ def test_the_unnamed_grounds_are_of_six_kinds(monkeypatch):
 
         def count(rng, name=painter.__name__):
             drawn[name] += 1
+            return np.zeros((SIDE, SIDE, 3), np.float32)
 
         monkeypatch.setattr(grounds, painter.__name__, count)
     rng = rng_of(0)

@@ -73,7 +73,7 @@ GROUPS: dict[str, Group] = {
     "boxes": Group(1.25, 36, 1.5),
     "many_boxes": Group(0.25, 49, 0.4),
     "mask": Group(0.5, 30, 0.8),
-    "masks": Group(0.125, 142, 0.5),
+    "masks": Group(0.125, 141, 0.5),
 }
 
 
