@@ -549,12 +549,12 @@ def average_gradients(parameters: Sequence[nn.Parameter], place: Place):
 # ```
 # ````
 #
-# ### `heads_of` (2 points, 10 minutes)
+# ### `heads_on_rank` (2 points, 10 minutes)
 #
 # Say which query heads a rank has, and which key/value heads it needs for them. The package copies a key/value head to every process only if there is a single one. The exercise also allows several key/value heads with a copy on several ranks each.
 #
 # ```{literalinclude} ../exercises/ch24_distributed.py
-# :pyobject: heads_of
+# :pyobject: heads_on_rank
 # ```
 #
 # ```{admonition} Hint
@@ -568,7 +568,7 @@ def average_gradients(parameters: Sequence[nn.Parameter], place: Place):
 # ````{admonition} Solution
 # :class: dropdown
 # ```{literalinclude} ../solutions/ch24_distributed.py
-# :pyobject: heads_of
+# :pyobject: heads_on_rank
 # ```
 # ````
 #

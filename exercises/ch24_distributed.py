@@ -1,10 +1,12 @@
-"""Exercises of chapter 24, "Leaving one machine".
+"""Exercises of chapter 24, "Distributed inference and training".
 
 Grade them with: pytest exercises/test_ch24_distributed.py
 
-No process is started here. One program plays all of them: a list has one entry for each rank.
+The exercises start no processes. One program simulates all of them: a list has one entry per
+rank.
 
-Shapes: W processes, B batch, S tokens, D hidden size, F MLP width, A query heads, K key/value heads, V vocabulary.
+Shapes: W processes, B batch, S tokens, D hidden size, F MLP width, A query heads, K key/value
+heads, V vocabulary size.
 """
 
 from collections.abc import Callable
@@ -15,36 +17,42 @@ Piece = tuple[Tensor, Tensor, Tensor]  # gate, up and down of one rank
 
 
 def split_mlp(gate: Tensor, up: Tensor, down: Tensor, num_processes: int) -> list[Piece]:
-    """Cut the three matrices of an MLP among W processes.
+    """Split the three matrices of an MLP among W processes.
 
-    The MLP is down(gelu(gate(x)) * up(x)). Each rank holds F / W of the hidden units: the rows of `gate` and `up` that
-    make them, and the columns of `down` that read them. What the ranks then compute must sum to what the whole MLP
-    computes. Which units a rank holds is yours to choose.
+    The MLP is down(gelu(gate(x)) * up(x)). Each rank holds F / W of the hidden units: the rows
+    of `gate` and `up` that compute them (column-parallel), and the columns of `down` that read
+    them (row-parallel). The outputs of the ranks must sum to the output of the whole MLP. Which
+    units a rank holds is up to you.
 
     Args:
-        gate, up: [F, D], as in nn.Linear: one row for each number that comes out.
+        gate, up: [F, D], as in nn.Linear: one row per output.
         down: [D, F].
         num_processes: W, a divisor of F.
 
     Returns:
-        For each rank (gate [F/W, D], up [F/W, D], down [D, F/W]).
+        For each rank a tuple (gate [F/W, D], up [F/W, D], down [D, F/W]).
     """
     raise NotImplementedError
 
 
 def run_mlp(
-    hidden_states: Tensor, pieces: list[Piece], all_reduce: Callable[[list[Tensor]], list[Tensor]]
+    hidden_states: Tensor,
+    pieces: list[Piece],
+    all_reduce: Callable[[list[Tensor]], list[Tensor]],
 ) -> list[Tensor]:
-    """Run an MLP that is cut among W processes. Every rank ends up with the whole result.
+    """Run an MLP that is split among W processes, so that every rank gets the whole result.
 
-    Each rank reads all of `hidden_states` and computes down(gelu(gate(x)) * up(x)) with its own piece, as if it were an
-    MLP of its own. gelu is `torch.nn.functional.gelu` with approximate="tanh". Then one all-reduce adds the parts.
+    Each rank reads all of `hidden_states` and computes down(gelu(gate(x)) * up(x)) with its own
+    piece, as if that were a small MLP. gelu is `torch.nn.functional.gelu` with
+    approximate="tanh". Then one all-reduce sums the partial results.
 
     Args:
         hidden_states: [B, S, D], the same on every rank.
         pieces: for each rank (gate [F/W, D], up [F/W, D], down [D, F/W]).
-        all_reduce: takes a list of W tensors, one from each rank, and returns a list of W tensors: each rank gets the
-            sum. It changes nothing in place. Call it once. It is the only way in which numbers get from rank to rank.
+        all_reduce: takes a list of W tensors, one from each rank, and returns a list of W
+            tensors: each rank gets the sum. It changes nothing in place. Call it exactly once.
+                Numbers may
+            pass between ranks in no other way.
 
     Returns:
         For each rank the result, [B, S, D].
@@ -52,25 +60,30 @@ def run_mlp(
     raise NotImplementedError
 
 
-def heads_of(
-    rank: int, num_processes: int, num_attention_heads: int, num_key_value_heads: int
+def heads_on_rank(
+    rank: int,
+    num_processes: int,
+    num_attention_heads: int,
+    num_key_value_heads: int,
 ) -> tuple[list[int], list[int]]:
-    """Say which query heads a rank has, and which key/value heads it needs for them.
+    """The query heads of a rank, and the key/value heads that they need.
 
-    Neighbours stay together: rank 0 has the first A / W query heads, rank 1 the next A / W, and so on. Neighbouring
-    query heads share a key/value head: the first A / K use head 0, the next A / K head 1 (chapter 8). A rank holds the
-    key/value heads that its query heads use, each once. So where K is less than W, several ranks hold the same one.
+    Adjacent heads stay together: rank 0 has the first A / W query heads, rank 1 the next A / W,
+    and so on. Adjacent query heads share a key/value head: the first A / K use head 0, the next
+    A / K head 1 (chapter 8). A rank holds the key/value heads that its query heads use, each of
+    them once. So if K is less than W, several ranks hold a copy of the same one.
 
-    Example: 8 query heads, 1 key/value head, 4 processes. Rank 2 has ([4, 5], [0]).
+    Example: with 8 query heads, 1 key/value head and 4 processes, rank 2 has ([4, 5], [0]).
 
     Args:
         rank: from 0 to W - 1.
+        num_processes: W.
         num_attention_heads: A, a multiple of K.
         num_key_value_heads: K. Either W divides K, or K divides W.
 
     Returns:
-        The numbers of the query heads and those of the key/value heads, as the whole model counts them, from 0. Both
-        lists ascend.
+        The indices of the query heads and those of the key/value heads, numbered from 0 over
+        the whole model. Both lists are sorted.
 
     Raises:
         ValueError: W does not divide A.
@@ -78,41 +91,54 @@ def heads_of(
     raise NotImplementedError
 
 
-def average_gradients(gradients: list[list[Tensor | None]], num_rows: list[int]) -> list[Tensor]:
-    """Make one gradient out of those of W processes, as if one process had seen all rows.
+def average_gradients(
+    gradients: list[list[Tensor | None]],
+    num_rows: list[int],
+) -> list[Tensor]:
+    """Average the gradients of W processes, as if a single process had seen all rows.
 
-    Each rank had rows of its own, and its gradients are those of the *mean* loss over them. You return the gradients of
-    the mean loss over all rows of all ranks. The ranks may have different numbers of rows, and every row counts alike.
+    Each rank has its own rows, and its gradients are those of the *mean* loss over them. Return
+    the gradients of the mean loss over all rows of all ranks, in which every row has the same
+    weight, even if the ranks have different numbers of rows.
 
-    A rank that had no use for a parameter has None in its place. That counts as a gradient of 0; its rows still count.
+    A rank that did not use a parameter has None instead of its gradient. That counts as a
+    gradient of 0; the rank's rows still count.
 
     Args:
-        gradients: for each rank a list with one tensor (or None) for each parameter, in the same order on all ranks.
-            Of each parameter at least one rank has a tensor. They stay as they are.
-        num_rows: for each rank the number of its rows, 1 or more.
+        gradients: for each rank a list with one tensor (or None) per parameter, in the same
+            order on all ranks. For each parameter at least one rank has a tensor. Do not change
+            them in place.
+        num_rows: for each rank the number of its rows, at least 1.
 
     Returns:
-        One tensor for each parameter.
+        One tensor per parameter.
     """
     raise NotImplementedError
 
 
 def bytes_sent_per_token(
-    num_hidden_layers: int, hidden_size: int, vocab_size: int, num_processes: int, bytes_per_number: int
+    num_hidden_layers: int,
+    hidden_size: int,
+    vocab_size: int,
+    num_processes: int,
+    bytes_per_number: int,
 ) -> float:
-    """Compute how many bytes each process sends while a split model writes one token, at batch 1.
+    """Bytes that each process sends while a split model decodes one token, at batch size 1.
 
-    There are two all-reduces in each layer, and one for the embedding, each of one vector of D numbers. At the end
-    there is one all-gather of the logits: each process has V / W of them, and all need all V.
+    There are two all-reduces per layer, and one for the embedding, each of one vector of D
+    numbers. At the end, one all-gather collects the logits: each process has V / W of them, and
+    all processes need all V.
 
-    In a ring, each process sends to its neighbour alone. An all-reduce of n bytes then sends 2 n (W - 1) / W bytes from
-    each process. In an all-gather each process sends a part W - 1 times: its own, and then what came from the other
-    side. All parts are of the same size.
+    In a ring, each process sends only to its neighbor. In an all-reduce of n bytes, each
+    process then sends 2 n (W - 1) / W bytes. In an all-gather, each process sends a part W - 1
+    times: first its own, then those that it received. All parts have the same size, here V / W
+    numbers.
 
     Args:
+        num_hidden_layers: the number of layers.
         hidden_size: D.
         vocab_size: V, a multiple of W.
-        num_processes: W; 1 sends nothing.
+        num_processes: W; a single process sends nothing.
         bytes_per_number: 2 for bfloat16, 4 for float32.
 
     Returns:
@@ -122,20 +148,20 @@ def bytes_sent_per_token(
 
 
 def training_bytes_per_process(num_parameters: int, num_processes: int, sharded: bool) -> float:
-    """Compute the memory that training needs on each process: weights, gradients and AdamW; no activations.
+    """The memory per process for training: weights, gradients, AdamW; no activations.
 
-    In mixed precision each parameter has: a weight and a gradient, both bfloat16; a master weight, float32; the two
-    moments of AdamW, both float32.
+    In mixed precision each parameter has a weight and a gradient, both in bfloat16, and a
+    master weight and the two moments of AdamW, all three in float32.
 
-    With plain data parallelism every process holds all of that. Fully sharded (FSDP, ZeRO-3), each holds 1 / W of all
-    of it.
+    In plain data parallelism every process holds all of that. Fully sharded (FSDP, ZeRO-3),
+    each process holds 1 / W of all of it.
 
     Args:
         num_parameters: of the whole model, a multiple of W.
         num_processes: W.
-        sharded: whether it is fully sharded.
+        sharded: whether training is fully sharded.
 
     Returns:
-        Bytes on one process.
+        The bytes on one process.
     """
     raise NotImplementedError

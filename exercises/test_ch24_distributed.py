@@ -1,4 +1,4 @@
-"""Checks of exercises/ch24_distributed.py: cases for each exercise. What is right, the solutions know."""
+"""Checks of exercises/ch24_distributed.py: test cases for each exercise. The solutions define what is right."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +12,7 @@ from grader import Case, Exercise, Random
 
 
 def matrices(random: Random) -> Iterator[Case]:
-    # F is never W², so that pieces of W rows are not W pieces; one MLP is square, so that no shape says which way.
+    # F is never W², so that pieces of W rows are not W pieces; one MLP is square, so that its shape gives no hint.
     for num_processes, hidden, width in ((2, 6, 8), (4, 4, 12), (3, 6, 6), (1, 4, 6)):
         yield {
             "gate": random.normal(width, hidden, scale=0.7),
@@ -23,14 +23,14 @@ def matrices(random: Random) -> Iterator[Case]:
 
 
 def call_split_mlp(submission, case: Case) -> dict:
-    """What the pieces are, and what they compute together: which hidden units a rank holds is free."""
+    """The shapes of the pieces, and the sum of their outputs; which hidden units a rank holds is free."""
     pieces = submission.split_mlp(**case)
     if not isinstance(pieces, (list, tuple)):
-        raise TypeError(f"a list with one piece for each rank is expected, not a {type(pieces).__name__}")
+        raise TypeError(f"expected a list with one piece per rank, got a {type(pieces).__name__}")
     hidden_states = torch.linspace(-1.5, 1.5, 5)[:, None] * torch.linspace(1, 2, case["gate"].shape[1]).cos()
     return {
-        "the pieces": [describe_piece(piece) for piece in pieces],
-        "the sum of what the ranks compute": sum(
+        "shapes of the pieces": [describe_piece(piece) for piece in pieces],
+        "sum of the ranks' outputs": sum(
             (run_piece(hidden_states, piece) for piece in pieces), torch.zeros_like(hidden_states)
         ),
     }
@@ -38,7 +38,7 @@ def call_split_mlp(submission, case: Case) -> dict:
 
 def describe_piece(piece: Any) -> str:
     if not is_triple(piece):
-        return f"a {type(piece).__name__}, but no three matrices"
+        return f"a {type(piece).__name__} that is not three matrices"
     return ", ".join(f"{name} {list(matrix.shape)}" for name, matrix in zip(("gate", "up", "down"), piece))
 
 
@@ -48,7 +48,7 @@ def is_triple(piece: Any) -> bool:
 
 
 def run_piece(hidden_states: Tensor, piece: Any) -> Tensor:
-    """What a rank computes with its piece; 0 if the shapes do not fit together."""
+    """The output of a rank with its piece; 0 if the shapes do not match."""
     if not is_triple(piece):
         return torch.zeros_like(hidden_states)
     gate, up, down = piece
@@ -72,24 +72,24 @@ def split_mlps(random: Random) -> Iterator[Case]:
 
 
 def call_run_mlp(submission, case: Case) -> dict:
-    """What each rank gets, with an all-reduce that counts its calls."""
+    """The result of each rank, with an all-reduce that counts its calls."""
     num_processes, calls = len(case["pieces"]), []
 
     def all_reduce(tensors: list[Tensor]) -> list[Tensor]:
         calls.append(1)
         if not isinstance(tensors, (list, tuple)):
-            raise TypeError(f"all_reduce takes a list with a tensor from each rank, not a {type(tensors).__name__}")
+            raise TypeError(f"all_reduce takes a list with one tensor per rank, not a {type(tensors).__name__}")
         if len(tensors) != num_processes:
-            raise ValueError(f"all_reduce waits for {num_processes} ranks, and {len(tensors)} came")
+            raise ValueError(f"all_reduce expects tensors of {num_processes} ranks, got {len(tensors)}")
         if len({tuple(tensor.shape) for tensor in tensors}) > 1:
-            raise ValueError(f"the ranks differ in shape: {[list(tensor.shape) for tensor in tensors]}")
+            raise ValueError(f"the ranks' tensors differ in shape: {[list(tensor.shape) for tensor in tensors]}")
         return [torch.stack(list(tensors)).sum(0) for _ in tensors]
 
     results = submission.run_mlp(case["hidden_states"], case["pieces"], all_reduce)
-    return {"calls of all_reduce": len(calls), "what each rank has": results}
+    return {"calls of all_reduce": len(calls), "result of each rank": results}
 
 
-def places(random: Random) -> Iterator[Case]:
+def ranks_and_heads(random: Random) -> Iterator[Case]:
     for num_processes, heads, key_value_heads in (
         (4, 8, 1),
         (2, 8, 2),
@@ -101,7 +101,7 @@ def places(random: Random) -> Iterator[Case]:
         (1, 6, 3),
         (8, 8, 8),
     ):
-        # Of the second rank one sees best whether neighbours share.
+        # The second rank shows best whether adjacent heads share.
         for rank in sorted({0, 1 % num_processes, num_processes - 1, random.integer(0, num_processes)}):
             yield {
                 "rank": rank,
@@ -118,16 +118,16 @@ def places(random: Random) -> Iterator[Case]:
         }
 
 
-def call_heads_of(submission, case: Case) -> dict:
-    answer = submission.heads_of(**case)
+def call_heads_on_rank(submission, case: Case) -> dict:
+    answer = submission.heads_on_rank(**case)
     if not isinstance(answer, (list, tuple)) or len(answer) != 2:
-        raise TypeError(f"two lists are expected, of query heads and of key/value heads, not {answer!r}")
+        raise TypeError(f"expected two lists, of query heads and of key/value heads, got {answer!r}")
     queries, key_values = (list(heads) if isinstance(heads, (range, tuple)) else heads for heads in answer)
     return {"query heads": queries, "key/value heads": key_values}
 
 
-def found_gradients(random: Random) -> Iterator[Case]:
-    """Of three parameters; of some, some ranks have none."""
+def gradients_of_ranks(random: Random) -> Iterator[Case]:
+    """Gradients of three parameters; some ranks have none for some of them."""
     for num_rows, missing in (
         ([4, 4], []),
         ([6, 2], []),
@@ -172,42 +172,49 @@ def trainings(random: Random) -> Iterator[Case]:
 EXERCISES = [
     Exercise(
         "split_mlp",
-        "Cut along, cut across",
+        "Splitting an MLP",
         matrices,
         points=2,
         call=call_split_mlp,
         tolerance=1e-4,
-        section="Cut along, then across",
+        section="Tensor parallelism: column-parallel, then row-parallel",
     ),
     Exercise(
         "run_mlp",
-        "One sum is enough",
+        "Running a split MLP",
         split_mlps,
         points=2,
         call=call_run_mlp,
         tolerance=2e-5,
         show=lambda case: {"hidden_states": case["hidden_states"], "num_processes": len(case["pieces"])},
-        section="Cut along, then across",
+        section="Tensor parallelism: column-parallel, then row-parallel",
     ),
     Exercise(
-        "heads_of",
-        "Who has which heads",
-        places,
+        "heads_on_rank",
+        "Heads of a rank",
+        ranks_and_heads,
         points=2,
-        call=call_heads_of,
+        call=call_heads_on_rank,
         raises=(ValueError,),
-        section="Cut along, then across",
+        section="Tensor parallelism: column-parallel, then row-parallel",
     ),
     Exercise(
         "average_gradients",
-        "Every row counts alike",
-        found_gradients,
+        "Averaging gradients",
+        gradients_of_ranks,
         points=2,
         show=show_gradients,
-        section="Sharing the batch",
+        section="Data parallelism: average the gradients",
     ),
-    Exercise("bytes_sent_per_token", "What goes over the wire", split_models, points=2, section="What is sent"),
-    Exercise("training_bytes_per_process", "What training holds", trainings, section="What must be held"),
+    Exercise(
+        "bytes_sent_per_token", "Communication per token", split_models, points=2, section="Communication per token"
+    ),
+    Exercise(
+        "training_bytes_per_process",
+        "Training memory per process",
+        trainings,
+        section="Memory for inference and for training",
+    ),
 ]
 
 

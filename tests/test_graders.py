@@ -33,7 +33,7 @@ ENDS_IN_AN_ERROR = {
     "wrong_shape_ignored": "The expanded size of the tensor (64) must match the existing size (65)",
     "shapes_broadcast": "The expanded size of the tensor",
     "vectors_split": "mat1 and mat2 shapes cannot be multiplied (8x1 and 4x2)",
-    "stops_at_none": "unsupported operand type(s) for *: 'int' and 'NoneType'",
+    "none_not_handled": "unsupported operand type(s) for *: 'int' and 'NoneType'",
 }
 
 
