@@ -28,6 +28,7 @@ def setup(app: Sphinx) -> dict:
     app.config.mathjax_path = MATHJAX
     if os.environ.get("BOOK_EXECUTE") == "off":
         app.config.nb_execution_mode = "off"
+    app.config.html_search_scorer = str(ROOT / "_static" / "search_scorer.js")
     app.config.togglebutton_open_on_print = False  # hints and solutions stay closed on paper
     app.config.notfound_urls_prefix = "/"
     if address := os.environ.get("BOOK_URL"):
