@@ -47,9 +47,10 @@ VLM.part("answers", () => {
       const hooks = new Hooks(namesForHooks(options.record), makeEdits(options.edits, this.config))
       const model = new PaliGemmaForConditionalGeneration(this.config, hooks, { ...plant(options.bugs), pause })
       model.loadStateDict(options.rounding ? roundWeights(this.tensors, options.rounding) : this.tensors)
+      await pause()
 
       const meter = new Meter()
-      const imageFeatures = await this.readImage(model, options)
+      const imageFeatures = await this.readImage(model, options, pause)
       meter.end("image")
       const [ids, tokens] = [[], []]
       for await (const { id, logits } of generateTokens(model, promptIds, imageFeatures, options)) {
@@ -108,8 +109,9 @@ VLM.part("answers", () => {
     }
 
     // The tower runs again only for another image, or if its inside is to be recorded.
-    async readImage(model, { pixels, record, rounding }) {
+    async readImage(model, { pixels, record, rounding }, pause) {
       const values = processImage(pixels, this.size)
+      await pause()
       const seen = model.hooks.edit.pixel_values?.(values) ?? values
       const isRecorded = record.some((name) => name.startsWith("image_") || name === "pixel_values")
       const isLast = this.lastImage && seen.data.every((value, i) => value === this.lastImage.pixels.data[i])

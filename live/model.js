@@ -7,7 +7,7 @@ VLM.part("model", () => {
   const { add, multiply, scale, softmax, geluTanh, Module, Linear, Embedding, LayerNorm } = VLM.tensor
   const LOWEST = -3.4028234663852886e38 // of float32
 
-  // What may be exchanged, piece by piece; bugs.js does so. `pause` runs after each layer, so that a page can draw.
+  // What may be exchanged, piece by piece; bugs.js does so. `pause` runs between layers, so that a page can draw.
   const OPTIONS = {
     activation: geluTanh,
     normFactor: (weight) => 1 + weight,
@@ -92,8 +92,8 @@ VLM.part("model", () => {
 
     async forward(hiddenStates) {
       for (const [layerIdx, layer] of this.layers.entries()) {
-        hiddenStates = layer.forward(this.hooks.tap("image_hidden_states", hiddenStates, layerIdx))
         await this.options.pause()
+        hiddenStates = layer.forward(this.hooks.tap("image_hidden_states", hiddenStates, layerIdx))
       }
       return this.hooks.tap("image_hidden_states", hiddenStates, this.layers.length)
     }

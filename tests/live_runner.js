@@ -51,6 +51,25 @@ const CALLS = {
     return Array.from({ length: count }, () => VLM.generate.chooseToken(logits, temperature, topP, random))
   },
 
+  // Milliseconds of the processor: of the longest piece of work between two pauses while the weights are read and while
+  // some requests are answered, of all that the first request takes, and of plain loops with as many multiplications.
+  async measure(_, requests) {
+    const now = () => process.cpuUsage().user / 1000
+    let [longest, last] = [0, now()]
+    const watch = async () => {
+      longest = Math.max(longest, now() - last)
+      last = now()
+    }
+    const answers = new VLM.answers.Answers(await VLM.weights.read(readFileSync(weightsPath), watch))
+    for (const request of requests) await answers.ask(request, watch) // compiles the code, too
+    await watch()
+    const start = now()
+    const { multiplications } = await answers.ask({ ...requests[0], padding: 1 }, pause) // the image is read again
+    const [answer, between] = [now() - start, now()]
+    multiplyPlainly(multiplications.image + multiplications.prompt + multiplications.tokens)
+    return { longest, answer, plain: now() - between, multiplications }
+  },
+
   // The messages of a worker that is told to stop while it answers, and then asked again.
   async stop(answers, request) {
     const messages = []
@@ -62,6 +81,15 @@ const CALLS = {
     await receive({ kind: "call", id: 2, method: "ask", request })
     return messages.map(({ kind, id, message }) => ({ kind, id, message }))
   },
+}
+
+function multiplyPlainly(count) {
+  const [left, right] = [0.5, 0.25].map((value) => new Float32Array(512).fill(value))
+  for (let done = 0; done < count; done += 512) {
+    let sum = 0
+    for (let i = 0; i < 512; i++) sum += left[i] * right[i]
+    left[done % 511] = sum / 1e6 // so that nothing can be left out
+  }
 }
 
 function makeModel(answers, bugs) {

@@ -719,6 +719,26 @@ def test_bugs_spare_and_spoil_the_answers_that_the_chapters_name(weights, task):
         assert count == (16 if bug in SPARED[task] else 0), bug
 
 
+# ---- pauses and speed ----
+
+LONGEST_PAUSE = 100  # milliseconds for which a page may not answer to its reader
+PLAIN = (
+    250  # milliseconds of the processor that the plain loops below take on a machine of 2023 with nothing else to do
+)
+
+
+@needs_node
+def test_work_on_the_pages_own_thread_is_cut_into_short_pieces_and_is_as_fast_as_plain_loops(
+    weights, case, scenes, record_property
+):
+    """Time of the processor, which other programs hardly change; a slower one has a higher limit in proportion."""
+    segment = {"pixels": as_pixels(scenes[8].image), "prompt": f"segment {scenes[8].objects[0].label}"}
+    [measured] = run(weights, ("measure", [case[0], segment]))
+    record_property("milliseconds", measured)
+    assert measured["longest"] <= LONGEST_PAUSE * max(measured["plain"] / PLAIN, 1)
+    assert measured["answer"] <= 2 * measured["plain"]
+
+
 # ---- messages ----
 
 

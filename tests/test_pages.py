@@ -7,7 +7,7 @@ from urllib.parse import unquote, urldefrag, urlparse
 
 import nbformat
 import pytest
-from book_pages import ADDRESS, FOLDER, REPOSITORY
+from book_pages import ADDRESS, FOLDER, REPOSITORY, read_as_sent
 from bs4 import BeautifulSoup
 
 LOADED = {
@@ -19,6 +19,7 @@ LOADED = {
     "video": "src",
     "embed": "src",
 }
+HEAVIEST = 1_000_000  # bytes
 LINKS_THAT_LOAD = {"stylesheet", "preload", "prefetch", "modulepreload", "preconnect", "icon", "manifest"}
 
 
@@ -58,6 +59,25 @@ def test_no_page_loads_anything_from_another_host(pages):
     }
     assert len(loaded) > 300
     assert [where for where in loaded if is_elsewhere(where[1])] == []
+
+
+def test_a_page_with_its_styles_and_scripts_has_a_megabyte_at_most(site, pages, record_property):
+    """As a server sends them, compressed. Pictures inside the text count; those beside it and model weights do not."""
+    sizes = {}
+    for name, page in pages.items():
+        addresses = [tag["src"] for tag in page("script", src=True)]
+        addresses += [tag["href"] for tag in page("link", href=True) if "stylesheet" in tag["rel"]]
+        loaded = {find_file(site, name, address) for address in addresses}
+        sizes[name] = sum(len(read_as_sent(path)) for path in {site / name, *loaded})
+    heaviest = max(sizes, key=sizes.get)
+    record_property("heaviest", (heaviest, sizes[heaviest]))
+    assert sizes[heaviest] <= HEAVIEST, (heaviest, sizes[heaviest])
+
+
+def find_file(site: Path, page: str, address: str) -> Path:
+    """The file among the built pages that an address on a page means; the page 404 names files from the root."""
+    path = unquote(urlparse(address).path)
+    return site / path.removeprefix(FOLDER) if path.startswith("/") else (site / page).parent / path
 
 
 def test_no_script_or_style_of_the_pages_names_another_host_to_load_from(site, pages):

@@ -19,7 +19,7 @@ from book_site.launch import BRANCH
 from book_site.live import add_live, copy_live
 from book_site.mathjax import MATHJAX, copy_mathjax
 from book_site.pages import dress_page
-from book_site.theme import lost, name_things, trim_scripts
+from book_site.theme import empty_icon_script, lost, name_things, trim_scripts
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -53,6 +53,7 @@ def setup(app: Sphinx) -> dict:
     for last_touch in (trim_scripts, name_things):  # after every other handler
         app.connect("html-page-context", last_touch, priority=999)
     app.connect("build-finished", copy_mathjax)
+    app.connect("build-finished", empty_icon_script)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 

@@ -14,6 +14,13 @@ def trim_scripts(app: Sphinx, pagename: str, templatename: str, context: dict, d
         context[kind] = [file for file in context.get(kind, []) if "thebe" not in describe_file(file)]
 
 
+def empty_icon_script(app: Sphinx, error: Exception | None):
+    """Leave the icons to the theme's fonts, which its styles name too: its script with all icons has 1.5 MB."""
+    script = Path(app.outdir) / "_static" / "scripts" / "fontawesome.js"
+    if not error and script.is_file():
+        script.write_text("// The icons come from the fonts in _static/vendor/fontawesome.\n", encoding="utf-8")
+
+
 def describe_file(file) -> str:
     return f"{getattr(file, 'filename', file)} {getattr(file, 'attributes', {}).get('body', '')}"
 
