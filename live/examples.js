@@ -52,7 +52,8 @@ VLM.part("examples", () => {
     },
     {
       title: "Six small ones",
-      scene: "night.21_cat.22.22.30.0_cat.28.64.32.0_dog.26.96.28.0_cat.76.20.30.0_tree.84.58.34.0_yellow-ball.74.94.26.0",
+      scene:
+        "night.21_cat.22.22.30.0_cat.28.64.32.0_dog.26.96.28.0_cat.76.20.30.0_tree.84.58.34.0_yellow-ball.74.94.26.0",
       prompt: "answer en how many cats are there?",
     },
     {

@@ -118,7 +118,10 @@ VLM.figures.define("gates", (frame, data) => {
     choice.tools.prepend(element("div", { class: "vlm-small-stage" }, stage.element))
 
     function offerPrompts() {
-      const texts = new Set([...(data.prompt ? [data.prompt] : []), ...VLM.prompts.offer(["caption", "detect", "segment"], stage)])
+      const texts = new Set([
+        ...(data.prompt ? [data.prompt] : []),
+        ...VLM.prompts.offer(["caption", "detect", "segment"], stage),
+      ])
       const chosen = prompts.value
       prompts.input.replaceChildren(...[...texts].map((text) => new Option(text)))
       if (texts.has(chosen)) prompts.value = chosen

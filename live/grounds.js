@@ -1,6 +1,6 @@
-// The grounds of a scene, painted as toybox/grounds.py paints them. Six have a name that captions say: soft hills of random
-// numbers make a texture, and the texture is colored from a dark shade to a light one. The others have none. The same
-// name and seed give the same ground.
+// The grounds of a scene, painted as toybox/grounds.py paints them. Six have a name that captions say: soft hills of
+// random numbers make a texture, and the texture is colored from a dark shade to a light one. The others have none. The
+// same name and seed give the same ground.
 //
 // S is the side of an image in pixels, 112.
 "use strict"
@@ -185,7 +185,8 @@ VLM.part("grounds", () => {
     const grid = Float32Array.from({ length: down.cells * across.cells }, random)
     const wide = new Float32Array(down.cells * S) // first along the rows, then along the columns: a fourth of the sums
     for (let y = 0; y < down.cells; y++) {
-      for (let x = 0; x < S; x++) wide[y * S + x] = fourOf(grid, y * across.cells + across.first[x], 1, across.weights[x])
+      for (let x = 0; x < S; x++)
+        wide[y * S + x] = fourOf(grid, y * across.cells + across.first[x], 1, across.weights[x])
     }
     const field = new Float32Array(S * S)
     for (let y = 0; y < S; y++) {
@@ -194,8 +195,11 @@ VLM.part("grounds", () => {
     return field
   }
 
-  const fourOf = (values, at, step, [a, b, c, d]) =>
-    a * values[at] + b * values[at + step] + c * values[at + 2 * step] + d * values[at + 3 * step]
+  function fourOf(values, at, step, weights) {
+    let sum = 0
+    for (let i = 0; i < 4; i++) sum += weights[i] * values[at + i * step]
+    return sum
+  }
 
   // For each of S pixels, the first of the four grid cells that it is made of, and their weights.
   function enlarge(count, phase) {

@@ -3,7 +3,7 @@
 //     const pictures = await VLM.pictures.load()
 //     pictures.cat        { data, width, height, channels: 4 }, as in sprites.js; 256 x 256
 //     pictures.signs      the sheet; VLM.signs.places says where each word is
-//     VLM.pictures.draw(context, thing, pictures)     into a square whose middle is (0, 0) and whose unit is a pixel of S
+//     VLM.pictures.draw(context, thing, pictures)     its middle at (0, 0); a unit is a pixel of S x S
 "use strict"
 
 VLM.part("pictures", () => {
@@ -24,7 +24,9 @@ VLM.part("pictures", () => {
   async function read() {
     if (!VLM.toyPictures) await loadScript()
     const addresses = Object.entries({ ...VLM.toyPictures, signs: VLM.signs.sheet })
-    return Object.fromEntries(await Promise.all(addresses.map(async ([name, address]) => [name, await decode(address)])))
+    return Object.fromEntries(
+      await Promise.all(addresses.map(async ([name, address]) => [name, await decode(address)])),
+    )
   }
 
   function loadScript() {

@@ -106,7 +106,8 @@ VLM.figures.define("playground", (frame, data) => {
       const strange = strangeness(stage.scene, stage.rendering)
       note.textContent = strange.length === 0 ? "" : `Not in the training data: ${strange.join(", ")}.`
       if (stage.scene.ground.name === "picture") {
-        note.textContent += ` The model knows ${LEARNED.toys.length} toys and ${LEARNED.words.length} words on signs, nothing else. ${PRIVATE}`
+        const known = `${LEARNED.toys.length} toys and ${LEARNED.words.length} words on signs`
+        note.textContent += ` The model knows ${known}, nothing else. ${PRIVATE}`
       }
       toyTools.update()
       sceneTools.update()

@@ -34,8 +34,8 @@ VLM.part("prompts", () => {
     stranger: ({ stranger }) => `answer en is there ${withArticle(stranger)}?`,
   }
 
-  // The prompts of some tasks for the scene on a stage and the toy that is selected there; tasks that the scene does not
-  // allow are left out.
+  // The prompts of some tasks for the scene on a stage and the toy that is selected there; tasks that the scene does
+  // not allow are left out.
   function offer(tasks, { scene, selected, rendering }) {
     const found = describe(scene, selected, rendering.boxes)
     return tasks.map((task) => PROMPTS[task](found)).filter((prompt) => prompt !== null)

@@ -3,7 +3,7 @@
 //
 //     scene   { ground, sign, toys }   the last toy lies on top; the sign, or null, is under all toys
 //     ground  { name: "sand", seed: 3 }, or { name: "plain", color: "808080" }, or { name: "picture", pixels }
-//     toy     { label, color, y, x, size, tilt, mirrored }   center and side in pixels of S x S; degrees, counter-clockwise
+//     toy     { label, color, y, x, size, tilt, mirrored }   center and side in pixels of S x S; degrees counter-clockwise
 //     sign    { word, paint, y, x, size, tilt }              size is its height
 //
 // A thing is a toy or a sign. The color of a toy whose kind does not come in colors is null.
@@ -102,7 +102,12 @@ VLM.part("scene", () => {
     owner.forEach((one, at) => {
       if (one !== index) return
       const [y, x] = [Math.floor(at / S), at % S]
-      ;[top, left, bottom, right] = [Math.min(top, y), Math.min(left, x), Math.max(bottom, y + 1), Math.max(right, x + 1)]
+      ;[top, left, bottom, right] = [
+        Math.min(top, y),
+        Math.min(left, x),
+        Math.max(bottom, y + 1),
+        Math.max(right, x + 1),
+      ]
     })
     return bottom > 0 ? [top, left, bottom, right] : null
   }

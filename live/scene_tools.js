@@ -11,7 +11,7 @@ VLM.part("sceneTools", () => {
   const LARGEST_IMAGE = 1024 // the longer side of a reader's own image in pixels: a larger one is made smaller first
   const ICON = 40 // side in pixels of a picture on the shelf
   const SIGN = "sign"
-  const GROUND_NAMES = { plain: "plain color", blur: "blurred shapes", picture: "your image" } // the others say it already
+  const GROUND_NAMES = { plain: "plain color", blur: "blurred shapes", picture: "your image" } // else as they are
   const NOTHING = { size: 40, tilt: 0, color: null } // what the tools show if nothing is selected
   const WITHOUT_SEED = ["plain", "picture"]
 
@@ -55,7 +55,7 @@ VLM.part("sceneTools", () => {
       addEventListener("pointercancel", forget)
     }
 
-    const buttons = [...OFFERED.toys, SIGN].map((name) => {
+    const buttons = [SIGN, ...OFFERED.toys].map((name) => {
       const isKnown = name === SIGN || LEARNED.toys.includes(name)
       const title = isKnown ? name : `${name} (the model has never seen one)`
       const className = isKnown ? "vlm-shelf-toy" : "vlm-shelf-toy is-unknown"
@@ -64,7 +64,7 @@ VLM.part("sceneTools", () => {
       one.onpointerdown = (event) => event.button === 0 && take(event, name)
       return one
     })
-    return element("div", { class: "vlm-shelf", role: "group", "aria-label": "Toys and a sign to add" }, ...buttons)
+    return element("div", { class: "vlm-shelf", role: "group", "aria-label": "A sign and toys to add" }, ...buttons)
   }
 
   function drawIcon(name, pictures) {

@@ -62,8 +62,8 @@ VLM.part("sprites", () => {
 
   const signWidth = ({ word, size }) => Math.round(VLM.signs.places[word][size][2] / OVERSIZE)
 
-  // The board with its word, OVERSIZE times as large. sheet: the image with all words (live/toys.py), whose red says how
-  // far a pixel is inside of a letter, and whose alpha is the board's
+  // The board with its word, OVERSIZE times as large. sheet: the image with all words (live/toys.py), whose red says
+  // how far a pixel is inside of a letter, and whose alpha is the board's
   function makeBoard(sheet, { word, size, paint }) {
     const [top, left, width] = VLM.signs.places[word][size]
     const height = size * OVERSIZE
@@ -99,7 +99,11 @@ VLM.part("sprites", () => {
     if (range === 0) return [0, 0, most]
     const [fromRed, fromGreen, fromBlue] = [red, green, blue].map((value) => Math.fround((most - value) / range))
     const sixth =
-      red === most ? Math.fround(fromBlue - fromGreen) : green === most ? 2 + fromRed - fromBlue : 4 + fromGreen - fromRed
+      red === most
+        ? Math.fround(fromBlue - fromGreen)
+        : green === most
+          ? 2 + fromRed - fromBlue
+          : 4 + fromGreen - fromRed
     const hue = Math.fround((Math.fround(sixth) / 6 + 1) % 1)
     return [Math.trunc(hue * 255), Math.trunc(Math.fround(range / most) * 255), most]
   }
@@ -166,8 +170,8 @@ VLM.part("sprites", () => {
     const between = (row) =>
       cubic(data[row + columns[0]], data[row + columns[1]], data[row + columns[2]], data[row + columns[3]], x - left)
     for (let c = 0; c < 4; c++) {
-      const [first, second, third, fourth] = [rows[0] + c, rows[1] + c, rows[2] + c, rows[3] + c]
-      result[at + c] = Math.floor(cubic(between(first), between(second), between(third), between(fourth), y - top))
+      const inRow = (index) => between(rows[index] + c)
+      result[at + c] = Math.floor(cubic(inRow(0), inRow(1), inRow(2), inRow(3), y - top))
     }
   }
   const [columns, rows] = [new Int32Array(4), new Int32Array(4)] // for mixPixels, which runs for every pixel
@@ -177,7 +181,11 @@ VLM.part("sprites", () => {
 
   const multiplied = new WeakMap() // of the whole pictures, which are resized again and again
   function multiplyByAlpha(image) {
-    if (!multiplied.has(image)) multiplied.set(image, changeColors(image, (value, alpha) => divide255(value * alpha)))
+    if (!multiplied.has(image))
+      multiplied.set(
+        image,
+        changeColors(image, (value, alpha) => divide255(value * alpha)),
+      )
     return multiplied.get(image)
   }
 

@@ -1,5 +1,5 @@
-// The stage: a scene, large, whose toys and sign are moved by mouse, touch and keyboard, and what the model found laid over
-// it. A thing is a toy or the sign.
+// The stage: a scene, large, whose toys and sign are moved by mouse, touch and keyboard, and what the model found laid
+// over it. A thing is a toy or the sign.
 //
 //     const stage = VLM.stage.create({ scene, pictures, onChange, onSelect, announce })
 //     stage.element, stage.help        put both into the page; the second says what the keys do
@@ -31,8 +31,8 @@ VLM.part("stage", () => {
     "]": (thing, step) => (thing.tilt -= step),
   }
   const KEYS_TEXT =
-    "Keys: arrows move a toy (with Shift by one pixel), + and − scale it, [ and ] tilt it, Page Up and Page Down lay " +
-    "it over and under the others, Delete removes it."
+    "Keys: arrows move a toy or the sign (with Shift by one pixel), + and − scale it, [ and ] tilt it, Delete removes " +
+    "it; Page Up and Page Down lay a toy over and under the others."
 
   let created = 0 // stages of the page
   function create({ scene, pictures, onChange, onSelect, announce }) {

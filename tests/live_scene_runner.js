@@ -1,6 +1,7 @@
-// Runs what the live figures draw and offer, in Node, for tests/test_live_scene.py. Each line of standard input is JSON. The
-// first: { signs: places of the words, pictures: as VLM.pictures.load gives them }. The others: a list of calls, each the
-// name of a function below and its arguments; the answer is a line with a list of the results. Bytes are { uint8: base64 }.
+// Runs what the live figures draw and offer, in Node, for tests/test_live_scene.py. Each line of standard input is JSON.
+// The first: { signs: places of the words, pictures: as VLM.pictures.load gives them }. The others: a list of calls, each
+// the name of a function below and its arguments; the answer is a line with a list of the results. Bytes are
+// { uint8: base64 }.
 "use strict"
 
 const { join } = require("node:path")
@@ -56,6 +57,11 @@ createInterface({ input: process.stdin }).on("line", (line) => {
     VLM.signs = { places: read.signs }
     pictures = read.pictures
   } else {
-    console.log(JSON.stringify(read.map(([name, ...args]) => CALLS[name](...args)), pack))
+    console.log(
+      JSON.stringify(
+        read.map(([name, ...args]) => CALLS[name](...args)),
+        pack,
+      ),
+    )
   }
 })
