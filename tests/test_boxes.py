@@ -207,5 +207,5 @@ def test_boxes_with_and_without_masks_can_be_mixed():
 
 @pytest.mark.parametrize("codes", [CODES[:15], (*CODES, 0), (*CODES[:15], 128), (*CODES[:15], -1)])
 def test_codes_that_could_not_be_read_back_are_refused(codes):
-    with pytest.raises(ValueError, match="expected 16 numbers of 0 to 127"):
+    with pytest.raises(ValueError, match="expected 16 numbers from 0 to 127"):
         format_detections([Detection("cat", CAT.box, codes)], HEIGHT, WIDTH)

@@ -42,9 +42,9 @@ def test_boxes_are_rounded_and_cut_at_the_picture():
 
 @pytest.mark.parametrize("box", [(45, 0, 50, 10), (0, 60, 10, 70)])
 def test_a_box_outside_the_picture_is_refused(box):
-    with pytest.raises(ValueError, match="outside the picture of 40 x 60"):
+    with pytest.raises(ValueError, match="outside the image of 40 x 60"):
         paste_mask(np.ones((MASK_SIZE, MASK_SIZE)), box, HEIGHT, WIDTH)
-    with pytest.raises(ValueError, match="outside the picture of 40 x 60"):
+    with pytest.raises(ValueError, match="outside the image of 40 x 60"):
         crop_mask(np.ones((HEIGHT, WIDTH), bool), box)
 
 

@@ -1,6 +1,6 @@
-"""Boxes and masks as text: PaliGemma says where a thing is in words of its vocabulary, and this file translates.
+"""Boxes and masks as text: PaliGemma writes regions as tokens of its vocabulary, and this file converts both ways.
 
-Pure Python: it knows strings and numbers, and nothing about models, tokenizers or pictures.
+Pure Python: it knows strings and numbers, and nothing about models, tokenizers or images.
 """
 
 import re
@@ -16,20 +16,20 @@ Box = tuple[float, float, float, float]  # (y_min, x_min, y_max, x_max) in pixel
 _LAST_BIN = NUM_LOCATION_BINS - 1
 _LOCATION = re.compile(r"<loc([0-9]*)>")
 _MASK_CODE = re.compile(r"<seg([0-9]*)>")
-# One item of the answer: a run of location tokens (however long: we count them later), mask tokens if the
+# One item of the answer: a run of location tokens (of any length: they are counted later), mask tokens if the
 # prompt was "segment", and a label, which ends at the next ";" or at the next token.
 _ITEM = re.compile(r"(?P<run>(?:<loc[0-9]*>\s*)+)(?P<shape>(?:<seg[0-9]*>\s*)*)(?P<label>[^;<>]*)")
 
 
 @dataclass(frozen=True)
 class Detection:
-    """One thing found in a picture: what it is, the box around it, and perhaps its shape.
+    """One object found in an image: its label, its box and, if it has one, its mask.
 
     Attributes:
         label: the name the model gave it; "" if it gave none.
-        box: (y_min, x_min, y_max, x_max) in pixels of the picture, y first, as PaliGemma writes it.
-        mask_codes: the 16 codes (0..127) of its mask inside the box, or None if it has none. `vlm.regions.segmentation`
-            turns them into a picture.
+        box: (y_min, x_min, y_max, x_max) in pixels of the image, y first, as PaliGemma writes it.
+        mask_codes: the 16 codes (0..127) of the mask inside the box, or None if there is no mask.
+            `vlm.regions.segmentation` decodes them.
     """
 
     label: str
@@ -38,23 +38,23 @@ class Detection:
 
 
 def location_token(value: float, size: int) -> str:
-    """Write one coordinate as a token: bin 0 to 1023, with 1023 equal steps between them.
+    """One coordinate as a token: bin 0 to 1023, with 1023 equal steps between them.
 
-    Both edges are exact: 0 is "<loc0000>" and `size` is "<loc1023>". Values outside the picture
-    go to its edge.
+    Both edges are exact: 0 is "<loc0000>" and `size` is "<loc1023>". Values outside the image are
+    clipped to its edge.
 
     Example: 100 of 400 pixels is a quarter; 0.25 * 1023 = 255.75, so "<loc0256>".
 
     Args:
         value: a y or an x, in pixels.
-        size: the picture's height for a y, its width for an x, in pixels.
+        size: the image's height for a y, its width for an x, in pixels.
 
     Raises:
         ValueError: if `size` is less than 1.
 
     Source: big_vision, whose evaluators divide by 1023 (evaluators/proj/paligemma/transfers/segmentation.py).
-    Many users' programs take 1024 instead: a box then moves by less than a bin, but the right edge of the
-    picture becomes "<loc1024>", which is no token at all.
+    Many programs multiply by 1024 instead: a box then moves by less than a bin, but the right edge of the
+    image becomes "<loc1024>", which is not a token.
     """
     _check_size(size)
     fraction = min(max(value / size, 0.0), 1.0)
@@ -62,9 +62,9 @@ def location_token(value: float, size: int) -> str:
 
 
 def location_value(bin_index: int, size: int) -> float:
-    """Turn a bin back into pixels, the inverse of `location_token` up to half a step.
+    """A bin as a coordinate in pixels: the inverse of `location_token`, up to half a step.
 
-    Example: bin 1023 of a picture 400 pixels wide is 400.0.
+    Example: bin 1023 of an image 400 pixels wide is 400.0.
 
     Raises:
         ValueError: if `bin_index` is not in 0..1023, or `size` is less than 1.
@@ -76,19 +76,19 @@ def location_value(bin_index: int, size: int) -> float:
 
 
 def format_detections(detections: Iterable[Detection], height: int, width: int) -> str:
-    """Write detections as the model is trained to: "<loc..><loc..><loc..><loc..> cat ; <loc..>... dog".
+    """Detections as the text that the model is trained on: "<loc..><loc..><loc..><loc..> cat ; <loc..>... dog".
 
-    The four tokens are y_min, x_min, y_max, x_max. If a detection has a mask, its 16 codes follow them, as
+    The four tokens are y_min, x_min, y_max, x_max. If a detection has a mask, its 16 codes follow, as
     "<seg000>" to "<seg127>". No detections give "".
 
     Args:
-        detections: boxes in pixels of the picture, written in the order given.
-        height: the picture's height in pixels.
-        width: the picture's width in pixels.
+        detections: boxes in pixels of the image; their order is kept.
+        height: the image's height in pixels.
+        width: the image's width in pixels.
 
     Raises:
-        ValueError: if a label holds ";", "<" or ">", which would end it early when it is read back; if a mask
-            has not 16 codes of 0..127.
+        ValueError: if a label contains ";", "<" or ">", which would end it early when the text is parsed; if a
+            mask does not have 16 codes in 0..127.
     """
     return " ; ".join(_format_detection(detection, height, width) for detection in detections)
 
@@ -96,31 +96,31 @@ def format_detections(detections: Iterable[Detection], height: int, width: int) 
 def parse_detections(text: str, height: int, width: int) -> list[Detection]:
     """Read the boxes and masks in an answer; skip whatever is not a valid box.
 
-    The grammar, where `?` is "perhaps", `*` is "any number of" and spaces may be missing:
+    The grammar, where `?` means "optional", `*` means "any number of", and spaces may be missing:
 
         answer = text? (item ";"?)*
         item   = loc loc loc loc (16 seg)? label?
         loc    = "<loc0000>" ... "<loc1023>"        y_min, x_min, y_max, x_max
-        seg    = "<seg000>" ... "<seg127>"          the shape inside the box
+        seg    = "<seg000>" ... "<seg127>"          the mask inside the box
         label  = text without ";", "<", ">"
 
-    A model may write anything. Where it wrote three or five locations in a row, or one that does not exist
-    ("<loc1024>", "<loc12>"), nobody knows which box it meant, so the whole row is left out. So is a box
-    that is empty: y_max <= y_min or x_max <= x_min. A box whose mask has 15 codes, or 17, or one that does
-    not exist, is kept without a mask.
+    A model may write anything. If an item has three or five locations in a row, or one that does not exist
+    ("<loc1024>", "<loc12>"), there is no telling which box was meant, so the item is skipped. So is one whose
+    box is empty: y_max <= y_min or x_max <= x_min. A box whose mask has 15 or 17 codes, or one that does not
+    exist, is kept without a mask.
 
-    Example, for a picture 1023 pixels high and 2046 wide:
+    Example, for an image 1023 pixels high and 2046 wide:
 
         "<loc0010><loc0020><loc0030><loc0040> cat ; <loc0001><loc0002> dog"
         -> [Detection(label="cat", box=(10.0, 40.0, 30.0, 80.0))]
 
     Args:
         text: the answer, decoded with its location tokens.
-        height: the picture's height in pixels.
-        width: the picture's width in pixels.
+        height: the image's height in pixels.
+        width: the image's width in pixels.
 
-    Source: the form of the answer is that of PaliGemma (arXiv 2407.07726, section 3.2) and of big_vision's
-    paligemma README; the checks of the box are those of its evaluators (see `location_token`).
+    Source: the format is PaliGemma's (arXiv 2407.07726, section 3.2, and big_vision's paligemma README); the
+    checks of the box are those of big_vision's evaluators (see `location_token`).
     """
     detections = []
     for item in _ITEM.finditer(text):
@@ -134,7 +134,7 @@ def parse_detections(text: str, height: int, width: int) -> list[Detection]:
 def box_iou(a: Box, b: Box) -> float:
     """Intersection over union: the area they share over the area of their union.
 
-    1 for equal boxes, 0 for boxes that do not touch, and 0 if either is empty.
+    1 for equal boxes, 0 for boxes that do not overlap, and 0 if either is empty.
 
     Example: (0, 0, 2, 2) and (0, 1, 2, 3) share 2 of 6 square pixels: 1/3.
 
@@ -150,12 +150,12 @@ def box_iou(a: Box, b: Box) -> float:
 
 def _check_size(size: int) -> None:
     if size < 1:
-        raise ValueError(f"the picture's side is {size} pixels: it needs at least 1")
+        raise ValueError(f"the image's side is {size} pixels: expected at least 1")
 
 
 def _format_detection(detection: Detection, height: int, width: int) -> str:
     if set(detection.label) & set(";<>"):
-        raise ValueError(f"label {detection.label!r} holds one of ; < >, which separate boxes: rename it")
+        raise ValueError(f"label {detection.label!r} contains one of ; < >, which separate boxes: rename it")
     sizes = (height, width, height, width)
     locations = "".join(location_token(value, size) for value, size in zip(detection.box, sizes, strict=True))
     return f"{locations}{_format_mask_codes(detection.mask_codes)} {detection.label}".rstrip()
@@ -165,7 +165,7 @@ def _format_mask_codes(codes: tuple[int, ...] | None) -> str:
     if codes is None:
         return ""
     if len(codes) != CODES_PER_MASK or not all(0 <= code < NUM_MASK_CODES for code in codes):
-        raise ValueError(f"mask codes are {codes}: expected {CODES_PER_MASK} numbers of 0 to {NUM_MASK_CODES - 1}")
+        raise ValueError(f"mask codes are {codes}: expected {CODES_PER_MASK} numbers from 0 to {NUM_MASK_CODES - 1}")
     return "".join(f"<seg{code:03d}>" for code in codes)
 
 

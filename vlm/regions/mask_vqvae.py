@@ -1,11 +1,11 @@
-"""A mask in 16 tokens: PaliGemma writes the shape of a thing as 16 words out of 128, and this network translates.
+"""The VQ-VAE (vector-quantized autoencoder) behind PaliGemma's mask tokens: a mask becomes 16 codes out of 128.
 
-A VQ-VAE (vector-quantised autoencoder): the encoder squeezes a 64 x 64 mask into a 4 x 4 grid of vectors, each is
-replaced by the nearest of 128 learned ones (the codebook), and its number is the token. The decoder draws a mask
-from the 16 numbers. The language model never sees a mask, only such numbers.
+The encoder compresses a 64 x 64 mask into a 4 x 4 grid of vectors. Each is replaced by the nearest of 128 learned
+vectors (the codebook), whose index is the token. The decoder draws a mask from the 16 indices. The language model
+never sees a mask, only these indices.
 
-Shapes: M masks, S side of a mask (64), G side of the grid (4), K codes for each mask (G * G = 16), V codes in the
-codebook (128), D their width (512).
+Shapes: M masks, S side of a mask (64), G side of the grid (4), K codes of a mask (G * G = 16), V codes in the
+codebook (128), D numbers in each code (512).
 
 Sources: van den Oord et al., "Neural Discrete Representation Learning" (arXiv 1711.00937); Ning et al., "All in
 Tokens" (arXiv 2301.02229), whose mask tokens PaliGemma uses (arXiv 2407.07726, section 3.2). The layers are those of
@@ -27,11 +27,11 @@ MASK_SIZE = 64
 
 _CODE_WIDTH = 512
 _CHANNELS = 128
-_CODEBOOK_NAME = "_vq_vae._embedding"  # in the published file; all other names are those of the modules here
+_CODEBOOK_NAME = "_vq_vae._embedding"  # in the published file; its other names are those of the modules here
 
 
 class ResidualBlock(nn.Module):
-    """Adds to each place what its neighbourhood says about it."""
+    """Residual block: two 3 x 3 convolutions and a 1 x 1 convolution, added to the input."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -49,7 +49,7 @@ class ResidualBlock(nn.Module):
 
 
 class MaskEncoder(nn.Module):
-    """From a mask to one vector for each of the 4 x 4 places; four times it halves the sides."""
+    """A mask -> one vector for each cell of a 4 x 4 grid; four strided convolutions each halve the side."""
 
     def __init__(self):
         super().__init__()
@@ -61,13 +61,13 @@ class MaskEncoder(nn.Module):
         self.encoder = nn.Sequential(*layers)
 
     def forward(self, masks: Tensor) -> Tensor:
-        """[M, S, S], 0 outside the thing and 1 inside -> [M, K, D]."""
+        """[M, S, S], 0 outside the object and 1 inside -> [M, K, D]."""
         grid = self.encoder(2 * masks[:, None] - 1)  # [M, D, G, G]
         return grid.flatten(2).transpose(1, 2)  # [M, K, D], row by row
 
 
 class MaskDecoder(nn.Module):
-    """The codebook, and from 16 of its vectors back to a mask; four times it doubles the sides."""
+    """The codebook, and a network from 16 of its codes to a mask; four transposed convolutions each double the side."""
 
     def __init__(self):
         super().__init__()
@@ -80,7 +80,7 @@ class MaskDecoder(nn.Module):
         self.decoder = nn.Sequential(*layers)
 
     def forward(self, codes: Tensor) -> Tensor:
-        """Codes [M, K], 0..127 -> masks [M, S, S], about -1 outside the thing and 1 inside."""
+        """Codes [M, K], 0..127 -> masks [M, S, S], about -1 outside the object and 1 inside."""
         return self.decode_vectors(self.codebook[codes])
 
     def decode_vectors(self, vectors: Tensor) -> Tensor:
@@ -96,15 +96,15 @@ def nearest_codes(vectors: Tensor, codebook: Tensor) -> Tensor:
 
 
 def load_mask_decoder(path: str | Path) -> MaskDecoder:
-    """Read the codebook and the decoder, in eval mode and float32.
+    """Load the codebook and the decoder, in eval mode and float32.
 
     Args:
-        path: a `.safetensors` file, such as the Toybox's, or the published `vae-oid.npz`. Other tensors in it
-            (the encoder, what the codebook was averaged from) are not looked at.
+        path: a `.safetensors` file, such as the Toybox's, or the published `vae-oid.npz`. Its other
+            tensors (the encoder, the running averages behind the codebook) are ignored.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it cannot be read, or a tensor is missing or has another shape; each is named.
+        ValueError: it cannot be read, or tensors are missing or have the wrong shape; the message lists them.
     """
     decoder = MaskDecoder()
     _fill(decoder, Path(path))
@@ -112,7 +112,7 @@ def load_mask_decoder(path: str | Path) -> MaskDecoder:
 
 
 def load_mask_encoder(path: str | Path) -> MaskEncoder:
-    """Read the encoder of the same file. Only who trains needs it: to draw an answer, the decoder is enough.
+    """Load the encoder from the same file. Only training needs it: to draw an answer, the decoder is enough.
 
     Raises:
         As `load_mask_decoder`.
@@ -123,7 +123,7 @@ def load_mask_encoder(path: str | Path) -> MaskEncoder:
 
 
 def to_file_names(*parts: nn.Module) -> dict[str, Tensor]:
-    """The tensors of an encoder or a decoder, or both, under the names of the published file."""
+    """The tensors of an encoder, a decoder or both, under the names of the published file."""
     tensors = {name: tensor for part in parts for name, tensor in part.state_dict().items()}
     return {_CODEBOOK_NAME if name == "codebook" else name: tensor for name, tensor in tensors.items()}
 
@@ -141,7 +141,7 @@ def _fill(part: nn.Module, path: Path):
         else:
             state[name] = tensor.float()
     if problems:
-        raise ValueError(f"{path} does not hold a {type(part).__name__}:\n  " + "\n  ".join(problems))
+        raise ValueError(f"{path} does not contain a {type(part).__name__}:\n  " + "\n  ".join(problems))
     part.load_state_dict(state)
 
 

@@ -1,6 +1,6 @@
-"""Masks in pictures: cut the shape inside a box out as 64 x 64, and lay it back.
+"""Masks of images: crop the part inside a box to 64 x 64, and paste it back.
 
-Shapes: H W height and width of the picture, h w those of a box, S side of a mask (64), M masks, K codes of a mask.
+Shapes: H W height and width of the image, S side of a cropped mask (64), M masks, K codes of a mask.
 """
 
 from collections.abc import Sequence
@@ -16,13 +16,13 @@ from vlm.regions.mask_vqvae import MASK_SIZE, MaskDecoder, MaskEncoder, nearest_
 def crop_mask(mask: np.ndarray, box: Box) -> np.ndarray:
     """Crop a mask to a box and resize it to a square: [H, W], 0 or 1 -> float32 [S, S], 0..1.
 
-    The box is rounded to whole pixels; the rest of the picture is cut off. Bilinear, with antialiasing.
+    The box is rounded to whole pixels and clipped to the image. Bilinear, with antialiasing.
 
     Args:
         box: (y_min, x_min, y_max, x_max) in pixels.
 
     Raises:
-        ValueError: if nothing of the box is inside the picture.
+        ValueError: if the box lies outside the image.
     """
     y_min, x_min, y_max, x_max = _whole_pixels(box, *mask.shape)
     window = Image.fromarray(mask[y_min:y_max, x_min:x_max].astype(np.float32))
@@ -32,13 +32,13 @@ def crop_mask(mask: np.ndarray, box: Box) -> np.ndarray:
 def paste_mask(values: np.ndarray, box: Box, height: int, width: int) -> np.ndarray:
     """Stretch a decoded mask over its box: float [S, S], positive inside -> bool [H, W].
 
-    The order matters: the numbers are stretched first and compared with 0 then, so edges come out smooth.
+    The order matters: the numbers are first stretched and then compared with 0, so edges come out smooth.
 
     Args:
-        box: (y_min, x_min, y_max, x_max) in pixels; rounded to whole ones.
+        box: (y_min, x_min, y_max, x_max) in pixels; rounded to whole pixels.
 
     Raises:
-        ValueError: if nothing of the box is inside the picture.
+        ValueError: if the box lies outside the image.
 
     Source: big_vision, evaluators/proj/paligemma/transfers/segmentation.py.
     """
@@ -70,9 +70,9 @@ def decode_masks(
     """The masks of an answer to "segment …": for each detection bool [H, W], or None if it has no codes.
 
     Args:
-        detections: from `parse_detections`, boxes in pixels of the picture.
-        height: the picture's height in pixels.
-        width: the picture's width in pixels.
+        detections: from `parse_detections`, boxes in pixels of the image.
+        height: the image's height in pixels.
+        width: the image's width in pixels.
     """
     masks: list[np.ndarray | None] = []
     for detection in detections:
@@ -85,10 +85,10 @@ def decode_masks(
 
 
 def _whole_pixels(box: Box, height: int, width: int) -> tuple[int, int, int, int]:
-    """At least one pixel wide and high, and inside the picture."""
+    """The box in whole pixels, at least one wide and high, clipped to the image."""
     y_min, x_min, y_max, x_max = (round(edge) for edge in box)
     y_min, x_min = max(y_min, 0), max(x_min, 0)
     y_max, x_max = min(max(y_max, y_min + 1), height), min(max(x_max, x_min + 1), width)
     if y_max <= y_min or x_max <= x_min:
-        raise ValueError(f"box {box} lies outside the picture of {height} x {width} pixels")
+        raise ValueError(f"box {box} lies outside the image of {height} x {width} pixels")
     return y_min, x_min, y_max, x_max
