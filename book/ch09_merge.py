@@ -230,8 +230,8 @@ def merge_image_features(
     num_tokens, num_features = int(image_mask.sum()), image_features.shape[:2].numel()
     if num_tokens != num_features:
         raise ValueError(
-            f"the text has {num_tokens} image tokens and the pictures give "
-            f"{num_features} features: each picture needs exactly its own run of "
+            f"the text has {num_tokens} image tokens and the images give "
+            f"{num_features} features: each image needs exactly its own run of "
             "image tokens, as PaliGemmaProcessor writes it"
         )
     return inputs_embeds.masked_scatter(
@@ -273,7 +273,7 @@ assert visible[0].int().tolist() == expected
 def make_prefix_lm_mask(
     attention_mask: Tensor, token_type_ids: Tensor, dtype: torch.dtype
 ) -> Tensor:
-    """Bidirectional in the prefix; the suffix sees the prefix, and itself causally."""
+    """Bidirectional in the prefix; the suffix attends to the prefix, and causally to itself."""
     query_blocks = token_type_ids.cumsum(-1)  # [B, S]
     num_cached = attention_mask.shape[1] - token_type_ids.shape[1]
     # [B, T]: every query may attend to what is cached
@@ -392,18 +392,30 @@ HTML(
 )
 
 # %% [markdown]
-# Here is the class. (`Gemma2ForCausalLM` and `make_layer_masks` are for PaliGemma 2, chapter 15; in this model `make_layer_masks` returns the mask unchanged.) Its submodules have the names of the published checkpoint. `forward` looks long, but does seven things:
-#
-# 1. fill in the arguments that were not given: attention mask, token types, positions;
-# 2. compute the image features;
-# 3. embed the tokens;
-# 4. merge the two;
-# 5. make the mask;
-# 6. run the language model;
-# 7. compute the loss, if there are labels.
+# Without the arguments that have defaults, this is all:
 
 
-# %% tags=["from:vlm.paligemma.PaliGemmaForConditionalGeneration"]
+# %%
+def forward_core(model: nn.Module, inputs: dict[str, Tensor]) -> Tensor:
+    """The forward pass of the whole model, step by step; returns the logits [B, S, V]."""
+    input_ids, attention_mask = inputs["input_ids"], inputs["attention_mask"]  # [B, S]
+    image_features = model.multi_modal_projector(model.vision_tower(inputs["pixel_values"]))
+    text_embeds = model.language_model.model.embed(input_ids)  # [B, S, D]
+    is_image = input_ids == model.config.image_token_index  # [B, S]
+    inputs_embeds = merge_image_features(text_embeds, image_features, is_image)
+    position_ids = make_position_ids(attention_mask, input_ids.shape[1])  # [B, S]
+    token_type_ids = torch.zeros_like(input_ids)  # [B, S], all of it is prefix
+    mask = make_prefix_lm_mask(attention_mask, token_type_ids, model.dtype)  # [B, 1, S, S]
+    return model.language_model(inputs_embeds, position_ids, mask)  # [B, S, V]
+
+
+assert torch.equal(forward_core(model, inputs), model(**inputs).logits)
+
+# %% [markdown]
+# The class of the package (unfold it) has submodules with the names of the published checkpoint, and a `forward` that does these steps and three more: it fills in the arguments that were not given, it may use a cache (chapter 11), and it computes the loss if there are labels. (`Gemma2ForCausalLM` and `make_layer_masks` are for PaliGemma 2, chapter 15; in this model `make_layer_masks` returns the mask unchanged.)
+
+
+# %% tags=["from:vlm.paligemma.PaliGemmaForConditionalGeneration", "hide-input"]
 class PaliGemmaForConditionalGeneration(nn.Module):
     """The whole model. Its submodules are named as in the published checkpoints."""
 
@@ -443,9 +455,9 @@ class PaliGemmaForConditionalGeneration(nn.Module):
         image_mask = input_ids == self.config.image_token_index
         if not image_mask.any():
             raise ValueError(
-                "images were given, and no image token is among the "
+                "images were given, but no image token is among the "
                 f"{input_ids.shape[1]} input_ids of each row: pixel_values belong to "
-                "the first pass, which reads the prompt; give None in later passes"
+                "the first pass, which processes the prompt; pass None in later passes"
             )
         return merge_image_features(inputs_embeds, image_features, image_mask)
 
@@ -513,8 +525,8 @@ class PaliGemmaForConditionalGeneration(nn.Module):
             and (input_ids == self.config.image_token_index).any()
         ):
             raise ValueError(
-                "the text has image tokens and there is no picture: "
-                "give pixel_values or image_features"
+                "the text has image tokens, but there is no image: "
+                "pass pixel_values or image_features"
             )
         inputs_embeds = self.embed_inputs(input_ids, image_features)  # [B, S, D]
         # [B, 1, S, T]
