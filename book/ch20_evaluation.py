@@ -231,7 +231,7 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Percentile bootstrap: the middle part of the statistic over resampled rows."""
     if len(rows) == 0:
-        raise ValueError("no rows: an interval needs at least one picture")
+        raise ValueError("there are no rows: expected at least one image")
     rng = np.random.default_rng(seed)
     results = [  # [R]
         statistic(rows[rng.integers(len(rows), size=len(rows))]) for _ in range(num_samples)

@@ -35,7 +35,7 @@ def test_the_same_seed_gives_the_same_interval_and_more_rows_a_narrower_one():
 
 
 def test_no_rows_have_no_interval():
-    with pytest.raises(ValueError, match="at least one picture"):
+    with pytest.raises(ValueError, match="at least one image"):
         bootstrap_interval(np.zeros((0, 2)), ratio_of_sums)
 
 

@@ -1,1 +1,1 @@
-"""How right answers are: boxes, masks, words; and how sure one can be of such a number."""
+"""Metrics of answers, boxes and masks; confidence intervals and calibration."""

@@ -1,4 +1,4 @@
-"""Whether a model that says "90 % sure" is right nine times in ten. Shapes: M answers, L bins."""
+"""Calibration: is a model with a confidence of 90 % right nine times in ten? Shapes: M answers, L bins."""
 
 from dataclasses import dataclass
 
@@ -11,8 +11,8 @@ class Reliability:
 
     Attributes:
         counts: how many answers are in the bin.
-        confidence: how sure the model was, on average.
-        accuracy: how many of them were right, 0..1.
+        confidence: the mean confidence of these answers.
+        accuracy: the fraction of them that is right.
     """
 
     counts: np.ndarray
@@ -24,7 +24,7 @@ def measure_reliability(confidences: np.ndarray, is_right: np.ndarray, num_bins:
     """Sort answers into bins of equal width: 0 to 0.1, above 0.1 to 0.2, ...
 
     Args:
-        confidences: [M], the probability that the model gave to its answer, 0..1.
+        confidences: [M], the probability that the model gave to each answer, 0..1.
         is_right: bool [M].
     """
     bins = np.clip(np.ceil(confidences * num_bins).astype(int) - 1, 0, num_bins - 1)  # [M]
@@ -38,7 +38,7 @@ def measure_reliability(confidences: np.ndarray, is_right: np.ndarray, num_bins:
 
 
 def expected_calibration_error(confidences: np.ndarray, is_right: np.ndarray, num_bins: int = 10) -> float:
-    """The mean gap between confidence and accuracy, over all answers. With few answers it is above 0 by chance.
+    """The mean gap between confidence and accuracy, over all answers. With few answers, chance puts it above 0.
 
     Source: Guo et al., "On Calibration of Modern Neural Networks" (arXiv 1706.04599), equation 3.
     """

@@ -1,6 +1,6 @@
-"""How sure one can be of a number that was measured on a few hundred pictures.
+"""Confidence intervals: how uncertain is a number that was measured on a few hundred images?
 
-Shapes: M pictures, R resampled test sets.
+Shapes: M images, R resampled test sets.
 """
 
 from collections.abc import Callable
@@ -19,18 +19,18 @@ def bootstrap_interval(
     again. Repeat this many times: the interval is the range of the middle 95 % of the results.
 
     Args:
-        rows: [M, ...], what was measured of each picture. A picture's own numbers stay together, since they are not
-            independent; to compare two models put both results into its row.
+        rows: [M, ...], what was measured on each image. The numbers of one image stay together, since they are not
+            independent; to compare two models, put the results of both into the same row.
         statistic: from such rows to the number: their mean, the difference of two columns' means, a ratio of sums.
-        confidence: how much of the results lies inside.
+        confidence: the fraction of the results inside the interval.
 
     Raises:
-        ValueError: no rows.
+        ValueError: there are no rows.
 
     Source: Efron, "Bootstrap Methods: Another Look at the Jackknife" (1979); this is its percentile interval.
     """
     if len(rows) == 0:
-        raise ValueError("no rows: an interval needs at least one picture")
+        raise ValueError("there are no rows: expected at least one image")
     rng = np.random.default_rng(seed)
     results = [statistic(rows[rng.integers(len(rows), size=len(rows))]) for _ in range(num_samples)]  # [R]
     tail = (1 - confidence) / 2
@@ -39,10 +39,10 @@ def bootstrap_interval(
 
 
 def ratio_of_sums(rows: np.ndarray) -> float:
-    """[M, 2] -> the sum of the first column divided by that of the second: precision, recall, words per picture.
+    """[M, 2] -> the sum of the first column divided by that of the second: precision, recall, words per image.
 
-    Each box counts alike. The mean of the pictures' own ratios would count a picture with one box as much as one with
-    four, and has no value for a picture with none.
+    Each box has the same weight. The mean of the images' own ratios would give an image with one box the same weight
+    as one with four, and is undefined for an image with none.
     """
     return float(rows[:, 0].sum() / rows[:, 1].sum())
 

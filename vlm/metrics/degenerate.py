@@ -1,4 +1,4 @@
-"""Answers that no question has: a model that runs in circles, or never ends."""
+"""Degenerate answers, which are right for no question: the model repeats itself or never ends."""
 
 import re
 from collections.abc import Sequence
@@ -7,19 +7,19 @@ from vlm.regions.boxes import CODES_PER_MASK
 
 _MAX_REPEATS = 2
 _DIGIT = re.compile(r"[0-9]")  # a Gemma tokenizer writes numbers digit by digit: "1000" repeats one
-_MASK_CODE = re.compile(r"<seg[0-9]{3}>")  # half a percent of the Toybox's true masks repeat a code three times
+_MASK_CODE = re.compile(r"<seg[0-9]{3}>")  # 0.5 % of the Toybox's true masks repeat a code three times
 
 
 def is_degenerate(tokens: Sequence[str], eos_token: str = "<eos>") -> bool:
-    """Whether an answer has no end, a token three times in a row, or more mask codes in a row than a mask has.
+    """Whether an answer never ends, repeats a token three times in a row, or has more mask codes in a row than a mask.
 
-    Digits may be repeated, and so may mask codes. "four" and "▁four", with its space before it, count as the same.
+    Digits and mask codes may repeat. "four" and "▁four", with a space before it, count as the same.
 
     Example: ["two", "▁cats", "<eos>"] is fine, ["four", "four", "four", "<eos>"] and ["two", "▁cats"] are not.
 
     Args:
-        tokens: the answer as it was generated up to some limit, which an answer in earnest does not reach. What comes
-            after the first `eos_token` is not read.
+        tokens: the answer, generated up to a limit that a sensible answer does not reach. Tokens after the first
+            `eos_token` are ignored.
     """
     if eos_token not in tokens:
         return True

@@ -20,8 +20,8 @@ class DetectionCounts:
     """Counts of one image, or of several when they are added.
 
     Attributes:
-        predicted, actual: the number of boxes that the model drew, and of those that it should have drawn.
-        ious: the IoU of each predicted box that found its object.
+        predicted, actual: the number of boxes that the model drew, and the number of objects.
+        ious: the IoU of each predicted box that was matched to an object.
     """
 
     predicted: int = 0
@@ -33,17 +33,17 @@ class DetectionCounts:
 
     @property
     def precision(self) -> float:
-        """The fraction of the predicted boxes that is right. Without any box it is 1: nothing is wrong."""
+        """The fraction of the predicted boxes that is right; 1 if there are none, since nothing is wrong."""
         return len(self.ious) / self.predicted if self.predicted else 1.0
 
     @property
     def recall(self) -> float:
-        """The fraction of the objects that was found. Without any object it is 1: nothing was missed."""
+        """The fraction of the objects that was found; 1 if there are none, since nothing was missed."""
         return len(self.ious) / self.actual if self.actual else 1.0
 
     @property
     def mean_iou(self) -> float:
-        """The mean IoU of the boxes that found their object; 0 if none did."""
+        """The mean IoU of the matched boxes; 0 if there are none."""
         return sum(self.ious) / len(self.ious) if self.ious else 0.0
 
 
@@ -52,7 +52,7 @@ def match_detections(
 ) -> DetectionCounts:
     """Pair boxes with objects of the same label, the largest IoU first; each is in one pair at most.
 
-    A pair counts from `min_iou` on. A second box on the same object has no pair, which lowers the precision.
+    A pair needs an IoU of at least `min_iou`. A second box on the same object stays unpaired and lowers the precision.
     """
     ious = np.zeros((len(predicted), len(actual)))  # [M, J]; 0: cannot be a pair
     for i, guess in enumerate(predicted):
@@ -67,8 +67,8 @@ def find_right_boxes(predicted: Sequence[Box], actual: Sequence[Box], min_iou: f
     """Match predicted boxes to objects greedily, in order of confidence, and return which boxes are right.
 
     Each box takes the object that it overlaps most among those that are still free, if the IoU is at least `min_iou`.
-    Of several equal ones it takes the last, as in COCO's program. A second box on an object that is taken is wrong,
-    however well it fits.
+    If several overlap equally it takes the last, as in COCO's program. A second box on an object that is taken is
+    wrong, however well it fits.
 
     Args:
         predicted: [M], of one image and one label, the most confident first.
@@ -92,12 +92,12 @@ def find_right_boxes(predicted: Sequence[Box], actual: Sequence[Box], min_iou: f
 def average_precision(scores: np.ndarray, is_right: np.ndarray, num_actual: int) -> float:
     """The mean precision over 101 recalls: 0, 0.01, ... 1.
 
-    Boxes are added one by one, the most confident first; boxes of equal confidence in the order in which they come.
-    The precision at a recall is the largest one at that recall or at a higher one, which smooths the curve. It is 0 at
-    recalls that are never reached.
+    Boxes are added one by one, the most confident first; boxes of equal confidence keep their order. The precision at a
+    recall is the largest one at that recall or at a higher one, which smooths the curve. It is 0 at recalls that are
+    never reached.
 
     Args:
-        scores: [M], the confidence of each box. Only their order matters.
+        scores: [M], the confidence of each box. Only the order matters.
         is_right: bool [M].
         num_actual: the number of objects, at least 1.
 
@@ -120,25 +120,25 @@ def mean_average_precision(
 ) -> float:
     """COCO's metric: the mean of the average precisions over all labels and all `min_ious`.
 
-    Labels that are nowhere in `actual` do not count. Unlike COCO's program this has no limit of 100 boxes per image.
-    Boxes of equal confidence count in their order: that of the images, then that of the boxes in an image.
+    Labels that are not in `actual` do not count. Unlike COCO's program this has no limit of 100 boxes per image.
+    Boxes of equal confidence keep their order: by image, then by box.
 
     Args:
-        predicted, scores: for each image the boxes, and the confidence of each of them.
-        actual: for each image its objects.
+        predicted, scores: for each image, its boxes and the confidence of each box.
+        actual: for each image, its objects.
     """
     results = []
     for label in sorted({truth.label for truths in actual for truth in truths}):
-        boxes_there = [[truth.box for truth in truths if truth.label == label] for truths in actual]
-        ranked = [_most_confident_first(*picture, label) for picture in zip(predicted, scores, strict=True)]
-        label_scores = np.array([score for picture in ranked for score, _ in picture])  # [M]
+        true_boxes = [[truth.box for truth in truths if truth.label == label] for truths in actual]
+        ranked = [_most_confident_first(*image, label) for image in zip(predicted, scores, strict=True)]
+        label_scores = np.array([score for image in ranked for score, _ in image])  # [M]
         for min_iou in min_ious:
-            rights = [
-                find_right_boxes([box for _, box in picture], there, min_iou)
-                for picture, there in zip(ranked, boxes_there, strict=True)
+            is_right = [
+                find_right_boxes([box for _, box in image], truths, min_iou)
+                for image, truths in zip(ranked, true_boxes, strict=True)
             ]
-            num_actual = sum(len(there) for there in boxes_there)
-            results.append(average_precision(label_scores, np.concatenate(rights), num_actual))
+            num_actual = sum(len(truths) for truths in true_boxes)
+            results.append(average_precision(label_scores, np.concatenate(is_right), num_actual))
     return float(np.mean(results))
 
 

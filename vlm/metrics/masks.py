@@ -8,7 +8,7 @@ from vlm.metrics.matching import match_greedily
 
 
 def mask_iou(a: np.ndarray, b: np.ndarray) -> float:
-    """The number of pixels that both masks cover, divided by that of the pixels that either covers: bool [H, W] each.
+    """Intersection over union of two masks, bool [H, W]: pixels in both, divided by pixels in either.
 
     0 if both are empty.
     """
@@ -20,8 +20,8 @@ def match_masks(predicted: Sequence[np.ndarray], actual: Sequence[np.ndarray]) -
     """Pair masks with objects, the largest IoU first; each is in one pair at most.
 
     Returns:
-        The IoU of each pair, then a 0 for each object without a pair and for each mask without a pair. So a model gains
-        nothing by drawing more masks, or none.
+        The IoU of each pair, then a 0 for each unpaired object and each unpaired mask. So a model gains nothing by
+        drawing more masks, or none.
     """
     ious = np.array([[mask_iou(guess, truth) for truth in actual] for guess in predicted])
     ious = ious.reshape(len(predicted), len(actual))

@@ -1,4 +1,4 @@
-"""Pair what a model found with what is there. Shapes: M predictions, J objects."""
+"""Pairs the predictions of a model with the true objects. Shapes: M predictions, J objects."""
 
 import numpy as np
 
@@ -6,10 +6,10 @@ import numpy as np
 def match_greedily(overlaps: np.ndarray) -> list[tuple[int, int]]:
     """Pair predictions with objects, the largest overlap first, each at most once.
 
-    Of equal overlaps the one with the lower prediction comes first, then the one with the lower object.
+    Equal overlaps are taken in the order of the predictions, then of the objects.
 
     Args:
-        overlaps: float [M, J], at least 0. An overlap of 0 makes no pair.
+        overlaps: float [M, J], at least 0. An overlap of 0 is never a pair.
 
     Returns:
         The pairs (prediction, object), the largest overlap first.
