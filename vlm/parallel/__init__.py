@@ -1,1 +1,1 @@
-"""One model on several processes, and so on several machines: torch's distributed engine, started by `torchrun`."""
+"""One model on several processes, on one machine or many: torch.distributed, started by `torchrun`."""

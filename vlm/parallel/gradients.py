@@ -2,7 +2,7 @@
 
 Each process computes the gradient of the mean loss over its own part. If all parts have the same size, the mean of
 these gradients is the gradient over the whole batch. Then every process takes the same step, so the models stay equal
-without being sent.
+and never have to be sent.
 """
 
 from collections.abc import Sequence

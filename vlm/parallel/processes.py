@@ -1,4 +1,4 @@
-"""The place of this process among those that `torchrun` started.
+"""The rank of this process among those that `torchrun` started.
 
 torchrun --nproc-per-node 2 -m vlm.commands.run_split ...                                    one machine
 torchrun --nnodes 4 --nproc-per-node 8 --rdzv-endpoint HOST:29500 -m vlm.commands.run_split  the same on each of four
@@ -14,7 +14,7 @@ import torch.distributed as dist
 
 @dataclass(frozen=True)
 class Place:
-    """The place of this process among all: `rank` is 0 to `world_size` - 1."""
+    """Which of the processes this is: `rank` is 0 to `world_size` - 1."""
 
     rank: int = 0
     world_size: int = 1
@@ -30,10 +30,10 @@ PATIENCE = timedelta(minutes=2)
 
 
 def join() -> Place:
-    """Join the process group. A program that was started without `torchrun` is alone, and nothing is set up.
+    """Join the process group. Without `torchrun` the program is alone, and nothing is set up.
 
     GPUs communicate through NCCL, and each process takes the GPU of its local rank; CPUs communicate through gloo. A
-    process that waits longer than PATIENCE for another raises an error, and `torchrun --max-restarts` starts all again.
+    process that waits longer than PATIENCE for another raises an error; `torchrun --max-restarts` then restarts all.
     """
     if "WORLD_SIZE" not in os.environ:
         return ALONE
@@ -45,7 +45,7 @@ def join() -> Place:
 
 
 def check_restarts():
-    """A restarted run must not reuse the addresses of processes that have ended.
+    """Check that a restarted run will not get the addresses of processes that have ended.
 
     Raises:
         RuntimeError: `torchrun` may restart, and would reuse them (pytorch issue 135712).
@@ -53,7 +53,7 @@ def check_restarts():
     may_restart = os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") != "0"
     if may_restart and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
         raise RuntimeError(
-            "with --max-restarts, torchrun would hand the addresses of ended processes to those that replace them: "
+            "with --max-restarts, torchrun would give the addresses of ended processes to their replacements: "
             "set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 before you start it"
         )
 

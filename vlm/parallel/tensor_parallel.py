@@ -27,11 +27,11 @@ def split_model(model: PaliGemmaForConditionalGeneration, mesh: DeviceMesh):
     """Split the model's matrices in place; afterwards this process holds only its slices.
 
     All processes call the model as before, and all get the same logits. The model's config becomes that of this
-    process: A / W heads, and K / W key/value heads (or the only one, as in the 3B), so that a KVCache made from it has
-    room for these heads alone.
+    process: A / W heads, and K / W key/value heads (or the only one, as in the 3B), so that a KVCache made from it
+    holds these heads only.
 
     Raises:
-        ValueError: W does not divide the heads.
+        ValueError: W does not divide the numbers of heads.
     """
     num_processes = mesh.size()
     check_divisible(model.config, num_processes)
@@ -78,7 +78,7 @@ def check_divisible(config: PaliGemmaConfig, num_processes: int):
         counts["key/value heads"] = text.num_key_value_heads
     for name, count in counts.items():
         if count % num_processes:
-            raise ValueError(f"{count} {name} cannot be split among {num_processes} processes: take a divisor")
+            raise ValueError(f"{count} {name} cannot be split among {num_processes} processes: use a divisor")
 
 
 def load_split_model(
@@ -104,7 +104,7 @@ def load_split_model(
 
 
 def read_slice(file_slice, target: torch.Tensor, device: str) -> torch.Tensor:
-    """What this process holds of a tensor: all of it, or the slice that `target`'s placements assign to it."""
+    """What this process holds of a tensor: all of it, or the slice that the placements of `target` assign to it."""
     if not isinstance(target, DTensor):
         return file_slice[:].to(device)
     mesh, placements = target.device_mesh, target.placements

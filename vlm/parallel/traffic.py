@@ -9,7 +9,7 @@ COLLECTIVES = ("all_reduce", "all_gather_into_tensor", "reduce_scatter_tensor")
 
 
 class TrafficCounter(TorchDispatchMode):
-    """Within a `with` block, counts collective operations by name: `calls`, and `bytes` of this process's part.
+    """Within a `with` block, counts collective operations by name: `calls`, and `bytes` of this process's input.
 
     How much is sent over the network depends on the algorithm. A ring all-reduce of n bytes among W processes sends
     2 n (W - 1) / W bytes from each.
