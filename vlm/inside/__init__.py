@@ -1,1 +1,1 @@
-"""Looks inside a running model: what its parts attend to, what its vectors already say, and what it would miss."""
+"""Looks inside a running model: attention maps, rollout, the logit lens, occlusion, and probabilities of answers."""

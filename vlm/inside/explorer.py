@@ -25,7 +25,7 @@ class Frame:
 
     Attributes:
         tokens: the tokens of the answer, [T].
-        weights: the attention with which each was predicted, [T, L, A, N] (`attend_word_by_word`).
+        weights: the attention with which each was predicted, [T, L, A, N] (from `attend_word_by_word`).
     """
 
     image: Image.Image
@@ -35,9 +35,9 @@ class Frame:
 
 
 def explorer_html(frames: Sequence[Frame]) -> str:
-    """The explorer as one piece of HTML. Weights are kept as whole per mille, two bytes each.
+    """The explorer as one HTML fragment. Weights are stored as integers in thousandths, two bytes each.
 
-    Show it in a notebook with `IPython.display.HTML(explorer_html(frames))`; the same text works in a static page.
+    Show it in a notebook with `IPython.display.HTML(explorer_html(frames))`; the same fragment works in a static page.
     """
     text = json.dumps([_to_json(frame) for frame in frames])
     text = text.replace("</", "<\\/")  # a model may write "</script>", which would end the script

@@ -1,5 +1,7 @@
-"""Reads vectors from the middle of the language model as if they were its last. Shapes: B batch, S places,
-D hidden size, V vocabulary."""
+"""The logit lens: reads hidden states from the middle of the language model as if they were its last.
+
+Shapes: B batch, S sequence, D hidden size, V vocabulary.
+"""
 
 import torch
 from torch import Tensor
@@ -12,7 +14,7 @@ def logit_lens(language_model: GemmaForCausalLM, hidden_states: Tensor) -> Tenso
     """The logits if the model stopped here: the final norm, then the head.
 
     Args:
-        hidden_states: [B, S, D], the vectors between two layers, before any norm.
+        hidden_states: [B, S, D], between two layers, before any norm.
 
     Returns:
         Logits [B, S, V].

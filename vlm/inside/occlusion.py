@@ -1,4 +1,4 @@
-"""Covers parts of a picture and looks what changes. Shapes: H W height and width of the picture, P side of a cell."""
+"""Occlusion: covers a part of an image to see what changes. Shapes: H W height and width, P side of a cell."""
 
 from collections.abc import Callable
 
@@ -12,8 +12,8 @@ def cover(image: Image.Image, box: tuple[int, int, int, int], value: int = GREY)
     """A copy of the image with a rectangle painted over.
 
     Args:
-        box: (y_min, x_min, y_max, x_max) in pixels, the maxima not included.
-        value: of all channels, 0..255.
+        box: (y_min, x_min, y_max, x_max) in pixels, the maxima excluded.
+        value: for all channels, 0..255.
     """
     y_min, x_min, y_max, x_max = box
     pixels = np.array(image.convert("RGB"))  # [H, W, 3]
@@ -27,12 +27,12 @@ def occlusion_map(
     """How much the score drops when a square of the image is covered, for each cell of a grid.
 
     Args:
-        score: from pictures to one number each, such as the logarithm of an answer's probability.
-        stride: P, of the grid's cells, in pixels.
-        side: of the square, in pixels; its middle is the cell's.
+        score: from images to one number each, such as the log probability of an answer.
+        stride: P, side of a cell of the grid, in pixels.
+        side: of the square, in pixels; it is centered on the cell.
 
     Returns:
-        [H / P, W / P]; negative where the score rises.
+        [H / P, W / P], rounded up; negative where covering raises the score.
 
     Source: Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks" (arXiv 1311.2901), section 4.2.
     """

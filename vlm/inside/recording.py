@@ -1,7 +1,7 @@
-"""Looks inside a running model: keeps attention weights and hidden states, without a second implementation.
+"""Records attention weights and hidden states of a running model, without a second implementation.
 
-The attention modules return their weights next to their result, and a layer returns the hidden states after it; a
-forward hook is all it takes to keep them.
+The attention modules return their weights with their result, and a layer returns the hidden states after it; a
+forward hook is enough to keep them.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ def record_attention(model: nn.Module) -> Iterator[dict[str, list[Tensor]]]:
 
     Yields:
         For each attention layer, by its name in `model`, a list with one tensor for each time the layer ran:
-        [B, A, S, T] (S places look, at T), rows sum to 1. Detached from the graph, on the model's device.
+        [B, A, S, T] (S queries, T keys), rows sum to 1. Detached from the graph, on the model's device.
     """
     with _record(model, (GemmaAttention, SiglipAttention), lambda output: output[1]) as weights:
         yield weights
@@ -33,7 +33,7 @@ def record_attention(model: nn.Module) -> Iterator[dict[str, list[Tensor]]]:
 
 @contextmanager
 def record_hidden_states(model: nn.Module) -> Iterator[dict[str, list[Tensor]]]:
-    """While the `with` block runs, keep what every layer of the tower and of the language model gives to the next.
+    """While the `with` block runs, keep what every layer of the tower and of the language model passes to the next.
 
     Example:
 
@@ -53,7 +53,7 @@ def record_hidden_states(model: nn.Module) -> Iterator[dict[str, list[Tensor]]]:
 def _record(
     model: nn.Module, kinds: tuple[type[nn.Module], ...], part: Callable[[object], Tensor]
 ) -> Iterator[dict[str, list[Tensor]]]:
-    """Keep a part of what each module of some kinds returns."""
+    """Keep `part` of what each module of these kinds returns."""
     recorded: dict[str, list[Tensor]] = {}
     hooks = []
     for name, module in model.named_modules():

@@ -1,4 +1,4 @@
-"""Attention through several layers at once. Shapes: B batch, A heads, S places."""
+"""Attention rollout: attention through several layers at once. Shapes: B batch, A heads, S sequence."""
 
 from collections.abc import Sequence
 
@@ -7,13 +7,14 @@ from torch import Tensor
 
 
 def attention_rollout(weights: Sequence[Tensor]) -> Tensor:
-    """How much each output position takes from each input position, if attention moved everything.
+    """How much each output position takes from each input position, by attention.
 
-    In each layer a place keeps its own vector (the residual) and adds a mixture of others. Count both alike: half of
-    the identity and half of the attention, averaged over the heads. Then multiply the layers, the last one on the left.
+    In each layer a position keeps its own vector (the residual) and adds a weighted sum over the positions it attends
+    to. Give both the same weight: half the identity, half the attention, averaged over the heads. Then multiply the
+    matrices of all layers, the last one on the left.
 
     Args:
-        weights: of each layer from the first to the last, [B, A, S, S], rows sum to 1.
+        weights: for each layer, from first to last, [B, A, S, S], rows sum to 1.
 
     Returns:
         [B, S, S], rows sum to 1.

@@ -1,5 +1,5 @@
-"""How probable the model finds an answer, its own or any other: each token, given the picture, the prompt and what
-stands before it in the answer.
+"""How probable an answer, the model's own or any other, is to the model: each token, given the image, the prompt and
+the tokens before it.
 
 Shapes: B batch, S sequence, T tokens of an answer, V vocabulary.
 """
@@ -24,15 +24,15 @@ def score_answers(
     images: Sequence[Image.Image],
     answers: Sequence[str],
 ) -> list[Tensor]:
-    """The logarithm of the probability of each token of each answer, `<eos>` included.
+    """The log probability of each token of each answer, `<eos>` included.
 
-    One pass for the batch: the model reads the answer and says at each place what it had expected next.
+    One forward pass for the batch: the model gets the whole answer, and each position predicts the next token.
 
     Returns:
-        For each row [T], T the number of its tokens. Their sum is the logarithm of the whole answer's probability.
+        For each row [T], T the number of its tokens. Their sum is the log probability of the whole answer.
     """
     inputs = processor(text, images, answers)
-    labels = inputs.pop("labels")[:, 1:].to(model.device)  # [B, S - 1], what comes next
+    labels = inputs.pop("labels")[:, 1:].to(model.device)  # [B, S - 1], the next tokens
     logits = model(**{name: tensor.to(model.device) for name, tensor in inputs.items()}).logits  # [B, S, V]
     log_probabilities = logits[:, :-1].float().log_softmax(-1)  # [B, S - 1, V]
     is_answer = labels != IGNORE_INDEX
@@ -41,15 +41,15 @@ def score_answers(
 
 
 def score_boxes(tokens: Sequence[str], log_probabilities: Sequence[float]) -> list[float]:
-    """How sure the model is of each box of an answer: the probability of its four location tokens.
+    """The confidence of each box of an answer: the probability of its four location tokens.
 
     Args:
-        tokens: of the answer, as the tokenizer has them ("<loc0100>", "▁cat", ...).
+        tokens: of the answer, in the tokenizer's spelling ("<loc0100>", "▁cat", ...).
         log_probabilities: of each token.
 
     Returns:
-        One number, 0..1, for each box that `parse_detections` finds in the answer, in the same order; but for answers
-        that spell out a location which is no token (`<loc1024>`).
+        One number, 0..1, for each box that `parse_detections` finds in the answer, in the same order; except in answers
+        that spell out a location that is not a token (`<loc1024>`).
     """
     visible = [(token, value) for token, value in zip(tokens, log_probabilities, strict=True) if token.strip("▁ \n")]
     scores = []
