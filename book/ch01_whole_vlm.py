@@ -253,8 +253,8 @@ def merge_image_features(
     num_tokens, num_features = int(image_mask.sum()), image_features.shape[:2].numel()
     if num_tokens != num_features:
         raise ValueError(
-            f"the text has {num_tokens} image tokens and the pictures give {num_features} features: "
-            "each picture needs exactly its own run of image tokens, as PaliGemmaProcessor writes it"
+            f"the text has {num_tokens} image tokens and the images give {num_features} features: "
+            "each image needs exactly its own run of image tokens, as PaliGemmaProcessor writes it"
         )
     return inputs_embeds.masked_scatter(
         image_mask[..., None], image_features.to(inputs_embeds.dtype)

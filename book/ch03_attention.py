@@ -166,7 +166,7 @@ def attention(
     mask: Tensor | None = None,
     softcap: float | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Average the values for each query, weighted by its match with each key."""
+    """For each query, average the values, weighted by how well their keys match it."""
     scores = query @ key.transpose(-2, -1) * scaling  # [B, A, Q, S]
     if softcap is not None:
         scores = soft_cap(scores, softcap)
@@ -387,7 +387,7 @@ class SiglipEncoder(nn.Module):
 
 # %% tags=["from:vlm.siglip.SiglipVisionTransformer"]
 class SiglipVisionTransformer(nn.Module):
-    """Embeddings, blocks, and a last LayerNorm."""
+    """Embeddings, blocks, and a final LayerNorm."""
 
     def __init__(self, config: SiglipVisionConfig):
         super().__init__()

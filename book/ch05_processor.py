@@ -156,17 +156,15 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """
     if not isinstance(image, Image.Image):
         raise TypeError(
-            f"images must hold PIL pictures, got {type(image).__name__}: open a file with PIL.Image.open"
+            f"images must be PIL images: got {type(image).__name__}; open a file with PIL.Image.open"
         )
     if min(image.size) < 1:
-        raise ValueError(
-            f"image is {image.width}x{image.height} pixels: a picture needs at least 1x1"
-        )
+        raise ValueError(f"image is {image.width}x{image.height} pixels: expected at least 1x1")
     image = ImageOps.exif_transpose(image)
     # "I;16" and its variants, and "I", the mode in which PIL opens some 16-bit files
     if image.mode.startswith("I"):
-        grey = np.asarray(image).astype(np.float64) / 257  # 65535 / 257 = 255
-        image = Image.fromarray(grey.round().clip(0, 255).astype(np.uint8))
+        gray = np.asarray(image).astype(np.float64) / 257  # 65535 / 257 = 255
+        image = Image.fromarray(gray.round().clip(0, 255).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
@@ -530,7 +528,7 @@ class PaliGemmaProcessor:
     def for_model(
         cls, model: PaliGemmaForConditionalGeneration, tokenizer
     ) -> "PaliGemmaProcessor":
-        """The processor with the number of image tokens and the image size that `model` expects."""
+        """A processor with the number of image tokens and the image size that `model` expects."""
         vision_config = model.config.vision_config
         return cls(tokenizer, vision_config.num_image_tokens, vision_config.image_size)
 
@@ -557,11 +555,11 @@ class PaliGemmaProcessor:
                 `<eos>` or `<pad>`, which only the processor may insert, or is not valid Unicode.
             TypeError: a text is not a string, or an image is not a PIL image.
         """
-        prompts, pictures = as_list(text, str), as_list(images, Image.Image)
+        prompts, image_list = as_list(text, str), as_list(images, Image.Image)
         suffixes = None if suffix is None else as_list(suffix, str)
-        if len(prompts) != len(pictures):
+        if len(prompts) != len(image_list):
             raise ValueError(
-                f"{len(prompts)} texts and {len(pictures)} images: each text needs one image"
+                f"{len(prompts)} texts and {len(image_list)} images: each text needs one image"
             )
         if suffixes is not None and len(suffixes) != len(prompts):
             raise ValueError(
@@ -575,7 +573,7 @@ class PaliGemmaProcessor:
             else [self.encode_suffix(answer) for answer in suffixes]
         )
         batch = self.pad(prefix_ids, suffix_ids)
-        batch["pixel_values"] = process_images(pictures, self.image_size)
+        batch["pixel_values"] = process_images(image_list, self.image_size)
         if suffixes is None:
             del batch["token_type_ids"], batch["labels"]
         return batch
@@ -604,7 +602,7 @@ class PaliGemmaProcessor:
         forged = [tokenizer.convert_ids_to_tokens(index) for index in ids if index in own]
         if forged:
             raise ValueError(
-                f"the {what} contains {forged[0]!r}: take it out, the processor puts it where it belongs: {text[:80]!r}"
+                f"the {what} contains {forged[0]!r}: remove it, the processor inserts it: {text[:80]!r}"
             )
         return ids
 

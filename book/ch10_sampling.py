@@ -363,10 +363,10 @@ def check_sampling(
         raise ValueError(f"max_new_tokens is {max_new_tokens}: expected at least 1")
     if not 0 <= temperature < float("inf"):
         raise ValueError(
-            f"temperature is {temperature}: expected 0 (greedy) or more, and less than infinity"
+            f"temperature is {temperature}: expected 0 (greedy) or a finite number above 0"
         )
     if not 0 < top_p <= 1:
-        raise ValueError(f"top_p is {top_p}: expected more than 0, and 1 at most")
+        raise ValueError(f"top_p is {top_p}: expected more than 0 and at most 1")
     if seed is not None and not 0 <= seed < 2**64:
         raise ValueError(f"seed is {seed}: expected 0 to 2**64 - 1")
 

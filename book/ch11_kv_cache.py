@@ -303,7 +303,7 @@ class KVCache:
         keys, values = self.keys[layer_idx], self.values[layer_idx]
         if batch_size != keys.shape[0]:
             raise ValueError(
-                f"the cache was made for a batch of {keys.shape[0]} and got {batch_size} rows"
+                f"the cache was made for a batch of {keys.shape[0]}: got {batch_size} rows"
             )
         if end > self.max_length:
             raise ValueError(

@@ -265,7 +265,7 @@ def generate_tokens(
         outputs = model(
             input_ids, pixel_values, attention_mask, kv_cache=kv_cache, logits_to_keep=1
         )
-        if pixel_values is not None:  # a weight that is NaN shows in the first logits
+        if pixel_values is not None:  # a NaN weight shows in the first logits
             check_scores(outputs.logits, model)
         # [B]
         token = choose_token(outputs.logits[:, -1], temperature, top_p, generator)

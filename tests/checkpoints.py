@@ -1,4 +1,4 @@
-"""Checkpoints for tests that need a whole model and no knowledge in it."""
+"""Checkpoints for tests that need a complete model but no training."""
 
 import dataclasses
 import shutil
@@ -16,7 +16,7 @@ from vlm.paligemma import PaliGemmaForConditionalGeneration
 
 
 def save_random_checkpoint(directory: Path, generation: int = 1) -> Path:
-    """A checkpoint like the Toybox's (or a PaliGemma 2 so small), with one layer on each side and nothing learned."""
+    """A checkpoint like the Toybox's (or a PaliGemma 2 of that size), with one layer in each tower, untrained."""
     tokenizer = AutoTokenizer.from_pretrained(CHECKPOINT_DIRECTORY)
     config = toybox_config(len(tokenizer), tokenizer.convert_tokens_to_ids("<image>"))
     vision_config = dataclasses.replace(config.vision_config, num_hidden_layers=1)
@@ -27,7 +27,7 @@ def save_random_checkpoint(directory: Path, generation: int = 1) -> Path:
     config = dataclasses.replace(config, vision_config=vision_config, text_config=text_config)
     model = PaliGemmaForConditionalGeneration(config)
     initialize(model)
-    with torch.no_grad():  # else the last word speaks louder than all that the layers add, and is said again
+    with torch.no_grad():  # else the last token's embedding dominates, and it is repeated
         model.language_model.model.layers[0].mlp.down_proj.weight.mul_(30)
     save_hf_model(model, directory)
     for name in TOKENIZER_FILES:

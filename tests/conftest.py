@@ -1,4 +1,4 @@
-"""Says how many known mistakes the graders caught; builds the web pages once for all tests, and opens them."""
+"""Reports how many known mistakes the graders caught; builds the web pages once for all tests, and opens them."""
 
 import fcntl
 import os
@@ -18,10 +18,10 @@ def pytest_terminal_summary(terminalreporter):
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory) -> Path:
-    """The folder of the built pages. The processes of a run share it: the first builds, the others wait."""
+    """The folder of the built pages. The processes of a test run share it: the first builds it, the others wait."""
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent  # above it is each process's own
+        folder = folder.parent  # each process has its own below it
     built = folder / "site"
     with (folder / "site.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -42,7 +42,7 @@ def browser():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        # Containers have no user namespaces for the sandbox; all that is opened here are our own pages.
+        # Containers have no user namespaces for the sandbox; only our own pages are opened here.
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
         browser.close()

@@ -1,11 +1,11 @@
 """The whole matrix against transformers, in one table: `make parity`, or `python tests/parity_matrix.py`.
 
-Model generation x layout of the checkpoint x dtype x way of reading. Each checkpoint is written to disk in its layout,
-and loaded by both programs.
+Model generation x checkpoint layout x dtype x mode. Each checkpoint is written to disk in its layout, and loaded by
+both programs.
 
-The bar is 1e-5 in every logit, in 16 bits too, where it leaves room for no rounding at all: transformers' attention is
-asked for in its written-out form ("eager"), which rounds where this package rounds. (Its fused one rounds elsewhere;
-bfloat16 logits then differ by up to 0.08, about as much as either differs from float32.)
+The bar is 1e-5 in every logit, in 16 bits too, where it allows no difference in rounding at all: transformers uses its
+written-out attention ("eager"), which rounds where this package rounds. (Its fused attention rounds elsewhere; bfloat16
+logits then differ by up to 0.08, about as much as either differs from float32.)
 """
 
 import json
@@ -47,7 +47,7 @@ class Cell:
 
 
 def write_checkpoint(directory: Path, generation: int, layout: str, dtype: torch.dtype):
-    """The same random weights for all layouts, under the names of this one."""
+    """Write the same random weights for every layout, under the names of this one."""
     tensors = make_twin(make_reference(generation=generation), generation=generation).state_dict()
     head = tensors.pop(HEAD)
     if LAYOUTS[layout].writes_tied_head:
@@ -60,12 +60,12 @@ def write_checkpoint(directory: Path, generation: int, layout: str, dtype: torch
 
 
 def read(model, inputs: dict[str, Tensor], kv_cache, argument: str) -> Tensor:
-    """Logits of a prompt and, with a cache, of seven more tokens one by one: more than the window is long."""
+    """Logits of a prompt and, with a cache, of seven more tokens one by one, which is longer than the window."""
     inputs = dict(inputs)
     attention_mask = inputs["attention_mask"]
     inputs["position_ids"] = make_position_ids(attention_mask, attention_mask.shape[1])
     extra = {} if kv_cache is None else {argument: kv_cache}
-    logits = [model(**inputs, **extra).logits[attention_mask.bool()]]  # what stands at a pad means nothing
+    logits = [model(**inputs, **extra).logits[attention_mask.bool()]]  # pads are ignored
     if kv_cache is None:
         return logits[0]
     batch_size = attention_mask.shape[0]
@@ -133,8 +133,8 @@ def main() -> int:
     for start in range(0, len(cells), len(MODES)):
         row = cells[start : start + len(MODES)]
         name = "PaliGemma" if row[0].generation == 1 else "PaliGemma 2"
-        marks = [f"{c.difference:.1e}{'' if c.is_in_bounds else ' !'}" for c in row]
-        print(f"{name:12}{row[0].layout:8}{row[0].dtype:10}" + "".join(f"{mark:>14}" for mark in marks))
+        values = [f"{c.difference:.1e}{'' if c.is_in_bounds else ' !'}" for c in row]
+        print(f"{name:12}{row[0].layout:8}{row[0].dtype:10}" + "".join(f"{value:>14}" for value in values))
     outside = sum(not cell.is_in_bounds for cell in cells)
     print(f"{len(cells) - outside} of {len(cells)} in bounds, {BAR:.0e}")
     return int(outside > 0)

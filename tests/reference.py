@@ -11,7 +11,7 @@ from vlm.paligemma import PaliGemmaForConditionalGeneration
 PAD, IMAGE_TOKEN = 0, 95
 NUM_IMAGE_TOKENS = 4
 VOCAB_SIZE = 128
-# What a PaliGemma 2 has besides: a window shorter than the picture, caps that bend, a scale that is not head_dim's.
+# What PaliGemma 2 adds: a window shorter than the image, caps low enough to matter, a scale that is not head_dim's.
 GEMMA2 = {
     "model_type": "gemma2",
     "query_pre_attn_scalar": 7,
@@ -22,7 +22,7 @@ GEMMA2 = {
 
 
 def tiny_config(num_key_value_heads: int = 2, generation: int = 1) -> dict:
-    """The values of a config.json: widths that differ from each other, so that a mix-up shows."""
+    """The values of a config.json: widths all differ, so that a mix-up shows."""
     values = {
         "model_type": "paligemma",
         "image_token_index": IMAGE_TOKEN,
@@ -95,7 +95,7 @@ def make_twin(reference, num_key_value_heads: int = 2, generation: int = 1) -> P
 
 
 def make_inputs(lengths: list[int], num_suffix: int = 0, seed: int = 0) -> dict[str, torch.Tensor]:
-    """A left-padded batch: image tokens, then `lengths[row]` random words, of which the last are suffix."""
+    """A left-padded batch: image tokens, then `lengths[row]` random tokens, the last of which are the suffix."""
     generator = torch.Generator().manual_seed(seed)
     total = NUM_IMAGE_TOKENS + max(lengths)
     input_ids = torch.randint(3, 90, (len(lengths), total), generator=generator)

@@ -1,4 +1,4 @@
-"""config.json with fields that are missing, impossible or of another kind: one ValueError names the field."""
+"""config.json with missing or impossible fields, or fields of another type: one ValueError names the field."""
 
 import copy
 import json
@@ -36,7 +36,7 @@ def assert_refused(values: dict, name: str):
 
 
 def complaint(values: dict) -> str:
-    """What the error says; "" if the values are accepted."""
+    """The error message, or "" if the values are accepted."""
     try:
         PaliGemmaConfig.from_dict(values)
     except ValueError as error:
@@ -47,23 +47,23 @@ def complaint(values: dict) -> str:
 IMPOSSIBLE = [-1, 0, "24", True, [], {}, [3], float("nan"), float("inf"), 10**30, 10**400, 1e300]
 
 
-def test_a_field_that_is_no_number_of_a_possible_size_is_named():
+def test_an_impossible_number_is_reported():
     cases = [(part, name, value) for part, name in FIELDS for value in IMPOSSIBLE]
     assert [case for case in cases if f"{case[0]}.{case[1]} is " not in complaint(changed(*case))] == []
 
 
-def test_a_fraction_where_a_whole_number_belongs_is_named():
+def test_a_fraction_instead_of_a_whole_number_is_reported():
     cases = [(part, name, value) for part, name in WHOLE for value in (1.5, 2.0)]
     expected = "{}.{} is {}: expected a whole number"
     assert [case for case in cases if expected.format(*case) not in complaint(changed(*case))] == []
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_more_layers_than_anyone_has_are_refused_before_they_are_built(part):
-    assert_refused(changed(part, "num_hidden_layers", 10**6), "num_hidden_layers is 1000000: expected 1,000 at most")
+def test_an_excessive_number_of_layers_is_refused_before_they_are_built(part):
+    assert_refused(changed(part, "num_hidden_layers", 10**6), "num_hidden_layers is 1000000: expected at most 1,000")
 
 
-def test_an_id_that_is_none_is_named():
+def test_an_invalid_id_is_reported():
     values = [-1, 1.5, 2.0, "24", True, [], [1, -1], ["1"], {}, float("nan"), 10**30]
     cases = [("", name, value) for name in IDS for value in values]
     assert [case for case in cases if f"{case[1]} is " not in complaint(changed(*case))] == []
@@ -71,25 +71,25 @@ def test_an_id_that_is_none_is_named():
 
 @pytest.mark.parametrize("part", ["vision_config", "text_config"])
 @pytest.mark.parametrize("value", [None, 3, "x", [], True])
-def test_a_part_that_is_no_object_is_named(part, value):
+def test_a_part_that_is_no_object_is_reported(part, value):
     assert_refused(VALUES | {part: value}, f"config has no '{part}'")
 
 
 @pytest.mark.parametrize("value", [3, "default", [1], True])
-def test_rope_parameters_that_are_no_object_are_named(value):
+def test_rope_parameters_that_are_no_object_are_reported(value):
     assert_refused(changed("text_config", "rope_parameters", value), "rope_parameters is .* an object")
 
 
-def test_a_field_that_is_missing_is_named_or_has_the_default_of_its_class():
+def test_a_missing_field_is_reported_or_has_the_default_of_its_class():
     wrong = []
     for part, name in FIELDS:
         if name == "model_type":
             continue  # its absence means the first Gemma
         values = copy.deepcopy(VALUES)
         values[part].pop(name, None)
-        said = complaint(values)
-        if said:
-            wrong += [] if name in said else [(name, said)]
+        message = complaint(values)
+        if message:
+            wrong += [] if name in message else [(name, message)]
         else:
             default = PARTS[part].__dataclass_fields__[name].default
             read_value = getattr(getattr(PaliGemmaConfig.from_dict(values), part), name)
@@ -105,7 +105,7 @@ def test_a_field_that_is_missing_is_named_or_has_the_default_of_its_class():
     [b"", b"{", b"[" * 10**5, b'{"a":' * 10**5, b'{"a": "\xe9"}', json.dumps(VALUES).encode("utf-16"), b"\0" * 9]
     + [b'{"image_token_index": ' + b"9" * 5000 + b"}", b"[]", b"3", b"null", b'"paligemma"'],
 )
-def test_a_file_that_is_no_config_is_named_with_its_path(tmp_path, content):
+def test_a_file_that_is_no_config_is_reported_with_its_path(tmp_path, content):
     path = tmp_path / "config.json"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"config\.json (is not valid JSON|contains a)"):
@@ -126,7 +126,7 @@ def checkpoint(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("hidden_size", ["24", -3, None, 10**30, 2.5])
-def test_every_command_says_it_in_one_line_with_the_file_s_name(checkpoint, capsys, hidden_size):
+def test_every_command_reports_it_in_one_line_with_the_file_s_name(checkpoint, capsys, hidden_size):
     path = checkpoint / "config.json"
     values = json.loads(path.read_text())
     values["text_config"]["hidden_size"] = hidden_size
@@ -143,7 +143,7 @@ def test_every_command_says_it_in_one_line_with_the_file_s_name(checkpoint, caps
 
 
 def read(values) -> PaliGemmaConfig | None:
-    """The config, or None where it is refused, which is a ValueError and nothing else."""
+    """The config, or None if it raises a ValueError; no other error may occur."""
     try:
         return PaliGemmaConfig.from_dict(values)
     except ValueError:
@@ -170,7 +170,7 @@ def test_objects_of_any_kind_are_a_config_or_refused(values):
 def test_files_of_any_kind_are_a_config_or_refused(tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "config.json"
     path.write_bytes(content)
-    with pytest.raises(ValueError):  # by chance alone nobody writes a whole config
+    with pytest.raises(ValueError):  # random input never makes a complete config
         PaliGemmaConfig.from_json(path)
 
 
@@ -180,9 +180,9 @@ def test_a_whole_config_with_some_fields_changed_is_one_that_can_be_built_or_ref
     values = tiny_config(generation=data.draw(st.sampled_from([1, 2])))
     for _ in range(data.draw(st.integers(1, 3))):
         part = data.draw(st.sampled_from(["vision_config", "text_config", ""]))
-        place = values[part] if part else values
-        if isinstance(place, dict):
-            place[data.draw(st.sampled_from(sorted(place)))] = data.draw(st.integers(1, 60) | JSON)
+        changed_part = values[part] if part else values
+        if isinstance(changed_part, dict):
+            changed_part[data.draw(st.sampled_from(sorted(changed_part)))] = data.draw(st.integers(1, 60) | JSON)
     config = read(values)
     if config is None:
         return
@@ -191,6 +191,6 @@ def test_a_whole_config_with_some_fields_changed_is_one_that_can_be_built_or_ref
         folder = tmp_path_factory.getbasetemp()
         (folder / "config.json").write_text(json.dumps(config.to_dict()))
         try:
-            empty_model(folder)  # without memory, however large it is
+            empty_model(folder)  # on the meta device, however large it is
         except ValueError as error:
             assert "impossible size" in str(error)

@@ -1,4 +1,4 @@
-"""Pictures that are damaged, empty, enormous or of a rare kind: read as one would expect, or refused in one line."""
+"""Images that are damaged, empty, enormous or in a rare format: read as expected, or refused in one line."""
 
 import io
 import json
@@ -19,7 +19,7 @@ from vlm.training.examples import read_examples, write_examples
 from vlm.training.finetune import TrainingExample
 
 pytestmark = pytest.mark.abuse
-PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8))
+IMAGE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8))
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP")
 RED, BLUE = Image.new("RGB", (9, 9), "red"), Image.new("RGB", (9, 9), "blue")
 
@@ -36,7 +36,7 @@ def encode(image: Image.Image, format: str, **options) -> bytes:
 
 
 def png_of_size(width: int, height: int, pixels: bytes = b"") -> bytes:
-    """A PNG whose header says what it likes."""
+    """A PNG with any size in its header."""
 
     def chunk(name: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
@@ -52,9 +52,9 @@ def example_line(path: Path) -> Path:
 
 
 def assert_refused(path: Path, checkpoint: Path, capsys, words: str):
-    """By the command line in one line, and as a training example with the number of its line."""
-    words_of_command = ["run", "--model", str(checkpoint), "--image", str(path), "--prompt", "caption en"]
-    assert main(words_of_command) == 1
+    """Refused by the command line in one line, and as a training example with its line number."""
+    command_line = ["run", "--model", str(checkpoint), "--image", str(path), "--prompt", "caption en"]
+    assert main(command_line) == 1
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1
     assert err.startswith(f"vlm run: {path} is not an image that PIL can read: ") and words in err
@@ -62,14 +62,14 @@ def assert_refused(path: Path, checkpoint: Path, capsys, words: str):
         read_examples(example_line(path))
 
 
-# PIL leaves an iterator of a GIF or a PNG open when it breaks off in the middle.
+# PIL leaves an iterator open if a GIF or PNG ends in the middle.
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("format", FORMATS)
-@pytest.mark.parametrize("part", [0.02, 0.5, 0.9])
-def test_a_picture_that_breaks_off_is_refused(tmp_path, checkpoint, capsys, format, part):
-    content = encode(PICTURE, format)
-    path = tmp_path / "picture"
-    path.write_bytes(content[: int(part * len(content))])
+@pytest.mark.parametrize("fraction", [0.02, 0.5, 0.9])
+def test_a_truncated_image_is_refused(tmp_path, checkpoint, capsys, format, fraction):
+    content = encode(IMAGE, format)
+    path = tmp_path / "image"
+    path.write_bytes(content[: int(fraction * len(content))])
     assert_refused(path, checkpoint, capsys, "")
 
 
@@ -84,26 +84,26 @@ def test_a_picture_that_breaks_off_is_refused(tmp_path, checkpoint, capsys, form
     ],
     ids=["png", "png without width", "gif", "ppm", "bmp"],
 )
-def test_a_picture_without_pixels_is_refused(tmp_path, checkpoint, capsys, content):
-    path = tmp_path / "picture"
+def test_an_image_without_pixels_is_refused(tmp_path, checkpoint, capsys, content):
+    path = tmp_path / "image"
     path.write_bytes(content)
     assert_refused(path, checkpoint, capsys, "cannot identify ")
 
 
-def test_a_picture_in_memory_without_pixels_is_refused():
-    with pytest.raises(ValueError, match="image is 0x5 pixels: a picture needs at least 1x1"):
+def test_an_image_in_memory_without_pixels_is_refused():
+    with pytest.raises(ValueError, match="image is 0x5 pixels: expected at least 1x1"):
         process_images([Image.new("RGB", (0, 5))], 28)
 
 
 @pytest.mark.parametrize(("width", "height"), [(60000, 60000), (2**31 - 1, 1), (1, 2**31 - 1)])
-def test_a_decompression_bomb_is_refused_before_it_takes_memory(tmp_path, checkpoint, capsys, width, height):
+def test_a_decompression_bomb_is_refused_before_memory_is_allocated(tmp_path, checkpoint, capsys, width, height):
     path = tmp_path / "bomb.png"
     path.write_bytes(png_of_size(width, height))
     assert_refused(path, checkpoint, capsys, "exceeds limit of 178956970 pixels")
 
 
 @pytest.mark.parametrize("size", [(1, 10000), (10000, 1)])
-def test_a_picture_as_narrow_as_a_thread_is_answered_and_drawn(tmp_path, checkpoint, capsys, monkeypatch, size):
+def test_an_image_one_pixel_wide_is_answered_and_drawn(tmp_path, checkpoint, capsys, monkeypatch, size):
     monkeypatch.setattr(command, "stream", lambda *_: iter(["<loc0100><loc0000><loc0600><loc1023> cat"]))
     path, drawn = tmp_path / "thread.png", tmp_path / "drawn.png"
     Image.new("RGB", size, "red").save(path)
@@ -116,8 +116,8 @@ def test_a_picture_as_narrow_as_a_thread_is_answered_and_drawn(tmp_path, checkpo
 
 
 def seen(tmp_path: Path, content: bytes) -> tuple[tuple[int, int], tuple[int, int, int]]:
-    """Size and first pixel of a picture, which must be the same for who asks and for who trains."""
-    path = tmp_path / "picture"
+    """Size and first pixel of an image, which must be the same for inference and training."""
+    path = tmp_path / "image"
     path.write_bytes(content)
     [example] = read_examples(example_line(path))
     image = open_image(path)
@@ -126,54 +126,54 @@ def seen(tmp_path: Path, content: bytes) -> tuple[tuple[int, int], tuple[int, in
 
 
 @pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP", "TIFF"])
-def test_of_an_animation_the_first_frame_is_seen(tmp_path, format):
+def test_the_first_frame_of_an_animation_is_used(tmp_path, format):
     options = {"lossless": True} if format == "WEBP" else {}
     content = encode(RED, format, save_all=True, append_images=[BLUE], **options)
     assert seen(tmp_path, content) == ((9, 9), (255, 0, 0))
 
 
 @pytest.mark.parametrize("format", ["JPEG", "TIFF"])
-def test_printing_colours_are_converted(tmp_path, format):
+def test_cmyk_is_converted(tmp_path, format):
     assert seen(tmp_path, encode(Image.new("CMYK", (9, 9), (0, 255, 255, 0)), format)) == ((9, 9), (255, 0, 0))
 
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF"])
 @pytest.mark.parametrize("mode", ["I;16", "I;16B"])
-def test_grey_of_16_bits_is_scaled_and_not_clipped_to_white(tmp_path, format, mode):
+def test_16_bit_grayscale_is_scaled_and_not_clipped_to_white(tmp_path, format, mode):
     pixels = np.full((3, 3), 30000, dtype="<u2" if mode == "I;16" else ">u2")
     image = Image.frombytes(mode, (3, 3), pixels.tobytes())
     if format == "PNG" and mode == "I;16B":
-        image = Image.frombytes("I;16", (3, 3), pixels.astype("<u2").tobytes())  # a PNG has one order of bytes
+        image = Image.frombytes("I;16", (3, 3), pixels.astype("<u2").tobytes())  # PNG has only one byte order
     assert seen(tmp_path, encode(image, format)) == ((3, 3), (117, 117, 117))
 
 
 @pytest.mark.parametrize(("orientation", "size"), [(1, (60, 40)), (3, (60, 40)), (6, (40, 60)), (8, (40, 60))])
-def test_a_camera_s_turn_is_applied_for_who_asks_and_for_who_trains(tmp_path, orientation, size):
+def test_exif_rotation_is_applied_in_inference_and_training(tmp_path, orientation, size):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    assert seen(tmp_path, encode(PICTURE, "JPEG", exif=exif))[0] == size
+    assert seen(tmp_path, encode(IMAGE, "JPEG", exif=exif))[0] == size
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 2**16 - 1])
-def test_a_turn_that_there_is_not_is_passed_over(tmp_path, orientation):
+def test_an_invalid_orientation_is_ignored(tmp_path, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    assert seen(tmp_path, encode(PICTURE, "JPEG", exif=exif))[0] == (60, 40)
+    assert seen(tmp_path, encode(IMAGE, "JPEG", exif=exif))[0] == (60, 40)
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # PIL says so, and goes on
-def test_exif_data_that_are_damaged_are_passed_over(tmp_path):
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # PIL warns and continues
+def test_damaged_exif_data_is_ignored(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
-    content = encode(PICTURE, "JPEG", exif=exif)
+    content = encode(IMAGE, "JPEG", exif=exif)
     start = content.index(b"Exif")
-    for place in range(start + 6, start + 32):
-        damaged = content[:place] + b"\xff" + content[place + 1 :]
+    for offset in range(start + 6, start + 32):
+        damaged = content[:offset] + b"\xff" + content[offset + 1 :]
         assert seen(tmp_path, damaged)[0] in [(60, 40), (40, 60)]
 
 
-def test_examples_are_written_as_they_are_seen(tmp_path):
-    grey = Image.fromarray(np.full((3, 3), 30000, dtype=np.uint16))
-    write_examples(tmp_path / "train.jsonl", [TrainingExample(grey, "caption en", "grey")])
+def test_examples_are_written_as_they_are_read(tmp_path):
+    gray = Image.fromarray(np.full((3, 3), 30000, dtype=np.uint16))
+    write_examples(tmp_path / "train.jsonl", [TrainingExample(gray, "caption en", "gray")])
     [example] = read_examples(tmp_path / "train.jsonl")
     assert example.image.getpixel((0, 0)) == (117, 117, 117)

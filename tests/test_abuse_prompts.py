@@ -1,4 +1,4 @@
-"""Prompts that nobody should write, answers that a model should not give, and numbers that do not fit together."""
+"""Prompts that nobody should write, answers that a model should not give, and inputs that do not match."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ from vlm.regions.boxes import Detection, format_detections, parse_detections
 
 pytestmark = pytest.mark.abuse
 FUZZ = settings(derandomize=True, deadline=None, database=None, max_examples=200)
-PICTURE = Image.new("RGB", (30, 20), "orange")
+IMAGE = Image.new("RGB", (30, 20), "orange")
 LONGEST = 512  # of the Toybox: 64 image tokens, the prompt, the answer
 
 
@@ -36,7 +36,7 @@ def model_and_processor(checkpoint):
 
 @pytest.fixture
 def ask(model_and_processor):
-    return lambda prompt, **options: generate(*model_and_processor, [prompt], [PICTURE], **options)
+    return lambda prompt, **options: generate(*model_and_processor, [prompt], [IMAGE], **options)
 
 
 @pytest.fixture
@@ -70,18 +70,18 @@ def test_an_odd_prompt_is_answered(ask, ask_on_the_command_line, prompt):
 
 
 @pytest.mark.parametrize("text", ["\ud800", "a cat \udcff", "\ud83d\ude00"])
-def test_half_of_a_character_is_named(model_and_processor, ask_on_the_command_line, text):
-    place = next(i for i, character in enumerate(text) if "\ud800" <= character <= "\udfff")
-    message = f"contains {text[place]!r} at character {place}, which is not valid Unicode"
+def test_half_a_surrogate_pair_is_reported(model_and_processor, ask_on_the_command_line, text):
+    index = next(i for i, character in enumerate(text) if "\ud800" <= character <= "\udfff")
+    message = f"contains {text[index]!r} at character {index}, which is not valid Unicode"
     for prompt, suffix, what in ((text, "a", "prompt"), ("a", text, "suffix")):
         with pytest.raises(ValueError) as error:
-            model_and_processor[1]([prompt], [PICTURE], [suffix])
+            model_and_processor[1]([prompt], [IMAGE], [suffix])
         assert f"the {what} {message}" in str(error.value)
     code, out, err = ask_on_the_command_line(text)
     assert (code, out) == (1, "") and f"vlm run: the prompt {message}" in err and err.count("\n") == 1
 
 
-def test_bytes_that_are_no_utf_8_are_named_by_the_program(checkpoint):
+def test_invalid_utf_8_is_reported_by_the_program(checkpoint):
     words = ["run", "--model", str(checkpoint), "--image", str(example_path(0)), "--prompt", b"caf\xe9"]
     ended = subprocess.run([sys.executable, "-m", "vlm", *words], capture_output=True, timeout=60, check=False)
     assert ended.returncode == 1 and b"which is not valid Unicode: encode it in UTF-8" in ended.stderr
@@ -93,13 +93,13 @@ def test_bytes_that_are_no_utf_8_are_named_by_the_program(checkpoint):
 def test_a_forged_token_is_refused_by_name(model_and_processor, ask_on_the_command_line, token, text):
     text = text.format(token)
     for prompt, suffix, what in ((text, "a", "prompt"), ("a", text, "suffix")):
-        with pytest.raises(ValueError, match=f"the {what} contains {token!r}: take it out"):
-            model_and_processor[1]([prompt], [PICTURE], [suffix])
+        with pytest.raises(ValueError, match=f"the {what} contains {token!r}: remove it"):
+            model_and_processor[1]([prompt], [IMAGE], [suffix])
     code, out, err = ask_on_the_command_line(text)
     assert (code, out) == (1, "") and f"vlm run: the prompt contains {token!r}" in err and err.count("\n") == 1
 
 
-def test_a_forged_token_in_a_long_prompt_is_named_without_all_of_it(ask):
+def test_a_forged_token_in_a_long_prompt_is_reported_without_the_whole_prompt(ask):
     with pytest.raises(ValueError, match="contains '<eos>'") as error:
         ask("a" * 100_000 + "<eos>")
     assert len(str(error.value)) < 300
@@ -107,7 +107,7 @@ def test_a_forged_token_in_a_long_prompt_is_named_without_all_of_it(ask):
 
 @pytest.mark.parametrize("prompt", ["a" * 100_000, "cat " * 25_000, "\U0001f431" * 100_000, "<loc0001>" * 11_111])
 def test_a_prompt_of_100_000_characters_is_refused_with_its_length(ask, ask_on_the_command_line, prompt):
-    with pytest.raises(ValueError, match=r"the prompt has \d+ tokens with its image, .* expected 512 together at most"):
+    with pytest.raises(ValueError, match=r"the prompt has \d+ tokens with its image, .* expected at most 512 together"):
         ask(prompt)
     code, _, err = ask_on_the_command_line(prompt)
     assert code == 1 and err.count("\n") == 1 and len(err) < 300 and "shorten the prompt" in err
@@ -123,30 +123,30 @@ def test_an_answer_of_an_impossible_length_is_refused(ask, ask_on_the_command_li
 
 def test_the_longest_answer_that_fits_is_given(model_and_processor):
     model, processor = model_and_processor
-    prompt_length = processor("caption en", PICTURE)["input_ids"].shape[1]
+    prompt_length = processor("caption en", IMAGE)["input_ids"].shape[1]
     longest = LONGEST - prompt_length
-    assert "".join(stream(model, processor, "caption en", PICTURE, longest))
+    assert "".join(stream(model, processor, "caption en", IMAGE, longest))
     with pytest.raises(ValueError, match=f"the prompt has {prompt_length} tokens"):
-        list(stream(model, processor, "caption en", PICTURE, longest + 1))
+        list(stream(model, processor, "caption en", IMAGE, longest + 1))
 
 
 @pytest.mark.parametrize(
     ("text", "images", "error", "message"),
     [
-        (["a", "b"], [PICTURE], ValueError, "2 texts and 1 images: each text needs one image"),
-        ("a", [PICTURE, PICTURE], ValueError, "1 texts and 2 images"),
+        (["a", "b"], [IMAGE], ValueError, "2 texts and 1 images: each text needs one image"),
+        ("a", [IMAGE, IMAGE], ValueError, "1 texts and 2 images"),
         (["a"], [], ValueError, "the batch is empty"),
-        ([], [PICTURE], ValueError, "the batch is empty"),
+        ([], [IMAGE], ValueError, "the batch is empty"),
         ("a", "cat.png", TypeError, r"images must be PIL images, from PIL\.Image\.open: got str"),
         ("a", Path("cat.png"), TypeError, "images must be PIL images"),
         ("a", None, TypeError, "images must be PIL images, .*: got NoneType"),
-        (["a", "b"], [PICTURE, None], TypeError, "images must be PIL images"),
-        (None, PICTURE, TypeError, "texts must be strings: got NoneType"),
-        (["a", 3], [PICTURE] * 2, TypeError, "texts must be strings: got int"),
-        (b"a", PICTURE, TypeError, "texts must be strings: got int"),
+        (["a", "b"], [IMAGE, None], TypeError, "images must be PIL images"),
+        (None, IMAGE, TypeError, "texts must be strings: got NoneType"),
+        (["a", 3], [IMAGE] * 2, TypeError, "texts must be strings: got int"),
+        (b"a", IMAGE, TypeError, "texts must be strings: got int"),
     ],
 )
-def test_texts_and_pictures_that_do_not_go_together_are_named(model_and_processor, text, images, error, message):
+def test_texts_and_images_that_do_not_match_are_reported(model_and_processor, text, images, error, message):
     with pytest.raises(error, match=message):
         generate(*model_and_processor, text, images)
 

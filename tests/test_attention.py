@@ -1,4 +1,4 @@
-"""Attention written out, against torch's own."""
+"""Attention written out, compared with torch's fused version."""
 
 import torch
 from torch import nn

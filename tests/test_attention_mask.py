@@ -1,4 +1,4 @@
-"""Masks, as literal matrices: 1 where the row may look at the column."""
+"""Masks as literal matrices: 1 where the query (row) may attend to the key (column)."""
 
 import torch
 
@@ -12,7 +12,7 @@ def visible(attention_mask: list[int], token_type_ids: list[int]) -> list[list[i
     return (mask[0, 0] == 0).int().tolist()
 
 
-def test_prefix_sees_itself_in_full_and_the_suffix_is_a_staircase():
+def test_the_prefix_is_bidirectional_and_the_suffix_is_causal():
     assert visible([1, 1, 1, 1], [0, 0, 1, 1]) == [
         [1, 1, 0, 0],
         [1, 1, 0, 0],
@@ -21,7 +21,7 @@ def test_prefix_sees_itself_in_full_and_the_suffix_is_a_staircase():
     ]
 
 
-def test_padding_is_seen_by_nobody_and_no_row_is_empty():
+def test_padding_is_masked_and_no_row_is_empty():
     assert visible([0, 1, 1, 1], [0, 0, 0, 1]) == [
         [0, 1, 1, 0],
         [0, 1, 1, 0],
@@ -30,7 +30,7 @@ def test_padding_is_seen_by_nobody_and_no_row_is_empty():
     ]
 
 
-def test_new_tokens_see_all_that_is_cached_but_its_padding():
+def test_new_tokens_attend_to_the_cache_except_its_padding():
     assert visible([0, 1, 1, 1, 1], [1, 1]) == [
         [0, 1, 1, 1, 0],
         [0, 1, 1, 1, 1],
@@ -43,7 +43,7 @@ def visible_in_window(attention_mask: list[int], token_type_ids: list[int], wind
     return (limit_to_window(mask, types, window)[0, 0] == 0).int().tolist()
 
 
-def test_the_suffix_looks_back_as_far_as_the_window_and_the_prefix_sees_itself_in_full():
+def test_the_window_limits_the_suffix_and_the_prefix_stays_bidirectional():
     assert visible_in_window([0, 1, 1, 1, 1, 1], [0, 0, 0, 0, 1, 1], window=2) == [
         [0, 1, 1, 1, 0, 0],
         [0, 1, 1, 1, 0, 0],
@@ -54,7 +54,7 @@ def test_the_suffix_looks_back_as_far_as_the_window_and_the_prefix_sees_itself_i
     ]
 
 
-def test_the_window_counts_what_is_cached():
+def test_the_window_includes_cached_tokens():
     assert visible_in_window([1, 1, 1, 1, 1], [1, 1], window=3) == [
         [0, 1, 1, 1, 0],
         [0, 0, 1, 1, 1],

@@ -1,4 +1,4 @@
-"""config.json: what is read, what is refused."""
+"""config.json: what is read and what is refused."""
 
 import json
 
@@ -56,7 +56,7 @@ def test_answers_end_at_one_token_or_several_and_gemma_2_it_s_leftover_is_ignore
         assert PaliGemmaConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
-def test_rope_theta_is_found_in_its_newer_place():
+def test_rope_theta_is_found_in_rope_parameters():
     values = changed(text_config__rope_parameters={"rope_type": "default", "rope_theta": 500.0})
     assert PaliGemmaConfig.from_dict(values).text_config.rope_theta == 500.0
 
@@ -83,14 +83,14 @@ def test_what_a_file_leaves_out_means_what_it_means_to_transformers_or_is_an_err
     assert compared >= 8
 
 
-def test_a_gemma2_has_what_gemma_has_and_more():
+def test_a_gemma2_config_has_fields_of_its_own():
     text = PaliGemmaConfig.from_dict(tiny_config(generation=2)).text_config
     assert isinstance(text, Gemma2Config)
     assert (text.query_pre_attn_scalar, text.attn_logit_softcapping, text.final_logit_softcapping) == (7, 2.0, 3.0)
     assert [text.is_sliding(i) for i in range(3)] == [True, False, True]
 
 
-def test_a_cap_or_window_of_null_is_none_and_not_the_default():
+def test_a_cap_or_window_of_null_is_none_not_the_default():
     values = tiny_config(generation=2)
     values["text_config"] |= {"sliding_window": None, "attn_logit_softcapping": None}
     text = PaliGemmaConfig.from_dict(values).text_config
@@ -104,7 +104,7 @@ def test_a_cap_or_window_of_null_is_none_and_not_the_default():
         (changed(model_type="llava"), "model_type is 'llava': expected 'paligemma'"),
         (changed(text_config__model_type="gemma3"), "text_config.model_type is 'gemma3'"),
         (changed(text_config__hidden_activation="silu"), "hidden_activation is 'silu'"),
-        (changed(2, text_config__hidden_activation="gelu"), "hidden_activation is 'gelu'"),  # Gemma 2 means it
+        (changed(2, text_config__hidden_activation="gelu"), "hidden_activation is 'gelu'"),  # the exact GELU in Gemma 2
         (changed(text_config__hidden_size=None), "text_config is missing hidden_size"),
         (changed(text_config__hidden_size=-3), "text_config.hidden_size is -3: expected a number above 0"),
         (changed(vision_config__hidden_size="24"), "vision_config.hidden_size is '24'"),
@@ -119,13 +119,13 @@ def test_a_cap_or_window_of_null_is_none_and_not_the_default():
         (changed(2, text_config__final_logit_softcapping=-1.0), "final_logit_softcapping is -1.0"),
     ],
 )
-def test_an_impossible_value_is_named(values, message):
+def test_an_impossible_value_is_reported(values, message):
     with pytest.raises(ValueError, match=message):
         PaliGemmaConfig.from_dict(values)
 
 
 @pytest.mark.parametrize(("text", "message"), [("{", "is not valid JSON"), ("[]", "contains a list")])
-def test_a_file_that_is_no_config_is_named(tmp_path, text, message):
+def test_a_file_that_is_no_config_is_reported(tmp_path, text, message):
     path = tmp_path / "config.json"
     path.write_text(text)
     with pytest.raises(ValueError, match=message):

@@ -1,4 +1,4 @@
-"""What the core makes on its own (masks, positions, caches, scales) is on the model's device and in its dtype."""
+"""Tensors that the core creates (masks, positions, caches, scales) have the model's device and dtype."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ from vlm.paligemma import PaliGemmaForConditionalGeneration, merge_image_feature
 
 
 @pytest.mark.parametrize("generation", [1, 2])
-def test_a_language_model_on_another_device_makes_nothing_on_the_cpu(generation):
+def test_a_language_model_on_another_device_creates_nothing_on_the_cpu(generation):
     """The meta device stands for a GPU: an operation that mixes it with the CPU raises an error."""
     config = PaliGemmaConfig.from_dict(tiny_config(generation=generation))
     with torch.device("meta"):
@@ -30,7 +30,7 @@ def test_a_language_model_on_another_device_makes_nothing_on_the_cpu(generation)
     assert {logits.device.type, kv_cache.keys[0].device.type, kv_cache.values[0].device.type} == {"meta"}
 
 
-def test_masks_caches_scales_and_merged_features_have_the_dtype_that_was_asked_for():
+def test_masks_caches_scales_and_merged_features_have_the_requested_dtype():
     dtype, text_config = torch.bfloat16, PaliGemmaConfig.from_dict(tiny_config()).text_config
     kv_cache = KVCache(text_config, 1, 4, dtype)
     assert {tensor.dtype for tensor in (*kv_cache.keys, *kv_cache.values)} == {dtype}
@@ -58,7 +58,7 @@ def test_every_norm_has_the_epsilon_of_the_config(generation):
 
 @pytest.mark.parametrize("generation", [1, 2])
 @torch.inference_mode()
-def test_a_language_model_gives_the_logits_of_all_positions_unless_fewer_are_asked_for(generation):
+def test_a_language_model_gives_the_logits_of_all_positions_unless_fewer_are_requested(generation):
     model = make_twin(make_reference(generation=generation), generation=generation)
     language_model, inputs = model.language_model, make_inputs([3])
     embeds = model.embed_inputs(inputs["input_ids"], model.get_image_features(inputs["pixel_values"]))

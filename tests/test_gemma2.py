@@ -1,4 +1,4 @@
-"""What is Gemma 2's alone, part by part. The whole model is held to transformers in test_parity.py."""
+"""What only Gemma 2 has, part by part. test_parity.py compares the whole model with transformers."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -27,15 +27,15 @@ def test_a_soft_cap_keeps_small_values_bounds_large_ones_and_keeps_the_order():
     assert capped.argsort().tolist() == list(range(6))
 
 
-def test_scores_are_capped_before_the_mask_so_that_what_is_hidden_stays_hidden():
+def test_scores_are_capped_before_the_mask_so_that_masked_keys_stay_masked():
     query, key, value = (torch.randn(1, 1, 3, 4, generator=torch.Generator().manual_seed(i)) for i in range(3))
     mask = torch.tensor([[0.0, torch.finfo(torch.float32).min, 0.0]])
     _, weights = attention(100 * query, key, value, 1.0, mask, softcap=2.0)
     assert weights[..., 1].max() == 0
-    assert weights[..., 0].min() > 0.01  # capped at 2, the others differ by e^4 at most
+    assert weights[..., 0].min() > 0.01  # capped at 2, the others differ by a factor of at most e^4
 
 
-def test_the_norms_on_the_way_out_make_a_block_forget_how_large_its_steps_were(config):
+def test_the_output_norms_make_a_block_independent_of_the_scale_of_its_sublayers(config):
     layer = Gemma2DecoderLayer(config, layer_idx=1)
     randomize(layer)
     states, masks = torch.randn(1, 5, 32), LayerMasks(*torch.zeros(2, 1, 1, 5, 5))
@@ -47,7 +47,7 @@ def test_the_norms_on_the_way_out_make_a_block_forget_how_large_its_steps_were(c
     torch.testing.assert_close(layer(states, cos, sin, masks), before, atol=1e-4, rtol=1e-4)
 
 
-def test_layers_take_turns_in_which_mask_they_use(config):
+def test_layers_alternate_between_the_masks(config):
     full, sliding = torch.zeros(2, 1, 1, 4, 4)
     sliding += torch.full((4, 4), torch.finfo(torch.float32).min).triu(1)
     cos, sin = torch.ones(1, 1, 4, 10), torch.zeros(1, 1, 4, 10)
@@ -90,7 +90,7 @@ def test_without_window_and_caps_a_gemma_2_has_one_mask_and_plain_logits(config)
 
 
 @torch.inference_mode()
-def test_each_layer_fills_its_own_place_in_the_cache(config):
+def test_each_layer_fills_its_own_part_of_the_cache(config):
     model, kv_cache = Gemma2ForCausalLM(config), KVCache(config, 1, 5)
     randomize(model)
     masks = LayerMasks(*torch.zeros(2, 1, 1, 5, 5))

@@ -1,4 +1,4 @@
-"""Choosing tokens, and the loop around it."""
+"""Choosing tokens, and the generation loop."""
 
 import dataclasses
 
@@ -30,7 +30,7 @@ def toybox():
     ("top_p", "expected"),
     [(1e-9, [0, 1, 0]), (0.5, [0, 1, 0]), (0.6, [0, 0.625, 0.375]), (0.81, [0.2, 0.5, 0.3]), (1.0, [0.2, 0.5, 0.3])],
 )
-def test_top_p_keeps_the_likeliest_that_reach_it_in_the_order_of_the_vocabulary(top_p, expected):
+def test_top_p_keeps_the_most_likely_tokens_in_the_order_of_the_vocabulary(top_p, expected):
     torch.testing.assert_close(filter_top_p(THREE, top_p)[0], torch.tensor(expected, dtype=torch.float32))
 
 
@@ -57,7 +57,7 @@ def test_the_same_seed_gives_the_same_tokens(model):
     assert torch.equal(runs[0], runs[1]) and not torch.equal(runs[0], runs[2])
 
 
-def test_a_row_that_has_ended_gives_padding_and_the_loop_stops_with_the_last(model):
+def test_a_row_that_has_ended_yields_padding_and_the_loop_stops_with_the_last_row(model):
     inputs = make_inputs([9, 4, 7])
     model = make_twin(make_reference())
     model.config = dataclasses.replace(model.config, eos_token_id=10**6)
@@ -82,7 +82,7 @@ def test_a_row_ends_at_any_of_several_tokens():
     model = make_twin(make_reference())
     model.config = dataclasses.replace(model.config, eos_token_id=10**6)
     free = torch.stack(list(generate_tokens(model, inputs, 12)), dim=1)  # [B, 12]
-    ends = tuple(dict.fromkeys(free[:, 3].tolist()))  # a token of each row
+    ends = tuple(dict.fromkeys(free[:, 3].tolist()))  # one token from each row
     assert len(ends) > 1
     model.config = dataclasses.replace(model.config, eos_token_id=ends)
     stopped = torch.stack(list(generate_tokens(model, inputs, 12)), dim=1)
@@ -92,17 +92,17 @@ def test_a_row_ends_at_any_of_several_tokens():
     assert stopped.shape[1] <= 4
 
 
-def test_the_tower_runs_once_and_the_head_on_one_place_at_a_time(model):
-    tower_runs, head_places = [], []
+def test_the_tower_runs_once_and_the_head_on_one_position_at_a_time(model):
+    tower_runs, positions = [], []
     hooks = [
         model.vision_tower.register_forward_hook(lambda *_: tower_runs.append(1)),
-        model.language_model.lm_head.register_forward_hook(lambda _m, args, _o: head_places.append(args[0].shape[1])),
+        model.language_model.lm_head.register_forward_hook(lambda _m, args, _o: positions.append(args[0].shape[1])),
     ]
     model.config = dataclasses.replace(model.config, eos_token_id=10**6)
     list(generate_tokens(model, make_inputs([5, 7]), 6))
     for hook in hooks:
         hook.remove()
-    assert tower_runs == [1] and head_places == [1] * 6
+    assert tower_runs == [1] and positions == [1] * 6
 
 
 def test_stream_holds_back_half_a_character():
@@ -132,7 +132,7 @@ def test_stream_holds_back_half_a_character():
         ((1, 1.0, 1.0, -1), "seed is -1"),
     ],
 )
-def test_impossible_settings_are_named(arguments, message):
+def test_impossible_settings_are_reported(arguments, message):
     with pytest.raises(ValueError, match=message):
         check_sampling(*arguments)
 
@@ -142,7 +142,7 @@ def test_the_largest_seed_can_be_used(model):
     assert len(list(generate_tokens(model, make_inputs([5]), 2, 1.0, seed=2**64 - 1))) == 2
 
 
-def test_the_likeliest_tokens_are_found_in_each_row_alone():
+def test_top_p_treats_each_row_separately():
     probabilities = torch.tensor([[0.2, 0.5, 0.3], [0.9, 0.06, 0.04]])
     kept = filter_top_p(probabilities, 0.6)
     torch.testing.assert_close(kept, torch.tensor([[0, 0.625, 0.375], [1.0, 0, 0]]))
@@ -150,7 +150,7 @@ def test_the_likeliest_tokens_are_found_in_each_row_alone():
 
 def test_generate_is_greedy_unless_told_otherwise_and_passes_every_option_on(toybox):
     model, processor = toybox
-    prompt, image = "detect cat ; bird", example_image(0)  # the edges of boxes are uncertain, so chance shows
+    prompt, image = "detect cat ; bird", example_image(0)  # box edges are uncertain, so sampling shows
     greedy = generate(model, processor, prompt, image)
     assert greedy == [processor.decode(torch.cat(list(generate_tokens(model, processor(prompt, image), 100))))]
     assert generate(model, processor, prompt, image, temperature=1.0, top_p=1e-9) == greedy

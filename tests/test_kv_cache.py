@@ -1,4 +1,4 @@
-"""The cache: set aside once, filled from the left, used again."""
+"""The cache: preallocated once, filled from the left, reusable."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from vlm.kv_cache import KVCache
 TEXT_CONFIG = PaliGemmaConfig.from_dict(tiny_config()).text_config
 
 
-def test_update_returns_all_so_far_without_new_memory():
+def test_update_returns_everything_so_far_without_allocating():
     cache = KVCache(TEXT_CONFIG, batch_size=2, max_length=5)
     address = cache.keys[1].data_ptr()
     first, second = torch.randn(2, 2, 3, 10), torch.randn(2, 2, 2, 10)
@@ -30,12 +30,12 @@ def test_a_full_cache_says_how_much_does_not_fit():
 
 def test_another_batch_size_is_refused():
     cache = KVCache(TEXT_CONFIG, batch_size=1, max_length=9)
-    with pytest.raises(ValueError, match="batch of 1 and got 2"):
+    with pytest.raises(ValueError, match="batch of 1: got 2 rows"):
         cache.update(0, torch.zeros(2, 2, 3, 10), torch.zeros(2, 2, 3, 10))
 
 
 @torch.inference_mode()
-def test_a_cache_that_was_reset_gives_what_a_fresh_one_gives():
+def test_a_reset_cache_gives_the_same_logits_as_a_new_one():
     model = make_twin(make_reference())
     used, fresh = (KVCache(model.config.text_config, 2, max_length=30) for _ in range(2))
     model(**make_inputs([12, 9], seed=1), kv_cache=used)

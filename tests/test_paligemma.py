@@ -1,4 +1,4 @@
-"""The whole model: the merge, the loss, and what may not depend on what."""
+"""The whole model: the merge, the loss, and what must not depend on what."""
 
 import pytest
 import torch
@@ -13,24 +13,24 @@ def model():
     return make_twin(make_reference())
 
 
-def test_merge_puts_two_pictures_in_order():
+def test_merge_keeps_two_images_in_order():
     features = torch.arange(8.0).view(2, 2, 2)
     mask = torch.tensor([[True, True, False, True, True]])
     merged = merge_image_features(torch.full((1, 5, 2), -1.0), features, mask)
     assert merged[0].tolist() == [[0, 1], [2, 3], [-1, -1], [4, 5], [6, 7]]
 
 
-@pytest.mark.parametrize("num_places", [1, 3])
-def test_merge_refuses_another_number_of_places(num_places):
-    mask = torch.arange(5)[None] < num_places
-    with pytest.raises(ValueError, match=f"{num_places} image tokens and the pictures give 2 features"):
+@pytest.mark.parametrize("num_tokens", [1, 3])
+def test_merge_refuses_a_wrong_number_of_image_tokens(num_tokens):
+    mask = torch.arange(5)[None] < num_tokens
+    with pytest.raises(ValueError, match=f"{num_tokens} image tokens and the images give 2 features"):
         merge_image_features(torch.zeros(1, 5, 2), torch.zeros(1, 2, 2), mask)
 
 
-def test_a_forgotten_picture_is_said(model):
+def test_a_missing_image_is_reported(model):
     inputs = make_inputs([3])
     del inputs["pixel_values"]
-    with pytest.raises(ValueError, match="has image tokens and there is no picture"):
+    with pytest.raises(ValueError, match="has image tokens, but there is no image"):
         model(**inputs)
 
 
@@ -46,7 +46,7 @@ def test_a_mask_of_another_length_is_refused_with_both_shapes(model):
         model(torch.tensor([[13]]), attention_mask=torch.ones(1, 1), kv_cache=kv_cache)
 
 
-def test_a_picture_that_comes_again_with_a_later_token_is_refused(model):
+def test_an_image_given_again_with_a_later_token_is_refused(model):
     inputs = make_inputs([3])
     kv_cache = KVCache(model.config.text_config, 1, 20)
     model(**inputs, kv_cache=kv_cache)
@@ -54,9 +54,9 @@ def test_a_picture_that_comes_again_with_a_later_token_is_refused(model):
         model(torch.tensor([[5]]), inputs["pixel_values"], kv_cache=kv_cache)
 
 
-def test_loss_is_the_mean_over_labelled_tokens_one_place_on():
+def test_loss_is_the_mean_over_labels_predicted_one_position_earlier():
     logits = torch.zeros(1, 3, 4)
-    logits[0, 1, 2] = 5.0  # predicts the label at place 2
+    logits[0, 1, 2] = 5.0  # predicts the label at position 2
     loss = next_token_loss(logits, torch.tensor([[-100, 1, 2]]))
     at_zero, at_one = torch.log(torch.tensor(4.0)), torch.log(torch.tensor(3.0) + torch.exp(torch.tensor(5.0))) - 5
     torch.testing.assert_close(loss, (at_zero + at_one) / 2)
@@ -80,7 +80,7 @@ def test_a_suffix_token_changes_nothing_before_it(model):
 
 
 @torch.inference_mode()
-def test_the_picture_sees_the_prompt(model):
+def test_the_image_attends_to_the_prompt(model):
     inputs = make_inputs([9])
     before = model(**inputs).logits
     inputs["input_ids"][0, -1] += 1
@@ -88,7 +88,7 @@ def test_the_picture_sees_the_prompt(model):
 
 
 @torch.inference_mode()
-def test_ready_image_features_stand_for_the_picture(model):
+def test_precomputed_image_features_replace_the_image(model):
     inputs = make_inputs([7, 7])
     expected = model(**inputs).logits
     features = model.get_image_features(inputs.pop("pixel_values"))
@@ -96,7 +96,7 @@ def test_ready_image_features_stand_for_the_picture(model):
 
 
 @torch.inference_mode()
-def test_logits_to_keep_gives_the_last_places_alone(model):
+def test_logits_to_keep_gives_only_the_last_positions(model):
     inputs = make_inputs([7, 7])
     torch.testing.assert_close(model(**inputs, logits_to_keep=2).logits, model(**inputs).logits[:, -2:])
 
@@ -108,7 +108,7 @@ def test_an_attention_mask_of_another_length_is_refused(model):
         model(**inputs)
 
 
-def test_a_picture_of_another_size_is_refused(model):
+def test_an_image_of_another_size_is_refused(model):
     inputs = make_inputs([7])
     inputs["pixel_values"] = torch.zeros(1, 3, 30, 28)
     with pytest.raises(ValueError, match=r"\[1, 3, 30, 28\]: expected \[batch, 3, 28, 28\]"):

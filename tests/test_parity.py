@@ -27,7 +27,7 @@ def pair(request):
 
 def largest_difference(ours, theirs, attention_mask=None):
     difference = (ours - theirs).abs()
-    if attention_mask is not None:  # what stands at a pad means nothing in either model
+    if attention_mask is not None:  # outputs at padded positions are meaningless in both models
         difference = difference[attention_mask.bool()]
     return difference.max().item()
 
@@ -49,7 +49,7 @@ def test_prefix_and_suffix_equal_the_reference(pair):
 @pytest.mark.parametrize(("dtype", "bar"), [(torch.float32, BAR), (torch.bfloat16, 0.2), (torch.float16, 0.025)])
 @torch.inference_mode()
 def test_a_long_row_equals_the_reference_up_to_the_rounding_of_each_dtype(pair, dtype, bar):
-    """600 tokens: positions above 256 are not all numbers that bfloat16 has. The bars are twice what was measured."""
+    """600 tokens: bfloat16 cannot represent every position above 256. The bars are twice what was measured."""
     reference, model = (copy.deepcopy(one).to(dtype) for one in pair)
     inputs = make_inputs([596], num_suffix=300)
     ours, theirs = model(**inputs).logits, reference(**inputs).logits
@@ -96,7 +96,7 @@ def test_cached_decoding_equals_the_reference(pair):
 def test_greedy_output_equals_generate_over_32_tokens(pair):
     reference, model = pair
     inputs = make_inputs([9, 4, 7])
-    model.config = dataclasses.replace(model.config, eos_token_id=10**6)  # neither may stop early
+    model.config = dataclasses.replace(model.config, eos_token_id=10**6)  # neither must stop early
     ours = torch.stack(list(generate_tokens(model, inputs, max_new_tokens=32)), dim=1)
     theirs = reference.generate(**inputs, max_new_tokens=32, do_sample=False, eos_token_id=None, pad_token_id=0)
     assert ours.shape == (3, 32)
@@ -110,7 +110,7 @@ def test_loss_equals_the_reference(pair):
     labels = inputs["input_ids"].masked_fill(inputs["token_type_ids"] == 0, -100)
     ours, theirs = model(**inputs, labels=labels).loss, reference(**inputs, labels=labels).loss
     assert abs(ours.item() - theirs.item()) <= BAR
-    assert ours.item() > 1  # a loss of nothing would be equal too
+    assert ours.item() > 1  # a loss of 0 would be equal too
 
 
 @torch.inference_mode()
@@ -119,7 +119,7 @@ def test_what_transformers_saves_loads_here(pair, tmp_path):
     reference.save_pretrained(tmp_path)
     loaded, inputs = load_model(tmp_path), make_inputs([5, 5])
     torch.testing.assert_close(loaded.state_dict(), model.state_dict(), rtol=0, atol=0)
-    # Weights from a file begin at other addresses, and some kernels then sum in another order.
+    # Weights from a file have other addresses, and some kernels then sum in another order.
     assert largest_difference(loaded(**inputs).logits, model(**inputs).logits) <= BAR
 
 
@@ -138,7 +138,7 @@ def test_what_is_saved_here_loads_in_transformers(pair, tmp_path):
 
 @torch.inference_mode()
 def test_cached_uncached_batched_and_padded_agree(pair):
-    """The same answer, read in four ways: whole, token by token, alone, and padded among longer rows."""
+    """The same answer, computed in four ways: at once, token by token, alone, and padded in a batch of longer rows."""
     _, model = pair
     whole = make_inputs([9, 4, 7], num_suffix=3)
     expected = model(**whole).logits[:, -3:]  # [B, 3, V]

@@ -1,4 +1,4 @@
-"""The sequence that PaliGemma reads, id by id."""
+"""PaliGemma's input sequence, id by id."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ from transformers import AutoTokenizer
 from toybox import CHECKPOINT_DIRECTORY
 from vlm.processor import PaliGemmaProcessor
 
-PICTURE = Image.new("RGB", (30, 20), "orange")
+IMAGE = Image.new("RGB", (30, 20), "orange")
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +29,8 @@ def pieces(processor, ids) -> list[str]:
     return processor.tokenizer.convert_ids_to_tokens(ids.tolist())
 
 
-def test_a_prompt_is_image_bos_words_newline(processor):
-    inputs = processor("detect cat", PICTURE)
+def test_a_prompt_is_image_bos_text_newline(processor):
+    inputs = processor("detect cat", IMAGE)
     assert sorted(inputs) == ["attention_mask", "input_ids", "pixel_values"]
     assert pieces(processor, inputs["input_ids"][0]) == ["<image>"] * 4 + ["<bos>", "detect", "▁cat", "\n"]
     assert inputs["attention_mask"].tolist() == [[1] * 8]
@@ -38,13 +38,13 @@ def test_a_prompt_is_image_bos_words_newline(processor):
 
 
 def test_a_batch_is_padded_on_the_left(processor):
-    inputs = processor(["detect cat ; dog", ""], [PICTURE, PICTURE])
+    inputs = processor(["detect cat ; dog", ""], [IMAGE, IMAGE])
     assert pieces(processor, inputs["input_ids"][1]) == ["<pad>"] * 4 + ["<image>"] * 4 + ["<bos>", "\n"]
     assert inputs["attention_mask"].tolist() == [[1] * 10, [0] * 4 + [1] * 6]
 
 
-def test_a_suffix_is_labelled_and_nothing_else_is(processor):
-    inputs = processor(["detect cat", "caption en"], [PICTURE] * 2, suffix=["<loc0007> cat", "a"])
+def test_only_the_suffix_has_labels(processor):
+    inputs = processor(["detect cat", "caption en"], [IMAGE] * 2, suffix=["<loc0007> cat", "a"])
     first = pieces(processor, inputs["input_ids"][0])
     assert first[-4:] == ["\n", "<loc0007>", "▁cat", "<eos>"]
     assert inputs["token_type_ids"][0].tolist() == [0] * 8 + [1] * 3
@@ -61,34 +61,36 @@ def test_the_reference_makes_the_same_batch(processor, tokenizer):
     images.image_seq_length = 4
     reference = ReferenceProcessor(images, AutoTokenizer.from_pretrained(CHECKPOINT_DIRECTORY))
     text, suffix = ["caption en", "detect cat ; dog"], ["a cat", "<loc0001><loc0002><loc0003><loc0004> cat"]
-    ours = processor(text, [PICTURE, PICTURE], suffix=suffix)
-    marked = ["<image>" + line for line in text]
-    theirs = reference(text=marked, images=[PICTURE, PICTURE], suffix=suffix, return_tensors="pt", padding="longest")
+    ours = processor(text, [IMAGE, IMAGE], suffix=suffix)
+    with_image_token = ["<image>" + line for line in text]
+    theirs = reference(
+        text=with_image_token, images=[IMAGE, IMAGE], suffix=suffix, return_tensors="pt", padding="longest"
+    )
     for name in ("input_ids", "attention_mask", "token_type_ids", "labels"):
         assert torch.equal(ours[name], theirs[name]), name
 
 
-def test_location_text_in_a_prompt_is_read_as_a_token(processor):
-    inputs = processor("caption <loc0123>", PICTURE)
+def test_location_text_in_a_prompt_becomes_a_token(processor):
+    inputs = processor("caption <loc0123>", IMAGE)
     assert "<loc0123>" in pieces(processor, inputs["input_ids"][0])
 
 
 def test_an_image_token_in_a_text_is_refused(processor):
     with pytest.raises(ValueError, match="the prompt contains '<image>'"):
-        processor("<image> caption en", PICTURE)
+        processor("<image> caption en", IMAGE)
     with pytest.raises(ValueError, match="the suffix contains '<image>'"):
-        processor("caption en", PICTURE, suffix="<image>")
+        processor("caption en", IMAGE, suffix="<image>")
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((["a", "b"], [PICTURE]), "2 texts and 1 images"),
-        ((["a"], [PICTURE], ["b", "c"]), "1 texts and 2 suffixes"),
+        ((["a", "b"], [IMAGE]), "2 texts and 1 images"),
+        ((["a"], [IMAGE], ["b", "c"]), "1 texts and 2 suffixes"),
         (([], []), "the batch is empty"),
     ],
 )
-def test_numbers_that_do_not_match_are_named(processor, arguments, message):
+def test_numbers_that_do_not_match_are_reported(processor, arguments, message):
     with pytest.raises(ValueError, match=message):
         processor(*arguments)
 
@@ -119,11 +121,11 @@ def without_added_regions(directory: Path, in_vocabulary: bool) -> Path:
 def test_location_tokens_that_are_only_in_the_vocabulary_are_not_split(processor, tmp_path):
     tokenizer = AutoTokenizer.from_pretrained(without_added_regions(tmp_path, in_vocabulary=True))
     assert len(tokenizer.encode("<loc0100>", add_special_tokens=False)) == 8  # what goes wrong without the processor
-    mended = PaliGemmaProcessor(tokenizer, num_image_tokens=4, image_size=28)
+    repaired = PaliGemmaProcessor(tokenizer, num_image_tokens=4, image_size=28)
     text = "<loc0100><loc1023><seg000><seg127> cat ; <loc0000> dog"
-    assert mended.encode_suffix(text) == processor.encode_suffix(text)
-    assert mended.encode_prefix(text) == processor.encode_prefix(text)
-    assert mended.decode(mended.encode_suffix(text)) == text
+    assert repaired.encode_suffix(text) == processor.encode_suffix(text)
+    assert repaired.encode_prefix(text) == processor.encode_prefix(text)
+    assert repaired.decode(repaired.encode_suffix(text)) == text
     assert len(tokenizer) == 1921
 
 
@@ -153,7 +155,7 @@ def test_a_tokenizer_that_would_move_location_tokens_is_refused():
         def add_tokens(self, tokens):
             self.first = 5000
 
-    with pytest.raises(ValueError, match="gives <loc> and <seg> tokens other ids"):
+    with pytest.raises(ValueError, match="adding the <loc> and <seg> tokens to the tokenizer changes their ids"):
         PaliGemmaProcessor(Tokenizer(), 4, 28)
 
 

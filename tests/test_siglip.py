@@ -1,4 +1,4 @@
-"""The tower: patches in reading order, and every unit as in the reference."""
+"""The vision tower: patches in reading order, and outputs equal to the reference."""
 
 import torch
 from reference import make_reference, make_twin
@@ -17,7 +17,7 @@ def test_tower_equals_the_reference():
 def test_patches_come_in_reading_order():
     embeddings = make_twin(make_reference()).vision_tower.vision_model.embeddings
     plain = embeddings(torch.zeros(1, 3, 28, 28))[0]
-    picture = torch.zeros(1, 3, 28, 28)
-    picture[:, :, :14, 14:] = 1  # the upper right of four patches
-    changed = (embeddings(picture)[0] - plain).abs().sum(-1) > 1e-6
+    image = torch.zeros(1, 3, 28, 28)
+    image[:, :, :14, 14:] = 1  # the upper right of four patches
+    changed = (embeddings(image)[0] - plain).abs().sum(-1) > 1e-6
     assert changed.tolist() == [False, True, False, False]

@@ -155,7 +155,7 @@ def test_an_answer_is_degenerate_if_its_tokens_are(untrained, monkeypatch):
 
 
 def test_an_answer_that_does_not_fit_into_the_model_is_refused(untrained):
-    with pytest.raises(ValueError, match="expected 512 together at most"):
+    with pytest.raises(ValueError, match="expected at most 512 together"):
         answer_batch(*untrained, ["caption en"], [example_image(0)], 500)
 
 

@@ -1,4 +1,4 @@
-"""The command line: `vlm run`, `vlm inspect`, `vlm convert`; also as `python -m vlm`."""
+"""The command line: `vlm run`, `vlm inspect`, `vlm convert`; also `python -m vlm`."""
 
 import argparse
 from importlib.metadata import version

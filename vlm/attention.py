@@ -15,17 +15,17 @@ def attention(
     mask: Tensor | None = None,
     softcap: float | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Average the values for each query, weighted by its match with each key.
+    """For each query, average the values, weighted by how well their keys match it.
 
     Args:
         query: [B, A, Q, E].
         key, value: [B, A, S, E].
-        scaling: factor for the scores, 1 / sqrt(E) in most models.
-        mask: added to the scores, [B, 1, Q, S]: 0 where a query may attend, very negative where it may not.
+        scaling: factor for the attention scores, 1 / sqrt(E) in most models.
+        mask: [B, 1, Q, S], added to the scores: 0 where a query may attend, very negative elsewhere.
         softcap: bounds the scores to -softcap..softcap, before the mask is added (the mask must not be capped).
 
     Returns:
-        The mixed values [B, A, Q, E] and the weights [B, A, Q, S], whose rows sum to 1.
+        The weighted sums of the values [B, A, Q, E], and the attention weights [B, A, Q, S], whose rows sum to 1.
 
     Source: "Attention Is All You Need" (arXiv 1706.03762), section 3.2.1. The softmax runs in float32
     whatever the dtype of the model, as in the published models.

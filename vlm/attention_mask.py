@@ -8,9 +8,9 @@ from torch import Tensor
 
 
 def make_prefix_lm_mask(attention_mask: Tensor, token_type_ids: Tensor, dtype: torch.dtype) -> Tensor:
-    """Bidirectional in the prefix; the suffix sees the prefix, and itself causally.
+    """Bidirectional in the prefix; the suffix attends to the prefix, and causally to itself.
 
-    Number the tokens so that each token of the suffix opens a block of its own, and the whole prefix is
+    Number the tokens so that each token of the suffix starts a block of its own, and the whole prefix is
     block 0. A query may attend to a key if the key is real (not padding) and its block is not later. For one
     row with a pad (p), two tokens of prefix (a b) and two of suffix (c d):
 
@@ -21,7 +21,7 @@ def make_prefix_lm_mask(attention_mask: Tensor, token_type_ids: Tensor, dtype: t
                                        c   . x x x .
                                        d   . x x x x
 
-    No row is empty: every query, even a pad, may attend to the prefix.
+    No row is empty: every query, even at a pad, may attend to the prefix.
 
     Args:
         attention_mask: [B, T], 1 for a real token, 0 for padding; it covers cached and new tokens.
@@ -34,14 +34,14 @@ def make_prefix_lm_mask(attention_mask: Tensor, token_type_ids: Tensor, dtype: t
     """
     query_blocks = token_type_ids.cumsum(-1)  # [B, S]
     num_cached = attention_mask.shape[1] - token_type_ids.shape[1]
-    key_blocks = torch.nn.functional.pad(query_blocks, (num_cached, 0))  # [B, T]: all queries see the cache
+    key_blocks = torch.nn.functional.pad(query_blocks, (num_cached, 0))  # [B, T]: all queries attend to the cache
     visible = (key_blocks[:, None, :] <= query_blocks[:, :, None]) & attention_mask[:, None, :].bool()  # [B, S, T]
     mask = torch.zeros(visible.shape, dtype=dtype, device=visible.device)
     return mask.masked_fill(~visible, torch.finfo(dtype).min)[:, None]  # [B, 1, S, T]
 
 
 def limit_to_window(mask: Tensor, token_type_ids: Tensor, sliding_window: int) -> Tensor:
-    """Limit how far back the suffix attends: the window counts the token itself.
+    """Limit how far back the suffix attends; the window includes the token itself.
 
     The prefix still attends to all of itself, however long it is. With a window of 2, for the row of
     `make_prefix_lm_mask`:
@@ -77,6 +77,6 @@ def make_position_ids(attention_mask: Tensor, num_new: int) -> Tensor:
 
     Args:
         attention_mask: [B, T].
-        num_new: S, how many of the last positions are wanted.
+        num_new: S, the number of last positions to return.
     """
     return attention_mask.cumsum(-1).clamp(min=1)[:, -num_new:]  # [B, S]

@@ -1,4 +1,4 @@
-"""The numbers that fix the shape of a PaliGemma, read from a published `config.json`."""
+"""The sizes that define a PaliGemma, read from a published `config.json`."""
 
 import json
 from dataclasses import MISSING, Field, dataclass, fields
@@ -41,7 +41,7 @@ class SiglipVisionConfig:
     def from_dict(cls, values: dict) -> "SiglipVisionConfig":
         check_choice("vision_config.model_type", values.get("model_type", "siglip_vision_model"), "siglip_vision_model")
         check_choice("vision_config.hidden_act", values.get("hidden_act", ACTIVATION), ACTIVATION)
-        values = {"patch_size": 16} | values  # SigLIP's default, which transformers uses for a file without it
+        values = {"patch_size": 16} | values  # SigLIP's default in transformers, if the file omits it
         return cls(**pick_fields(cls, values, "vision_config"))
 
 
@@ -66,18 +66,18 @@ class GemmaConfig:
         check_positive(self, "text_config")
         check_divides("text_config", self, "num_key_value_heads", "num_attention_heads")
         if self.head_dim % 2:
-            raise ValueError(f"text_config.head_dim is {self.head_dim}: it must be even, for rotary positions")
+            raise ValueError(f"text_config.head_dim is {self.head_dim}: it must be even, for RoPE")
 
     @classmethod
     def from_dict(cls, values: dict) -> "GemmaConfig":
         check_choice("text_config.model_type", values.get("model_type", "gemma"), cls.model_type)
         check_choice("text_config.attention_bias", values.get("attention_bias", False), False)
         activation = values.get("hidden_activation") or values.get("hidden_act", ACTIVATION)
-        # Files of the first Gemma say "gelu" and mean the tanh approximation; in Gemma 2's, "gelu" is the exact one.
+        # In files of the first Gemma, "gelu" means the tanh approximation; in Gemma 2's it is the exact GELU.
         also = ("gelu",) if cls.model_type == "gemma" else ()
         check_choice("text_config.hidden_activation", activation, ACTIVATION, *also)
         check_choice("text_config.rope_scaling", values.get("rope_scaling"), None)
-        rope = values.get("rope_parameters") or {}  # newer files keep rope_theta in here
+        rope = values.get("rope_parameters") or {}  # newer files keep rope_theta here
         if not isinstance(rope, dict):
             raise ValueError(
                 f"text_config.rope_parameters is {rope!r}: expected an object, such as {{'rope_theta': 1e4}}"
@@ -128,10 +128,10 @@ class Gemma2Config(GemmaConfig):
 class PaliGemmaConfig:
     """A vision tower, a language model, and the token that reserves the positions of the image.
 
-    PaliGemma has a Gemma, PaliGemma 2 (arXiv 2412.03555) a Gemma 2; the rest is the same. Two leftovers in published
-    files of PaliGemma 2 are not read: a `hidden_size` at the top, which is not that of its language model, and
-    `text_config.eos_token_id`, [1, 107], which is that of the chat model Gemma 2 IT: PaliGemma never learned to end an
-    answer with 107, `<end_of_turn>`.
+    PaliGemma uses Gemma, PaliGemma 2 (arXiv 2412.03555) Gemma 2; the rest is the same. Two leftovers in published
+    files of PaliGemma 2 are ignored: a top-level `hidden_size`, which is not that of its language model, and
+    `text_config.eos_token_id`, [1, 107], which is that of the chat model Gemma 2 IT: PaliGemma was not trained to end
+    an answer with 107, `<end_of_turn>`.
 
     Args:
         eos_token_id: generation ends at this token, or at any of several.
@@ -179,7 +179,7 @@ class PaliGemmaConfig:
             raise ValueError(f"{path}: {error}") from None
 
     def to_dict(self) -> dict:
-        """The same numbers under the keys of a published `config.json`."""
+        """The config as a dictionary with the keys of a published `config.json`."""
         vision, text = self.vision_config, self.text_config
         shared = {"num_image_tokens": vision.num_image_tokens, "projection_dim": text.hidden_size}
         return {
@@ -203,7 +203,7 @@ def read_object(path: str | Path) -> dict:
     """The JSON object in a file."""
     try:
         values = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, a number of thousands of digits, too deep
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, too deep, thousands of digits
         raise ValueError(f"{path} is not valid JSON: {error}") from None
     if not isinstance(values, dict):
         raise ValueError(f"{path} contains a {type(values).__name__}: expected a JSON object")
@@ -240,7 +240,7 @@ def check_positive(config, where: str):
             raise ValueError(f"{where}.{field.name} is {value!r}: expected a whole number")
         largest = MOST_LAYERS if field.name == "num_hidden_layers" else LARGEST_NUMBER
         if value > largest:
-            raise ValueError(f"{where}.{field.name} is {value!r}: expected {largest:,} at most")
+            raise ValueError(f"{where}.{field.name} is {value!r}: expected at most {largest:,}")
 
 
 def check_divides(where: str, config, divisor: str, dividend: str):
@@ -255,7 +255,7 @@ def check_token_id(name: str, value):
 
 
 def read_eos(value) -> int | tuple[int, ...]:
-    """`eos_token_id` as files have it: an id, or a list of them."""
+    """`eos_token_id` as files write it: an id, or a list of ids."""
     ids = tuple(value) if isinstance(value, (list, tuple)) and value else (value,)
     for token_id in ids:
         check_token_id("eos_token_id", token_id)

@@ -1,4 +1,4 @@
-"""Gemma, the language model: vectors of tokens in, one logit for each token of the vocabulary out.
+"""Gemma, the language model: token embeddings in, one logit for each token of the vocabulary out.
 
 Shapes: B batch, S new tokens, T all tokens so far (S without a cache), D hidden size, F MLP width,
 A heads, K key/value heads, E head_dim, V vocabulary.
@@ -146,7 +146,7 @@ class GemmaDecoderLayer(nn.Module):
 
 
 class GemmaModel(nn.Module):
-    """The token embedding, the stack of blocks, and a last norm."""
+    """The token embedding, the stack of blocks, and a final norm."""
 
     def __init__(self, config: GemmaConfig, layer_class: type[GemmaDecoderLayer] = GemmaDecoderLayer):
         super().__init__()
@@ -180,7 +180,7 @@ class GemmaModel(nn.Module):
 
 
 class GemmaForCausalLM(nn.Module):
-    """Gemma with its head. The head is the embedding used backwards: one matrix, two uses."""
+    """Gemma with its head. The head is tied to the embedding: one matrix, two uses."""
 
     def __init__(self, config: GemmaConfig, layer_class: type[GemmaDecoderLayer] = GemmaDecoderLayer):
         super().__init__()
@@ -192,7 +192,7 @@ class GemmaForCausalLM(nn.Module):
         self.lm_head.weight = self.model.embed_tokens.weight
 
     def make_layer_masks(self, mask: Tensor, token_type_ids: Tensor) -> Tensor:
-        """What the layers need of the prefix-LM mask: in Gemma the mask itself, [B, 1, S, T], in every layer."""
+        """What the layers use of the prefix-LM mask: in Gemma, the mask itself, [B, 1, S, T], in every layer."""
         return mask
 
     def forward(
@@ -203,8 +203,8 @@ class GemmaForCausalLM(nn.Module):
         kv_cache: KVCache | None = None,
         logits_to_keep: int = 0,
     ) -> Tensor:
-        """Logits [B, S, V], or of the last `logits_to_keep` positions alone (0 keeps all)."""
+        """Logits [B, S, V], or of the last `logits_to_keep` positions only (0 keeps all)."""
         hidden_states = self.model(inputs_embeds, position_ids, mask, kv_cache)  # [B, S, D]
-        # A copy, since a slice keeps the strides of the whole, and PyTorch may then copy the head, which is far larger.
+        # A copy: a slice keeps the strides of the full tensor, and PyTorch may then copy the head, which is far larger.
         kept = hidden_states[:, -logits_to_keep:].clone(memory_format=torch.contiguous_format)
         return self.lm_head(kept)  # [B, S or logits_to_keep, V]

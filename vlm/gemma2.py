@@ -1,7 +1,7 @@
-"""Gemma 2, the language model of PaliGemma 2: Gemma, and what is different.
+"""Gemma 2, the language model of PaliGemma 2: what differs from Gemma.
 
-Two more norms in each block, scores and logits that are kept within bounds, another scale for the scores, and a window
-in every other layer.
+Two more norms in each block, soft-capped attention scores and logits, another scale for the scores, and a sliding
+window in every other layer.
 
 Shapes: B batch, S new tokens, T all tokens so far (S without a cache), D hidden size, V vocabulary.
 
@@ -20,14 +20,14 @@ from vlm.kv_cache import KVCache
 
 
 class LayerMasks(NamedTuple):
-    """The masks of the two kinds of layers, each [B, 1, S, T]: without a window, and with it."""
+    """The masks of the two kinds of layers, each [B, 1, S, T]: without and with a sliding window."""
 
     full: Tensor
     sliding: Tensor
 
 
 class Gemma2Attention(GemmaAttention):
-    """Gemma's attention with another scale for its scores, which are then soft-capped."""
+    """Gemma's attention with another scale for the scores, which are then soft-capped."""
 
     def __init__(self, config: Gemma2Config, layer_idx: int):
         super().__init__(config, layer_idx)
@@ -65,7 +65,7 @@ class Gemma2ForCausalLM(GemmaForCausalLM):
         super().__init__(config, Gemma2DecoderLayer)
 
     def make_layer_masks(self, mask: Tensor, token_type_ids: Tensor) -> LayerMasks:
-        """The prefix-LM mask [B, 1, S, T] for the layers that attend to everything, and one limited to the window."""
+        """The prefix-LM mask [B, 1, S, T] for layers without a window, and one limited to the window for the others."""
         sliding_window = self.model.config.sliding_window
         sliding = mask if sliding_window is None else limit_to_window(mask, token_type_ids, sliding_window)
         return LayerMasks(mask, sliding)

@@ -1,4 +1,4 @@
-"""Turns logits into text, one token after another.
+"""Turns logits into text, one token at a time.
 
 Shapes: B batch, S prompt length, V vocabulary.
 """
@@ -53,12 +53,12 @@ def generate_tokens(
 ) -> Iterator[Tensor]:
     """Yield one token for each row, [B], until all rows have ended or hit the limit.
 
-    Image and prompt are read once, in one pass that fills the cache; then each step reads one token. A row
-    that has ended yields the pad token from then on.
+    Prefill runs image and prompt through the model once and fills the cache; then each decode step runs one
+    token. A row that has ended yields the pad token from then on.
 
     Args:
         inputs: what the processor returns for a batch without a suffix.
-        seed: makes sampling repeatable; greedy decoding needs none.
+        seed: makes sampling reproducible; greedy decoding needs none.
 
     Raises:
         ValueError: a logit of the first token is NaN or infinite.
@@ -73,7 +73,7 @@ def generate_tokens(
     pixel_values = inputs["pixel_values"].to(device)
     for _ in range(max_new_tokens):
         outputs = model(input_ids, pixel_values, attention_mask, kv_cache=kv_cache, logits_to_keep=1)
-        if pixel_values is not None:  # a weight that is NaN shows in the first logits
+        if pixel_values is not None:  # a NaN weight shows in the first logits
             check_scores(outputs.logits, model)
         token = choose_token(outputs.logits[:, -1], temperature, top_p, generator)  # [B]
         token = token.masked_fill(ended, config.pad_token_id)
@@ -98,8 +98,8 @@ def generate(
     """Answer one prompt for each image, as a batch.
 
     Raises:
-        ValueError: an option of `check_sampling` out of its range, more tokens in prompt and answer than the model
-            was made for, or a logit of the first token that is NaN or infinite.
+        ValueError: an option is out of range (see `check_sampling`), prompt and answer together are too long for the
+            model, or a logit of the first token is NaN or infinite.
     """
     check_sampling(max_new_tokens, temperature, top_p, seed)
     inputs = processor(text, images)
@@ -137,37 +137,37 @@ def check_sampling(max_new_tokens: int, temperature: float, top_p: float, seed: 
     if max_new_tokens < 1:
         raise ValueError(f"max_new_tokens is {max_new_tokens}: expected at least 1")
     if not 0 <= temperature < float("inf"):
-        raise ValueError(f"temperature is {temperature}: expected 0 (greedy) or more, and less than infinity")
+        raise ValueError(f"temperature is {temperature}: expected 0 (greedy) or a finite number above 0")
     if not 0 < top_p <= 1:
-        raise ValueError(f"top_p is {top_p}: expected more than 0, and 1 at most")
+        raise ValueError(f"top_p is {top_p}: expected more than 0 and at most 1")
     if seed is not None and not 0 <= seed < 2**64:
         raise ValueError(f"seed is {seed}: expected 0 to 2**64 - 1")
 
 
 def check_length(input_ids: Tensor, max_new_tokens: int, model: PaliGemmaForConditionalGeneration):
-    """Raise a ValueError for more tokens than the model was made for: without it, answers get worse silently."""
+    """Raise a ValueError for more tokens than the model supports: beyond that, answers silently get worse."""
     prompt_length, longest = input_ids.shape[1], model.config.text_config.max_position_embeddings
     if prompt_length + max_new_tokens > longest:
         raise ValueError(
             f"the prompt has {prompt_length} tokens with its image, and max_new_tokens is {max_new_tokens}: expected "
-            f"{longest} together at most (max_position_embeddings of the model): shorten the prompt or ask for less"
+            f"at most {longest} together (max_position_embeddings): shorten the prompt or ask for fewer tokens"
         )
 
 
 def check_scores(logits: Tensor, model: PaliGemmaForConditionalGeneration):
     """Raise a ValueError for NaN or infinite logits: `argmax` silently returns an index for NaN.
 
-    Checking all weights in advance would read a whole checkpoint that is otherwise only mapped into memory, so the
-    broken weight is searched only now."""
+    Checking all weights in advance would read a whole checkpoint that is otherwise only mapped into memory, so we look
+    for the broken weight only now."""
     if logits.isfinite().all():
         return
     broken = next((name for name, weight in model.named_parameters() if not weight.isfinite().all()), None)
     if broken is not None:
         raise ValueError(
             f"{broken} contains NaN or infinity in {model.dtype}: copy or download the checkpoint again; if it was "
-            "cast to float16, whose largest number is 65504, take bfloat16"
+            "cast to float16, whose largest number is 65504, use bfloat16"
         )
     raise ValueError(
-        f"the next token has logits that are NaN or infinite in {model.dtype}: in float16 take bfloat16 or float32; "
-        "with packed or int8 weights run the plain model, which names a broken weight"
+        f"the next token has logits that are NaN or infinite in {model.dtype}: instead of float16 use bfloat16 or "
+        "float32; with packed or int8 weights run the plain model, which reports the broken weight"
     )

@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 # PaliGemma maps 0..1 to -1..1. These are not the statistics of ImageNet (0.485, 0.456, 0.406 and
-# 0.229, 0.224, 0.225), which many texts use instead.
+# 0.229, 0.224, 0.225), which much other code uses.
 IMAGE_MEAN = 0.5
 IMAGE_STD = 0.5
 
@@ -26,14 +26,14 @@ def to_rgb(image: Image.Image) -> Image.Image:
         ValueError: an image without pixels.
     """
     if not isinstance(image, Image.Image):
-        raise TypeError(f"images must hold PIL pictures, got {type(image).__name__}: open a file with PIL.Image.open")
+        raise TypeError(f"images must be PIL images: got {type(image).__name__}; open a file with PIL.Image.open")
     if min(image.size) < 1:
-        raise ValueError(f"image is {image.width}x{image.height} pixels: a picture needs at least 1x1")
+        raise ValueError(f"image is {image.width}x{image.height} pixels: expected at least 1x1")
     image = ImageOps.exif_transpose(image)
     # "I;16" and its variants, and "I", the mode in which PIL opens some 16-bit files
     if image.mode.startswith("I"):
-        grey = np.asarray(image).astype(np.float64) / 257  # 65535 / 257 = 255
-        image = Image.fromarray(grey.round().clip(0, 255).astype(np.uint8))
+        gray = np.asarray(image).astype(np.float64) / 257  # 65535 / 257 = 255
+        image = Image.fromarray(gray.round().clip(0, 255).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")

@@ -18,7 +18,7 @@ class KVCache:
     Args:
         config: of the language model.
         batch_size: rows B.
-        max_length: the most tokens that one row can have: image, prompt, answer and padding together.
+        max_length: the maximum number of tokens of a row: image, prompt, answer and padding together.
     """
 
     def __init__(
@@ -43,13 +43,13 @@ class KVCache:
             All keys and all values of that layer so far, [B, K, length + new, E]: views, not copies.
 
         Raises:
-            ValueError: the tokens don't fit, or the batch size is not the one that the cache was made for.
+            ValueError: the tokens don't fit, or the cache was made for another batch size.
         """
         batch_size, new = key.shape[0], key.shape[2]
         end = self.length + new
         keys, values = self.keys[layer_idx], self.values[layer_idx]  # [B, K, max_length, E]
         if batch_size != keys.shape[0]:
-            raise ValueError(f"the cache was made for a batch of {keys.shape[0]} and got {batch_size} rows")
+            raise ValueError(f"the cache was made for a batch of {keys.shape[0]}: got {batch_size} rows")
         if end > self.max_length:
             raise ValueError(
                 f"the cache holds {self.max_length} tokens: {self.length} are in it and {new} more do not fit; "
@@ -66,6 +66,6 @@ class KVCache:
     def reset(self):
         """Empty the cache, so that other sequences can use it.
 
-        Nothing is erased, since nothing reads past `length`.
+        Nothing is erased, because nothing reads past `length`.
         """
         self.length = 0

@@ -1,7 +1,7 @@
 """Reads and writes checkpoints in the published format: config.json, *.safetensors, tokenizer files.
 
 Strict: an error lists all missing keys, unexpected keys and wrong shapes. Only safetensors are read, so no code in a
-checkpoint is run.
+checkpoint runs.
 """
 
 import json
@@ -36,17 +36,17 @@ def load_hf_model(
 ) -> tuple[PaliGemmaForConditionalGeneration, object]:
     """Load a checkpoint from a directory, or from the Hugging Face Hub.
 
-    A table of what was loaded is logged at the level INFO by the logger "vlm.loader".
+    The logger "vlm.loader" logs a table of what was loaded, at level INFO.
 
     Args:
         model_path: directory with config.json, one or more *.safetensors, and a tokenizer; or a name on the hub,
             such as "google/paligemma-3b-mix-224".
         device: where the weights go, tensor by tensor. No weight is in memory twice, except a head that the file has
-            besides the embedding, until the two are compared.
+            in addition to the embedding, until the two are compared.
         dtype: of the weights in memory; None keeps the file's (the embedding's, if they differ). What config.json
-            says about the dtype is not read.
+            says about the dtype is ignored.
         revision: branch, tag or commit, on the hub.
-        token: for the hub; None takes the one that you logged in with.
+        token: for the hub; None uses the one you logged in with.
 
     Returns:
         The model, in eval mode, and a tokenizer of transformers.
@@ -65,29 +65,29 @@ def load_hf_model(
 
 
 def load_tokenizer(directory: Path):
-    """The tokenizer that transformers makes of the directory's files. Code in the directory is not run."""
+    """The tokenizer that transformers builds from the directory's files. Code in the directory is not run."""
     if not any((directory / name).is_file() for name in TOKENIZER_FILES):
         raise FileNotFoundError(f"{directory} has no tokenizer: expected {' or '.join(TOKENIZER_FILES)}")
 
-    from transformers import AutoTokenizer  # slow to import, and only used here
+    from transformers import AutoTokenizer  # slow to import, and used only here
     from transformers import PaliGemmaConfig as ReferenceConfig
 
     try:
-        # With a config of its own, transformers does not read config.json, where it refuses a dtype such as "auto".
+        # Given a config, transformers does not read config.json, where it would reject a dtype such as "auto".
         tokenizer = AutoTokenizer.from_pretrained(directory, config=ReferenceConfig(), trust_remote_code=False)
-    except Exception as error:  # a damaged file can raise anything there, even a bare Exception
+    except Exception as error:  # a damaged file can raise anything here, even a bare Exception
         raise ValueError(
             f"{directory} has a tokenizer that cannot be read ({type(error).__name__}: {error}): copy or download "
             "its tokenizer files again"
         ) from None
     for name, token in SPECIAL_TOKENS.items():
-        if getattr(tokenizer, name) is None:  # as without tokenizer_config.json
+        if getattr(tokenizer, name) is None:  # if tokenizer_config.json is missing
             setattr(tokenizer, name, token)
     return tokenizer
 
 
 def check_tokenizer(tokenizer, config: PaliGemmaConfig, directory: Path):
-    """Raise a ValueError if the tokenizer's ids are not those of the config, as with the tokenizer of another model."""
+    """Raise a ValueError if the tokenizer's ids are not those of the config, as with another model's tokenizer."""
     eos = config.eos_token_id
     expected = {
         "<image>": [config.image_token_index],
@@ -102,10 +102,10 @@ def check_tokenizer(tokenizer, config: PaliGemmaConfig, directory: Path):
         if found[token] not in ids
     ]
     if len(tokenizer) > config.text_config.vocab_size:
-        problems.append(f"it has {len(tokenizer)} tokens, and the embedding {config.text_config.vocab_size} rows")
+        problems.append(f"it has {len(tokenizer)} tokens, but the embedding has {config.text_config.vocab_size} rows")
     if problems:
         raise ValueError(
-            f"{directory}: the tokenizer does not match config.json: {'; '.join(problems)}. Take the tokenizer files "
+            f"{directory}: the tokenizer does not match config.json: {'; '.join(problems)}. Use the tokenizer files "
             "that came with the weights"
         )
 
@@ -113,7 +113,7 @@ def check_tokenizer(tokenizer, config: PaliGemmaConfig, directory: Path):
 def load_model(
     directory: Path, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
 ) -> PaliGemmaForConditionalGeneration:
-    """The model alone: built on the meta device, then filled tensor by tensor."""
+    """The model only: built on the meta device, then filled tensor by tensor."""
     check_device(device, dtype)
     return fill_model(empty_model(directory), directory, device, dtype, lambda file, name, new: file.get_tensor(name))
 
@@ -125,10 +125,10 @@ def fill_model(
     dtype: torch.dtype | None,
     read: Callable[[object, str, str], Tensor],
 ) -> PaliGemmaForConditionalGeneration:
-    """Give an empty model the weights of a checkpoint, and tie its head to the embedding unless the file has another.
+    """Fill an empty model with a checkpoint's weights, and tie its head to the embedding unless the file has another.
 
     Args:
-        device: on which the files are opened.
+        device: the device on which the files are opened.
         dtype: of the weights in memory; None keeps the embedding's.
         read: returns a tensor of an open file, given the tensor's name in the file and its name in this package.
     """
@@ -165,7 +165,7 @@ def read_tensors(
 
 
 def save_hf_model(model: PaliGemmaForConditionalGeneration, directory: str | Path):
-    """Write config.json and the weights in the published layout, which transformers opens too.
+    """Write config.json and the weights in the published layout, which transformers reads too.
 
     A tied head is not written, as in the published files. Writes are atomic: an interrupted save leaves the old files.
 
@@ -176,7 +176,7 @@ def save_hf_model(model: PaliGemmaForConditionalGeneration, directory: str | Pat
     directory.mkdir(parents=True, exist_ok=True)
     tensors = model.state_dict()
     if adapter := next((name for name in tensors if ".lora_" in name), None):
-        raise ValueError(f"the model has adapters ({adapter}): merge_lora first, or write them alone with save_lora")
+        raise ValueError(f"the model has adapters ({adapter}): call merge_lora first, or save only them with save_lora")
     if model.language_model.lm_head.weight is model.language_model.model.embed_tokens.weight:
         del tensors[HEAD]
     headers = {name: TensorHeader(name, tuple(tensor.shape), tensor.dtype) for name, tensor in tensors.items()}

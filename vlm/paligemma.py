@@ -1,9 +1,9 @@
-"""PaliGemma: a SigLIP vision tower, one linear layer as the projector, and Gemma as the language model.
+"""PaliGemma: a SigLIP vision tower, a linear projector, and Gemma as the language model.
 
 Shapes: B batch, I images, N image tokens for each, S new tokens, T all tokens so far, D hidden size, V vocabulary.
 
 Sources: "PaliGemma: A versatile 3B VLM for transfer" (arXiv 2407.07726), section 3; "PaliGemma 2: A Family of Versatile
-VLMs for Transfer" (arXiv 2412.03555), section 3, which puts Gemma 2 in Gemma's place.
+VLMs for Transfer" (arXiv 2412.03555), section 3, which replaces Gemma with Gemma 2.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ IGNORE_INDEX = -100  # labels with this value do not count in the loss
 
 @dataclass
 class PaliGemmaOutput:
-    """Logits [B, S, V] (or of the last positions that were asked for) and, when labels were given, the loss."""
+    """Logits [B, S, V] (or of the last positions only, if requested) and, if labels were given, the loss."""
 
     logits: Tensor
     loss: Tensor | None = None
@@ -75,8 +75,8 @@ class PaliGemmaForConditionalGeneration(nn.Module):
         image_mask = input_ids == self.config.image_token_index
         if not image_mask.any():
             raise ValueError(
-                f"images were given, and no image token is among the {input_ids.shape[1]} input_ids of each row: "
-                "pixel_values belong to the first pass, which reads the prompt; give None in later passes"
+                f"images were given, but no image token is among the {input_ids.shape[1]} input_ids of each row: "
+                "pixel_values belong to the first pass, which processes the prompt; pass None in later passes"
             )
         return merge_image_features(inputs_embeds, image_features, image_mask)
 
@@ -133,7 +133,7 @@ class PaliGemmaForConditionalGeneration(nn.Module):
         if pixel_values is not None:
             image_features = self.get_image_features(pixel_values)
         elif image_features is None and not num_cached and (input_ids == self.config.image_token_index).any():
-            raise ValueError("the text has image tokens and there is no picture: give pixel_values or image_features")
+            raise ValueError("the text has image tokens, but there is no image: pass pixel_values or image_features")
         inputs_embeds = self.embed_inputs(input_ids, image_features)  # [B, S, D]
         mask = make_prefix_lm_mask(attention_mask, token_type_ids, inputs_embeds.dtype)  # [B, 1, S, T]
         mask = self.language_model.make_layer_masks(mask, token_type_ids)
@@ -155,8 +155,8 @@ def merge_image_features(inputs_embeds: Tensor, image_features: Tensor, image_ma
     num_tokens, num_features = int(image_mask.sum()), image_features.shape[:2].numel()
     if num_tokens != num_features:
         raise ValueError(
-            f"the text has {num_tokens} image tokens and the pictures give {num_features} features: "
-            "each picture needs exactly its own run of image tokens, as PaliGemmaProcessor writes it"
+            f"the text has {num_tokens} image tokens and the images give {num_features} features: "
+            "each image needs exactly its own run of image tokens, as PaliGemmaProcessor writes it"
         )
     return inputs_embeds.masked_scatter(image_mask[..., None], image_features.to(inputs_embeds.dtype))
 

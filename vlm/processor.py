@@ -1,4 +1,4 @@
-"""Turns texts and images into the tensors that PaliGemma reads.
+"""Turns texts and images into PaliGemma's input tensors.
 
 Shapes: B batch, S sequence (image tokens, prompt, answer, padding), C channels, H W height and width.
 """
@@ -44,7 +44,7 @@ class PaliGemmaProcessor:
 
     @classmethod
     def for_model(cls, model: PaliGemmaForConditionalGeneration, tokenizer) -> "PaliGemmaProcessor":
-        """The processor with the number of image tokens and the image size that `model` expects."""
+        """A processor with the number of image tokens and the image size that `model` expects."""
         vision_config = model.config.vision_config
         return cls(tokenizer, vision_config.num_image_tokens, vision_config.image_size)
 
@@ -58,7 +58,7 @@ class PaliGemmaProcessor:
 
         Args:
             text: the prompts, such as "caption en" or "detect cat ; dog". `<loc0000>` and `<seg000>` in them
-                are read as those tokens.
+                are tokenized as single tokens.
             images: PIL images of any size and mode.
             suffix: the answers, for training.
 
@@ -71,17 +71,17 @@ class PaliGemmaProcessor:
                 `<eos>` or `<pad>`, which only the processor may insert, or is not valid Unicode.
             TypeError: a text is not a string, or an image is not a PIL image.
         """
-        prompts, pictures = as_list(text, str), as_list(images, Image.Image)
+        prompts, image_list = as_list(text, str), as_list(images, Image.Image)
         suffixes = None if suffix is None else as_list(suffix, str)
-        if len(prompts) != len(pictures):
-            raise ValueError(f"{len(prompts)} texts and {len(pictures)} images: each text needs one image")
+        if len(prompts) != len(image_list):
+            raise ValueError(f"{len(prompts)} texts and {len(image_list)} images: each text needs one image")
         if suffixes is not None and len(suffixes) != len(prompts):
             raise ValueError(f"{len(prompts)} texts and {len(suffixes)} suffixes: each text needs one suffix")
 
         prefix_ids = [self.encode_prefix(prompt) for prompt in prompts]
         suffix_ids = [[]] * len(prompts) if suffixes is None else [self.encode_suffix(answer) for answer in suffixes]
         batch = self.pad(prefix_ids, suffix_ids)
-        batch["pixel_values"] = process_images(pictures, self.image_size)
+        batch["pixel_values"] = process_images(image_list, self.image_size)
         if suffixes is None:
             del batch["token_type_ids"], batch["labels"]
         return batch
@@ -102,9 +102,7 @@ class PaliGemmaProcessor:
         own = {self.image_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id}
         forged = [tokenizer.convert_ids_to_tokens(index) for index in ids if index in own]
         if forged:
-            raise ValueError(
-                f"the {what} contains {forged[0]!r}: take it out, the processor puts it where it belongs: {text[:80]!r}"
-            )
+            raise ValueError(f"the {what} contains {forged[0]!r}: remove it, the processor inserts it: {text[:80]!r}")
         return ids
 
     def pad(self, prefix_ids: list[list[int]], suffix_ids: list[list[int]]) -> dict[str, Tensor]:
@@ -125,10 +123,10 @@ class PaliGemmaProcessor:
 
 
 def keep_regions_whole(tokenizer):
-    """Make the tokenizer read `<loc0000>` and the like as one token, as transformers' processor does.
+    """Make the tokenizer treat `<loc0000>` and the like as one token, as transformers' processor does.
 
-    Some tokenizers have these tokens in their vocabulary and not among their added tokens. They split `<loc0000>` into
-    `<`, `lo`, `c` and so on, in prompts and in training examples, and yet decode its id correctly.
+    Some tokenizers have these tokens in their vocabulary but not among their added tokens. They split `<loc0000>` into
+    `<`, `lo`, `c` and so on, in prompts and in training examples, although they decode its id correctly.
 
     Raises:
         ValueError: a token is missing. Its new id would have no trained row in the embedding.
@@ -137,20 +135,20 @@ def keep_regions_whole(tokenizer):
     missing = [token for token, index in zip(REGION_TOKENS, ids) if index in (None, tokenizer.unk_token_id)]
     if missing:
         raise ValueError(
-            f"the tokenizer has no {missing[0]} ({len(missing)} location and segmentation tokens are missing): take "
+            f"the tokenizer has no {missing[0]} ({len(missing)} location and segmentation tokens are missing): use "
             "the tokenizer files that came with the weights"
         )
     added = tokenizer.get_added_vocab()
     tokenizer.add_tokens([token for token in REGION_TOKENS if token not in added])
     if tokenizer.convert_tokens_to_ids(REGION_TOKENS) != ids:
         raise ValueError(
-            "the tokenizer gives <loc> and <seg> tokens other ids when they are added: take the tokenizer files that "
+            "adding the <loc> and <seg> tokens to the tokenizer changes their ids: use the tokenizer files that "
             "came with the weights"
         )
 
 
 def as_list(value, kind: type) -> list:
-    """One object or a sequence of them, as a list with at least one."""
+    """One object or a sequence of them, as a list of at least one."""
     values = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
     if not values:
         raise ValueError("the batch is empty: give at least one text and one image")
@@ -162,7 +160,7 @@ def as_list(value, kind: type) -> list:
 
 
 def check_unicode(text: str, what: str):
-    """Half of a surrogate pair is no character. It comes from a damaged file or a terminal that is not UTF-8."""
+    """Raise a ValueError for half a surrogate pair, as from a damaged file or a terminal that is not UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -57,7 +57,7 @@ class SiglipAttention(nn.Module):
 
 
 class SiglipMLP(nn.Module):
-    """Two linear layers around a GELU (its tanh approximation), applied to each patch alone."""
+    """Two linear layers around a GELU (its tanh approximation), applied to each patch separately."""
 
     def __init__(self, config: SiglipVisionConfig):
         super().__init__()
@@ -99,7 +99,7 @@ class SiglipEncoder(nn.Module):
 
 
 class SiglipVisionTransformer(nn.Module):
-    """Embeddings, blocks, and a last LayerNorm."""
+    """Embeddings, blocks, and a final LayerNorm."""
 
     def __init__(self, config: SiglipVisionConfig):
         super().__init__()
@@ -112,7 +112,7 @@ class SiglipVisionTransformer(nn.Module):
 
 
 class SiglipVisionModel(nn.Module):
-    """The vision tower as PaliGemma uses it. The extra level gives its weights the names of the checkpoints."""
+    """The vision tower as PaliGemma uses it. The extra level gives the weights their names in checkpoints."""
 
     def __init__(self, config: SiglipVisionConfig):
         super().__init__()
@@ -130,6 +130,6 @@ class SiglipVisionModel(nn.Module):
         if pixel_values.dim() != 4 or tuple(pixel_values.shape[1:]) != expected:
             raise ValueError(
                 f"pixel_values has shape {list(pixel_values.shape)}: expected "
-                f"[batch, {', '.join(map(str, expected))}]; resize the picture first, as PaliGemmaProcessor does"
+                f"[batch, {', '.join(map(str, expected))}]; resize the image first, as PaliGemmaProcessor does"
             )
         return self.vision_model(pixel_values.to(self.vision_model.embeddings.patch_embedding.weight.dtype))
