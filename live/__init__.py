@@ -1,6 +1,6 @@
 """The shipped model in a web page: plain JavaScript, and `live.export`, which writes its weights file."""
 
-# The scripts of a page in their order: first the model, then what readers see.
+# The scripts of a page, in order: first the model, then the figures.
 MODEL_SCRIPTS = [
     "parts",
     "tensor",

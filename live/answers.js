@@ -108,7 +108,7 @@ VLM.part("answers", () => {
       return this.tokenizer.mergeSteps(text).map((pieces) => pieces.map(named))
     }
 
-    // The tower runs again only for another image, or if its inside is to be recorded.
+    // The tower runs again only for another image, or if its internals are to be recorded.
     async readImage(model, { pixels, record, rounding }, pause) {
       const values = processImage(pixels, this.size)
       await pause()
@@ -131,7 +131,7 @@ VLM.part("answers", () => {
       return ranked.map(({ id, probability }) => ({ id, text: this.tokenizer.show(id), probability }))
     }
 
-    // What the model would say if a layer were its last: the norm, then the head (vlm/inside/logit_lens.py).
+    // What the model would predict if a layer were its last: the norm, then the head (vlm/inside/logit_lens.py).
     readLens(model, hiddenStates) {
       const { model: gemma, lm_head: head } = model.language_model
       const logits = head.forward(gemma.norm.forward(hiddenStates))

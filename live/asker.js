@@ -3,7 +3,7 @@
 //     const asker = VLM.asker.create({ frame, makeRequest, onStart, onToken, onAnswer, send })
 //     asker.ask()       ask now, and give up on an earlier question; tokens come one by one through onToken
 //     asker.follow()    ask again since the scene has changed; if the model is busy, as soon as it is free. No onToken:
-//                       the old answer stays until the new one is whole
+//                       the old answer stays until the new one is complete
 //
 // makeRequest() gives what engine.ask takes, as things are when the model is ready. `send` asks something else of the
 // engine: (engine, request, onToken) => Promise of what onAnswer gets.

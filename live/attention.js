@@ -1,4 +1,4 @@
-// Where a token of an answer looked: sums over what the engine records.
+// What a token of an answer attended to: sums over the engine's record.
 "use strict"
 
 VLM.part("attention", () => {

@@ -4,7 +4,7 @@
 //     tower    lab_tower.js    where a patch attends in the vision tower, by layer and head
 //     heads    lab_heads.js    where a position of the language model attends; heads can be knocked out
 //     merge    lab_heads.js    the same from a patch on, with the mask of a causal prefix as a switch
-//     lens     lab_lens.js     the logit lens: what the model would say if a layer were its last
+//     lens     lab_lens.js     the logit lens: what the model would predict if a layer were its last
 //     brush    lab_brush.js    cover patches, and see the answer's probability move
 //     cache    lab_cache.js    multiplications for each token, with and without a cache
 //
@@ -13,7 +13,7 @@
 //
 // A view is made by VLM.labViews[name]({ frame, stage, data, ask }) and has
 //     parts           elements of the figure, from top to bottom
-//     idle            what the reader is told before the model is there
+//     idle            the text before the model is loaded
 //     hasPrompt       false if no prompt is needed, or left out
 //     request         more for engine.ask, or left out
 //     send            see asker.js, or left out
@@ -83,7 +83,7 @@ VLM.figures.define("attention-lab", (frame, data) => {
       chips.replaceChildren(...prompts.map((text) => button(text, () => submit(null, text))))
     }
 
-    // As soon as the model is free, for the reader has changed something.
+    // The reader has changed something: ask again as soon as the model is free.
     function ask() {
       if (!wasAsked) frame.say(BUSY)
       asker.follow()

@@ -30,7 +30,7 @@
 //       rounding       null    { bits, perMatrix }: weights of so few bits, see rounding.js
 //       padding        0       so many <pad> tokens before the image, as the shorter rows of a batch have; without them
 //                              the bug "padding-visible" changes nothing
-//       cache          true    false reads the whole sequence again for every token
+//       cache          true    false recomputes the whole sequence for every token
 //       record         []      what answer.record is to contain, see below
 //       signal         an AbortSignal: the promise rejects with its reason, an AbortError
 //     onToken(token) is called for each token as it is chosen, <eos> included.
@@ -63,7 +63,7 @@
 //
 // answer.record: of tensors { data: Float32Array, shape }. T = all tokens that were read, prompt and answer; row t of
 //       an attention or hidden state belongs to position t. A token of the answer was predicted in row token.position.
-//     "attention"            [layer] -> [heads, T, T], query by key; 0 where a query could not see
+//     "attention"            [layer] -> [heads, T, T], query by key; 0 where a query may not attend
 //     "hidden_states"        [0] -> what enters layer 0; [i + 1] -> what layer i returns; [T, D]
 //     "gates", "proposals"   [layer] -> [T, F], what gate_proj gives, before the activation, and what up_proj gives
 //     "logits"               [tokens of the answer, V]
@@ -76,7 +76,7 @@
 //     "image_hidden_states"  [0] -> what enters layer 0; [i + 1] -> what layer i returns; [N, width of the tower]
 //     "image_features"       [N, D], as they enter the language model
 //
-// What goes wrong rejects the promise with an Error whose message says what to do. Show it as it is.
+// Errors reject the promise with an Error whose message says what to do. Show it as it is.
 VLM.part("engine", () => {
   const WORKER_PARTS = [
     ...["tensor", "hooks", "model", "bugs", "tokenizer", "resample", "processor", "regions", "generate", "recording"],

@@ -1,19 +1,19 @@
-"""Writes what the live model in a web page loads: `python -m live.export FOLDER [--checkpoint DIRECTORY]`.
+"""Writes the files of the live model in a web page: `python -m live.export FOLDER [--checkpoint DIRECTORY]`.
 
-`weights.bin` has the model, the mask decoder and the tokenizer. `weights_data.js` has the same bytes as a script, for
-pages that were opened as files: these may not fetch a file, but they may load a script.
+`weights.bin` contains the model, the mask decoder and the tokenizer. `weights_data.js` contains the same bytes as a
+script, for pages opened from disk: these may not fetch a file, but they may load a script.
 
-The file is a zlib stream, which a browser unpacks itself. Unpacked:
+The file is a zlib stream, which the browser decompresses. Its contents:
 
     4 bytes              the length of the header, little endian
     header               JSON: the checkpoint's config, the tokenizer, and each tensor's name and shape
-    float32              one tensor after another: a vector as it is; of a matrix the scale of each row
-    int8                 one matrix after another, row by row; a number times the scale of its row is the weight
+    float32              one tensor after another: a vector as it is; for a matrix, the scale of each row
+    int8                 one matrix after another, row by row; an integer times the scale of its row is the weight
 
-zlib writes frequent numbers with fewer bits, so the largest number that a row may have decides the size of the file.
-On 500 test scenes (the mask decoder with 15, which changes no mean IoU by more than 0.0005):
+zlib encodes frequent numbers with fewer bits, so the largest integer of a row (the number of levels) decides the size
+of the file. On 500 test scenes (the mask decoder with 15, which changes no mean IoU by more than 0.0005):
 
-    largest number   caption   count   left    detect: precision, recall, mean IoU   segment: mean IoU   megabytes
+    largest integer  caption   count   left    detect: precision, recall, mean IoU   segment: mean IoU   megabytes
     none: float32     0.954    0.996   1.000          0.983    0.973    0.877              0.747           15.4
     127               0.956    0.996   1.000          0.983    0.977    0.876              0.751            3.2
     63                0.952    0.996   1.000          0.982    0.974    0.877              0.751            2.9
@@ -39,7 +39,7 @@ from vlm.loader import load_hf_model
 from vlm.paligemma import PaliGemmaForConditionalGeneration
 from vlm.regions.mask_vqvae import MaskDecoder, load_mask_decoder
 
-# The largest number of a row, of the model and of the mask decoder.
+# The largest integer of a row, in the model and in the mask decoder.
 MODEL_LEVELS = 63
 MASK_LEVELS = 15
 MASK_PREFIX = "mask_decoder."
@@ -59,7 +59,7 @@ _TOKENIZER = {
 
 
 def export(folder: Path, checkpoint: Path = CHECKPOINT_DIRECTORY, masks: Path = MASK_VQVAE_FILE):
-    """Write `weights.bin` and `weights_data.js` into a folder.
+    """Write `weights.bin` and `weights_data.js` to a folder.
 
     Args:
         checkpoint: a directory with config.json, weights and tokenizer.json, of a PaliGemma with the first Gemma.
@@ -70,7 +70,7 @@ def export(folder: Path, checkpoint: Path = CHECKPOINT_DIRECTORY, masks: Path = 
     """
     model, _ = load_hf_model(checkpoint, dtype=torch.float32)
     if isinstance(model.config.text_config, Gemma2Config):
-        raise ValueError(f"{checkpoint} has a Gemma 2: live/model.js has the first Gemma only")
+        raise ValueError(f"{checkpoint} is a Gemma 2 model: live/model.js supports only the first Gemma")
     header = {
         "config": model.config.to_dict(),
         "tokenizer": read_tokenizer(checkpoint / "tokenizer.json"),
@@ -83,7 +83,7 @@ def export(folder: Path, checkpoint: Path = CHECKPOINT_DIRECTORY, masks: Path = 
 
 
 def read_tokenizer(path: Path) -> dict:
-    """What live/tokenizer.js needs of a tokenizer.json: the tokens by their ids, the merges, the added tokens."""
+    """What live/tokenizer.js needs from a tokenizer.json: the tokens by id, the merges, the added tokens."""
     values = json.loads(path.read_text(encoding="utf-8"))
     unknown = [name for name, expected in _TOKENIZER.items() if values[name] != expected]
     if unknown or not values["model"]["byte_fallback"] or any(token["normalized"] for token in values["added_tokens"]):
@@ -99,7 +99,7 @@ def read_tokenizer(path: Path) -> dict:
 
 
 def quantize_all(model: PaliGemmaForConditionalGeneration, masks: MaskDecoder) -> dict[str, Quantized]:
-    """All tensors of the file."""
+    """All tensors of the file, the matrices quantized."""
     state = model.state_dict()
     if torch.equal(state[HEAD], model.language_model.model.embed_tokens.weight):
         del state[HEAD]
@@ -110,7 +110,7 @@ def quantize_all(model: PaliGemmaForConditionalGeneration, masks: MaskDecoder) -
 
 
 def quantize(tensor: Tensor, levels: int) -> Quantized:
-    """A vector stays; all that has more axes becomes whole numbers of -levels..levels, with a scale for each row."""
+    """Vectors stay; tensors with more axes become integers in -levels..levels, with a scale for each row."""
     if tensor.dim() < 2:
         return tensor, None
     rows = tensor.flatten(1)  # [R, W]
@@ -120,7 +120,7 @@ def quantize(tensor: Tensor, levels: int) -> Quantized:
 
 
 def dequantize(values: Tensor, scales: Tensor | None) -> Tensor:
-    """The float32 that the page computes with: a vector, or [R, W]."""
+    """The float32 values that the page computes with: a vector, or [R, W]."""
     return values if scales is None else values * scales[:, None]
 
 
@@ -133,13 +133,13 @@ def pack(header: dict, quantized: dict[str, Quantized]) -> bytes:
     parts = [np.array(len(text), "<u4").tobytes(), text]
     parts += [tensor.numpy().astype("<f4").tobytes() for tensor in floats]
     parts += [tensor.numpy().tobytes() for tensor in matrices]
-    squeezer = zlib.compressobj(level=9, strategy=zlib.Z_HUFFMAN_ONLY)  # weights do not repeat
-    return squeezer.compress(b"".join(parts)) + squeezer.flush()
+    compressor = zlib.compressobj(level=9, strategy=zlib.Z_HUFFMAN_ONLY)  # weights have no repeated sequences
+    return compressor.compress(b"".join(parts)) + compressor.flush()
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m live.export", description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="where the files go")
+    parser.add_argument("folder", type=Path, help="the folder to write to")
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT_DIRECTORY, help="default: the shipped model")
     options = parser.parse_args(arguments)
     export(options.folder, options.checkpoint)

@@ -1,9 +1,9 @@
-// Finds the places for live figures in a page, and gives each figure its frame.
+// Finds the elements for live figures in a page, and gives each figure its frame.
 //
 //     <div class="live-figure" data-figure="playground">what readers without JavaScript see</div>
 //
 // A file for a figure calls VLM.figures.define("playground", (frame, data) => { ... }) and fills frame.body;
-// `data` are the place's data attributes. start.js mounts what stands in the page.
+// `data` are the element's data attributes. start.js mounts the figures of the page.
 "use strict"
 
 VLM.part("figures", () => {
@@ -33,11 +33,11 @@ VLM.part("figures", () => {
     const frame = createFrame(place)
     make(frame, place.dataset)
     place.replaceChildren(frame.body) // if anything fails before this, the fallback text remains
-    if (!frame.foot.isConnected) place.append(frame.foot) // a figure may have put it where it likes
+    if (!frame.foot.isConnected) place.append(frame.foot) // unless the figure has placed it itself
     place.classList.add("is-live")
   }
 
-  // What every figure has: a body, and below it a line for what is going on and a bar for the model's arrival.
+  // What every figure has: a body, and below it a status line and a progress bar for loading the model.
   function createFrame(place) {
     const body = element("div", { class: "vlm-body" })
     const status = element("p", { class: "vlm-status", role: "status" })
@@ -56,7 +56,7 @@ VLM.part("figures", () => {
       status.classList.add("is-error")
     }
 
-    // Only for screen readers: what others see in the figure itself. Of many in a row, as in a drag, only the last.
+    // Only for screen readers: what others see in the figure. Of many in a row, as in a drag, only the last.
     let timer = null
     const announce = (text) => {
       clearTimeout(timer)
@@ -75,7 +75,7 @@ VLM.part("figures", () => {
       }
     }
 
-    // Call when the reader comes near the figure: what it needs for its first look need not be there before.
+    // Call when the reader comes near the figure: what it shows at first is not needed earlier.
     function whenNear(callback) {
       const observer = new IntersectionObserver(
         (entries) => {

@@ -8,7 +8,7 @@ VLM.part("gates", () => {
   const { geluTanh } = VLM.tensor
   const geluExact = VLM.bugs.BUGS["exact-gelu"].options.activation
 
-  // The gates of one layer at one position, those that let most through first.
+  // The gates of one layer at one position, those that let the most through first.
   //     record   of an answer, with gates and proposals
   //     -> [{ gate, input, opening, proposal, through }], all numbers
   function rankGates({ gates, proposals }, layer, position) {

@@ -1,4 +1,4 @@
-// Turns logits into text, one token after another, as vlm/generate.py.
+// Turns logits into text, one token after another, as in vlm/generate.py.
 VLM.part("generate", () => {
   const { Matrix, softmax } = VLM.tensor
   const { KVCache } = VLM.model
@@ -35,8 +35,8 @@ VLM.part("generate", () => {
     return values.reduce((best, value, i) => (value > values[best] ? i : best), 0)
   }
 
-  // Yields { id, logits } until <eos> has come or maxNewTokens are there.
-  // options: maxNewTokens, temperature, topP, seed; cache: false reads everything again for each token; forced: the ids
+  // Yields { id, logits } until <eos>, or until there are maxNewTokens.
+  // options: maxNewTokens, temperature, topP, seed; cache: false recomputes everything for each token; forced: the ids
   // to take, one for each step, or null to choose them.
   async function* generateTokens(model, promptIds, imageFeatures, options) {
     const { maxNewTokens, temperature, topP, seed, cache, forced } = options

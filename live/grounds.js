@@ -1,5 +1,5 @@
-// The grounds of a scene, painted as toybox/grounds.py paints them. Six have a name that captions say: soft hills of
-// random numbers make a texture, and the texture is colored from a dark shade to a light one. The others have none. The
+// The grounds of a scene, painted as in toybox/grounds.py. Six have a name, which captions use: soft hills of random
+// numbers make a texture, and the texture is colored from a dark shade to a light one. The others have no name. The
 // same name and seed give the same ground.
 //
 // S is the side of an image in pixels, 112.
@@ -8,10 +8,10 @@
 VLM.part("grounds", () => {
   const S = 112
   const FIELD = 448 // the textures of toybox/grounds.py have this side; we paint only a window of S x S pixels
-  // A texture without a name keeps away from the shades of those with one: at least so far, or with so much contrast.
+  // An unnamed texture must not look like a named ground: it is this far from its shades, or has more contrast.
   const [NEAR_SHADE, WIDEST_SPREAD] = [35, 45]
 
-  // Dark and light, red-green-blue: _SHADES in toybox/grounds.py.
+  // Dark and light, RGB: _SHADES in toybox/grounds.py.
   const SHADES = {
     grass: [
       [106, 154, 44],
@@ -93,7 +93,7 @@ VLM.part("grounds", () => {
       const cell = (at) => Math.floor((Math.floor(at / S) + down) / width) + Math.floor(((at % S) + right) / width)
       return toPixels((at, channel) => colors[cell(at) % 2][channel])
     },
-    // Shapes of three colors, the larger, the stronger, as in most photographs.
+    // Shapes of three colors, the large ones dominating, as in most photographs.
     blur: (random) => {
       const [first, second, third] = [anyColor(random), anyColor(random), anyColor(random)]
       const [inner, outer] = [cloud(random), cloud(random)]
@@ -124,7 +124,7 @@ VLM.part("grounds", () => {
     })
   }
 
-  // Whether pixels [S * S * 3] have, on average, the colors of a named ground. With a texture they may pass for one.
+  // Whether pixels [S * S * 3] have the colors of a named ground on average, so that they could be mistaken for it.
   function hasShadesOfNamed(pixels) {
     const channels = [0, 1, 2].map((channel) => pixels.filter((_, i) => i % 3 === channel))
     const average = (values) => values.reduce((sum, value) => sum + value, 0) / values.length
@@ -152,7 +152,7 @@ VLM.part("grounds", () => {
 
   const anyColor = (random) => [0, 1, 2].map(() => 255 * random())
 
-  // The second may be any, or near the first.
+  // The second may be any color, or one near the first.
   function twoColors(random) {
     const [first, second] = [anyColor(random), anyColor(random)]
     const share = 0.15 + 0.85 * random()

@@ -5,7 +5,7 @@
 // Hidden states have number i where they enter layer i, and the last number where they leave the last layer.
 VLM.part("hooks", () => {
   class Hooks {
-    // record: names to keep. edit: { name: (value, layer) => what the model goes on with }.
+    // record: names to keep. edit: { name: (value, layer) => the value that the model continues with }.
     constructor(record = [], edit = {}) {
       this.record = new Set(record)
       this.edit = edit

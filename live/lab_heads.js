@@ -99,7 +99,7 @@
       idle: "Press Ask, then choose a position: a patch or a token. The model (3 MB) loads into this page.",
       request: { record: ["attention"] },
       async send(engine, request) {
-        const isOut = new Set(out) // as things are now
+        const isOut = new Set(out) // the current ones
         return { ...(await experiment.run(engine, request, changesOn())), isOut }
       },
       onAnswer(result) {

@@ -1,5 +1,5 @@
-// A view of the attention lab: the logit lens. A row for each layer: what the model would say if that layer were its
-// last, for each token of the answer.
+// A view of the attention lab: the logit lens. A row for each layer: what the model would predict, for each token of
+// the answer, if that layer were its last.
 "use strict"
 
 VLM.labViews.lens = ({ frame, stage }) => {

@@ -1,4 +1,4 @@
-// The mask lab: who may attend to whom, by the rule of vlm/attention_mask.py, cell by cell.
+// The mask lab: which query may attend to which key, by the rule of vlm/attention_mask.py, cell by cell.
 //
 //     <div class="live-figure" data-figure="mask-lab" data-offers="padding image answer cached window rules"
 //          data-padding="2" data-image="4" data-answer="5" data-cached="0" data-window="0">
@@ -25,7 +25,7 @@ VLM.part("maskLab", () => {
     padding: { label: "wrong: padding visible", make: BUGS["padding-visible"].options.makePrefixLmMask },
   }
 
-  // The suffix looks back only as far as the window, which counts the token itself; the prefix sees all of itself.
+  // The suffix attends back only within the window, which counts the token itself; the prefix attends to all of itself.
   // mask: [S, T], 0 or the lowest number; tokenTypeIds: S
   function limitToWindow(mask, tokenTypeIds, window) {
     const blocks = VLM.tensor.cumsum(tokenTypeIds) // S

@@ -7,7 +7,7 @@ VLM.part("model", () => {
   const { add, multiply, scale, softmax, geluTanh, Module, Linear, Embedding, LayerNorm } = VLM.tensor
   const LOWEST = -3.4028234663852886e38 // of float32
 
-  // What may be exchanged, piece by piece; bugs.js does so. `pause` runs between layers, so that a page can draw.
+  // Pieces that can be replaced, as bugs.js does. `pause` runs between layers, so that a page can draw.
   const OPTIONS = {
     activation: geluTanh,
     normFactor: (weight) => 1 + weight,
@@ -18,7 +18,7 @@ VLM.part("model", () => {
 
   // ---- vlm/attention.py ----
   // query: A x [Q, E]; key, value: A x [S, E]; mask: [Q, S] or null, added to the scores.
-  // tap sees the weights, A x [Q, S], before they are used, and may exchange them (hooks.js).
+  // tap sees the weights, A x [Q, S], before they are used, and may replace them (hooks.js).
   function attention(query, key, value, scaling, mask, tap) {
     const scores = query.map((states, head) => scale(matmulTransposed(states, key[head]), scaling)) // A x [Q, S]
     const weights = tap(scores.map((states) => softmax(mask ? add(states, mask) : states))) // A x [Q, S]
@@ -260,7 +260,7 @@ VLM.part("model", () => {
   function makePrefixLmMask(attentionMask, tokenTypeIds) {
     const queryBlocks = cumsum(tokenTypeIds) // S
     const numCached = attentionMask.length - tokenTypeIds.length
-    const keyBlocks = [...Array(numCached).fill(0), ...queryBlocks] // T: what is cached is seen by all
+    const keyBlocks = [...Array(numCached).fill(0), ...queryBlocks] // T: all queries attend to the cache
     const isVisible = (query, key) => keyBlocks[key] <= queryBlocks[query] && attentionMask[key]
     const mask = new Matrix(tokenTypeIds.length, attentionMask.length)
     return mask.mapRows((row, query) => row.map((_, key) => (isVisible(query, key) ? 0 : LOWEST)))
@@ -336,7 +336,7 @@ VLM.part("model", () => {
     }
   }
 
-  // The rows of [N, D], in order, take the places of the image tokens in [S, D]
+  // The rows of [N, D], in order, replace the image tokens in [S, D]
   function mergeImageFeatures(inputsEmbeds, imageFeatures, imageMask) {
     let next = 0
     return inputsEmbeds.mapRows((row, i) => (imageMask[i] ? imageFeatures.row(next++) : row))

@@ -75,7 +75,7 @@ VLM.part("overlay", () => {
     node.firstChild.hidden = label === ""
   }
 
-  // A tint inside, and the outline: a tint alone is lost on a toy of its own color.
+  // A tint inside, and the outline: a tint alone is invisible on a toy of the same color.
   function drawMask(context, mask, color) {
     const outline = new Path2D()
     context.fillStyle = color

@@ -1,4 +1,4 @@
-// The pictures of the toys, and the sheet with the words on signs.
+// The images of the toys, and the sheet with the words on signs.
 //
 //     const pictures = await VLM.pictures.load()
 //     pictures.cat        { data, width, height, channels: 4 }, as in sprites.js; 256 x 256

@@ -1,5 +1,5 @@
-// From an image as a page has it to the numbers that the vision tower expects, as vlm/image_processing.py, and from a
-// prompt to token ids, as vlm/processor.py.
+// From an image of the page to the numbers that the vision tower expects, as in vlm/image_processing.py, and from a
+// prompt to token ids, as in vlm/processor.py.
 VLM.part("processor", () => {
   const { Matrix } = VLM.tensor
   const { resample, BICUBIC } = VLM.resample
@@ -9,7 +9,7 @@ VLM.part("processor", () => {
     return normalize(resize(toRgb(image), size))
   }
 
-  // Transparent pixels show white behind them. In whole numbers, as Pillow's alpha_composite.
+  // Transparent pixels show white behind them. In integers, like Pillow's alpha_composite.
   function toRgb({ data, width, height }) {
     const channels = data.length / (width * height)
     const rgb = new Uint8ClampedArray(width * height * 3).map((_, i) => {

@@ -1,4 +1,4 @@
-// The prompts that a page offers for a scene, in the words of toybox/prompts.py: those with a clear answer.
+// The prompts that a page offers for a scene, in the format of toybox/prompts.py: those with a clear answer.
 "use strict"
 
 VLM.part("prompts", () => {
@@ -7,8 +7,8 @@ VLM.part("prompts", () => {
   const IRREGULAR_PLURALS = { bus: "buses", butterfly: "butterflies", fish: "fish" }
   const MAX_DETECT_LABELS = 3
   const ADJECTIVES = ["left", "right", "largest", "smallest"]
-  const STRANGERS = ["zebra", "volcano", "octopus", "teapot"] // no toys, and no words of the training either
-  // Closer than this the true answer is a matter of taste.
+  const STRANGERS = ["zebra", "volcano", "octopus", "teapot"] // not toys, and not words of the training data either
+  // Closer than this, the true answer is ambiguous.
   const [MIN_APART, MIN_TIMES_LARGER] = [6, 1.3]
 
   const plural = (label) => IRREGULAR_PLURALS[label] ?? `${label}s`
@@ -45,7 +45,7 @@ VLM.part("prompts", () => {
   // singles   those of them of which there is one
   // phrase    "left cat", if possible one that means the selected toy
   // colored   a toy of a kind that comes in colors
-  // absent    a kind that is not there; stranger: the name of something that is no toy
+  // absent    a kind that is not there; stranger: the name of something that is not a toy
   function describe({ toys, sign }, selected, boxes) {
     const first = toys.find((toy) => toy === selected) // it may be the sign
     const present = [...new Set([first, ...toys].filter(Boolean).map((toy) => toy.label))]
@@ -65,14 +65,14 @@ VLM.part("prompts", () => {
   function findPhrase(toys, boxes, kinds, selected) {
     const several = kinds.find((label) => toys.filter((toy) => toy.label === label).length > 1)
     const things = toys.map((toy, index) => ({ ...toy, box: boxes[index] })).filter(({ box }) => box)
-    if (!several || things.length < toys.length) return null // a toy that is all hidden has no place
+    if (!several || things.length < toys.length) return null // a completely hidden toy has no position
     const meant = ADJECTIVES.map((adjective) => [adjective, findReferred(things, adjective, several)])
     const clear = meant.filter(([, indices]) => indices !== null)
     const [adjective] = clear.find(([, [index]]) => index === selected) ?? clear[0] ?? []
     return adjective ? `${adjective} ${several}` : null
   }
 
-  // Which things, by their index, "left cat" means, as `find_referred` in toybox/prompts.py; null if it is not clear.
+  // The indices of what "left cat" refers to, as in `find_referred` of toybox/prompts.py; null if it is ambiguous.
   // things: [{ label, box: [yMin, xMin, yMax, xMax] }]
   function findReferred(things, adjective, label) {
     const measure = (index) => {

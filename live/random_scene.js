@@ -1,4 +1,4 @@
-// Random scenes of the kinds that the model was trained on, and places for new things.
+// Random scenes of the kinds that the model was trained on, and positions for new things.
 "use strict"
 
 VLM.part("randomScene", () => {
@@ -7,7 +7,7 @@ VLM.part("randomScene", () => {
   const { COLORS } = VLM.sprites
 
   // As in toybox/scenes.py, grounds.py and placement.py
-  const NUMBERS = [0.04, 0.24, 0.26, 0.21, 0.12, 0.08, 0.05] // how often there are 0, 1, ... 6 toys
+  const NUMBERS = [0.04, 0.24, 0.26, 0.21, 0.12, 0.08, 0.05] // the probability of 0, 1, ... 6 toys
   const CHANCES = { named: 0.5, repeat: 0.4, natural: 0.5, tilt: 0.4, sign: 0.18, large: 0.2 }
   const LARGE = [60, 105] // sides of a single toy, now and then
   const TRIES = 30
@@ -62,7 +62,7 @@ VLM.part("randomScene", () => {
     return place(scene, sign, LEARNED.signSizes, random)
   }
 
-  // Gives a thing its size and its place: the best of some, smaller ones last.
+  // Gives a thing its size and position: the best of several, smaller ones last.
   function place(scene, thing, [smallest, largest], random) {
     let best = { overlap: Infinity }
     for (let trial = 0; trial < TRIES && best.overlap > 0; trial++) {

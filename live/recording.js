@@ -28,7 +28,7 @@ VLM.part("recording", () => {
     return names.map((name) => SOURCES[name] ?? name)
   }
 
-  // recorded: of the hooks; lens: [T, D] -> what a layer would say
+  // recorded: of the hooks; lens: [T, D] -> what a layer would predict
   function makeRecord(names, recorded, cache, lens) {
     return Object.fromEntries(names.map((name) => [name, MAKERS[name](recorded[SOURCES[name] ?? name], cache, lens)]))
   }

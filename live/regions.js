@@ -1,4 +1,4 @@
-// Boxes and masks out of an answer, as vlm/regions/boxes.py, mask_vqvae.py and segmentation.py.
+// Boxes and masks of an answer, as in vlm/regions/boxes.py, mask_vqvae.py and segmentation.py.
 VLM.part("regions", () => {
   const { Matrix, matmul, add, Module, Linear } = VLM.tensor
   const { resample, BILINEAR } = VLM.resample
@@ -12,7 +12,7 @@ VLM.part("regions", () => {
 
   const ITEM = /(?<run>(?:<loc[0-9]*>\s*)+)(?<shape>(?:<seg[0-9]*>\s*)*)(?<label>[^;<>]*)/g
 
-  // Text -> [{ label, box: [yMin, xMin, yMax, xMax] in pixels, maskCodes: 16 numbers or null }], without what is no box
+  // Text -> [{ label, box: [yMin, xMin, yMax, xMax] in pixels, maskCodes: 16 numbers or null }], without invalid boxes
   function parseDetections(text, height, width) {
     return Array.from(text.matchAll(ITEM), ({ groups }) => ({
       label: groups.label.trim(),
@@ -26,7 +26,7 @@ VLM.part("regions", () => {
     return Array.from(tokens.matchAll(/([0-9]*)>/g), (match) => match[1])
   }
 
-  // Four strings like "0012", or no box
+  // Four strings like "0012" -> a box, or null
   function parseBox(digits, height, width) {
     const [yMin, xMin, yMax, xMax] = digits.map(Number)
     const valid = digits.length === 4 && digits.every((text) => text.length === 4 && Number(text) <= LAST_BIN)
@@ -34,7 +34,7 @@ VLM.part("regions", () => {
     return [yMin, xMin, yMax, xMax].map((bin, i) => (bin * (i % 2 ? width : height)) / LAST_BIN)
   }
 
-  // Sixteen strings like "012", or no mask
+  // Sixteen strings like "012" -> a mask, or null
   function parseMaskCodes(digits) {
     const valid = digits.every((text) => text.length === 3 && Number(text) < NUM_MASK_CODES)
     return valid && digits.length === CODES_PER_MASK ? digits.map(Number) : null
@@ -82,7 +82,7 @@ VLM.part("regions", () => {
     }
   }
 
-  // Kernel size K (odd), stride 1, padded so that the grid stays as large: a linear layer over K x K neighborhoods.
+  // Kernel size K (odd), stride 1, padded so that the grid keeps its size: a linear layer over K x K neighborhoods.
   class Convolution extends Linear {
     constructor(kernelSize) {
       super()

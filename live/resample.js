@@ -2,7 +2,7 @@
 // in a pass for the width and one for the height. An image is { data, width, height, channels }; its data are bytes
 // (Uint8ClampedArray) or floats (Float32Array), and so are the data between the passes.
 VLM.part("resample", () => {
-  const FRACTION_BITS = 22 // of the weights of bytes, which are whole numbers
+  const FRACTION_BITS = 22 // of the weights of bytes, which are integers
 
   const BICUBIC = { kernel: cubic, radius: 2 }
   const BILINEAR = { kernel: (x) => Math.max(1 - Math.abs(x), 0), radius: 1 }

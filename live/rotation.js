@@ -1,4 +1,4 @@
-// The rotation: a query and a key at two positions, pair by pair, and the score, which knows their distance alone.
+// The rotation: a query and a key at two positions, pair by pair, and the score, which depends only on their distance.
 //
 //     <div class="live-figure" data-figure="rotation" data-query="7" data-key="3">
 //
@@ -25,7 +25,7 @@ VLM.part("rotation", () => {
     return applyRotaryPosEmb([states], cos, sin, rotateHalf)[0]
   }
 
-  // A key that a query likes best where it lies `back` positions before it: the query's pairs, each rotated further.
+  // A key whose score is highest `back` positions before the query: the query's pairs, each rotated further.
   const makeKey = (query, back) => rotate(query, back)
 
   // The dot product by the number of pairs: 1 if all pairs of both point the same way

@@ -1,4 +1,4 @@
-// Weights of fewer bits: whole numbers times a scale, as live/export.py and vlm/fast/linear.py make them.
+// Weights of fewer bits: integers times a scale, as live/export.py and vlm/fast/linear.py make them.
 VLM.part("rounding", () => {
   const { Matrix } = VLM.tensor
 

@@ -51,13 +51,13 @@ VLM.part("scene", () => {
   const isSign = (thing) => "word" in thing
   const nameOf = (thing) => (isSign(thing) ? "sign" : thing.label)
   const thingsOf = ({ sign, toys }) => (sign ? [sign, ...toys] : toys)
-  // Height and width in pixels of S x S, before it is turned
+  // Height and width in pixels of S x S, before it is rotated
   const sidesOf = (thing) => [thing.size, isSign(thing) ? signWidth(thing) : thing.size]
 
   // What the model sees of a scene.
   //     pixels    Uint8ClampedArray [S * S * 3]
   //     owner     Int8Array [S * S], the index of the toy at each pixel, -1 for the ground and the sign
-  //     boxes     for each toy [yMin, xMin, yMax, xMax] around what is visible of it, or null
+  //     boxes     for each toy [yMin, xMin, yMax, xMax] around its visible part, or null
   //     inside    for each toy the fraction of it that lies inside the image
   //     visible   for each toy the fraction of what lies inside that can be seen
   //     signBox   [yMin, xMin, yMax, xMax], or null
@@ -128,7 +128,7 @@ VLM.part("scene", () => {
     return Float32Array.from({ length: S * S * 3 }, (_, i) => channels[i % 3])
   }
 
-  // The whole picture of a thing: of a toy in its color, or the board of a sign. pictures: see pictures.js
+  // The whole image of a thing: of a toy in its color, or the board of a sign. pictures: see pictures.js
   const wholes = new Map()
   function pictureOf(thing, pictures) {
     const { word, size, paint, label, color } = thing
@@ -154,7 +154,7 @@ VLM.part("scene", () => {
     return memory.get(key)
   }
 
-  // In which ways a scene is unlike all that the model was trained on: short phrases.
+  // In which ways a scene differs from everything that the model was trained on: short phrases.
   function strangeness(scene, { inside, visible, owner, signBox }) {
     const { toys, sign } = scene
     const { count, smallest, countWithSign, signTilt } = LEARNED

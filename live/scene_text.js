@@ -3,7 +3,7 @@
 //     sand.3_sign-STOP.90.60.20.0.red_cat.56.40.48.0_blue-car.70.80.40.-15.m
 //
 //     sign-word . y . x . size . tilt . paint
-//     label . y . x . size . tilt, and .m if it is mirrored; before the label its color, unless it has that by nature
+//     label . y . x . size . tilt, and .m if it is mirrored; before the label its color, unless it is the original one
 "use strict"
 
 VLM.part("sceneText", () => {
@@ -26,7 +26,7 @@ VLM.part("sceneText", () => {
     return color === naturalColor(label) ? label : `${color}-${label}`
   }
 
-  // The scene of a text, or null if it is none.
+  // The scene of a text, or null if the text is not a scene.
   function fromText(text) {
     const [groundText, ...items] = text.split("_")
     const ground = readGround(...groundText.split("."))

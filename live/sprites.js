@@ -1,5 +1,5 @@
-// Toys and signs cut out, to the same byte as toybox/placement.py, toybox/colors.py and toybox/signs.py do it with
-// Pillow: so they look as they do in the scenes of the training.
+// Cut-out toys and signs, identical to the byte to those that toybox/placement.py, toybox/colors.py and toybox/signs.py
+// make with Pillow: they look as in the training scenes.
 //
 // An image is { data, width, height, channels: 4 } as in resample.js: red, green, blue and alpha, not premultiplied.
 "use strict"
@@ -8,7 +8,7 @@ VLM.part("sprites", () => {
   const { resample, BICUBIC } = VLM.resample
 
   const COLORS = { red: 0, yellow: 50, green: 125, blue: 215, purple: 280 } // hue in degrees
-  // The kinds that come in all colors, and the color that their pictures have.
+  // The kinds that come in all colors, and the color of their original images.
   const NATURAL_COLORS = {
     ball: "blue",
     bird: "red",
@@ -19,10 +19,10 @@ VLM.part("sprites", () => {
     flower: "yellow",
     rocket: "red",
   }
-  // Degrees around the middle of the main part's hues: the windows of a car keep theirs.
+  // The middle of the main part's hues, in degrees; other hues, such as those of a car's windows, stay.
   const MAIN_HUES = { ball: 210, bird: 340, bus: 38, butterfly: 8, car: 338, fish: 215, flower: 45, rocket: 338 }
   const MAIN_WIDTH = 40
-  const LEAST_SATURATION = 70 // of 255; grays have no hue that one could turn
+  const LEAST_SATURATION = 70 // of 255; grays have no hue to change
 
   // Board and letters of a sign.
   const PAINTS = {
@@ -47,15 +47,15 @@ VLM.part("sprites", () => {
       [255, 255, 255],
     ],
   }
-  const OVERSIZE = 3 // a sign is drawn three times as large, then made smaller, for smooth edges
+  const OVERSIZE = 3 // signs are drawn three times as large, then scaled down, for smooth edges
 
-  // A toy whose square has `size` pixels a side before it is turned.
+  // A toy of `size` x `size` pixels before it is rotated.
   function makeToy(picture, { size, mirrored, tilt }) {
     const small = resize(picture, size, size)
     return rotate(mirrored ? mirror(small) : small, tilt)
   }
 
-  // A sign of `size` pixels in height before it is turned. board: as makeBoard gives it
+  // A sign of `size` pixels in height before it is rotated. board: as makeBoard gives it
   function makeSign(board, sign) {
     return rotate(resize(board, signWidth(sign), sign.size), sign.tilt)
   }
@@ -78,52 +78,50 @@ VLM.part("sprites", () => {
     return { data, width, height, channels: 4 }
   }
 
-  // The picture of a toy in a color: the hue of its main part is turned, its light and shade stay.
+  // The image of a toy in a color: the hue of its main part is changed, its light and shade stay.
   function recolor(picture, label, color) {
     if (!color || color === NATURAL_COLORS[label]) return picture
     const data = Uint8ClampedArray.from(picture.data)
     const turned = Math.round((COLORS[color] * 256) / 360)
     for (let i = 0; i < data.length; i += 4) {
-      const [hue, saturation, value] = toHsv(data[i], data[i + 1], data[i + 2])
+      if (data[i + 3] === 0) continue
+      const { hue, saturation, value } = toHsv(data[i], data[i + 1], data[i + 2])
       const distance = Math.abs(((hue * (360 / 256) - MAIN_HUES[label] + 540) % 360) - 180)
       const isMain = distance < MAIN_WIDTH && saturation > LEAST_SATURATION
-      data.set(toRgb(isMain ? turned : hue, saturation, value), i)
+      writeRgb(isMain ? turned : hue, saturation, value, data, i)
     }
     return { ...picture, data }
   }
 
-  // Bytes to bytes. Pillow cuts these three off, and computes them in single precision.
+  // Bytes to bytes. Pillow cuts the fractions off, and computes in single precision.
   function toHsv(red, green, blue) {
-    const most = Math.max(red, green, blue)
-    const range = most - Math.min(red, green, blue)
-    if (range === 0) return [0, 0, most]
-    const [fromRed, fromGreen, fromBlue] = [red, green, blue].map((value) => Math.fround((most - value) / range))
-    const sixth =
-      red === most
-        ? Math.fround(fromBlue - fromGreen)
-        : green === most
-          ? 2 + fromRed - fromBlue
-          : 4 + fromGreen - fromRed
+    const value = Math.max(red, green, blue)
+    const range = value - Math.min(red, green, blue)
+    if (range === 0) return { hue: 0, saturation: 0, value }
+    const fromRed = Math.fround((value - red) / range)
+    const fromGreen = Math.fround((value - green) / range)
+    const fromBlue = Math.fround((value - blue) / range)
+    let sixth = Math.fround(fromBlue - fromGreen)
+    if (red !== value) sixth = green === value ? 2 + fromRed - fromBlue : 4 + fromGreen - fromRed
     const hue = Math.fround((Math.fround(sixth) / 6 + 1) % 1)
-    return [Math.trunc(hue * 255), Math.trunc(Math.fround(range / most) * 255), most]
+    return { hue: Math.trunc(hue * 255), saturation: Math.trunc(Math.fround(range / value) * 255), value }
   }
 
-  function toRgb(hue, saturation, value) {
+  // Which of value, rising, least and falling is red, green and blue, in each sixth of the hues
+  const SECTORS = ["012", "302", "201", "230", "120", "023"].map((text) => Array.from(text, Number))
+
+  function writeRgb(hue, saturation, value, data, at) {
     const sixth = (hue * 6) / 255
-    const sector = Math.floor(sixth)
-    const [rest, strength] = [Math.fround(sixth - sector), Math.fround(saturation / 255)]
-    const least = Math.round(value * (1 - strength))
-    const falling = Math.round(value * (1 - Math.fround(strength * rest)))
-    const rising = Math.round(value * (1 - strength * (1 - rest)))
-    return [
-      [value, rising, least],
-      [falling, value, least],
-      [least, value, rising],
-      [least, falling, value],
-      [rising, least, value],
-      [value, least, falling],
-    ][sector % 6]
+    const rest = Math.fround(sixth - Math.floor(sixth))
+    const strength = Math.fround(saturation / 255)
+    parts[0] = value
+    parts[1] = Math.round(value * (1 - strength * (1 - rest)))
+    parts[2] = Math.round(value * (1 - strength))
+    parts[3] = Math.round(value * (1 - Math.fround(strength * rest)))
+    const sector = SECTORS[Math.floor(sixth) % 6]
+    for (let c = 0; c < 3; c++) data[at + c] = parts[sector[c]]
   }
+  const parts = new Uint8ClampedArray(4) // for writeRgb, which runs for every pixel
 
   // Colors are weighted by alpha: transparent pixels leave no dark rim.
   function resize(image, width, height) {
@@ -136,7 +134,7 @@ VLM.part("sprites", () => {
     return { ...image, data: new Uint8ClampedArray(pixels.buffer) }
   }
 
-  // Counter-clockwise; the result is as large as the corners ask for. In the order of Pillow's own sums.
+  // Counter-clockwise; the result is as large as the corners require. In the order of Pillow's own sums.
   function rotate(image, degrees) {
     if (degrees === 0) return image
     const { width: w, height: h } = image
@@ -160,7 +158,7 @@ VLM.part("sprites", () => {
     return divideByAlpha({ data, width, height, channels: 4 })
   }
 
-  // Writes four channels between 4 x 4 pixels to data[at], ...; beyond an edge the pixels of the edge go on.
+  // Writes four channels between 4 x 4 pixels to data[at], ...; beyond an edge, its pixels are repeated.
   function mixPixels({ data, width, height }, x, y, result, at) {
     const [left, top] = [Math.floor(x), Math.floor(y)]
     for (let step = 0; step < 4; step++) {
@@ -201,7 +199,7 @@ VLM.part("sprites", () => {
     return { ...image, data }
   }
 
-  // A whole number divided by 255 and rounded, as Pillow does it.
+  // An integer divided by 255 and rounded, as in Pillow.
   const divide255 = (number) => (number + 128 + ((number + 128) >> 8)) >> 8
 
   return { COLORS, NATURAL_COLORS, MAIN_HUES, PAINTS, makeToy, makeSign, makeBoard, recolor, signWidth }

@@ -210,7 +210,7 @@ VLM.part("stage", () => {
       addEventListener("pointerup", stop)
       addEventListener("pointercancel", stop)
       place.classList.add("is-dragging")
-      event.preventDefault() // else the focus would go to the button on top
+      event.preventDefault() // otherwise the focus would go to the button on top
     }
 
     function dragThing(event, thing) {
@@ -224,7 +224,7 @@ VLM.part("stage", () => {
       return [((event.clientY - top) * S) / width, ((event.clientX - left) * S) / width]
     }
 
-    // Squares overlap where toys do not: what is seen at the pointer is meant, whichever button is on top.
+    // Squares overlap where toys do not: take the toy that is visible at the pointer, whichever button is on top.
     layer.onpointerdown = (event) => {
       if (event.button !== 0) return
       const [y, x] = pointOf(event).map(Math.floor)

@@ -1,5 +1,5 @@
 // Byte-pair encoding as in tokenizer.json: added tokens whole, spaces as "▁", merges by their rank, and bytes for
-// characters that the vocabulary lacks.
+// characters that are not in the vocabulary.
 VLM.part("tokenizer", () => {
   const SPACE = "\u2581" // ▁
 
@@ -18,7 +18,7 @@ VLM.part("tokenizer", () => {
     // Text -> ids. No <bos>, no image tokens.
     encode(text) {
       if (/\p{Surrogate}/u.test(text)) throw new Error("The text has half of a character in it. Type it again.")
-      // split puts what the parentheses match at the odd places.
+      // split puts what the parentheses match at the odd indices.
       return text.split(this.added).flatMap((part, i) => (i % 2 ? [this.ids.get(part)] : this.encodePlain(part)))
     }
 
@@ -28,7 +28,7 @@ VLM.part("tokenizer", () => {
       return pieces.map((piece) => this.ids.get(piece))
     }
 
-    // Characters, and bytes for those that the vocabulary lacks
+    // Characters, and bytes for those that are not in the vocabulary
     spell(text) {
       return Array.from(text.replaceAll(" ", SPACE)).flatMap((character) => {
         return this.ids.has(character) ? [character] : Array.from(new TextEncoder().encode(character), byteToken)
@@ -55,7 +55,7 @@ VLM.part("tokenizer", () => {
       return steps
     }
 
-    // Ids -> text, without special tokens. Bytes in a row become characters, or each a "�" if they are no UTF-8.
+    // Ids -> text, without special tokens. Bytes in a row become characters, or each a "�" if they are not UTF-8.
     decode(ids) {
       let text = ""
       let bytes = []

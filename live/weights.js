@@ -1,4 +1,4 @@
-// Reads the weights file that live/export.py writes. Its docstring says what is in it.
+// Reads the weights file that live/export.py writes, whose docstring describes the format.
 VLM.part("weights", () => {
   const { Matrix } = VLM.tensor
 

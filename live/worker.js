@@ -1,7 +1,7 @@
-// The thread that computes: receives messages, runs VLM.answers, and sends back what comes. Where there can be no
-// worker the page's own thread does it, and `makePause` lets the page draw.
+// The thread that computes: receives messages, runs VLM.answers, and sends back the results. Where there can be no
+// worker, the page's own thread does it, and `makePause` lets the page draw.
 VLM.part("worker", () => {
-  const SLICE_MS = 12 // so long a page's own thread may be busy, and one layer longer
+  const SLICE_MS = 12 // how long a page's own thread may be busy; it finishes the layer that it is in
 
   // post(message) sends to engine.js. Returns the function that gets its messages:
   //   { kind: "call", id, method, request }   -> { kind: "token", id, token }, ..., { kind: "result", id, result }
