@@ -33,17 +33,17 @@
 #
 # Time: about 80 minutes to read and run, and 45 for the five exercises. There is no small PaliGemma 2 with trained weights. So you will try most of the changes on the Toybox, which was trained without them, and see what they do to a model that does not expect them.
 
-# %% mystnb={"image": {"alt": "Four small panels. A curve that flattens towards a limit at 50. Bars: the size of what each sublayer adds, and a dashed line at 1. Two grids: the mask of a full layer, and the same with a window, in which the lower rows are dark on the left."}, "figure": {"caption": "Three of the five changes. From left: soft-capped scores approach a limit (gray: without a cap). A norm, before its learned factors, brings everything that is added to the residual stream to size 1 (bars: the sizes of what the Toybox's attentions and MLPs add, in turn). The mask of a layer without a window, light where a query may attend; and of one with a window of 4, which does not apply to the prefix.", "name": "fig-ch15-goal"}} tags=["hide-input"]
+# %% tags=["hide-input"]
 import matplotlib.pyplot as plt
 import torch
+from figures.schematics.gemma2_diff import draw_gemma2_diff
+from IPython.display import HTML
 from torch import Tensor, nn
 from toybox import CHECKPOINT_DIRECTORY
 from toybox.examples import example_image
 from toybox.prompts import caption
 from toybox.scenes import draw_scene
 from vlm import gemma, paligemma
-from vlm.attention import soft_cap as finished_soft_cap
-from vlm.attention_mask import limit_to_window as finished_window
 from vlm.attention_mask import make_prefix_lm_mask
 from vlm.checkpoints.published import NAMES, published_config
 from vlm.config import Gemma2Config, PaliGemmaConfig
@@ -91,23 +91,15 @@ def added_by_sublayers() -> dict[str, float]:
     return sizes
 
 
-types = torch.tensor([[0] * 6 + [1] * 6])
-full = make_prefix_lm_mask(torch.ones_like(types), types, torch.float32)  # [B, 1, S, T]
-fig, axes = plt.subplots(1, 4, figsize=(9, 2.6), layout="constrained")
-scores = torch.linspace(-120, 120, 200)
-axes[0].plot(scores, scores, color="#999999", linestyle="--", linewidth=1)
-axes[0].plot(scores, finished_soft_cap(scores, 50.0), color="#0072B2")
-axes[0].set(xlabel="attention score", ylabel="soft-capped", ylim=(-60, 60))
-sizes = added_by_sublayers()
-axes[1].bar(range(len(sizes)), list(sizes.values()), color="#D55E00", label="without a norm")
-axes[1].axhline(1, color="#0072B2", linestyle="--", label="with a norm")
-axes[1].set(xlabel="sublayer", ylabel="RMS")
-axes[1].legend(fontsize=7)
-for ax, mask in zip(axes[2:], (full, finished_window(full, types, 4))):
-    ax.imshow(mask[0, 0] == 0, cmap="cividis", vmin=0, vmax=1)
-    ax.set(xlabel="key position", xticks=[0, 5, 10], yticks=[0, 5, 10])
-    ax.set_ylabel("query position")
-plt.show()
+published = [published_config(f"{name}-3b-224") for name in ("paligemma", "paligemma2")]
+drawing = draw_gemma2_diff(*(one.text_config for one in published))
+HTML(
+    drawing.html(
+        "Everything that changes from Gemma to Gemma 2, in purple: two more norms, two "
+        "soft caps, a window in every other layer, and more key/value heads. The scale "
+        "of the attention scores, not drawn, is a number of its own."
+    )
+)
 
 # %% [markdown]
 # ## Three sizes: 3B, 10B and 28B
@@ -131,21 +123,6 @@ for name in NAMES:
 
 # %% [markdown]
 # The package built these models on the {term}`meta device`, so they took no memory. Their parameter counts match the published ones exactly, and `tests/test_published.py` checks that they do. Look at the column A·E. In PaliGemma it equals the width D; in the new models it never does. If you wrote D where A·E belongs, your code works for PaliGemma and none of the others.
-
-# %% tags=["hide-input"]
-from figures.schematics.gemma2_diff import draw_gemma2_diff
-from IPython.display import HTML
-
-drawing = draw_gemma2_diff(
-    *(published_config(f"{name}-3b-224").text_config for name in ("paligemma", "paligemma2"))
-)
-HTML(
-    drawing.html(
-        "Everything that changed from Gemma to Gemma 2, in purple: two more norms, two "
-        "soft caps, a window in every other layer, and more key/value heads. The scale "
-        "of the attention scores, not drawn, is a number of its own."
-    )
-)
 
 # %% [markdown]
 # ## Soft-capping attention scores
@@ -310,7 +287,7 @@ plt.show()
 
 # %% tags=["from:vlm.gemma2.Gemma2Attention"]
 class Gemma2Attention(GemmaAttention):
-    """Gemma's attention with another scale for its scores, which are then soft-capped."""
+    """Gemma's attention with another scale for the scores, which are then soft-capped."""
 
     def __init__(self, config: Gemma2Config, layer_idx: int):
         super().__init__(config, layer_idx)
@@ -438,7 +415,7 @@ for block, open_mask in (
 
 # %% tags=["from:vlm.attention_mask.limit_to_window"]
 def limit_to_window(mask: Tensor, token_type_ids: Tensor, sliding_window: int) -> Tensor:
-    """Limit how far back the suffix attends: the window counts the token itself."""
+    """Limit how far back the suffix attends; the window includes the token itself."""
     num_new, num_all = mask.shape[-2:]
     keys = torch.arange(num_all, device=mask.device)  # [T]
     queries = keys[-num_new:, None]  # [S, 1]
@@ -529,7 +506,7 @@ class Gemma2ForCausalLM(GemmaForCausalLM):
         super().__init__(config, Gemma2DecoderLayer)
 
     def make_layer_masks(self, mask: Tensor, token_type_ids: Tensor) -> LayerMasks:
-        """The prefix-LM mask [B, 1, S, T] for the layers that attend to everything, and one limited to the window."""
+        """The prefix-LM mask [B, 1, S, T] for layers without a window, and one limited to the window for the others."""
         sliding_window = self.model.config.sliding_window
         sliding = (
             mask

@@ -1,1 +1,1 @@
-"""Figures of the book that readers can operate without Python."""
+"""The book's figures: schematics, and images with sliders that work without Python."""

@@ -1,7 +1,7 @@
 """Schematics as SVG in one visual language: the same box for the same thing, one color each for image, text and cache.
 
-The text of a drawing can be selected and searched, its colors follow the light or dark theme of the page, and on a
-phone of 360 pixels its letters are at least 8 pixels high, which each drawing checks as it is made.
+The text of a drawing can be selected and searched, its colors follow the page's light or dark theme, and on a phone
+360 pixels wide its letters are at least 8 pixels high, which is checked while drawing.
 
 Units: one unit is a pixel where the drawing is shown at its own width; sizes and positions are in units, y downward.
 """
@@ -46,7 +46,7 @@ _STYLE = """
 .drawing path.line { stroke: var(--hue, currentColor); }
 .drawing path.dashed { stroke-dasharray: 4 3; }
 .drawing path.head { fill: var(--hue, currentColor); stroke: none; }
-.drawing figcaption { font-size: 0.9rem; margin-top: 0.5rem; }
+.drawing figcaption { color: inherit; font-size: 0.9rem; margin-top: 0.5rem; text-align: left; }
 """
 
 
@@ -84,7 +84,7 @@ class Drawing:
     """A canvas of WIDTH by `height` units.
 
     Args:
-        alt: what the drawing says, for readers who do not see it.
+        alt: what the drawing says, for readers who cannot see it.
     """
 
     def __init__(self, alt: str, height: float):
@@ -136,25 +136,25 @@ class Drawing:
         is_faint: bool = False,
         size: float | None = None,
     ):
-        """One line whose middle has the height `y`. `anchor` is start, middle or end: which part of it lies at `x`.
+        """One line, vertically centered at `y`. `anchor` (start, middle or end) says which part of it is at `x`.
 
         Raises:
-            ValueError: if it reaches beyond the edge, or its letters are too small on a phone.
+            ValueError: if it extends beyond the edge, or its letters are too small on a phone.
         """
         size = size or (SMALL if is_shape else SIZE)
         if size * PHONE_WIDTH / WIDTH < LEAST_LETTERS:
-            raise ValueError(f"letters of {size} units are smaller than {LEAST_LETTERS} pixels on a phone")
+            raise ValueError(f"letters of {size} units would be smaller than {LEAST_LETTERS} pixels on a phone")
         length = measure(text, is_shape, size)
         start = x - length * {"start": 0, "middle": 0.5, "end": 1}[anchor]
         self._require_inside(start, y - size / 2, length, size)
         kinds = [name for name, given in (("shape", is_shape), ("strong", is_strong), ("faint", is_faint)) if given]
-        # Not dominant-baseline: what it means differs between programs.
+        # Not dominant-baseline, which programs interpret differently.
         self.svg.append(
             drawsvg.Text(text, size, x, round(y + 0.34 * size, 1), text_anchor=anchor, class_=" ".join(kinds))
         )
 
     def arrow(self, *points: Point, role: str | None = None, both: bool = False):
-        """A line through the points with a head at the last of them, or at both ends."""
+        """A line through the points, with an arrowhead at the last one or at both ends."""
         self.line(*points, role=role)
         self._head(points[-2], points[-1], role)
         if both:
@@ -167,7 +167,7 @@ class Drawing:
         self.svg.append(drawsvg.Lines(*chain(*points), class_=" ".join(kinds)))
 
     def circle(self, x: float, y: float, radius: float, label: str = "", role: str = "plain") -> Box:
-        """A small circle, such as that of an addition, with a sign in it."""
+        """A small circle with a label, such as the + of an addition."""
         self._require_inside(x - radius, y - radius, 2 * radius, 2 * radius)
         self.svg.append(drawsvg.Circle(x, y, radius, class_=f"filled {_check(role)}"))
         if label:
@@ -175,7 +175,7 @@ class Drawing:
         return Box(x - radius, y - radius, 2 * radius, 2 * radius)
 
     def outline(self, x: float, y: float, width: float, height: float, role: str = "plain") -> Box:
-        """A frame around something drawn before."""
+        """A frame around something already drawn."""
         self._require_inside(x, y, width, height)
         self.svg.append(drawsvg.Rectangle(x, y, width, height, rx=4, class_=f"frame {_check(role)}"))
         return Box(x, y, width, height)
@@ -185,7 +185,7 @@ class Drawing:
         self.svg.append(drawsvg.Circle(x, y, radius, class_=_check(role)))
 
     def strip(self, x: float, y: float, width: float, height: float, fill: float, role: str = "plain") -> Box:
-        """A rectangle without a label: part of a vector or a matrix. `fill` in 0..1 says how strong its color is."""
+        """A rectangle without a label: part of a vector or a matrix. `fill` in 0..1 is the strength of its color."""
         self._require_inside(x, y, width, height)
         look = {"class_": f"filled {_check(role)}", "style": f"fill-opacity: {0.06 + 0.84 * fill:.2f}"}
         self.svg.append(drawsvg.Rectangle(round(x, 1), round(y, 1), round(width, 1), round(height, 1), **look))
@@ -200,7 +200,7 @@ class Drawing:
         role: str = "plain",
         labels: Sequence[Sequence[str]] | None = None,
     ) -> Box:
-        """A matrix as squares of `side` units, row by row; a value in 0..1 says how full a cell is."""
+        """A matrix as squares of `side` units, row by row; a value in 0..1 is the strength of a cell's color."""
         rows, columns = len(values), len(values[0])
         self._require_inside(x, y, columns * side, rows * side)
         for row, line in enumerate(values):
@@ -211,7 +211,7 @@ class Drawing:
         return Box(x, y, columns * side, rows * side)
 
     def html(self, caption: str = "") -> str:
-        """The drawing for a page or a notebook. Its caption says the message first."""
+        """The drawing for a page or a notebook. Its caption states the message first."""
         words = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
         return f'<figure class="drawing"><style>{_STYLE}</style>{self.svg.as_svg(header="")}{words}</figure>'
 
@@ -226,12 +226,12 @@ class Drawing:
 
     def _require_inside(self, x: float, y: float, width: float, height: float):
         if min(x, y) < 0 or x + width > WIDTH or y + height > self.height:
-            place = f"from ({x:.0f}, {y:.0f}) to ({x + width:.0f}, {y + height:.0f})"
-            raise ValueError(f"something lies {place}, outside of {WIDTH} x {self.height:.0f}")
+            extent = f"from ({x:.0f}, {y:.0f}) to ({x + width:.0f}, {y + height:.0f})"
+            raise ValueError(f"something extends {extent}, outside of the drawing, {WIDTH} x {self.height:.0f}")
 
 
 def measure(text: str, is_shape: bool = False, size: float | None = None) -> float:
-    """About how wide a line is, in units. Fonts of readers differ, so this is the width of a rather wide one."""
+    """Approximate width of a line, in units. Readers' fonts differ, so this assumes a rather wide one."""
     size = size or (SMALL if is_shape else SIZE)
     return 0.61 * size * len(text) if is_shape else float(_FONT.getlength(text)) * size / _FONT.size
 

@@ -1,4 +1,4 @@
-"""Prerendered images, and sliders that choose one of them: they work on a web page without Python."""
+"""Prerendered images with sliders that choose one of them; they work on a web page without Python."""
 
 import base64
 import html
@@ -26,9 +26,9 @@ def filmstrip_html(
     are disabled, the page shows the first image.
 
     Args:
-        show: draws one figure with pyplot, and may print.
+        show: draws one figure with pyplot, and may print text.
         caption: what the figure shows. Together with the chosen values it is also the alt text.
-        start: for each slider the index of its initial value; by default 0.
+        start: the index of each slider's initial value; by default 0.
         choices: the values of each argument, in the order of its slider.
     """
     frames = [
@@ -38,7 +38,7 @@ def filmstrip_html(
     start = list(start or [0] * len(choices))
     sizes = [len(values) for values in choices.values()]
     # The last slider varies fastest, as in itertools.product.
-    first = frames[sum(place * math.prod(sizes[i + 1 :]) for i, place in enumerate(start))]
+    first = frames[sum(index * math.prod(sizes[i + 1 :]) for i, index in enumerate(start))]
     controls = [{"name": name, "values": [str(value) for value in values]} for name, values in choices.items()]
     strip = json.dumps({"controls": controls, "frames": frames, "start": start})
     page = _TEMPLATE.read_text(encoding="utf-8")
@@ -50,13 +50,13 @@ def filmstrip_html(
 
 def draw_frame(show: Callable[..., None], caption: str, arguments: dict[str, Any]) -> dict[str, str]:
     """The output of `show`: its figure as a WebP image in base64, its printed text, and an alt text."""
-    picture, printed = io.BytesIO(), io.StringIO()
+    image, printed = io.BytesIO(), io.StringIO()
     with patch.object(plt, "show"), redirect_stdout(printed):
         show(**arguments)
-    plt.gcf().savefig(picture, format="webp", dpi=100, pil_kwargs={"quality": 85, "method": 6})
+    plt.gcf().savefig(image, format="webp", dpi=100, pil_kwargs={"quality": 85, "method": 6})
     plt.close()
     return {
-        "picture": base64.b64encode(picture.getvalue()).decode(),
+        "picture": base64.b64encode(image.getvalue()).decode(),
         "printed": printed.getvalue().strip(),
         "words": f"{caption} Here: {', '.join(f'{name} {value}' for name, value in arguments.items())}.",
     }

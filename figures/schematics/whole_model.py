@@ -21,7 +21,7 @@ def draw_whole_model(config: PaliGemmaConfig, published: PaliGemmaConfig, prompt
         " the prompt goes through the tokenizer and the embedding matrix. Both meet in one sequence, which goes"
         " through Gemma and the output head to the next token."
     )
-    drawing = Drawing(alt, 690)
+    drawing = Drawing(alt, 640)
 
     def arrow(start, end, letters: str, numbers: list[str], role: str):
         drawing.arrow(start, end, role=role)
