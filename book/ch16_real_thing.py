@@ -186,10 +186,10 @@ for name, rows in (
 from figures.schematics.roofline import draw_roofline
 from IPython.display import HTML
 
-drawing = draw_roofline(989e12, 3.35e12, {"decode, 1 row": 1, "prefill, 264 tokens": 264})
+drawing = draw_roofline(989e12, 3.35e12, {"decode, 1 row": 1, "prefill, 268 tokens": 268})
 HTML(
     drawing.html(
-        "One row of decoding leaves an H100 almost idle; a prefill of 264 tokens nearly "
+        "One row of decoding leaves an H100 almost idle; a prefill of 268 tokens nearly "
         "fills it. Left of the dashed line memory is the limit, right of it arithmetic. "
         "A weight in bfloat16 has 2 bytes and takes part in 2 operations for each token, so "
         "the operations per byte equal the number of tokens that share one read of the "

@@ -122,7 +122,7 @@ assert all(tokens == measured["KV cache"][0] for tokens, _ in measured.values())
 from figures.schematics.roofline import draw_roofline
 from IPython.display import HTML
 
-drawing = draw_roofline(989e12, 3.35e12, {"decode, 1 row": 1, "prefill, 264 tokens": 264})
+drawing = draw_roofline(989e12, 3.35e12, {"decode, 1 row": 1, "prefill, 268 tokens": 268})
 HTML(
     drawing.html(
         "The roofline of an H100, once more: left of the dashed line, memory bandwidth "
@@ -338,24 +338,27 @@ class FastDecoderLayer(nn.Module):
         mask: Tensor | None,
         keys: Tensor,
         values: Tensor,
-        places: Tensor,
+        slots: Tensor,
         length: int,
     ) -> Tensor:
         """Attention over what the cache holds, after the new tokens are in it.
 
-        keys, values: the cache of this layer, [B, K, max_length, E]; written at `places` [S],
+        keys, values: the cache of this layer, [B, K, max_length, E]; written at `slots` [S],
         read up to `length`. mask: [B, 1, S, T], or None.
         """
         batch_size, num_new, _ = hidden_states.shape
         heads, shared = self.num_heads, self.num_key_value_heads
-        # projected: [B, S, A + 2K, E]; turned, rotated by RoPE: [B, S, A + K, E]
+        # projected: [B, S, A + 2K, E]; rotated (RoPE): [B, S, A + K, E]
         projected = self.project(self.qkv_proj, hidden_states).unflatten(
             -1, (-1, self.head_dim)
         )
-        turned = apply_rotary_pos_emb(projected[:, :, : heads + shared], cos, sin)
-        query, key = turned[:, :, :heads].transpose(1, 2), turned[:, :, heads:].transpose(1, 2)
-        keys.index_copy_(2, places, key)
-        values.index_copy_(2, places, projected[:, :, heads + shared :].transpose(1, 2))
+        rotated = apply_rotary_pos_emb(projected[:, :, : heads + shared], cos, sin)
+        query, key = (
+            rotated[:, :, :heads].transpose(1, 2),
+            rotated[:, :, heads:].transpose(1, 2),
+        )
+        keys.index_copy_(2, slots, key)
+        values.index_copy_(2, slots, projected[:, :, heads + shared :].transpose(1, 2))
 
         # [B, K, G S, E]
         rows = query.reshape(batch_size, shared, self.num_groups * num_new, self.head_dim)
