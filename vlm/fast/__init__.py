@@ -1,1 +1,1 @@
-"""The same model, arranged for speed. The readable one beside it stays the reference, and every number must agree."""
+"""The same model, arranged for speed. The readable one remains the reference, and its numbers must be the same."""

@@ -1,11 +1,11 @@
-"""Gemma and Gemma 2 with fewer and larger steps; the numbers are those of `vlm.gemma` and `vlm.gemma2`.
+"""Gemma and Gemma 2 with fewer and larger operations; the numbers are those of `vlm.gemma` and `vlm.gemma2`.
 
-Three projections of one vector become one matrix, and two become one in the MLP. Heads that share a key are rows of
-one matrix, so no key is copied for them. Attention is one call. All of it can be compiled, since no shape depends on
-what is computed.
+The query, key and value projections are one matrix, and so are the two input projections of the MLP. Query heads that
+share a key/value head become rows of one matrix, so no key is copied for them. Attention is one fused call. All of it
+can be compiled, since no shape depends on computed values.
 
 Shapes: B batch, S new tokens, T all tokens so far, D hidden size, F MLP width, A heads, K key/value heads,
-G = A / K heads that share a key, E head_dim, V vocabulary.
+G = A / K query heads for each of them, E head_dim, V vocabulary.
 """
 
 from collections.abc import Callable
@@ -52,7 +52,7 @@ class FastDecoderLayer(nn.Module):
         mask: Tensor | None,
         keys: Tensor,
         values: Tensor,
-        places: Tensor,
+        slots: Tensor,
         length: int,
     ) -> Tensor:
         """Attention over what the cache holds, after the new tokens are in it.
@@ -61,16 +61,16 @@ class FastDecoderLayer(nn.Module):
             hidden_states: [B, S, D].
             cos, sin: [B, S, 1, E].
             mask: [B, 1, S, T], added to the attention scores; None: every token attends to every other.
-            keys, values: the cache of this layer, [B, K, max_length, E]; written at `places` [S], read up to `length`.
+            keys, values: the cache of this layer, [B, K, max_length, E]; written at `slots` [S], read up to `length`.
         """
         batch_size, num_new, _ = hidden_states.shape
         heads, shared = self.num_heads, self.num_key_value_heads
-        # projected: [B, S, A + 2K, E]; turned, rotated by RoPE: [B, S, A + K, E]
+        # projected: [B, S, A + 2K, E]; rotated (RoPE): [B, S, A + K, E]
         projected = self.project(self.qkv_proj, hidden_states).unflatten(-1, (-1, self.head_dim))
-        turned = apply_rotary_pos_emb(projected[:, :, : heads + shared], cos, sin)
-        query, key = turned[:, :, :heads].transpose(1, 2), turned[:, :, heads:].transpose(1, 2)
-        keys.index_copy_(2, places, key)
-        values.index_copy_(2, places, projected[:, :, heads + shared :].transpose(1, 2))
+        rotated = apply_rotary_pos_emb(projected[:, :, : heads + shared], cos, sin)
+        query, key = rotated[:, :, :heads].transpose(1, 2), rotated[:, :, heads:].transpose(1, 2)
+        keys.index_copy_(2, slots, key)
+        values.index_copy_(2, slots, projected[:, :, heads + shared :].transpose(1, 2))
 
         # [B, K, G S, E]
         rows = query.reshape(batch_size, shared, self.num_groups * num_new, self.head_dim)
@@ -97,7 +97,7 @@ class FastDecoderLayer(nn.Module):
 
 
 class FastDecoderLayer2(FastDecoderLayer):
-    """One block of Gemma 2, with its four norms; of two masks it takes the one that it needs."""
+    """One block of Gemma 2, with its four norms and with its mask, sliding or full."""
 
     def __init__(self, layer: Gemma2DecoderLayer, make_linear: MakeLinear):
         super().__init__(layer, make_linear)
@@ -112,7 +112,7 @@ class FastDecoderLayer2(FastDecoderLayer):
 
 
 class FastGemma(nn.Module):
-    """Takes over the weights of a language model, layer by layer, so that they are not held twice."""
+    """Takes over the weights of a language model, layer by layer, so that they are never in memory twice."""
 
     def __init__(self, language_model: GemmaForCausalLM, make_linear: MakeLinear):
         super().__init__()
@@ -124,7 +124,7 @@ class FastGemma(nn.Module):
         for index, layer in enumerate(model.layers):
             layer_class = FastDecoderLayer2 if isinstance(layer, Gemma2DecoderLayer) else FastDecoderLayer
             self.layers.append(layer_class(layer, make_linear))
-            model.layers[index] = nn.Identity()  # its weights can go
+            model.layers[index] = nn.Identity()  # frees the layer's weights
 
     def forward(
         self,
@@ -133,20 +133,21 @@ class FastGemma(nn.Module):
         mask: Tensor | None,
         keys: list[Tensor],
         values: list[Tensor],
-        places: Tensor,
+        slots: Tensor,
         length: int,
     ) -> Tensor:
-        """Logits of the last place, [B, 1, V].
+        """Logits of the last position, [B, 1, V].
 
         Args:
             inputs_embeds: [B, S, D].
             position_ids: [B, S].
-            mask, keys, values, places, length: see `FastDecoderLayer.attend`; one tensor of the cache for each layer.
+            mask, slots, length: see `FastDecoderLayer.attend`.
+            keys, values: the cache, one tensor for each layer.
         """
         config, hidden_states = self.config, inputs_embeds
         cos, sin = rotary_cos_sin(position_ids, config.head_dim, config.rope_theta, hidden_states.dtype)
         cos, sin = cos.transpose(1, 2), sin.transpose(1, 2)  # [B, S, 1, E]
         for layer, layer_keys, layer_values in zip(self.layers, keys, values, strict=True):
-            hidden_states = layer(hidden_states, cos, sin, mask, layer_keys, layer_values, places, length)
-        logits = self.lm_head(self.norm(hidden_states[:, -1]))  # [B, V]; no other place is asked for
+            hidden_states = layer(hidden_states, cos, sin, mask, layer_keys, layer_values, slots, length)
+        logits = self.lm_head(self.norm(hidden_states[:, -1]))  # [B, V]; no other position is needed
         return (logits if self.final_softcap is None else soft_cap(logits, self.final_softcap))[:, None]

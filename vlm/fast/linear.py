@@ -1,4 +1,4 @@
-"""Three ways to multiply by a weight matrix, whose price for one token is the reading of that matrix.
+"""Three ways to store and multiply by a weight matrix. For one token, the cost is that of reading the matrix.
 
 Shapes: R rows (tokens), I inputs, O outputs.
 """
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class PlainLinear(nn.Module):
-    """The matrix as it lies in the checkpoint, row by row."""
+    """The matrix as in the checkpoint, row by row."""
 
     def __init__(self, weight: Tensor, num_rows: int):
         super().__init__()
@@ -19,11 +19,11 @@ class PlainLinear(nn.Module):
 
 
 class PackedLinear(nn.Module):
-    """The matrix laid out once in the order in which the CPU's library reads it (oneDNN; MKL in float32).
+    """The matrix packed once, in the order in which the CPU's library reads it (oneDNN; MKL in float32).
 
-    Otherwise the library reorders it at each call with more than one row, and in bfloat16 with one row too. In float32
-    the layout is for `num_rows` rows; other numbers of rows read the plain matrix, which is kept beside it.
-    These are operators of torch that torch.compile uses too, but that it does not promise to keep.
+    Otherwise the library packs it at each call with more than one row, and in bfloat16 with one row too. In float32
+    the layout is for `num_rows` rows; calls with other numbers of rows read the plain matrix, which is kept too.
+    torch.compile uses these operators, but they are not part of torch's stable API.
     """
 
     def __init__(self, weight: Tensor, num_rows: int):
@@ -44,8 +44,8 @@ class PackedLinear(nn.Module):
 class Int8Linear(nn.Module):
     """Each row of the matrix, and each token's vector, as int8 and a scale.
 
-    A quarter of float32's bytes. Symmetric: the largest magnitude of a row becomes 127. The products are added up as
-    32-bit integers, exactly; all error comes from the two roundings. Source: LLM.int8() (arXiv 2208.07339), section
+    A quarter of float32's bytes. Symmetric: the largest magnitude of a row becomes 127. The products are accumulated
+    in 32-bit integers, exactly; all error comes from the two roundings. Source: LLM.int8() (arXiv 2208.07339), section
     3.1, without the outliers of 3.2.
     """
 

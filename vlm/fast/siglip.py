@@ -1,4 +1,4 @@
-"""The vision tower with one call for its attention."""
+"""The vision tower with fused attention."""
 
 from torch import Tensor, nn
 
@@ -6,7 +6,7 @@ from vlm.siglip import SiglipAttention, SiglipVisionModel
 
 
 class FusedSiglipAttention(nn.Module):
-    """Takes over the projections of `attention`; returns no weights, which the fused call never makes."""
+    """Takes over the projections of `attention`; returns no attention weights, since the fused call stores none."""
 
     def __init__(self, attention: SiglipAttention):
         super().__init__()
