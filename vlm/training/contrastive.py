@@ -1,7 +1,7 @@
 """Contrastive training: an image tower and a text tower, whose vectors should be similar for matching pairs.
 
 A SigLIP tower is trained in this way before it becomes part of a PaliGemma, which keeps the image tower and needs
-nothing of this file.
+nothing from this file.
 
 Shapes: B pairs of an image and a text, T text length, D hidden size.
 
@@ -88,5 +88,5 @@ class SiglipTextModel(nn.Module):
 
 
 def initial_logit_scale_and_bias() -> tuple[nn.Parameter, nn.Parameter]:
-    """SigLIP's: a scale of 10 and a bias of -10. At first nearly no pair counts as a match, as is right."""
+    """SigLIP's: a scale of 10 and a bias of -10. At first almost no pair counts as a match, which is nearly right."""
     return nn.Parameter(torch.tensor(math.log(10.0))), nn.Parameter(torch.tensor(-10.0))

@@ -17,10 +17,10 @@ _FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP")  # not all of PIL's: fo
 
 
 def write_examples(path: str | Path, examples: Sequence[TrainingExample]):
-    """Write a file such as train.jsonl, and its images into `images/` beside it.
+    """Write a file such as train.jsonl, and its images to `images/` beside it.
 
-    A line is {"image": "images/0123456789abcdef.png", "prompt": "...", "suffix": "..."}. An image is named after its
-    content, so an image with several prompts is written once.
+    A line is {"image": "images/0123456789abcdef.png", "prompt": "...", "suffix": "..."}. An image is named after a
+    hash of its pixels, so an image with several prompts is written once.
     """
     path = Path(path)
     (path.parent / "images").mkdir(parents=True, exist_ok=True)
@@ -36,10 +36,10 @@ def write_examples(path: str | Path, examples: Sequence[TrainingExample]):
 
 
 def read_examples(path: str | Path, max_pixels: float = math.inf) -> list[TrainingExample]:
-    """Read a file of examples, one JSON object per line. "prefix", big_vision's name of the prompt, is read too.
+    """Read a file of examples, one JSON object per line. "prefix", big_vision's name for the prompt, works too.
 
     Args:
-        max_pixels: of all images together, which are kept in memory; set it for files that are not yours.
+        max_pixels: of all images together, which are kept in memory; set it for files that you do not trust.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -50,20 +50,20 @@ def read_examples(path: str | Path, max_pixels: float = math.inf) -> list[Traini
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     examples, num_pixels = [], 0
-    with open(path, "rb") as file:  # a str has more line breaks than JSON allows for: U+2028 may be inside a string
+    with open(path, "rb") as file:  # bytes: as text, U+2028 inside a JSON string might count as a line break
         for number, line in enumerate(file, start=1):
             try:
                 text = line.decode("utf-8-sig")
                 if text.strip():
                     examples.append(_read_line(text, path.parent, max_pixels - num_pixels))
                     num_pixels += math.prod(examples[-1].image.size)
-            except Exception as error:  # PIL raises errors of any kind for a damaged file
+            except Exception as error:  # PIL raises all kinds of errors for a damaged file
                 raise ValueError(f"{path.name}, line {number}: {error}") from None
     return examples
 
 
 def picture_key(image: Image.Image) -> str:
-    """16 characters that depend on the pixels alone: two images with the same key are equal."""
+    """A hash of the size and the pixels, 16 characters: images with the same key are equal."""
     image = to_rgb(image)
     return hashlib.sha256(f"{image.size}".encode() + image.tobytes()).hexdigest()[:16]
 
@@ -83,5 +83,5 @@ def _read_line(text: str, folder: Path, max_pixels: float) -> TrainingExample:
         raise FileNotFoundError(f"there is no image {values['image']!r}")
     with Image.open(path, formats=_FORMATS) as image:
         if math.prod(image.size) > max_pixels:
-            raise ValueError("the images have too many pixels together: take fewer or smaller ones")
+            raise ValueError("the images have too many pixels together: use fewer or smaller ones")
         return TrainingExample(to_rgb(image), values["prompt"], values["suffix"])

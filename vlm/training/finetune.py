@@ -1,4 +1,4 @@
-"""Fine-tunes a PaliGemma on images with prompts and the answers that it should give."""
+"""Fine-tunes a PaliGemma on images, prompts and the answers that it should give."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from vlm.training.schedule import schedule
 
 @dataclass(frozen=True)
 class TrainingExample:
-    """The model should answer this image and this prompt with `suffix` and end."""
+    """An image, a prompt, and the answer (`suffix`) that the model should give before it ends."""
 
     image: Image.Image
     prompt: str
@@ -33,24 +33,24 @@ def fine_tune(
     seed: int = 0,
     after_step: Callable[[int, float], None] = lambda step, loss: None,
 ) -> list[float]:
-    """Train the parameters that require a gradient, with AdamW and the loss of the suffix alone.
+    """Train the parameters that require a gradient, with AdamW and a loss on the suffix only.
 
-    The examples are visited in random order, again and again. The learning rate is warmed up over the first tenth of
+    The examples are visited in random order, epoch after epoch. The learning rate warms up over the first tenth of
     the steps, then decays to 0.
 
-    Trainable parameters should be float32. bfloat16 keeps 8 bits of a number, so most updates of a small learning rate
-    are rounded away (at 1e-5, 3 % of the Toybox's weights change in 20 steps, in float32 nearly all): that is a
-    warning. float16 is refused, since AdamW's epsilon is 0 in it. Frozen weights may have any dtype.
+    Trainable parameters should be float32. bfloat16 has 8 significant bits, so most updates at a small learning rate
+    are rounded away (at 1e-5, 3 % of the Toybox's weights change in 20 steps, in float32 nearly all): a warning says
+    so. float16 is refused, since AdamW's epsilon rounds to 0 in it. Frozen weights may have any dtype.
 
     Args:
-        after_step: called with the number of the step, from 0, and its loss.
+        after_step: called after each step with its number, from 0, and its loss.
 
     Returns:
         The loss of each step.
 
     Raises:
-        ValueError: nothing requires a gradient, it is float16, or there are no examples.
-        RuntimeError: a loss or a gradient is not finite. The step is not made.
+        ValueError: no parameter requires a gradient, one that does is float16, or there are no examples.
+        RuntimeError: a loss or a gradient is not finite. That step is not taken.
     """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not parameters or not examples:

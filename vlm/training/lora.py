@@ -27,8 +27,8 @@ _LETTERS = ("lora_A", "lora_B")
 _PEFT_PREFIX = "base_model.model."
 _TRANSFORMERS_LAYOUT = "C"  # peft names tensors as they are called in memory
 
-# The fields of peft's LoraConfig (0.21). These do not change what a trained adapter computes: they describe where it
-# belongs, how it was trained, or options of a variant that has a field of its own below.
+# The fields of peft's LoraConfig (0.21). These do not change what a trained adapter computes: they say where it
+# belongs, how it was trained, or set options of a variant that has a field of its own below.
 _DESCRIPTIVE = {
     "auto_mapping",
     "base_model_name_or_path",
@@ -53,7 +53,7 @@ _DESCRIPTIVE = {
     "task_type",
 }
 _OFF = (None, False, [], {})
-# These do. For each: the values with which the adapter is plain LoRA, and what any other value stands for.
+# These do. For each: the values for which the adapter is plain LoRA, and what any other value means.
 _PLAIN_VALUES = {
     "alora_invocation_tokens": (_OFF, "activated LoRA, which starts at certain tokens"),
     "alpha_pattern": (_OFF, "a different alpha in some layers"),
@@ -85,14 +85,14 @@ _PLAIN_VALUES = {
 
 @dataclass(frozen=True)
 class LoraConfig:
-    """How large an adapter is.
+    """The size and scale of an adapter.
 
     Attributes:
         rank: G, of the change that a weight matrix can learn.
-        alpha: the change is multiplied by alpha / rank, so that another rank needs no other learning rate.
+        alpha: the change is multiplied by alpha / rank, so that the same learning rate serves every rank.
 
     Raises:
-        ValueError: the rank is no whole number from 1, or alpha is no finite number.
+        ValueError: the rank is not an integer of at least 1, or alpha is not a number of at most MAX_ALPHA in size.
     """
 
     rank: int = 8
@@ -100,7 +100,7 @@ class LoraConfig:
 
     def __post_init__(self):
         if type(self.rank) is not int or self.rank < 1:
-            raise ValueError(f"the rank (r) is {shortened(self.rank)}: expected a whole number, at least 1")
+            raise ValueError(f"the rank (r) is {shortened(self.rank)}: expected an integer, at least 1")
         if type(self.alpha) not in (int, float) or not abs(self.alpha) <= MAX_ALPHA:  # NaN is not <= anything
             raise ValueError(
                 f"alpha (lora_alpha) is {shortened(self.alpha)}: expected a number from {-MAX_ALPHA:.0e} to "
@@ -115,7 +115,7 @@ class LoraConfig:
 class LoraLinear(nn.Module):
     """A frozen linear layer and a low-rank change: x W^T + scaling * x A^T B^T.
 
-    B starts at 0, so at first nothing changes. A must not: with both at 0, neither would ever get a gradient.
+    B starts at 0, so at first nothing changes. A must not: if both were 0, neither would ever get a gradient.
     """
 
     def __init__(self, base: nn.Linear, config: LoraConfig):
@@ -146,14 +146,14 @@ class LoraLinear(nn.Module):
 def add_lora(
     model: nn.Module, config: LoraConfig, part: str = "language_model", layers: tuple[str, ...] = LANGUAGE_MODEL_LAYERS
 ):
-    """Freeze the whole model, then add an adapter to each linear layer of `part` that has one of the names `layers`.
+    """Freeze the whole model, then add an adapter to each linear layer of `part` whose name is in `layers`.
 
     Args:
         part: the beginning of the layers' full names.
-        layers: the last component of their names.
+        layers: the last components of their names.
 
     Raises:
-        ValueError: there is no such layer, it is tied to the embedding, or the model has adapters already.
+        ValueError: there is no such layer, one is tied to the embedding, or the model has adapters already.
     """
     _check_no_adapters(model)
     names = [name for name in _linear_layers(model) if name.startswith(part) and name.rpartition(".")[2] in layers]
@@ -166,18 +166,18 @@ def add_lora(
 
 
 def merge_lora(model: nn.Module):
-    """Add every adapter to its layer and remove it: the model is an ordinary one again, no larger than before."""
+    """Add each adapter's change to its layer and remove the adapter: an ordinary model again, no larger than before."""
     for name, layer in find_lora(model).items():
         _replace(model, name, layer.merge())
 
 
 def find_lora(model: nn.Module) -> dict[str, LoraLinear]:
-    """The adapters of a model, by the names of their layers."""
+    """The adapters of a model, by layer name."""
     return {name: module for name, module in model.named_modules() if isinstance(module, LoraLinear)}
 
 
 def save_lora(model: nn.Module, directory: str | Path):
-    """Write the adapters alone, in peft's format and under its names: peft loads them into transformers' model.
+    """Write the adapters only, in peft's format and under its names: peft loads them into transformers' model.
 
     Raises:
         ValueError: the model has no adapters.
@@ -213,13 +213,13 @@ def save_lora(model: nn.Module, directory: str | Path):
 def load_lora(model: nn.Module, directory: str | Path):
     """Freeze the model and add saved adapters to it, written by `save_lora` or by peft.
 
-    The files may come from anyone: every shape is checked before memory is allocated, and names from the files are
+    The files are not trusted: every shape is checked before memory is allocated, and names from the files are
     quoted in errors. If anything does not fit, the model stays as it was.
 
     Raises:
         FileNotFoundError: the directory lacks one of the two files.
-        ValueError: it is not plain LoRA, a file cannot be read, or its tensors do not fit the model (each is named);
-            or the model has adapters already.
+        ValueError: it is not plain LoRA, a file cannot be read, its tensors do not fit the model, or the model has
+            adapters already.
     """
     directory = Path(directory)
     _check_no_adapters(model)
@@ -245,14 +245,14 @@ def load_lora(model: nn.Module, directory: str | Path):
 
 def _read_config(path: Path) -> LoraConfig:
     if path.stat().st_size > MAX_CONFIG_BYTES:
-        raise ValueError(f"{path} is {path.stat().st_size} bytes long: expected {MAX_CONFIG_BYTES} at most")
+        raise ValueError(f"{path} is {path.stat().st_size} bytes long: expected at most {MAX_CONFIG_BYTES}")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} cannot be read as JSON: {error}") from None
     if not isinstance(values, dict) or values.get("peft_type") != "LORA":
         found = values.get("peft_type") if isinstance(values, dict) else values
-        raise ValueError(f"{path} is of the type {shortened(found)}: expected an object with peft_type 'LORA'")
+        raise ValueError(f"{path} is of type {shortened(found)}: expected an object with peft_type 'LORA'")
     for name, value in values.items():
         if name in _PLAIN_VALUES:
             plain, meaning = _PLAIN_VALUES[name]
@@ -270,7 +270,7 @@ def _read_config(path: Path) -> LoraConfig:
 
 
 def _find_tensors(names: Iterable[str], directory: Path) -> dict[str, dict[str, str]]:
-    """The names in the file, by layer (under its name in this package) and letter."""
+    """The names in the file, by layer (under its name in this package) and by lora_A or lora_B."""
     found: dict[str, dict[str, str]] = {}
     for name in names:
         theirs, _, letter = name.removeprefix(_PEFT_PREFIX).removesuffix(".weight").rpartition(".")
@@ -320,7 +320,7 @@ def _linear_layers(model: nn.Module) -> dict[str, nn.Linear]:
 
 
 def _quoted(names: list[str]) -> str:
-    """Names from a file, with control characters escaped; at most five, and none of them long."""
+    """Names from a file, with control characters escaped: at most five, each shortened."""
     rest = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return ", ".join(repr(name[:150]) for name in names[:5]) + rest
 

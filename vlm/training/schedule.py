@@ -1,4 +1,4 @@
-"""The learning-rate schedule of every training here."""
+"""The learning-rate schedule that every training here uses."""
 
 import math
 
