@@ -188,13 +188,16 @@ VLM.part("sprites", () => {
   }
 
   function divideByAlpha(image) {
-    return changeColors(image, (value, alpha) => (alpha === 0 ? value : Math.floor((255 * value) / alpha)))
+    return changeColors(image, (value, alpha) => Math.floor((255 * value) / alpha))
   }
 
+  // change(value, alpha) for the colors of pixels that are partly transparent: few are. Opaque ones stay.
   function changeColors(image, change) {
     const data = Uint8ClampedArray.from(image.data)
     for (let i = 0; i < data.length; i += 4) {
-      for (let c = 0; c < 3; c++) data[i + c] = change(data[i + c], data[i + 3])
+      const alpha = data[i + 3]
+      if (alpha === 255) continue
+      for (let c = 0; c < 3; c++) data[i + c] = alpha === 0 ? 0 : change(data[i + c], alpha)
     }
     return { ...image, data }
   }

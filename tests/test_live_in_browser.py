@@ -401,8 +401,8 @@ def test_a_model_that_does_not_arrive_is_an_error_and_a_second_try_works(visit):
 
 
 LONGEST_PAUSE = 100  # milliseconds without an answer to the reader, on a machine that does nothing else
-# The longest time between two beats of the page's own thread while it works. Other programs on the machine prolong it. To
-# know by how much at most, pieces of equal work, of about a tenth of a second, are timed for as long: the longest of
+# The longest time between two beats of the page's own thread while it works. Other programs on the machine prolong it.
+# To know by how much at most, pieces of equal work, of about a tenth of a second, are timed for as long: the longest of
 # them divided by the shortest.
 PAUSES = """async name => {
     const longestGap = async work => {
