@@ -125,7 +125,7 @@ def test_the_table_has_a_row_for_each_measure():
         "| detect | 1,000 | recall at IoU 0.5 | 0.949 |",
         "| detect | 1,000 | mean IoU of the boxes that matched | 0.800 |",
         "| caption | 1,000 | exact match | 0.500 |",
-        "| all answers | 2,001 | run in circles or do not end | 1,200 |",
+        "| all answers | 2,001 | repeat themselves or never end | 1,200 |",
     ]
 
 
@@ -143,7 +143,7 @@ def test_with_bars_the_table_says_which_are_missed():
         "| detect | 1,000 | recall at IoU 0.5 | 0.949 | 0.950 missed |",
         "| detect | 1,000 | mean IoU of the boxes that matched | 0.800 |  |",
         "| caption | 1,000 | exact match | 0.500 |  |",
-        "| all answers | 2,001 | run in circles or do not end | 1,200 | 1,199 missed |",
+        "| all answers | 2,001 | repeat themselves or never end | 1,200 | 1,199 missed |",
     ]
     assert "missed" not in format_table({ALL_ANSWERS: {"questions": 5, "degenerate": 0}}, BARS)
 

@@ -313,7 +313,7 @@ def test_a_state_written_only_in_part_is_not_taken_for_one(saved):
 def test_a_truncated_state_is_an_error_not_a_new_beginning(saved):
     path = saved.directory / "state.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(SystemExit, match="not whole"):
+    with pytest.raises(SystemExit, match="damaged or incomplete"):
         Trainer(RECIPE, saved.directory, "cpu").resume()
 
 

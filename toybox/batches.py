@@ -1,6 +1,6 @@
-"""Training data: scenes drawn on the fly, with words for the language model and labels for the probe.
+"""Training data: scenes drawn on the fly, with text for the language model and labels for the probe.
 
-Shapes: B scenes, R rows of text, H W picture, N patches, T text length.
+Shapes: B scenes, R rows of text, H W height and width of the image, N patches, T text length.
 """
 
 from collections import Counter
@@ -37,16 +37,16 @@ from vlm.regions.segmentation import encode_masks
 
 PATCH_SIZE = 14
 GRID = IMAGE_SIZE // PATCH_SIZE
-# What the probe tells apart: kinds, with their colors if they come in colors, and the words on signs.
+# The probe's classes: kinds of toys, each in every color if it comes in colors, and the words on signs.
 CLASSES: tuple[str, ...] = (
     *(label for label in LABELS if label not in NATURAL_COLORS),
     *(f"{color} {label}" for label in NATURAL_COLORS for color in COLORS),
     *WORDS,
 )
 BACKGROUND_CLASS = len(CLASSES)
-LEAST_COVERAGE = 0.12  # of a patch: with less it belongs to the ground
-ANSWER_TASKS = {"count": 0.25, "presence": 0.15, "where": 0.2, "left": 0.2, "color": 0.2}  # how often each is asked
-OCR_CHANCE = 0.9  # where there is a sign
+LEAST_COVERAGE = 0.12  # of a patch: if its toy covers less, the patch counts as background
+ANSWER_TASKS = {"count": 0.25, "presence": 0.15, "where": 0.2, "left": 0.2, "color": 0.2}  # the probability of each
+OCR_CHANCE = 0.9  # if there is a sign
 REFER_CHANCE = 0.3  # of the questions for boxes
 MOST_MASKS = MAX_OBJECTS  # in one answer
 TRIES = 20
@@ -54,11 +54,11 @@ TRIES = 20
 
 @dataclass(frozen=True)
 class Group:
-    """Rows of like length go together, so that little is spent on padding. All is fixed: compiled, few shapes come.
+    """Rows of similar length go together, to save padding. All sizes are fixed, so only a few shapes are compiled.
 
     Attributes:
         rows: how many for each scene of a step.
-        text_length: the most tokens that a prompt and its answer have together.
+        text_length: the largest number of tokens of a prompt and its answer together.
         weight: of the group's loss.
     """
 
@@ -79,7 +79,7 @@ GROUPS: dict[str, Group] = {
 
 @dataclass
 class TextRows:
-    """Some prompts with their answers, padded on the right. All [R, N + T] but `scene_index` [R]."""
+    """Prompts with their answers, padded on the right. All are [R, N + T], except `scene_index` [R]."""
 
     scene_index: Tensor
     input_ids: Tensor
@@ -90,18 +90,18 @@ class TextRows:
 
 @dataclass
 class Batch:
-    """What one training step reads."""
+    """The inputs and labels of one training step."""
 
     pixel_values: Tensor  # [B, 3, H, W]
     patch_labels: Tensor  # [B, N], the class under each patch
-    patch_boxes: Tensor  # [B, N, 4], the box of that object, relative to the patch
-    text: dict[str, TextRows]  # by what is learned; empty while the tower learns to look
+    patch_boxes: Tensor  # [B, N, 4], the box of that object, relative to the center of the patch
+    text: dict[str, TextRows]  # by group; empty in the first stage, which trains the tower alone
 
 
 class TrainingBatches(IterableDataset):
-    """The batch of step i is a function of i alone, so a resumed run sees what an unbroken one would have.
+    """The batch of step i depends on i alone, so a resumed run sees the same batches as an uninterrupted one.
 
-    Of several processes each gets its part of the step's scenes, and asks questions of its own about them.
+    With several processes, each gets its share of the step's scenes and draws its own questions about them.
     """
 
     def __init__(
@@ -121,17 +121,17 @@ class TrainingBatches(IterableDataset):
             yield self.make_batch(step)
 
     def make_batch(self, step: int) -> Batch:
-        """While the tower learns to look, every second picture is a sheet of signs: reading takes the most examples."""
+        """In the first stage, every second image is a sheet of signs: reading needs the most examples."""
         size, is_looking = self.recipe.scenes_per_step, step < self.recipe.look_steps
         mine = range(size)[self.place.rank :: self.place.world_size]
         seeds = [self.recipe.seed * 10**9 + step * size + i for i in mine]
-        pictures = [
+        drawn = [
             draw_sign_sheet(seed) if is_looking and index % 2 else draw_scene(seed, "train")
             for index, seed in enumerate(seeds)
         ]
-        labels, boxes = zip(*(patch_targets(picture) for picture in pictures))
-        pixel_values = normalize(np.stack([picture.pixels for picture in pictures]))
-        text = {} if is_looking else self.make_text(pictures, step)
+        labels, boxes = zip(*(patch_targets(one) for one in drawn))
+        pixel_values = normalize(np.stack([one.pixels for one in drawn]))
+        text = {} if is_looking else self.make_text(drawn, step)
         return Batch(pixel_values, torch.from_numpy(np.stack(labels)), torch.from_numpy(np.stack(boxes)), text)
 
     def make_text(self, scenes: list[Scene], step: int) -> dict[str, TextRows]:
@@ -144,7 +144,7 @@ class TrainingBatches(IterableDataset):
         return text
 
     def ask(self, group: str, scene: Scene, rng: np.random.Generator) -> Example:
-        """A question about the scene, with its answer, for a row of that group."""
+        """A question about the scene, with its answer, for a row of this group."""
         if group == "captions":
             return caption(scene)
         if group == "answers":
@@ -177,16 +177,16 @@ class TrainingBatches(IterableDataset):
         return self.segment("", draw_absent_label(scene, rng), scene, rng)
 
     def segment(self, adjective: str, label: str, scene: Scene, rng: np.random.Generator) -> Example:
-        """With its answer, in which the codes are those inside the true boxes, and the boxes written are spread."""
+        """A segment question. The codes in its answer are those of the true boxes; the boxes in it have moved edges."""
         indices = find_referred(scene, adjective, label)
         masks, boxes = [scene.mask(i) for i in indices], [scene.objects[i].box for i in indices]
         codes = dict(zip(indices, encode_masks(masks, boxes, self.mask_encoder, self.mask_decoder), strict=True))
-        if adjective in ADJECTIVES:  # spread edges might change what "left" or "largest" means
+        if adjective in ADJECTIVES:  # moved edges might change what "left" or "largest" means
             return segment(scene, label, codes, adjective)
         return segment(spread_edges(scene, rng), label, codes, adjective)
 
     def count_tokens(self, example: Example) -> int:
-        """Of the text alone, without the image tokens."""
+        """The tokens of prompt and answer, without the image tokens."""
         prefix, suffix = self.processor.encode_prefix(example.prompt), self.processor.encode_suffix(example.suffix)
         return len(prefix) + len(suffix) - self.processor.num_image_tokens
 
@@ -194,7 +194,7 @@ class TrainingBatches(IterableDataset):
         """Rows of one length from examples, each with the index of its scene.
 
         Raises:
-            RuntimeError: if an example is longer than that.
+            RuntimeError: an example has more than `text_length` tokens.
         """
         scene_index, examples = zip(*asked)
         length = self.processor.num_image_tokens + text_length
@@ -213,9 +213,9 @@ class TrainingBatches(IterableDataset):
 
 
 def choose_scenes(scenes: list[Scene], group: str, rng: np.random.Generator) -> list[int]:
-    """The scenes that a group asks about, by their index: each as often as another, but for those that want many toys.
+    """The indices of the scenes that a group asks about: all equally often, except for the groups with long answers.
 
-    These are the fullest for many boxes, and those with the most toys of one kind for masks.
+    "many_boxes" takes the scenes with the most toys, and "masks" those with the most toys of one kind.
     """
     number = max(1, round(GROUPS[group].rows * len(scenes)))
     if group in ("captions", "answers"):
@@ -234,20 +234,20 @@ def count_labels(scene: Scene) -> Counter[str]:
 
 
 def most_frequent_label(scene: Scene) -> str | None:
-    """The kind of which there are most; None if there is no toy."""
+    """The most frequent kind; None if there is no toy."""
     counts = count_labels(scene)
     return max(counts, key=counts.get) if counts else None
 
 
 def sample_answer(scene: Scene, rng: np.random.Generator) -> Example:
-    """A question that a word or two answer."""
+    """A question with an answer of one or two words."""
     if scene.sign and rng.random() < OCR_CHANCE:
         return sample_example(scene, rng, "ocr")
     return sample_example(scene, rng, str(rng.choice(list(ANSWER_TASKS), p=list(ANSWER_TASKS.values()))))
 
 
 def detect_all(scene: Scene, rng: np.random.Generator) -> Example:
-    """A question for the boxes of up to three kinds that are there, however many."""
+    """A question for all boxes of up to three kinds that are in the scene."""
     labels = sorted({thing.label for thing in scene.objects})
     return detect(scene, rng.permutation(labels)[:3].tolist() or [draw_absent_label(scene, rng)])
 
@@ -255,8 +255,8 @@ def detect_all(scene: Scene, rng: np.random.Generator) -> Example:
 def spread_edges(scene: Scene, rng: np.random.Generator) -> Scene:
     """Move each edge of each box by up to half a pixel.
 
-    Whole pixels fall on 113 of the 1,024 location marks. A model that is trained on these alone writes others
-    (its targets are soft), then reads back what it wrote, and has never seen such a token before.
+    Whole pixels fall on 113 of the 1,024 location bins. A model that is trained on these alone generates others too
+    (its targets are soft), and then has to read a token that it has never seen.
     """
     things = []
     for thing in scene.objects:
@@ -266,12 +266,12 @@ def spread_edges(scene: Scene, rng: np.random.Generator) -> Scene:
 
 
 def patch_targets(picture: Scene | SignSheet) -> tuple[np.ndarray, np.ndarray]:
-    """What the probe should say of each patch.
+    """The probe's targets for each patch.
 
     Returns:
         The class [N], an index of CLASSES, of the toy or sign that covers most of the patch (at least LEAST_COVERAGE
-        of it, else BACKGROUND_CLASS), and its box [N, 4]: its edges' distances from the patch's middle, as fractions
-        of the picture.
+        of it, else BACKGROUND_CLASS), and its box [N, 4]: the offsets of its edges from the center of the patch, as
+        fractions of the image's side.
     """
     things = _find_things(picture)
     if not things:

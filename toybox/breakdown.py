@@ -1,6 +1,6 @@
-"""Which toys does a model find? Recall and precision by number of toys, by size, where they are hidden, where cut off.
+"""Which toys does a model find? Recall and precision by the number of toys, and by how large, hidden or cut off one is.
 
-All is read off the truth of a scene, so it holds for scenes of any generator.
+Everything is computed from the ground truth of a scene, so it works for scenes of any generator.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from vlm.metrics.detection import DetectionCounts, match_detections
 from vlm.regions.boxes import Box, Detection, box_iou, parse_detections
 
 NOWHERE = "on no toy"
-_SIZES = (0, 18, 26, 40, 60)  # the least of each group, in pixels
+_SIZES = (0, 18, 26, 40, 60)  # the lower bounds of the groups, in pixels
 _MOST_COVERED = 0.25
 
 
@@ -36,10 +36,10 @@ def size_of_toy(scene: Scene, index: int) -> str:
 
 
 def how_hidden(scene: Scene, index: int) -> str:
-    """By the share of its outline along which a toy that was put down later lies.
+    """By the fraction of its outline that borders on a toy put down later.
 
-    A scene does not say how much of a toy is hidden. In 1,500 test scenes the share of the outline and the hidden share
-    of the toy went together (correlation 0.9).
+    A scene does not record how much of a toy is hidden. In 1,500 test scenes this fraction of the outline and the
+    hidden fraction of the toy had a correlation of 0.9.
     """
     mask = scene.mask(index)  # [H, W]
     outline = _grow(mask) & ~mask  # [H, W], the pixels around it
@@ -50,7 +50,7 @@ def how_hidden(scene: Scene, index: int) -> str:
 
 
 def how_cut(scene: Scene, index: int) -> str:
-    """Whether its box touches the picture's edge, as nearly only toys do that lie partly outside."""
+    """Whether its box touches the edge of the image: nearly only toys that lie partly outside do."""
     y_min, x_min, y_max, x_max = scene.objects[index].box
     is_cut = min(y_min, x_min) == 0 or max(y_max, x_max) == IMAGE_SIZE
     return "at the edge" if is_cut else "inside"
@@ -69,8 +69,8 @@ def break_down(
 ) -> dict[str, DetectionCounts]:
     """Count the boxes of each group of toys, in alphabetical order, NOWHERE last.
 
-    A predicted box belongs to the group of the toy that it overlaps most, whatever its label; to NOWHERE if it overlaps
-    none.
+    A predicted box belongs to the group of the toy that it overlaps most, whatever its label, or to NOWHERE if it
+    overlaps none.
 
     Args:
         asked: questions for boxes.
@@ -113,7 +113,7 @@ def format_breakdown(title: str, counts: dict[str, DetectionCounts]) -> str:
 
 
 def _grow(mask: np.ndarray) -> np.ndarray:
-    """A mask and all pixels beside it: bool [H, W]."""
+    """A mask grown by one pixel to each side: bool [H, W]."""
     grown = mask.copy()
     grown[1:] |= mask[:-1]
     grown[:-1] |= mask[1:]
@@ -123,7 +123,7 @@ def _grow(mask: np.ndarray) -> np.ndarray:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Ask the model that the options name for boxes, and print all four tables."""
+    """Ask the chosen model for boxes, and print all four tables."""
     if options.scenes < 1:
         raise ValueError(f"--scenes is {options.scenes}: expected at least 1")
     model, processor = load_model(options)

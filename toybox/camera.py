@@ -1,12 +1,12 @@
-"""What a camera does to a picture: light, contrast, blur, noise, and a JPEG file."""
+"""Augmentation: what a camera does to an image, with light, contrast, blur, noise and JPEG compression."""
 
 import io
 
 import numpy as np
 from PIL import Image, ImageFilter
 
-_CHANCE = 0.35  # that a picture is changed at all
-_EACH = 0.5  # that each change is made, where the picture is changed
+_CHANCE = 0.35  # that an image is changed at all
+_EACH = 0.5  # of each kind of change, if the image is changed
 _BRIGHTNESS, _CONTRAST = (0.75, 1.25), (0.75, 1.2)
 _MAX_BLUR = 0.8  # pixels
 _MAX_NOISE = 7.0  # of 255
@@ -17,7 +17,7 @@ def photograph(pixels: np.ndarray, rng: np.random.Generator, always: bool = Fals
     """float32 [H, W, 3] in 0..255 -> uint8 of the same shape.
 
     Args:
-        always: give each picture its chance to be changed; else most are only rounded.
+        always: consider every image; otherwise 65 % of them are only rounded.
     """
     if not always and rng.random() >= _CHANCE:
         return _to_bytes(pixels)

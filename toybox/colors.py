@@ -1,4 +1,4 @@
-"""Toys in other colors: the hue of a toy's main part is turned, its light and shade stay."""
+"""Toys in other colors: the hue of a toy's main part is changed, its light and shade stay."""
 
 from functools import cache
 
@@ -8,7 +8,7 @@ from PIL import Image
 from toybox.sprites import load_sprite
 
 COLORS: dict[str, int] = {"red": 0, "yellow": 50, "green": 125, "blue": 215, "purple": 280}  # hue in degrees
-# The kinds that come in all colors, and the color that their pictures have.
+# The kinds that come in all colors, and the color of their original images.
 NATURAL_COLORS: dict[str, str] = {
     "ball": "blue",
     "bird": "red",
@@ -19,7 +19,7 @@ NATURAL_COLORS: dict[str, str] = {
     "flower": "yellow",
     "rocket": "red",
 }
-# Degrees around the middle of the main part's hues: the windows of a car keep theirs.
+# The middle of the main part's hues, in degrees; other hues, such as those of a car's windows, stay.
 _MAIN_HUES = {
     "ball": 210,
     "bird": 340,
@@ -31,15 +31,15 @@ _MAIN_HUES = {
     "rocket": 338,
 }
 _MAIN_WIDTH = 40
-_LEAST_SATURATION = 70  # of 255; grays have no hue that one could turn
+_LEAST_SATURATION = 70  # of 255; grays have no hue to change
 
 
 @cache
 def colored_sprite(label: str, color: str | None) -> Image.Image:
-    """The picture of a toy in a color, RGBA, 256 x 256; None for the colors that the picture has.
+    """The image of a toy in a color, RGBA, 256 x 256; None for its original colors.
 
     Raises:
-        ValueError: if that kind does not come in colors, or there is no such color.
+        ValueError: that kind does not come in colors, or there is no such color.
     """
     sprite = load_sprite(label)
     if color is None or color == NATURAL_COLORS.get(label):

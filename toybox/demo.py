@@ -18,7 +18,7 @@ from vlm.regions.mask_vqvae import load_mask_decoder
 from vlm.regions.segmentation import decode_masks
 
 OUTPUT = Path("demo.png")
-# Two images of the test split, and what each panel of a row asks about them. No toy is a zebra.
+# Two images of the test split, and the prompts of each row of panels. No toy is a zebra.
 PROMPTS = {
     6: [
         "caption en",
@@ -58,7 +58,7 @@ def main():
 
 
 def answer(model, processor, prompt: str, image) -> str:
-    """Print the prompt, the answer as it comes, and the time it took; return the answer."""
+    """Print the prompt, the answer as it is generated, and the time it took; return the answer."""
     print(f"  {prompt}  ->  ", end="", flush=True)
     started, pieces = time.perf_counter(), []
     for piece in stream(model, processor, prompt, image):

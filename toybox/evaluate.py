@@ -27,7 +27,7 @@ from vlm.regions.mask_vqvae import MaskDecoder, load_mask_decoder
 EXAMPLES = """\
 examples:
   python -m toybox.evaluate                    # 1,000 test scenes, a few minutes
-  python -m toybox.evaluate --bars             # with what each value should be at least
+  python -m toybox.evaluate --bars             # with the least that each value should be
   python -m toybox.evaluate --scenes 200 --split hard --output hard.json
   python -m toybox.evaluate --model my-fine-tune --dtype bfloat16
   python -m toybox.evaluate --adapter my-lora --fast int8
@@ -43,9 +43,9 @@ MEASURES = {
     "mean_mask_iou": "mean IoU of the masks",
     "says_no": 'says "no"',
     "draws_nothing": "draws no box",
-    "degenerate": "run in circles or do not end",
+    "degenerate": "repeat themselves or never end",
 }
-# What the shipped model must reach on 1,000 scenes of the test split.
+# The least that the shipped model must reach on 1,000 scenes of the test split (for `degenerate`, the most).
 BARS = {
     "caption": {"exact_match": 0.90},
     "count": {"exact_match": 0.95},
@@ -74,11 +74,11 @@ def evaluate(
 
     Returns:
         For each task its measures: `exact_match` of captions and answers; `precision`, `recall` (at IoU 0.5)
-        and `mean_box_iou` (of the boxes that matched) of detections; `right`, the share of the phrases such as
+        and `mean_box_iou` (of the boxes that matched) of detections; `right`, the fraction of phrases such as
         "left cat" that got all their boxes and no other; `mean_mask_iou`, in which a missed object and an extra mask
         count 0; `questions`, how many were asked. A question that a scene does not allow ("where" needs a single
-        object) is left out. Under "strangers", about things that are not in the Toybox: how often it `says_no` and
-        `draws_nothing`. Under "all answers": how many are `degenerate`.
+        object) is skipped. Under "strangers", about things that are not in the Toybox: how often the model `says_no`
+        and `draws_nothing`. Under "all answers": how many are `degenerate`.
     """
     questions = make_questions([draw_scene(seed, split) for seed in range(num_scenes)])
     report, is_degenerate = {}, []
@@ -104,7 +104,7 @@ def score(task: str, asked: list[Question], answers: list[str], mask_decoder: Ma
 
 
 def format_table(tasks: Mapping[str, Measures], bars: Mapping[str, Measures] | None = None) -> str:
-    """The measures as a table in Markdown; `bars` gives the least of each measure, and the most degenerate answers."""
+    """The measures as a table in Markdown; `bars` is the least of each measure, and the most degenerate answers."""
     lines = ["| task | questions | measure | value |", "| --- | ---: | --- | ---: |"]
     if bars is not None:
         lines = [f"{lines[0]} bar |", f"{lines[1]} ---: |"]
@@ -133,7 +133,7 @@ def _format_bar(name: str, value: float | None, bar: float | None) -> str:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Evaluate the model that the options name, print the table, write the file."""
+    """Evaluate the chosen model, print the table, write the file."""
     if options.scenes < 1:
         raise ValueError(f"--scenes is {options.scenes}: expected at least 1")
     if options.output:
@@ -160,7 +160,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--scenes", type=int, default=1000, help="number of scenes (default: %(default)s)")
     parser.add_argument("--split", choices=SPLITS, default="test", help="which scenes (default: %(default)s)")
     parser.add_argument("--output", type=Path, help="also write the results to this JSON file")
-    parser.add_argument("--bars", action="store_true", help="say what the shipped model must reach")
+    parser.add_argument("--bars", action="store_true", help="show what the shipped model must reach")
     add_model_options(parser)
     options = parser.parse_args(arguments)
     return finish("toybox.evaluate", lambda: run(options))

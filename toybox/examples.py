@@ -1,11 +1,11 @@
-"""The pictures that ship, each with the truth about it: they stay as they are when the world of the Toybox changes.
+"""The shipped images with their ground truth, which stay the same when the world of the Toybox changes.
 
-    scene_0.png    the picture
-    owner_0.png    gray, 0 where there is no toy, i + 1 where toy i of the picture is seen
-    truths.json    a line for each picture: its toys, its ground, its sign
+    scene_0.png    the image
+    owner_0.png    gray, 0 where there is no toy, i + 1 where toy i of the image is visible
+    truths.json    a line for each image: its toys, its ground, its sign
 
-The first six are of a smaller Toybox than today's: one to four toys of 26 to 56 pixels on the six grounds with a name.
-`python -m toybox.examples 12` keeps scene 12 of the test split, which training cannot reach, as one more.
+The first six are from an earlier, smaller Toybox: one to four toys of 26 to 56 pixels on the six named grounds.
+`python -m toybox.examples 12` adds scene 12 of the test split, which is never used for training.
 """
 
 import argparse
@@ -29,29 +29,29 @@ def example_path(index: int) -> Path:
 
 
 def example_image(index: int) -> Image.Image:
-    """One shipped picture, 112 x 112, RGB."""
+    """One shipped image, 112 x 112, RGB."""
     return Image.open(example_path(index)).convert("RGB")
 
 
 @cache
 def example_scene(index: int) -> Scene:
-    """The same picture with the truth about it."""
+    """The same image as a scene, with its ground truth."""
     truth = read_truths()[index]
     objects = [SceneObject(**{**thing, "box": tuple(thing["box"])}) for thing in truth["objects"]]
-    with Image.open(DIRECTORY / f"owner_{index}.png") as picture:
-        owner = np.array(picture).astype(np.int8) - 1  # [H, W]
+    with Image.open(DIRECTORY / f"owner_{index}.png") as image:
+        owner = np.array(image).astype(np.int8) - 1  # [H, W]
     sign_box = tuple(truth["sign_box"]) if truth["sign_box"] else None
     return Scene(np.array(example_image(index)), tuple(objects), owner, truth["background"], truth["sign"], sign_box)
 
 
 def read_truths() -> list[dict]:
-    """What truths.json says, by picture; an empty list if there is no such file."""
+    """The contents of truths.json, one entry for each image; an empty list if there is no such file."""
     file = DIRECTORY / "truths.json"
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
 
 
 def add_example(scene: Scene) -> int:
-    """Keep a scene as one more example. Returns its index."""
+    """Add a scene to the examples. Returns its index."""
     DIRECTORY.mkdir(exist_ok=True)
     truths = read_truths()
     index = len(truths)
@@ -65,7 +65,7 @@ def add_example(scene: Scene) -> int:
 
 def main():
     parser = argparse.ArgumentParser(
-        description="Keep a scene of the test split, and the truth about it, as an example."
+        description="Add a scene of the test split, with its ground truth, to the examples."
     )
     parser.add_argument("seed", type=int, help="number of the scene")
     print(example_path(add_example(draw_scene(parser.parse_args().seed, "test"))))

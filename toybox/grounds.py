@@ -1,6 +1,6 @@
-"""What is behind the toys: six grounds that captions name, and many that they do not.
+"""The backgrounds of scenes: six grounds that captions name, and many that they do not.
 
-Shapes: S side of the picture, T side of a texture.
+Shapes: S side of the image, T side of a texture.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 SIDE = 112
-BACKGROUNDS: dict[str, str] = {  # name -> how a caption says it
+BACKGROUNDS: dict[str, str] = {  # name -> its phrase in a caption
     "grass": "on grass",
     "sand": "on sand",
     "snow": "on snow",
@@ -19,15 +19,15 @@ BACKGROUNDS: dict[str, str] = {  # name -> how a caption says it
     "night": "at night",
 }
 _NAMED_CHANCE = 0.5
-_OTHER_TEXTURE_CHANCE = 0.4  # of a named ground: else the model knows one drawing of grass, and no other
-# A texture without a name keeps away from the shades of those with one: at least so far, or with so much contrast.
+_OTHER_TEXTURE_CHANCE = 0.4  # of a named ground: else the model would know only one drawing of grass
+# An unnamed texture must not look like a named ground: it is at least this far from its shades, or has more contrast.
 _NEAR_SHADE, _WIDEST_SPREAD = 35.0, 45.0
 _TEXTURE_SIZE = 4 * SIDE
 _NUM_PHOTOGRAPHS = 8  # textures of hills at all scales
 
 
 def paint_ground(rng: np.random.Generator) -> tuple[np.ndarray, str | None]:
-    """A ground, float32 [S, S, 3] in 0..255, and its name if it is one of the named."""
+    """A ground, float32 [S, S, 3] in 0..255, and its name if it has one."""
     if rng.random() < _NAMED_CHANCE:
         name = tuple(BACKGROUNDS)[rng.integers(len(BACKGROUNDS))]
         return paint_named(name, rng), name
@@ -40,7 +40,7 @@ def paint_ground(rng: np.random.Generator) -> tuple[np.ndarray, str | None]:
 
 
 def has_shades_of_a_named_ground(pixels: np.ndarray) -> bool:
-    """Whether float32 [S, S, 3] has, on average, the colors of a named ground. With a texture it may pass for one."""
+    """Whether float32 [S, S, 3] has the colors of a named ground on average, so that it could be mistaken for it."""
     mean, spread = pixels.mean((0, 1)), pixels.std((0, 1)).max()
     if spread > _WIDEST_SPREAD:
         return False
@@ -54,11 +54,11 @@ def has_shades_of_a_named_ground(pixels: np.ndarray) -> bool:
 def paint_named(name: str, rng: np.random.Generator) -> np.ndarray:
     """float32 [S, S, 3]: a texture, colored from one shade of that ground to another.
 
-    Where the texture is 0 we see the dark shade, where it is 1 the light one. No two pictures look the same: the
-    texture, enlarged or not, both shades and the slope of light from top to bottom are drawn anew.
+    Where the texture is 0, the dark shade appears, and where it is 1, the light one. No two images look the same: the
+    crop of the texture, or another texture, both shades and the slope of light from top to bottom are random.
     """
     shades = np.array(_SHADES[name], np.float32)  # [2, 3]: dark, light
-    shades += rng.normal(0, 5, (2, 3)) + rng.normal(0, 6)  # a new tint for each, and one brightness for both
+    shades += rng.normal(0, 5, (2, 3)) + rng.normal(0, 6)  # a tint for each, and one brightness for both
     dark, light = shades.astype(np.float32)
     steepness = np.float32(rng.uniform(-0.35, 0.35))
     slope = steepness * np.linspace(-0.5, 0.5, SIDE, dtype=np.float32)[:, None]
@@ -68,7 +68,7 @@ def paint_named(name: str, rng: np.random.Generator) -> np.ndarray:
 
 
 def paint_photograph(rng: np.random.Generator) -> np.ndarray:
-    """float32 [S, S, 3]: blurred shapes of three colors. The larger, the stronger, as in most photographs."""
+    """float32 [S, S, 3]: blurred shapes of three colors, the large ones dominating, as in most photographs."""
     colors = rng.uniform(0, 255, (3, 3)).astype(np.float32)
     crops = [_crop(_hills(rng.integers(_NUM_PHOTOGRAPHS)), rng) for _ in range(2)]
     first, second = (np.clip(3 * hills - 1, 0, 1)[..., None] for hills in crops)  # each [S, S, 1]
@@ -76,7 +76,7 @@ def paint_photograph(rng: np.random.Generator) -> np.ndarray:
 
 
 def add_clutter(pixels: np.ndarray, number: int, rng: np.random.Generator) -> None:
-    """Paint ellipses and boxes of any color into float32 [S, S, 3], in place: things that have no name."""
+    """Paint ellipses and rectangles of any color into float32 [S, S, 3], in place: objects without a name."""
     y, x = np.mgrid[:SIDE, :SIDE].astype(np.float32)  # each [S, S]
     for _ in range(number):
         middle_y, middle_x = rng.uniform(0, SIDE, 2)
@@ -119,7 +119,7 @@ def _checks(rng: np.random.Generator) -> np.ndarray:
 
 
 def _two_colors(rng: np.random.Generator) -> np.ndarray:
-    """float32 [2, 3]; the second may be any, or near the first."""
+    """float32 [2, 3]; the second may be any color, or one near the first."""
     first, second = rng.uniform(0, 255, (2, 3))
     share = rng.uniform(0.15, 1)
     return np.array([first, first + share * (second - first)], np.float32)
@@ -140,7 +140,7 @@ def _crop(texture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _other_texture(name: str, rng: np.random.Generator) -> np.ndarray:
-    """float32 [S, S]: the kind's own texture, larger or smaller, or another with about its light and dark parts."""
+    """float32 [S, S]: the ground's own texture, larger or smaller, or another with a similar range of levels."""
     own = _texture(name)
     if rng.random() < 0.4:
         side = int(rng.uniform(SIDE // 2, 2 * SIDE))
@@ -167,13 +167,13 @@ def _stars(rng: np.random.Generator) -> np.ndarray:
 
 
 def _resize(values: np.ndarray) -> np.ndarray:
-    """Any float32 [h, w] to [S, S]."""
+    """float32 [h, w] of any size -> [S, S]."""
     return np.asarray(Image.fromarray(values).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
 
 
 @cache
 def _texture(name: str) -> np.ndarray:
-    """float32 [T, T], about 0..1. Its seed is its own, so it does not depend on which scene asks first."""
+    """float32 [T, T], about 0..1. It has its own seed, so it does not depend on which scene is drawn first."""
     return _TEXTURES[name](np.random.default_rng(list(BACKGROUNDS).index(name))).astype(np.float32)
 
 
@@ -233,7 +233,7 @@ _TEXTURES: dict[str, Callable[[np.random.Generator], np.ndarray]] = {
     "sky": _sky,
     "night": _night,
 }
-# Dark and light, red-green-blue.
+# Dark and light, RGB.
 _SHADES: dict[str, tuple[tuple[int, int, int], tuple[int, int, int]]] = {
     "grass": ((106, 154, 44), (194, 224, 96)),
     "sand": ((204, 178, 112), (246, 230, 172)),

@@ -1,4 +1,4 @@
-"""What training minimises. Shapes: B scenes, N patches, R rows of text, T text length, V vocabulary."""
+"""The losses of the training. Shapes: B scenes, N patches, R rows of text, T text length, V vocabulary."""
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from vlm.regions.boxes import NUM_LOCATION_BINS
 class DenseProbe(nn.Module):
     """One linear layer on the tower's output: which object is under each patch, and where are its edges?
 
-    It teaches the tower to look before there are words, and is thrown away after training.
+    It trains the tower before there is any text, and is discarded after training.
     """
 
     def __init__(self, hidden_size: int):
@@ -37,8 +37,8 @@ class DenseProbe(nn.Module):
 def soft_location_targets(sigma: float) -> Tensor:
     """Row i: how much each bin counts as right when bin i is. A bell, rows sum to 1.
 
-    To a plain cross-entropy, one bin off is as wrong as a thousand. A bell, of width sigma, tells the model that it was
-    close. Returns [1024, 1024].
+    To a plain cross-entropy, one bin off is as wrong as a thousand. A Gaussian of standard deviation sigma (in bins)
+    gives credit for being close. Returns [1024, 1024].
     """
     bins = torch.arange(NUM_LOCATION_BINS)
     return torch.softmax(
@@ -54,7 +54,7 @@ def suffix_loss(logits: Tensor, labels: Tensor, first_location_id: int, location
 
     Args:
         logits: [R, T, V].
-        labels: [R, T], -100 where no loss is computed; shifted here.
+        labels: [R, T], -100 where there is no loss; shifted here.
         location_targets: [1024, 1024], from `soft_location_targets`.
     """
     log_probabilities = logits[:, :-1].float().log_softmax(-1)  # [R, T-1, V]

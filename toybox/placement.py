@@ -1,6 +1,6 @@
-"""Where toys go: sizes, tilts, what may hide what, and what may lie outside of the picture.
+"""Where toys go: sizes, tilts, how much of one may be hidden, and how much may lie outside the image.
 
-Shapes: H W height and width of the picture, h w those of one toy.
+Shapes: H W height and width of the image, h w those of one toy.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from toybox.colors import colored_sprite
 from toybox.grounds import SIDE
 
 SMALLEST, LARGEST = 14, 105  # side of a toy's square, in pixels
-MIN_VISIBLE = 0.75  # of a toy, where the scene hides none on purpose
+MIN_VISIBLE = 0.75  # of a toy, unless the layout hides one on purpose
 OPAQUE = 128  # from this alpha on (of 255), a pixel belongs to the toy
 _TRIES, _SHRINKS = 25, 4
 _SHRINK = 0.8
@@ -23,12 +23,12 @@ _TILT_CHANCE = 0.4
 
 @dataclass(frozen=True)
 class Layout:
-    """What is asked of a scene.
+    """The constraints of a scene.
 
     Attributes:
         sizes: the smallest and the largest side of a toy, in pixels.
-        outside: how much of one toy lies outside of the picture, or None: all are inside.
-        visible: how much of one toy is still to be seen behind another, or None: all show MIN_VISIBLE at least.
+        outside: the least and the largest fraction of one toy outside the image, or None: all are inside.
+        visible: the least and the largest visible fraction of one hidden toy, or None: all show at least MIN_VISIBLE.
     """
 
     sizes: tuple[int, int]
@@ -37,7 +37,7 @@ class Layout:
 
 
 def draw_layout(rng: np.random.Generator, num_toys: int) -> Layout:
-    """The layouts that scenes of the first three splits have."""
+    """A random layout, as for scenes of the first three splits."""
     if num_toys == 1 and rng.random() < 0.2:
         return Layout((60, LARGEST), (0.0, 0.3) if rng.random() < 0.2 else None)
     if rng.random() < 0.1:
@@ -53,11 +53,11 @@ def draw_layout(rng: np.random.Generator, num_toys: int) -> Layout:
 
 
 class Table:
-    """The picture while toys are put down on it.
+    """The state of the image while toys are placed.
 
     Attributes:
-        owner: int8 [H, W], the index of the toy seen at each pixel, -1 for the ground.
-        areas: for each toy, how many pixels it would show if nothing hid it.
+        owner: int8 [H, W], the index of the toy visible at each pixel, -1 for the ground.
+        areas: for each toy, how many of its pixels are inside the image, hidden or not.
         reserved: bool [H, W], where no toy may lie.
     """
 
@@ -69,12 +69,12 @@ class Table:
     def place(
         self, label: str, color: str | None, layout: Layout, is_special: bool, rng: np.random.Generator
     ) -> tuple[np.ndarray, int, int] | None:
-        """Find a place for one toy, put it down, return its sprite uint8 [h, w, 4] and its corner (y, x).
+        """Find a position for one toy, place it, and return its sprite uint8 [h, w, 4] and its corner (y, x).
 
-        None if no try succeeds. A fuller picture is tried with smaller toys.
+        The toy gets smaller after some failed tries; None if none succeeds.
 
         Args:
-            is_special: this toy is the one that lies partly outside, or hides the one before it.
+            is_special: this toy is the one that lies partly outside, or that hides the one before it.
         """
         size = float(rng.uniform(*layout.sizes))
         flip = bool(rng.integers(2))
@@ -109,7 +109,7 @@ class Table:
         return int(y), int(x)
 
     def _after(self, solid: np.ndarray, y: int, x: int) -> tuple[np.ndarray, int]:
-        """The owners once the toy lies there, and how many of its pixels are inside of the picture."""
+        """The owners with the toy at this corner, and how many of its pixels are inside the image."""
         window, part = overlap(solid.shape, y, x)
         after = self.owner.copy()
         after[window][solid[part]] = len(self.areas)
@@ -135,14 +135,14 @@ class Table:
 
 
 def overlap(shape: tuple[int, ...], y: int, x: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Of a toy [h, w] at a corner: the window of the picture that it covers, and the part of the toy inside."""
+    """For a toy [h, w] at a corner: the window of the image that it covers, and the part of the toy inside."""
     top, left = max(y, 0), max(x, 0)
     bottom, right = min(y + shape[0], SIDE), min(x + shape[1], SIDE)
     return (slice(top, bottom), slice(left, right)), (slice(top - y, bottom - y), slice(left - x, right - x))
 
 
 def make_sprite(label: str, color: str | None, size: int, flip: bool, tilt: float) -> np.ndarray:
-    """uint8 [h, w, 4]: a toy whose square had `size` pixels a side before it was turned by `tilt` degrees."""
+    """uint8 [h, w, 4]: a toy of `size` x `size` pixels, rotated by `tilt` degrees, which enlarges the array."""
     sprite = _resized(label, color, size)
     if flip:
         sprite = sprite.transpose(Image.Transpose.FLIP_LEFT_RIGHT)

@@ -1,6 +1,6 @@
-"""Questions about a scene and their true answers, in the words that PaliGemma was trained with.
+"""Questions about a scene and their true answers, in the prompt format of PaliGemma.
 
-    task        prompt                                                suffix (what the model should write)
+    task        prompt                                                suffix (what the model should answer)
     caption     caption en                                            a cat and two dogs on grass
     count       answer en how many cats are there?                    1
     presence    answer en is there an apple?                          no
@@ -12,7 +12,7 @@
     segment     segment cat                   <loc0100><loc0020><loc0400><loc0300><seg012>...<seg101> cat
     ocr         ocr                                                   STOP
 
-The words of the answers are English, and so say the prompts: "en".
+"en" in a prompt asks for an answer in English.
 """
 
 from collections import Counter
@@ -39,23 +39,23 @@ _POSITIONS = (
     ("left", "center", "right"),
     ("bottom left", "bottom", "bottom right"),
 )
-# Closer than this, in pixels, the true answer is a matter of taste, and we do not ask.
+# Below these limits, two in pixels and one a ratio of areas, the true answer is ambiguous, and we do not ask.
 _MIN_FROM_THIRD_LINE = 3
 _MIN_APART = 6
 _MIN_TIMES_LARGER = 1.3
-# How often a question is about a toy that is not there, and how often of these about something that is no toy.
+# How often a question is about a toy that is not there, and how often, if so, about something that is not a toy.
 _ABSENT_CHANCE = 0.4
 _ABSENT_CHANCE_DETECT = 0.15
 ABSENT_CHANCE_SEGMENT = 0.08
 _STRANGER_CHANCE = 0.3
-_ONLY_ONE_CHANCE = 0.25  # that "left cat" is among the phrases for a scene whose only cat it is
-_NONE_CHANCE = 0.2  # that it is among those for a scene without a cat
+_ONLY_ONE_CHANCE = 0.25  # that "left cat" is among the phrases for a scene with a single cat
+_NONE_CHANCE = 0.2  # that it is among the phrases for a scene without a cat
 _MAX_DETECT_LABELS = 3
 
 
 @dataclass(frozen=True)
 class Example:
-    """One line to learn from: after `prompt` (and the picture) comes `suffix`. `task` is one of TASKS."""
+    """One training example: `suffix` is the answer to the image and `prompt`. `task` is one of TASKS."""
 
     task: str
     prompt: str
@@ -87,9 +87,9 @@ def presence(scene: Scene, label: str) -> Example:
 
 
 def where(scene: Scene, label: str) -> Example | None:
-    """In which ninth of the picture (thirds by thirds) the centre of the only toy of a kind lies.
+    """In which cell of a 3 x 3 grid over the image the center of the only toy of a kind lies.
 
-    None unless there is exactly one, and its centre keeps 3 pixels from each line between two thirds.
+    None unless there is exactly one, and its center is at least 3 pixels away from the lines of the grid.
     """
     found = _find(scene, label)
     if len(found) != 1:
@@ -101,9 +101,9 @@ def where(scene: Scene, label: str) -> Example | None:
 
 
 def left(scene: Scene, label_a: str, label_b: str) -> Example | None:
-    """Which of two toys has its centre further left.
+    """Which of two toys has its center further left.
 
-    None unless there is exactly one of each kind, and the centres are at least 6 pixels apart in x.
+    None unless there is exactly one of each kind, and the centers are at least 6 pixels apart in x.
     """
     found_a, found_b = _find(scene, label_a), _find(scene, label_b)
     if len(found_a) != 1 or len(found_b) != 1:
@@ -131,12 +131,12 @@ def ocr(scene: Scene) -> Example:
 def detect(scene: Scene, labels: Sequence[str]) -> Example:
     """The boxes of all toys of some kinds, from top to bottom, whatever their kind.
 
-    The top edge is the first number written, so it decides the order. If the left edge did, or the order of the
-    kinds in the prompt, the model would have to write the first number of a toy that it picks by another. A kind
-    that is not there gives nothing; if none is, the suffix is "".
+    The top edge is the first number of a box, so it decides the order. If the left edge did, or the order of the
+    kinds in the prompt, the model would have to choose a toy by something other than the number that it writes first.
+    A kind that is not there adds nothing; if none is there, the suffix is "".
 
     Raises:
-        ValueError: if `labels` is empty, or has a label twice.
+        ValueError: `labels` is empty, or contains a label twice.
     """
     if not labels or len(set(labels)) < len(labels):
         raise ValueError(f"labels are {list(labels)}: name at least one, and none of them twice")
@@ -147,17 +147,17 @@ def detect(scene: Scene, labels: Sequence[str]) -> Example:
 
 
 def find_referred(scene: Scene, adjective: str, label: str) -> list[int] | None:
-    """Which toys, by their index in `scene.objects`, a phrase such as "cat", "left cat" or "blue car" means.
+    """The toys, by their index in `scene.objects`, that a phrase such as "cat", "left cat" or "blue car" refers to.
 
-    Of "left", "right", "largest" and "smallest" there is one at most, and none if that kind is not there. Of a color
-    there may be several. None if the true answer is a matter of taste: two centers are nearly equally far left, or
-    two boxes nearly equally large.
+    "left", "right", "largest" and "smallest" refer to one at most, and to none if that kind is not there. A color may
+    refer to several. None if the true answer is ambiguous: two centers are nearly equally far left, or two boxes
+    nearly equally large.
 
     Args:
-        adjective: one of ADJECTIVES, or of COLORS for a kind that comes in colors; "" means all of the kind.
+        adjective: one of ADJECTIVES, or of COLORS for a kind that comes in colors; "" for all toys of the kind.
 
     Raises:
-        ValueError: if there is no such adjective.
+        ValueError: there is no such adjective.
     """
     found = [index for index, thing in enumerate(scene.objects) if thing.label == label]
     if not adjective:
@@ -168,16 +168,16 @@ def find_referred(scene: Scene, adjective: str, label: str) -> list[int] | None:
         raise ValueError(f"there is no {adjective!r}: choose one of {', '.join((*ADJECTIVES, *COLORS))}")
     if len(found) < 2:
         return found
-    by_place = adjective in ("left", "right")
-    measures = {index: scene.objects[index].center[1] if by_place else scene.objects[index].area for index in found}
+    by_position = adjective in ("left", "right")
+    measures = {index: scene.objects[index].center[1] if by_position else scene.objects[index].area for index in found}
     ordered = sorted(found, key=measures.get, reverse=adjective in ("right", "largest"))
     smaller, larger = sorted(measures[index] for index in ordered[:2])
-    is_clear = larger - smaller >= _MIN_APART if by_place else larger >= _MIN_TIMES_LARGER * smaller
+    is_clear = larger - smaller >= _MIN_APART if by_position else larger >= _MIN_TIMES_LARGER * smaller
     return ordered[:1] if is_clear else None
 
 
 def refer(scene: Scene, adjective: str, label: str) -> Example | None:
-    """The box of what a phrase means, from top to bottom if there are several; None where `find_referred` is."""
+    """The boxes of what a phrase refers to, from top to bottom; None if `find_referred` returns None."""
     found = find_referred(scene, adjective, label)
     if found is None:
         return None
@@ -191,8 +191,8 @@ def segment(scene: Scene, label: str, mask_codes: Mapping[int, tuple[int, ...]],
     """Box and mask of each toy of a kind, from top to bottom; "" if there is none.
 
     Args:
-        mask_codes: the codes of the toys' masks, by their index in `scene.objects`; those of other toys are not read.
-        adjective: only what "left cat", "blue car" and so on mean; `find_referred` must know which.
+        mask_codes: the codes of the toys' masks, by their index in `scene.objects`; those of other toys are ignored.
+        adjective: for phrases such as "left cat" or "blue car", which must not be ambiguous (`find_referred`).
     """
     phrase = f"{adjective} {label}" if adjective else label
     indices = find_referred(scene, adjective, label)
@@ -205,11 +205,11 @@ def segment(scene: Scene, label: str, mask_codes: Mapping[int, tuple[int, ...]],
 def sample_example(scene: Scene, rng: np.random.Generator, task: str) -> Example:
     """Draw an example of a task, with labels that suit the scene.
 
-    Where the scene has no clear answer ("where" needs a single toy, "ocr" a sign), it is a "count" or "presence"
-    instead, and its `task` says so. For "segment", whose answer needs codes, draw a phrase (`sample_segment_phrase`).
+    If the scene has no clear answer ("where" needs a single toy, "ocr" a sign), the example is a "count" or "presence"
+    instead, and its `task` says so. For "segment", whose answer needs codes, use `sample_segment_phrase`.
 
     Raises:
-        ValueError: if there is no such task.
+        ValueError: there is no such task.
     """
     example = _sample_if_possible(scene, rng, task)
     if example is not None:
@@ -218,7 +218,7 @@ def sample_example(scene: Scene, rng: np.random.Generator, task: str) -> Example
 
 
 def sample_segment_phrase(scene: Scene, rng: np.random.Generator) -> tuple[str, str]:
-    """An adjective ("" most of the time) and a label, of what is there or, now and then, of what is not."""
+    """An adjective ("" most of the time) and a label, for a toy that is there or, now and then, for one that is not."""
     if not scene.objects or rng.random() < ABSENT_CHANCE_SEGMENT:
         return "", draw_absent_label(scene, rng)
     if rng.random() < 0.2:
@@ -229,23 +229,23 @@ def sample_segment_phrase(scene: Scene, rng: np.random.Generator) -> tuple[str, 
 
 
 def draw_absent_label(scene: Scene, rng: np.random.Generator) -> str:
-    """The label of a random kind that is not there, or the name of something that is no toy."""
+    """The label of a random kind that is not there, or the name of something that is not a toy."""
     if rng.random() < _STRANGER_CHANCE:
         return str(rng.choice(HEARD))
     return str(rng.choice(_absent_labels(scene)))
 
 
 def all_examples(scene: Scene, rng: np.random.Generator) -> list[Example]:
-    """One example of each task that the scene allows, in the order of TASKS, but for "segment"."""
+    """One example of each task that the scene allows, in the order of TASKS, without "segment"."""
     examples = (_sample_if_possible(scene, rng, task) for task in TASKS if task != "segment")
     return [example for example in examples if example is not None]
 
 
 def all_prompt_texts() -> Iterator[str]:
-    """Texts that together have every word of every prompt and suffix, as a tokenizer will meet it.
+    """Texts that together contain every word of every prompt and suffix, for the tokenizer to learn.
 
-    Each question stands here with each label; captions and detections only as examples, since they are made
-    of the same words again and again.
+    Each question appears with each label; captions and detections appear only as examples, since they repeat the same
+    words.
     """
     yield "caption en"
     yield from ("yes", "no", "ocr", "nothing", *WORDS, *COLORS)
@@ -293,10 +293,11 @@ def _sample_if_possible(scene: Scene, rng: np.random.Generator, task: str) -> Ex
 
 
 def _referring_phrases(scene: Scene, rng: np.random.Generator) -> list[tuple[str, str]]:
-    """Adjective and label of each phrase with a clear answer: of several of a kind, and of colors that are there.
+    """Adjective and label of each unambiguous phrase: for kinds with several toys, and for colors that are there.
 
     For each kind that comes in colors there is one more phrase, with a color that is not there: its answer is "".
-    Now and then there is a phrase about the only toy of a kind ("left cat" is then the cat), or about none.
+    Now and then there is a phrase about the only toy of a kind ("left cat" is then the cat), or about a kind that is
+    not there.
     """
     phrases = []
     if rng.random() < _NONE_CHANCE:
@@ -317,7 +318,7 @@ def _referring_phrases(scene: Scene, rng: np.random.Generator) -> list[tuple[str
 
 
 def _draw_label(scene: Scene, rng: np.random.Generator) -> str:
-    """Now and then an absent label, else that of a random toy: so twins are asked for more often."""
+    """Now and then an absent label, else that of a random toy, so frequent kinds are asked about more often."""
     if not scene.objects or rng.random() < _ABSENT_CHANCE:
         return draw_absent_label(scene, rng)
     return scene.objects[rng.integers(len(scene.objects))].label
@@ -356,7 +357,7 @@ def _find(scene: Scene, label: str) -> list[SceneObject]:
 
 
 def _third(at: float, size: int) -> int | None:
-    """Which third of `size` pixels the place `at` is in: 0, 1 or 2, or None if it is too close to a line."""
+    """Which third of `size` pixels the coordinate `at` is in: 0, 1 or 2, or None if it is too close to a line."""
     if min(abs(at - size / 3), abs(at - size * 2 / 3)) < _MIN_FROM_THIRD_LINE:
         return None
     return int(3 * at / size)

@@ -1,4 +1,4 @@
-"""What a model is asked about scenes whose truth is known, and its answers."""
+"""Questions about scenes whose ground truth is known, and a model's answers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,14 +22,14 @@ from vlm.metrics.degenerate import is_degenerate
 from vlm.paligemma import PaliGemmaForConditionalGeneration
 from vlm.processor import PaliGemmaProcessor
 
-STRANGERS = "strangers"  # no task of its own: questions about things that are not in the Toybox
+STRANGERS = "strangers"  # not a task of its own: questions about things that are not in the Toybox
 MAX_NEW_TOKENS = 60  # eight boxes have 55
 MAX_NEW_TOKENS_OF_MASKS = 145  # six masks of blue cars have 143
 
 
 @dataclass(frozen=True)
 class Question:
-    """A prompt about a scene; `answer` is the right one if only one wording is right."""
+    """A prompt about a scene; `answer` is the right answer if there is only one, else None."""
 
     scene: Scene
     prompt: str
@@ -38,7 +38,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model said; `is_degenerate` where it ran in circles or came to no end."""
+    """The model's answer; `is_degenerate` if it repeats itself or never ends."""
 
     text: str
     is_degenerate: bool = False
@@ -47,8 +47,8 @@ class Answer:
 def make_questions(scenes: Sequence[Scene]) -> dict[str, list[Question]]:
     """Questions by task; always the same ones.
 
-    Each scene is asked one question of each task that it allows ("where" needs a single toy), and two about something
-    that is not in the Toybox, with words that training never uses.
+    For each scene there is one question of each task that it allows ("where" needs a single toy), and two about
+    something that is not in the Toybox, with words that training never uses.
     """
     rng = np.random.default_rng(0)
     questions: dict[str, list[Question]] = {task: [] for task in (*TASKS, STRANGERS)}
@@ -64,10 +64,10 @@ def make_questions(scenes: Sequence[Scene]) -> dict[str, list[Question]]:
 
 
 def find_targets(question: Question) -> list[tuple[int, str]]:
-    """What a prompt such as "detect cat ; dog" or "segment left cat" asks for.
+    """The toys that a prompt such as "detect cat ; dog" or "segment left cat" asks for.
 
     Returns:
-        The index of each toy in `scene.objects`, with the phrase that its box should bear: (2, "left cat").
+        The index of each toy in `scene.objects`, with the phrase that should label its box: (2, "left cat").
     """
     _, _, phrases = question.prompt.partition(" ")
     targets = []
@@ -86,7 +86,7 @@ def ask(
 ) -> list[Answer]:
     """Greedy answers, in the order of the questions, which are all of one task.
 
-    A batch takes as long as its longest answer: so questions whose true answers are of like length go together.
+    A batch takes as long as its longest answer, so questions with true answers of similar length go together.
     """
     limit, answers = MAX_NEW_TOKENS_OF_MASKS if task == "segment" else MAX_NEW_TOKENS, {}
     order = sorted(range(len(asked)), key=lambda index: expected_length(asked[index]))
@@ -104,7 +104,7 @@ def answer_batch(
     images: Sequence[Image.Image],
     max_new_tokens: int,
 ) -> list[Answer]:
-    """Greedy answers to one prompt for each image, as from `vlm.generate.generate`; an answer needs its `<eos>`."""
+    """Greedy answers to one prompt for each image, as from `vlm.generate.generate`; no `<eos>` means degenerate."""
     inputs, tokenizer = processor(prompts, images), processor.tokenizer
     check_length(inputs["input_ids"], max_new_tokens, model)
     rows = torch.stack(list(generate_tokens(model, inputs, max_new_tokens)), dim=1)  # [B, new]
@@ -116,5 +116,5 @@ def answer_batch(
 
 
 def expected_length(question: Question) -> int:
-    """Of the true answer, for comparison with others of the same task: its letters, or the number of its masks."""
+    """The length of the true answer, in characters or masks, to compare with other questions of the same task."""
     return len(find_targets(question)) if question.answer is None else len(question.answer)

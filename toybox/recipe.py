@@ -1,4 +1,4 @@
-"""The numbers of the Toybox model: how large it is and how it is trained."""
+"""The hyperparameters of the Toybox model: its sizes and its training."""
 
 from dataclasses import dataclass
 
@@ -8,11 +8,11 @@ from vlm.config import GemmaConfig, PaliGemmaConfig, SiglipVisionConfig
 
 @dataclass(frozen=True)
 class Recipe:
-    """One training run. The same recipe gives the same run, on the same machine, to the last bit.
+    """One training run. The same recipe gives the same run on the same machine, to the last bit.
 
-    Two stages. First the tower learns to look, without words: a linear probe names the object under each
-    patch and its box. Then the whole model learns to speak. The published model has the same order: its tower
-    was trained (by SigLIP's loss) before it met the language model.
+    Two stages. First the vision tower is trained alone, without text: a linear probe predicts the object under each
+    patch and its box ("look"). Then the whole model is trained to generate text ("speak"). The published model has
+    the same order: its tower was trained with SigLIP's loss before it was joined to the language model.
     """
 
     seed: int = 0
@@ -25,7 +25,7 @@ class Recipe:
     final_learning_rate_fraction: float = 0.02
     weight_decay: float = 0.05
     max_gradient_norm: float = 1.0
-    dense_weight: float = 0.5  # of the probe's loss while the model learns to speak
+    dense_weight: float = 0.5  # of the probe's loss at the start of the second stage; it falls to 0
     location_sigma: tuple[float, float] = (16.0, 4.0)  # bins; of the soft <loc> targets, at the start and the end
 
     @property
@@ -34,7 +34,7 @@ class Recipe:
 
 
 def toybox_config(vocab_size: int, image_token_index: int) -> PaliGemmaConfig:
-    """PaliGemma's shape, about a thousandth of its size."""
+    """PaliGemma's architecture, at about a thousandth of its size."""
     vision_config = SiglipVisionConfig(
         hidden_size=192,
         intermediate_size=576,

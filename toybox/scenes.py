@@ -1,8 +1,8 @@
-"""Scenes of the Toybox: up to six toys on any ground, and the truth about where each of them is.
+"""Scenes of the Toybox: up to six toys on any ground, with the ground truth about each of them.
 
-A scene is drawn from its seed alone: the same seed and split give the same bytes, in whatever order you ask.
+A scene depends on its seed and split alone: the same two give the same bytes, in whatever order scenes are drawn.
 
-Shapes: H W height and width of the picture (both IMAGE_SIZE), h w those of one toy.
+Shapes: H W height and width of the image (both IMAGE_SIZE), h w those of one toy.
 """
 
 from collections.abc import Sequence
@@ -22,9 +22,9 @@ IMAGE_SIZE = SIDE
 SPLITS = ("train", "validation", "test", "hard")
 MAX_OBJECTS = 6
 MAX_OBJECTS_HARD = 8
-_NUMBERS = (0.04, 0.24, 0.26, 0.21, 0.12, 0.08, 0.05)  # how often there are 0, 1, ... 6 toys
-_REPEAT_CHANCE = 0.4  # that a further toy is of a kind already there: else there is little to count
-_NATURAL_CHANCE = 0.5  # that a toy that comes in colors has that of its picture
+_NUMBERS = (0.04, 0.24, 0.26, 0.21, 0.12, 0.08, 0.05)  # the probability of 0, 1, ... 6 toys
+_REPEAT_CHANCE = 0.4  # that a further toy is of a kind already there: otherwise there is little to count
+_NATURAL_CHANCE = 0.5  # that a toy that comes in colors has its original color
 _SIGN_CHANCE = 0.18  # of scenes with three toys or fewer, none of them large
 _LARGEST_WITH_SIGN = 40
 _CLUTTER_CHANCE = 0.06
@@ -36,7 +36,7 @@ class SceneObject:
 
     Attributes:
         label: its kind.
-        box: (y_min, x_min, y_max, x_max) in pixels around what is visible of it; the maxima are not included.
+        box: (y_min, x_min, y_max, x_max) in pixels around its visible part; the maxima are excluded.
         color: a key of COLORS, for kinds that come in colors; else None.
     """
 
@@ -52,22 +52,22 @@ class SceneObject:
 
     @property
     def area(self) -> int:
-        """Of the box, in pixels."""
+        """The area of the box, in pixels."""
         y_min, x_min, y_max, x_max = self.box
         return (y_max - y_min) * (x_max - x_min)
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A picture and what is in it.
+    """An image and what is in it.
 
     Attributes:
         pixels: uint8 [H, W, 3].
         objects: the toys in the order they were put down: a later one may hide part of an earlier one.
-        owner: int8 [H, W], the index in `objects` of the toy seen at each pixel, -1 where there is none.
+        owner: int8 [H, W], the index in `objects` of the toy visible at each pixel, -1 where there is none.
         background: a key of BACKGROUNDS, or None if the ground has no name.
         sign: the word on the sign, or None if there is no sign.
-        sign_box: where the sign stands, (y_min, x_min, y_max, x_max) in pixels; no toy lies there.
+        sign_box: the box of the sign, (y_min, x_min, y_max, x_max) in pixels; no toy covers it.
     """
 
     pixels: np.ndarray
@@ -85,22 +85,22 @@ class Scene:
 
     @property
     def image(self) -> Image.Image:
-        """The picture for PIL, RGB."""
+        """The image for PIL, RGB."""
         return Image.fromarray(self.pixels)
 
 
 def draw_scene(seed: int, split: str = "train", labels: Sequence[str] = LABELS) -> Scene:
-    """Draw the scene of that number. Scenes of different splits come from different random streams.
+    """Draw the scene with this seed. Scenes of different splits come from different random streams.
 
     Args:
         seed: 0 or more.
         split: one of SPLITS. The first three have the same distribution. "hard" is never trained on: grounds like
-            blurred photographs, full of things without a name; up to eight toys, some of 12 to 16 pixels, of which
-            a fifth may be all that one sees.
-        labels: the kinds to choose from; one that is named twice comes twice as often.
+            blurred photographs, full of objects without a name; up to eight toys, all of 12 to 16 pixels in some
+            scenes, and in the others one of them hidden by up to 80 %.
+        labels: the kinds to choose from; one that is listed twice appears twice as often.
 
     Raises:
-        ValueError: if there is no such split, or the seed is negative.
+        ValueError: there is no such split, or the seed is negative.
     """
     if split not in SPLITS:
         raise ValueError(f"there is no split {split!r}: choose one of {', '.join(SPLITS)}")
@@ -126,7 +126,7 @@ def draw_scene(seed: int, split: str = "train", labels: Sequence[str] = LABELS) 
         is_special = len(placed) == (1 if layout.visible else 0)
         found = table.place(label, color, layout, is_special, rng)
         if found is None:
-            continue  # no room even for a small one: the scene has a toy less
+            continue  # no room even for a small one: the scene has one toy fewer
         _paste(*found, pixels, rng)
         placed.append((label, color))
 
@@ -158,7 +158,7 @@ def _choose_color(rng: np.random.Generator, label: str) -> str | None:
 
 
 def _put_up_sign(pixels: np.ndarray, table: Table, rng: np.random.Generator) -> tuple[str, tuple[int, int, int, int]]:
-    """Paint a sign somewhere, and keep its place free. Returns the word on it and its box."""
+    """Paint a sign somewhere, and reserve its box. Returns the word on it and the box."""
     word, sign = random_sign(rng)
     y = int(rng.integers(0, IMAGE_SIZE - sign.shape[0] + 1))
     x = int(rng.integers(0, IMAGE_SIZE - sign.shape[1] + 1))
@@ -169,7 +169,7 @@ def _put_up_sign(pixels: np.ndarray, table: Table, rng: np.random.Generator) -> 
 
 
 def _paste(sprite: np.ndarray, y: int, x: int, pixels: np.ndarray, rng: np.random.Generator) -> None:
-    """Blend uint8 [h, w, 4] into float32 [H, W, 3], in place, a little brighter or darker than it is."""
+    """Blend uint8 [h, w, 4] into float32 [H, W, 3], in place, with a random change of brightness."""
     window, part = overlap(sprite.shape, y, x)
     brightness = np.float32(rng.uniform(0.86, 1.08))
     color = np.minimum(sprite[part][..., :3] * brightness, 255)  # [h, w, 3]

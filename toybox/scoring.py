@@ -1,4 +1,4 @@
-"""How right answers about scenes are. Each function gets questions of one task, and the model's answer to each."""
+"""Scores the answers to questions about scenes. Each function gets questions of one task, and the model's answers."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +17,7 @@ Measures = dict[str, float | None]
 
 
 def score_exact_match(asked: Sequence[Question], answers: Sequence[str]) -> Measures:
-    """The share of the answers that is right to the letter; None where nothing was asked."""
+    """The fraction of answers that are exactly right; None if there were no questions."""
     right = [answer == question.answer for question, answer in zip(asked, answers, strict=True)]
     return {"exact_match": _mean(right)}
 
@@ -30,21 +30,21 @@ def score_strangers(asked: Sequence[Question], answers: Sequence[str]) -> Measur
 
 
 def score_detections(asked: Sequence[Question], answers: Sequence[str]) -> Measures:
-    """Over all boxes of all scenes; one counts from an IoU of 0.5 on, if its label is right too."""
+    """Over all boxes of all scenes; a box counts if its label is right and its IoU is at least 0.5."""
     counts = sum(_count_each(asked, answers), DetectionCounts())
     measures = {"precision": counts.precision, "recall": counts.recall, "mean_box_iou": counts.mean_iou}
     return {name: round(value, 4) for name, value in measures.items()}
 
 
 def score_referring(asked: Sequence[Question], answers: Sequence[str]) -> Measures:
-    """The share of the phrases ("left cat") that are boxed rightly: each toy that is meant, and nothing else."""
+    """The fraction of phrases ("left cat") whose boxes are right: each toy that is meant, and nothing else."""
     each = _count_each(asked, answers)
     right = [len(counts.ious) == counts.predicted == counts.actual for counts in each]
     return {"right": _mean(right), "mean_box_iou": round(sum(each, DetectionCounts()).mean_iou, 4)}
 
 
 def score_masks(asked: Sequence[Question], answers: Sequence[str], mask_decoder: MaskDecoder) -> Measures:
-    """The mean IoU of the masks, in which a missed toy counts 0, and so does a mask too many."""
+    """The mean IoU of the masks, in which a missed toy and an extra mask count 0."""
     ious: list[float] = []
     empty = np.zeros((IMAGE_SIZE, IMAGE_SIZE), dtype=bool)  # [H, W]
     for question, answer in zip(asked, answers, strict=True):

@@ -16,7 +16,7 @@ WORDS: tuple[str, ...] = (
 )  # fmt: skip
 SMALLEST_SIGN, LARGEST_SIGN = 18, 28  # height in pixels
 _MAX_TILT = 6.0
-# Board and letters, red-green-blue.
+# Board and letters, RGB.
 _PAINTS = (
     ((250, 250, 245), (30, 30, 40)),
     ((250, 210, 60), (30, 30, 30)),
@@ -24,16 +24,16 @@ _PAINTS = (
     ((20, 90, 60), (255, 255, 255)),
     ((30, 60, 150), (255, 255, 255)),
 )
-_SHEETS = 101  # the random stream of the sheets, apart from those of the scenes
-_TRIES = 9  # to put one more sign on a sheet
-_OVERSIZE = 3  # drawn three times as large, then made smaller, for smooth edges
+_SHEETS = 101  # the random stream of the sheets, distinct from those of the scenes
+_TRIES = 9  # attempts to put a sign on a sheet
+_OVERSIZE = 3  # signs are drawn three times as large, then scaled down, for smooth edges
 
 
 def draw_sign(word: str, height: int, paint: int, tilt: float) -> np.ndarray:
-    """uint8 [h, w, 4]: a board of that height in pixels, as wide as the word asks for, turned by `tilt` degrees.
+    """uint8 [h, w, 4]: a board of this height in pixels, as wide as the word needs, rotated by `tilt` degrees.
 
     Args:
-        paint: which pair of colors, by its index in _PAINTS.
+        paint: index of a pair of colors in _PAINTS.
     """
     board = draw_board(word, height, *_PAINTS[paint])
     sign = board.resize((max(1, round(board.width / _OVERSIZE)), height), Image.Resampling.BICUBIC)
@@ -43,7 +43,7 @@ def draw_sign(word: str, height: int, paint: int, tilt: float) -> np.ndarray:
 
 
 def draw_board(word: str, height: int, board: tuple[int, int, int], letters: tuple[int, int, int]) -> Image.Image:
-    """The board of a sign of that height before it is made smaller, RGBA, with the colors of its ground and its word."""
+    """The board of a sign of this height before it is scaled down, RGBA, in the colors of its board and letters."""
     font = _font(round(0.74 * height * _OVERSIZE))
     left, top, right, bottom = font.getbbox(word)
     margin = round(0.22 * height * _OVERSIZE)
@@ -56,7 +56,7 @@ def draw_board(word: str, height: int, board: tuple[int, int, int], letters: tup
 
 
 def random_sign(rng: np.random.Generator) -> tuple[str, np.ndarray]:
-    """A word and the board with it, uint8 [h, w, 4]."""
+    """A random word and its sign, uint8 [h, w, 4]."""
     word = WORDS[rng.integers(len(WORDS))]
     height = int(rng.integers(SMALLEST_SIGN, LARGEST_SIGN + 1))
     tilt = float(rng.uniform(-_MAX_TILT, _MAX_TILT)) if rng.random() < 0.5 else 0.0
@@ -65,11 +65,11 @@ def random_sign(rng: np.random.Generator) -> tuple[str, np.ndarray]:
 
 @dataclass(frozen=True, eq=False)
 class SignSheet:
-    """A picture with nothing but signs, from which the tower learns to read.
+    """An image with nothing but signs, which teaches the tower to read.
 
     Attributes:
         pixels: uint8 [H, W, 3].
-        words: those on the signs.
+        words: the words on the signs.
         boxes: of the signs, each (y_min, x_min, y_max, x_max) in pixels.
     """
 

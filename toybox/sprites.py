@@ -1,6 +1,6 @@
-"""The twenty toys, and one more that the shipped model has never seen: their names and their pictures.
+"""The twenty toys, and one more that the shipped model has never seen: their names and their images.
 
-The pictures are Microsoft's Fluent Emoji, under the MIT license: see sprite_pictures/README.md.
+The images are Microsoft's Fluent Emoji, under the MIT license: see sprite_pictures/README.md.
 """
 
 from functools import cache
@@ -38,7 +38,7 @@ _IRREGULAR_PLURALS = {"fish": "fish"}
 
 
 def plural(label: str) -> str:
-    """The word for several: "cat" -> "cats", "bus" -> "buses", "fish" -> "fish"."""
+    """The plural of a label: "cat" -> "cats", "bus" -> "buses", "fish" -> "fish"."""
     if label in _IRREGULAR_PLURALS:
         return _IRREGULAR_PLURALS[label]
     if label.endswith(("ch", "sh", "s", "x")):
@@ -49,31 +49,31 @@ def plural(label: str) -> str:
 
 
 def add_toy(label: str, path: str | Path) -> None:
-    """Let a picture of your own be a toy, until Python ends: `draw_scene(seed, labels=(label, ...))` then draws it.
+    """Add an image of your own as a toy, until Python exits: `draw_scene(seed, labels=(label, ...))` then draws it.
 
     Args:
-        label: its name, in the singular; the plural gets an "s".
-        path: a picture with a transparent background.
+        label: its name, in the singular; `plural` makes the plural.
+        path: an image with a transparent background.
 
     Raises:
-        ValueError: the name is taken, or nothing of the picture is transparent: its ground would be a part of the toy.
+        ValueError: the name is taken, or the image has no transparent pixels: its background would be part of the toy.
     """
     if label in (*LABELS, *NEW_TOYS, *_ADDED):
         raise ValueError(f"there is a toy named {label!r} already: choose another name")
-    picture = Image.open(path).convert("RGBA")
-    if picture.getchannel("A").getextrema()[0] > 0:
-        raise ValueError(f"nothing of {path} is transparent: cut the toy out, and save it as PNG or WebP")
-    _ADDED[label] = picture
+    image = Image.open(path).convert("RGBA")
+    if image.getchannel("A").getextrema()[0] > 0:
+        raise ValueError(f"{path} has no transparent pixels: cut the toy out, and save it as PNG or WebP")
+    _ADDED[label] = image
 
 
 @cache
 def load_sprite(label: str) -> Image.Image:
-    """The picture of a toy, RGBA, 256 x 256 pixels, transparent around it.
+    """The image of a toy, RGBA, 256 x 256 pixels, transparent around it.
 
-    Everyone gets the same picture, which is read only once: copy it before you change it.
+    The image is read once and shared by all callers: copy it before you change it.
 
     Raises:
-        ValueError: if there is no toy of that name.
+        ValueError: there is no toy of that name.
     """
     if label in _ADDED:
         return _ADDED[label]

@@ -1,6 +1,6 @@
-"""Words for things that are not in the Toybox: a model that has only heard of toys says yes to any word.
+"""Words for things that are not in the Toybox: a model trained only on toys says yes to any word.
 
-Training asks about the first list; tests ask about the second, whose words training never uses.
+Training asks about the first list; evaluation asks about the second, whose words training never uses.
 """
 
 HEARD: tuple[str, ...] = (

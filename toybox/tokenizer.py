@@ -1,7 +1,7 @@
-"""The Toybox's tokenizer: Gemma's, with 768 pieces instead of 256,000.
+"""The Toybox's tokenizer: built like Gemma's, with 768 pieces instead of 256,000.
 
-Everything but the size is as in the published PaliGemma: the order of the ids, spaces written as "▁", bytes
-for what the vocabulary lacks, and the same three kinds of added tokens at the end.
+Everything except the size is as in the published PaliGemma: the order of the ids, spaces written as "▁", bytes
+for characters that are not in the vocabulary, and the same three kinds of added tokens at the end.
 
     id      0 ..    4   <pad> <eos> <bos> <unk> <mask>
     id      5 ..  260   <0x00> ... <0xFF>, the 256 bytes
@@ -10,7 +10,7 @@ for what the vocabulary lacks, and the same three kinds of added tokens at the e
     id   1792 .. 1919   <seg000> ... <seg127>
     id   1920           <image>
 
-Run `python -m toybox.tokenizer` to write the two files of it into toybox/checkpoint/.
+Run `python -m toybox.tokenizer` to write its two files to toybox/checkpoint/.
 """
 
 import json
@@ -36,12 +36,13 @@ IMAGE_TOKEN = "<image>"
 
 _SPACE = "▁"
 _CHARACTERS = sorted(set(string.digits + string.ascii_letters + string.punctuation) | {"\n", _SPACE})
-# What may become one piece: a word or a punctuation mark, with the space before it. All else (digits, line
-# ends, a second space) stays single characters, so "\n" is the same token wherever it stands.
+# What may become one piece: a word or a punctuation mark, with the space before it. Everything else (digits,
+# newlines, a second space) stays single characters, so "\n" is the same token wherever it appears.
 _WORD = re.compile(rf"{_SPACE}?[A-Za-z]+|{_SPACE}?[^\w\s{_SPACE}]|.", re.DOTALL)
 _ADDED = re.compile(r"<loc[0-9]{4}>|<seg[0-9]{3}>")
 
-# Learned after the words of the prompts, so that other questions do not shatter into letters.
+# Learned after the words of the prompts, so that other questions are not split into single letters. Any edit of this
+# text, its spelling included, changes the tokenizer.
 ENGLISH = """\
 When you look at a picture, you first see the whole of it, and then the things that are in it. There is a
 large one on the left and a small one on the right; another stands behind them, near the top, and there may
@@ -58,11 +59,11 @@ cars, toys, some light and some shadow.
 
 
 def build_tokenizer(texts: Iterable[str]) -> Tokenizer:
-    """Learn the pieces from texts, and put the vocabulary together in the published order.
+    """Learn the pieces from texts, and assemble the vocabulary in the published order.
 
-    Every word of `texts` becomes a single token, as it stands there: with the space before it, without,
-    or both. Any other text can be encoded too, in smaller pieces or in bytes, and is decoded to itself. (One
-    character is not: "▁", U+2581, comes back as a space, as in Gemma.) Nothing is added at the start or end.
+    Every word of `texts` becomes a single token, as it appears there: with a space before it, without one, or
+    both. Any other text can be encoded too, in smaller pieces or in bytes, and is decoded to itself. (One character
+    is an exception: "▁", U+2581, is decoded to a space, as in Gemma.) Nothing is added at the start or end.
 
     Example, with "detect cat" among the texts: "detect cat\\n" -> ["detect", "▁cat", "\\n"].
 
@@ -70,13 +71,13 @@ def build_tokenizer(texts: Iterable[str]) -> Tokenizer:
         texts: prompts and answers; location and mask tokens in them are skipped.
 
     Raises:
-        ValueError: if `texts` have more words than the vocabulary has room for, or too few to fill it.
+        ValueError: `texts` have more words than fit in the vocabulary, or too few to fill it.
 
-    Source: the tokenizer.json of google/paligemma-3b-pt-224, and big_vision's paligemma README, which says in
-    which order the added tokens follow.
+    Source: the tokenizer.json of google/paligemma-3b-pt-224, and big_vision's paligemma README for the order of
+    the added tokens.
     """
     words = sorted({word for text in texts for part in _ADDED.split(text) for word in _split_words(part)})
-    # Learning goes by how often a pair of pieces is seen: a hundredfold, the prompts' words all come first.
+    # BPE merges the most frequent pairs first: repeated a hundred times, the words of the prompts all come first.
     pieces, merges = _learn_pieces(words * 100 + _split_words(ENGLISH))
     vocabulary = {token: index for index, token in enumerate(CONTROL_TOKENS + BYTE_TOKENS + pieces)}
     missing = [word for word in words if word not in vocabulary]
@@ -91,7 +92,7 @@ def build_tokenizer(texts: Iterable[str]) -> Tokenizer:
     steps = [decoders.Replace(_SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
     tokenizer.decoder = decoders.Sequence(steps)
     tokenizer.add_special_tokens([AddedToken(token, normalized=False) for token in CONTROL_TOKENS])
-    # Not special: `skip_special_tokens=True` must leave the boxes in the answer, where we want to read them.
+    # Not special: `skip_special_tokens=True` must keep the boxes in the answer.
     tokenizer.add_tokens([AddedToken(token, normalized=False) for token in LOCATION_TOKENS + MASK_TOKENS])
     tokenizer.add_special_tokens([AddedToken(IMAGE_TOKEN, normalized=False)])
     return tokenizer
@@ -126,7 +127,7 @@ def _split_words(text: str) -> list[str]:
 
 
 def _learn_pieces(words: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
-    """Train BPE on single words, so that no piece crosses from one to the next. Returns pieces and merges."""
+    """Train BPE on single words, so that no piece crosses a word boundary. Returns pieces and merges."""
     learner = Tokenizer(BPE())
     trainer = trainers.BpeTrainer(
         vocab_size=BASE_VOCABULARY_SIZE - len(CONTROL_TOKENS) - len(BYTE_TOKENS),

@@ -1,9 +1,9 @@
-"""Trains the Toybox model from nothing: `python -m toybox.train`.
+"""Trains the Toybox model from scratch: `python -m toybox.train`.
 
-Every 90 seconds the whole state is written aside and renamed, so an interrupted run resumes where it was by the
-same command. State is kept as safetensors and JSON: nothing here is ever unpickled.
+Every 90 seconds the whole state is written to a temporary file, which is then renamed. To resume an interrupted run,
+run the same command again. The state is stored as safetensors and JSON: nothing here is ever unpickled.
 
-On several processes, each of which gets a part of every batch, and begins again from the last state when one dies:
+On several processes, each with its share of every batch; if one dies, all restart from the last saved state:
 
     TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 torchrun --nproc-per-node 2 --max-restarts 3 -m toybox.train
 """
@@ -45,7 +45,7 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 
 
 class Trainer:
-    """The model, its probe, their optimizers, and the step they have reached."""
+    """The model, its probe, their optimizers, and the current step."""
 
     def __init__(self, recipe: Recipe, directory: Path, device: str, place: Place = ALONE):
         from transformers import AutoTokenizer
@@ -61,16 +61,16 @@ class Trainer:
         initialize(self.model)
         self.optimizers = make_optimizers([self.model, self.probe], recipe)
         self.step, self.seconds = 0, 0.0
-        self.started_from: dict | None = None  # how the weights at the start were made, if they were not random
+        self.started_from: dict | None = None  # provenance of the initial weights, if they were not random
         self.commit = current_commit()
 
     def compile(self):
-        """Fuse the small operations. Without a compiler everything runs as it is, at about half the speed."""
+        """Compile the encoder and the language model. Without a compiler, training runs at about half the speed."""
         if not has_compiler(self.device):
-            print("no C++ compiler found, or torch lies in a folder with a space: uncompiled, training is half as fast")
+            print("no C++ compiler found, or torch is in a folder with a space: uncompiled, training is half as fast")
             return
         self.model.vision_tower.vision_model.encoder.compile()  # the patch convolution is slower when compiled
-        self.model.language_model.compile(dynamic=False)  # each of the few shapes for itself
+        self.model.language_model.compile(dynamic=False)  # compiled once for each of the few shapes
 
     def train_step(self, batch: Batch) -> dict[str, Tensor]:
         """One gradient step; returns the losses."""
@@ -82,7 +82,7 @@ class Trainer:
         return {name: loss.detach() for name, loss in losses.items()}
 
     def update(self):
-        """Move the weights by their gradients, and forget these."""
+        """Average and clip the gradients, take a step, and clear them."""
         average_gradients(self.parameters(), self.place)
         nn.utils.clip_grad_norm_(self.parameters(), self.recipe.max_gradient_norm)
         for optimizer in self.optimizers:
@@ -95,7 +95,7 @@ class Trainer:
         dense = self.probe.loss(hidden_states, batch.patch_labels.to(self.device), batch.patch_boxes.to(self.device))
         if not batch.text:
             return {"dense": dense}
-        image_features = self.model.multi_modal_projector(hidden_states)  # seen once, read by several prompts
+        image_features = self.model.multi_modal_projector(hidden_states)  # computed once, used for several prompts
         start, end = self.recipe.location_sigma
         targets = soft_location_targets(start * (end / start) ** progress).to(self.device)
         losses = {"dense": self.recipe.dense_weight * (1 - progress) * dense}
@@ -119,7 +119,7 @@ class Trainer:
         return suffix_loss(logits, labels[:, num_image_tokens:], self.first_location_id, targets)
 
     def set_learning_rate(self) -> float:
-        """Each stage has a schedule of its own. Returns the progress of the stage, 0..1."""
+        """Each stage has its own schedule. Returns the progress of the stage, 0..1."""
         recipe, looking = self.recipe, self.step < self.recipe.look_steps
         done = self.step if looking else self.step - recipe.look_steps
         num_steps = recipe.look_steps if looking else recipe.speak_steps
@@ -135,7 +135,7 @@ class Trainer:
         return [parameter for group in self.groups() for parameter in group["params"]]
 
     def optimizer_states(self) -> list[dict[str, Tensor]]:
-        """What the optimizers remember of each parameter, in the order of `parameters`; empty before its first step."""
+        """The optimizers' state of each parameter, in the order of `parameters`; empty before the first step."""
         return [
             optimizer.state[parameter]
             for optimizer in self.optimizers
@@ -144,7 +144,7 @@ class Trainer:
         ]
 
     def save(self):
-        """Everything needed to go on, in one file; the metadata say how far it is and by which recipe."""
+        """Write everything needed to resume to one file, with the step, the time and the recipe as metadata."""
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items() if "lm_head" not in name}
         tensors |= {f"probe.{name}": tensor for name, tensor in self.probe.state_dict().items()}
         for index, state in enumerate(self.optimizer_states()):
@@ -156,7 +156,7 @@ class Trainer:
             save_tensors(tensors, partial, metadata)
 
     def resume(self):
-        """Take up the state of an earlier run of the same recipe, if there is one."""
+        """Load the state of an earlier run of the same recipe, if there is one."""
         path = self.directory / "state.safetensors"
         if not path.is_file():
             return
@@ -164,15 +164,15 @@ class Trainer:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata()
         except SafetensorError as error:
-            raise SystemExit(f"{path} is not whole ({error}): delete it, and the run begins anew") from None
+            raise SystemExit(f"{path} is damaged or incomplete ({error}): delete it to start again") from None
         if metadata["recipe"] != repr(self.recipe):
-            raise SystemExit(f"{path} is of another recipe: train into another directory, or delete it\n{metadata}")
+            raise SystemExit(f"{path} belongs to another recipe: use another --directory, or delete it\n{metadata}")
         tensors = load_file(path, device=self.device)
         model_part = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
-        lacking, surplus = self.model.load_state_dict(model_part, strict=False)
-        lacking = [name for name in lacking if "lm_head" not in name]  # the head is the embedding
-        if lacking or surplus:
-            raise SystemExit(f"{path} is of another model: it lacks {lacking} and has {surplus} too many")
+        missing, unexpected = self.model.load_state_dict(model_part, strict=False)
+        missing = [name for name in missing if "lm_head" not in name]  # the head is tied to the embedding
+        if missing or unexpected:
+            raise SystemExit(f"{path} belongs to another model: missing keys {missing}, unexpected keys {unexpected}")
         self.probe.load_state_dict({n.removeprefix("probe."): t for n, t in tensors.items() if n.startswith("probe.")})
         states = self.optimizer_states()
         for name, tensor in tensors.items():
@@ -180,22 +180,23 @@ class Trainer:
                 _, index, key = name.split(".")
                 states[int(index)][key] = tensor
         self.step, self.seconds = int(metadata["step"]), float(metadata["seconds"])
-        self.commit = metadata["commit"]  # of the code that the run began with
+        self.commit = metadata["commit"]  # of the code with which the run began
         if self.place.is_first:
             print(f"resumed at step {self.step} after {self.seconds / 60:.1f} minutes of training")
 
 
 def initialize(model: PaliGemmaForConditionalGeneration):
-    """Embeddings so small that, times sqrt(D), they are of size 1; linear layers stay as torch makes them."""
+    """Initialize the embeddings to be of size 1 after the scaling by sqrt(D); linear layers keep torch's defaults."""
     nn.init.normal_(model.language_model.model.embed_tokens.weight, std=model.config.text_config.hidden_size**-0.5)
     nn.init.normal_(model.vision_tower.vision_model.embeddings.position_embedding.weight, std=0.5)
 
 
 def make_optimizers(modules: list[nn.Module], recipe: Recipe) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices that turn vectors into vectors; AdamW for all else, which does not decay.
+    """Muon for the weight matrices; AdamW, without weight decay, for all other parameters.
 
-    Muon makes each update's singular values equal, so that a step moves all directions by as much: here it needs a
-    third fewer steps than AdamW. Its updates are scaled to AdamW's size, so that one learning rate serves both.
+    Muon makes the singular values of each update nearly equal, so that a step moves all directions by the same amount:
+    here it needs a third fewer steps than AdamW. Its updates are scaled to AdamW's size, so one learning rate serves
+    both.
 
     Source: Jordan et al., "Muon" (2024); Liu et al., "Muon is scalable for LLM training" (arXiv 2502.16982), for the
     scale.
@@ -211,17 +212,17 @@ def make_optimizers(modules: list[nn.Module], recipe: Recipe) -> list[torch.opti
 
 
 def train(recipe: Recipe, directory: Path, device: str, start: Path | None = None, place: Place = ALONE):
-    """Run the recipe to its end, from wherever it is, and write the finished checkpoint into `directory/final`.
+    """Run the recipe to its end, resuming if there is a state, and write the checkpoint to `directory/final`.
 
     Args:
-        start: begin with the weights of this checkpoint directory, not with random ones.
-        place: this process among those that train together. The first writes the files, and all read them.
+        start: a checkpoint directory, whose weights replace the random initial ones.
+        place: this process among those that train together. The first writes the files; all read them.
     """
     directory.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(recipe, directory, device, place)
     if start is not None:
         trainer.model.load_state_dict(load_model(start, device).state_dict())
-        provenance = start / "provenance.json"  # which the checkpoints of a training have, and others lack
+        provenance = start / "provenance.json"  # written by `export`; other checkpoints have none
         known = provenance.is_file()
         trainer.started_from = json.loads(provenance.read_text(encoding="utf-8")) if known else {"from": start.name}
     trainer.resume()
@@ -254,24 +255,24 @@ def train(recipe: Recipe, directory: Path, device: str, start: Path | None = Non
         if now - saved_at > SECONDS_BETWEEN_SAVES or trainer.step == recipe.total_steps:
             trainer.save()
             saved_at = now
-    if trainer.step < recipe.total_steps:  # the process that draws the scenes could not hand them over
+    if trainer.step < recipe.total_steps:  # the worker process could not pass on its scenes
         raise OSError(f"no batch came after step {trainer.step} of {recipe.total_steps}: is shared memory full?")
     if place.is_first:
         export(trainer, directory / "final")
 
 
 def forget_later_lines(log: Path, step: int):
-    """Drop what an interrupted run logged after its last save: those steps are made again."""
+    """Drop what an interrupted run logged after its last save: those steps are repeated."""
     if log.is_file():
         lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
-        whole = (line for line in lines if line.endswith("\n"))  # the last one may be cut off
-        write_text(log, "".join(line for line in whole if json.loads(line)["step"] <= step))
+        complete = (line for line in lines if line.endswith("\n"))  # the last one may be cut off
+        write_text(log, "".join(line for line in complete if json.loads(line)["step"] <= step))
 
 
 def export(trainer: Trainer, directory: Path):
-    """Write the model in the published format, with the tokenizer and how it came to be.
+    """Write the model in the published format, with the tokenizer and its provenance.
 
-    The model comes last, and its config.json last of all: a directory without one is not taken for a checkpoint.
+    The model is written last, and its config.json last of all: a directory without one does not count as a checkpoint.
     """
     directory.mkdir(parents=True, exist_ok=True)
     for name in TOKENIZER_FILES:
@@ -290,7 +291,7 @@ def export(trainer: Trainer, directory: Path):
 
 
 def current_commit() -> str:
-    """Which version of the code runs; "unknown" outside a repository."""
+    """The commit of the code that runs; "unknown" outside a repository."""
     command = ["git", "rev-parse", "HEAD"]
     try:
         return subprocess.run(
@@ -304,7 +305,7 @@ def describe_device(device: str) -> str:
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
     processor = platform.processor() or platform.machine()
-    information = Path("/proc/cpuinfo")  # on Linux, where platform.processor() says no more than "x86_64"
+    information = Path("/proc/cpuinfo")  # on Linux, where platform.processor() returns only "x86_64"
     if information.is_file():
         names = [line.split(":")[1].strip() for line in information.read_text().splitlines() if "model name" in line]
         processor = names[0] if names else processor
@@ -313,9 +314,9 @@ def describe_device(device: str) -> str:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--directory", type=Path, default=Path("runs/toybox"), help="where the run is kept")
+    parser.add_argument("--directory", type=Path, default=Path("runs/toybox"), help="where the run is stored")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--start", type=Path, help="begin with the weights of this checkpoint directory")
+    parser.add_argument("--start", type=Path, help="start from the weights of this checkpoint directory")
     parser.add_argument("--look-steps", type=int, default=Recipe.look_steps)
     parser.add_argument("--speak-steps", type=int, default=Recipe.speak_steps)
     parser.add_argument("--seed", type=int, default=Recipe.seed)
@@ -327,14 +328,14 @@ def main():
     settings["location_sigma"] = tuple(options.location_sigma)
     recipe, place = Recipe(**settings), join()
     if recipe.scenes_per_step % place.world_size:
-        parser.error(f"{recipe.scenes_per_step} scenes a step cannot be shared by {place.world_size} processes equally")
+        parser.error(f"{place.world_size} processes cannot share {recipe.scenes_per_step} scenes a step equally")
     try:
         train(recipe, options.directory, options.device, options.start, place)
-    except KeyboardInterrupt:  # in the middle of a step, whose half is worth nothing: what counts is the last state
-        print("\ninterrupted: the same command goes on from the last saved state, if there is one", file=sys.stderr)
+    except KeyboardInterrupt:  # in the middle of a step, which is lost: only the last saved state counts
+        print("\ninterrupted: run the same command again to resume from the last saved state, if any", file=sys.stderr)
         sys.exit(130)
     except OSError as error:  # a full disk above all
-        sys.exit(f"training broke off: {error}\nthe same command goes on from the last saved state, if there is one")
+        sys.exit(f"training stopped: {error}\nrun the same command again to resume from the last saved state, if any")
     leave(place)
 
 

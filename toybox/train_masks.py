@@ -1,7 +1,7 @@
-"""Trains the mask VQ-VAE of the Toybox from nothing: `python -m toybox.train_masks`, about ten minutes on a CPU.
+"""Trains the mask VQ-VAE of the Toybox from scratch: `python -m toybox.train_masks`, about ten minutes on a CPU.
 
-It comes before the model's own training, which needs the codes. Shapes: M masks, S side of a mask, K codes of a
-mask, D width of a code.
+It comes before the training of the model, which needs the codes. Shapes: M masks, S side of a mask, K codes of a
+mask, D numbers in a code, V codes in the codebook.
 """
 
 import argparse
@@ -29,15 +29,15 @@ STEPS = 2000
 MASKS_PER_STEP = 64
 LEARNING_RATE = 1e-3
 WARMUP_STEPS = 50
-FREE = 0.1  # of the training: nothing is replaced yet, since codes of vectors that mean nothing would teach nothing
-COMMITMENT = 0.25  # how strongly the encoder is drawn to the codes that it is given
+FREE = 0.1  # of the training, at its start: no codebook yet, since codes of meaningless vectors would be of no use
+COMMITMENT = 0.25  # weight of the loss that pulls the encoder's vectors towards their codes
 STEPS_BETWEEN_REVIVALS = 50
 LAST_REVIVAL = 0.6  # of the training
 MAX_SHIFT = 1.0  # pixels
 
 
 class TrainingMasks(IterableDataset):
-    """Batches [M, S, S] of masks of the training split. Boxes are a little off, as a model's will be."""
+    """Batches [M, S, S] of masks of the training split. Boxes are slightly off, as the model's will be."""
 
     def __init__(self, steps: int):
         self.steps = steps
@@ -56,18 +56,18 @@ class TrainingMasks(IterableDataset):
 
 
 def autoencoder_loss(masks: Tensor, encoder: MaskEncoder, decoder: MaskDecoder) -> dict[str, Tensor]:
-    """How well the masks come back when the vectors need not be codes."""
+    """The reconstruction loss of the autoencoder without a codebook."""
     return {"reconstruction": nn.functional.mse_loss(decoder.decode_vectors(encoder(masks)), 2 * masks - 1)}
 
 
 def vqvae_losses(masks: Tensor, encoder: MaskEncoder, decoder: MaskDecoder, uses: Tensor) -> dict[str, Tensor]:
     """The three terms of van den Oord et al. (arXiv 1711.00937, equation 3).
 
-    Choosing the nearest vector has no gradient. So the decoder's gradient is handed to the encoder's vector as if
-    nothing had been replaced ("straight through"), and two more terms pull vector and code together.
+    Choosing the nearest code has no gradient. So the decoder's gradient is passed to the encoder's vector as if it had
+    not been replaced (a straight-through gradient), and two more terms pull vector and code together.
 
     Args:
-        uses: [V], how often each code was chosen; counted on.
+        uses: [V], how often each code was chosen; updated in place.
     """
     vectors = encoder(masks).float()  # [M, K, D]
     codes = nearest_codes(vectors, decoder.codebook)  # [M, K]
@@ -98,7 +98,7 @@ def revive_codes(masks: Tensor, encoder: MaskEncoder, decoder: MaskDecoder, uses
 
 
 def train_mask_vqvae(steps: int, path: Path):
-    """Train, and write encoder, codebook and decoder into one file, as float16: half the size, the same masks."""
+    """Train, and write encoder, codebook and decoder to one float16 file: half the size, the same masks."""
     torch.manual_seed(0)
     encoder, decoder = MaskEncoder(), MaskDecoder()
     parameters = [*encoder.parameters(), *decoder.parameters()]
@@ -109,7 +109,7 @@ def train_mask_vqvae(steps: int, path: Path):
     for step, masks in enumerate(bar):
         since_free = step - round(FREE * steps)
         if since_free >= 0 and since_free % STEPS_BETWEEN_REVIVALS == 0 and step < LAST_REVIVAL * steps:
-            revive_codes(masks, encoder, decoder, uses)  # the first time, all of them
+            revive_codes(masks, encoder, decoder, uses)  # at the first revival, all codes are unused
             uses.zero_()
         for group in optimizer.param_groups:
             group["lr"] = LEARNING_RATE * schedule(step, steps, WARMUP_STEPS)
