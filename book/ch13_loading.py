@@ -270,7 +270,7 @@ for layout in "ABCDE":
 
 # %% tags=["from:vlm.checkpoints.layouts.canonical_name"]
 def canonical_name(name: str) -> str | None:
-    """A tensor's name in this package, whichever release wrote the file; None for what PaliGemma does not use."""
+    """A tensor's name in this package, whichever release wrote the file; None if PaliGemma does not use it."""
     name = name.removeprefix("model.")
     if name.endswith(".position_ids") or (
         name.startswith("vision_tower.") and ".head." in name
@@ -504,7 +504,7 @@ def fill_model(
     dtype: torch.dtype | None,
     read: Callable[[object, str, str], Tensor],
 ) -> PaliGemmaForConditionalGeneration:
-    """Give an empty model the weights of a checkpoint, and tie its head to the embedding unless the file has another."""
+    """Fill an empty model with a checkpoint's weights, and tie its head to the embedding unless the file has another."""
     paths = find_weight_files(directory)
     headers = read_headers(paths)
     check_tensors(model, headers)  # before a single weight is read
@@ -524,7 +524,7 @@ def fill_model(
 def load_model(
     directory: Path, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
 ) -> PaliGemmaForConditionalGeneration:
-    """The model alone: built on the meta device, then filled tensor by tensor."""
+    """The model only: built on the meta device, then filled tensor by tensor."""
     check_device(device, dtype)
     return fill_model(
         empty_model(directory),

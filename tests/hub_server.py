@@ -1,4 +1,4 @@
-"""A small server on this machine that speaks the part of the hub's HTTP interface that a download needs."""
+"""A small local server with the part of the hub's HTTP interface that a download needs."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 class Hub(ThreadingHTTPServer):
-    """One model, `owner/name`, with the files of a directory; what goes wrong is set from outside."""
+    """One model, `owner/name`, with the files of a directory; tests set what goes wrong."""
 
     daemon_threads = True
 
@@ -20,13 +20,13 @@ class Hub(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.directory = directory
         self.gated = False  # only for those with the token "let-me-in"
-        self.break_after: int | None = None  # bytes of a large file, the first time that it is asked for
-        self.goes_down = False  # when it breaks
+        self.break_after: int | None = None  # bytes of a large file, at its first request
+        self.goes_down = False  # after that break
         self.is_down = False  # every connection is closed without an answer
         self.stall_after: int | None = None  # bytes of a large file; the rest comes only when `go_on` is set
         self.stalled, self.go_on = threading.Event(), threading.Event()
-        self.damage = False  # one byte of the large files is another
-        self.requests: list[str] = []  # method, path, and the range that was asked for
+        self.damage = False  # one byte of each large file is changed
+        self.requests: list[str] = []  # method, path, and the requested range
 
     @property
     def endpoint(self) -> str:

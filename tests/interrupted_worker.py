@@ -1,8 +1,8 @@
-"""Runs a program of this repository that comes to a halt in the middle of its work, where a test stops it.
+"""Runs a program of this repository that stalls in the middle of its work, where a test stops it.
 
-`python tests/interrupted_worker.py HOW PROGRAM ...`: HOW is "whole" (nothing is done to it), "stall:N:MARKER" (in the
-middle of writing the Nth file of weights it makes the file MARKER and sleeps) or "disk:N" (no file can become larger
-than N bytes, as on a full disk).
+`python tests/interrupted_worker.py HOW PROGRAM ...`: HOW is "whole" (the program is not changed), "stall:N:MARKER" (in
+the middle of writing the Nth weights file it creates the file MARKER and sleeps) or "disk:N" (no file can grow beyond
+N bytes, as on a full disk).
 """
 
 import dataclasses

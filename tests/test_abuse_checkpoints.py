@@ -1,4 +1,4 @@
-"""Checkpoints that are damaged, forged or of another model: each has one error that names what is wrong."""
+"""Checkpoints that are damaged, forged or of another model: each raises one error that says what is wrong."""
 
 import json
 import shutil
@@ -39,19 +39,19 @@ def checkpoint(whole, tmp_path) -> Path:
 
 
 def take_apart(content: bytes) -> tuple[dict, bytes]:
-    """A safetensors file as its header and its numbers."""
+    """Split a safetensors file into its header and its data."""
     [length] = struct.unpack("<Q", content[:8])
     return json.loads(content[8 : 8 + length]), content[8 + length :]
 
 
 def put_together(header, numbers: bytes = b"", length: int | None = None) -> bytes:
-    """The way back, with a header that is forged, and perhaps a length of it that is not true."""
+    """The inverse, with a forged header and possibly a false header length."""
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     return struct.pack("<Q", len(text) if length is None else length) + text + numbers
 
 
 def assert_refused(directory: Path, capsys, *words: str):
-    """By the loader, with a ValueError, and by the command line, with the same words and no traceback."""
+    """Refused by the loader with a ValueError, and by the command line with the same words and no traceback."""
     with pytest.raises(ValueError) as error:
         load_hf_model(directory)
     for word in words:
@@ -66,39 +66,39 @@ def assert_refused(directory: Path, capsys, *words: str):
 
 
 def cuts(content: bytes) -> dict[str, int]:
-    """Every place at which a file can be cut: within and behind each field of its header, and within the numbers."""
+    """Offsets at which to truncate a file: before and within each field of its header, and within the data."""
     [length] = struct.unpack("<Q", content[:8])
     header = content[8 : 8 + length]
-    places = {"nothing": 0, "within the length": 5, "after the length": 8, "after the header": 8 + length}
+    ends = {"nothing": 0, "within the length": 5, "after the length": 8, "after the header": 8 + length}
     for field in ("dtype", "shape", "data_offsets"):
-        place = header.index(f'"{field}"'.encode())
-        places |= {f"before {field}": 8 + place, f"within {field}": 8 + place + 4}
-        places |= {f"before its value, {field}": 8 + header.index(b":", place) + 1}
-    places |= {"before the last brace": 8 + length - 1, "within the numbers": 8 + length + 1000}
-    return places | {"one byte early": len(content) - 1}
+        start = header.index(f'"{field}"'.encode())
+        ends |= {f"before {field}": 8 + start, f"within {field}": 8 + start + 4}
+        ends |= {f"before its value, {field}": 8 + header.index(b":", start) + 1}
+    ends |= {"before the last brace": 8 + length - 1, "within the data": 8 + length + 1000}
+    return ends | {"one byte early": len(content) - 1}
 
 
-def test_a_file_cut_off_at_any_field_is_named(whole, checkpoint):
+def test_a_file_truncated_at_any_field_is_reported(whole, checkpoint):
     content = (whole / "model.safetensors").read_bytes()
-    for place, end in cuts(content).items():
+    for where, end in cuts(content).items():
         (checkpoint / "model.safetensors").write_bytes(content[:end])
-        with pytest.raises(ValueError, match=r"model\.safetensors is not a whole safetensors file") as error:
+        with pytest.raises(ValueError, match=r"model\.safetensors is not a complete safetensors file") as error:
             load_model(checkpoint)
-        assert "copy or download it again" in str(error.value), place
+        assert "copy or download it again" in str(error.value), where
 
 
 def test_a_file_with_more_than_its_header_says_is_refused(whole, checkpoint, capsys):
     with open(checkpoint / "model.safetensors", "ab") as file:
         file.write(b"more")
-    assert_refused(checkpoint, capsys, "is not a whole safetensors file")
+    assert_refused(checkpoint, capsys, "is not a complete safetensors file")
 
 
 @pytest.mark.parametrize("length", [10**8 + 1, 10**9, 3 * 10**9, 2**63, 2**64 - 1])
-def test_a_header_of_gigabytes_is_refused_at_once_and_no_memory_taken(checkpoint, length):
-    with open(checkpoint / "model.safetensors", "wb") as file:  # a sparse file, as long as it claims to be
+def test_a_header_of_gigabytes_is_refused_without_allocating_memory(checkpoint, length):
+    with open(checkpoint / "model.safetensors", "wb") as file:  # a sparse file, as large as it claims to be
         file.write(struct.pack("<Q", length))
         file.truncate(min(8 + length, 4 * 10**9))
-    with pytest.raises(ValueError, match=r"is not a whole safetensors file .*header too large"):
+    with pytest.raises(ValueError, match=r"is not a complete safetensors file .*header too large"):
         load_model(checkpoint)
 
 
@@ -132,18 +132,18 @@ def test_a_forged_header_is_refused(whole, checkpoint, capsys, forge):
     header, numbers = take_apart((whole / "model.safetensors").read_bytes())
     forge(header, EMBEDDING)
     (checkpoint / "model.safetensors").write_bytes(put_together(header, numbers))
-    assert_refused(checkpoint, capsys, "is not a whole safetensors file")
+    assert_refused(checkpoint, capsys, "is not a complete safetensors file")
 
 
 @pytest.mark.parametrize("header", [b"[" * 10**6, b'{"a":' * 10**5, b"\xff" * 100, b"", b"[]", b"null", b"\0" * 50])
 def test_a_header_that_is_no_header_is_refused(checkpoint, header):
     (checkpoint / "model.safetensors").write_bytes(put_together(header))
-    with pytest.raises(ValueError, match="is not a whole safetensors file"):
+    with pytest.raises(ValueError, match="is not a complete safetensors file"):
         load_model(checkpoint)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.int8, torch.uint8, torch.bool, torch.float8_e4m3fn])
-def test_a_dtype_that_is_not_read_is_named(checkpoint, capsys, dtype):
+def test_an_unsupported_dtype_is_reported(checkpoint, capsys, dtype):
     path = checkpoint / "model.safetensors"
     tensors = load_file(path)
     tensors[NORM] = tensors[NORM].to(dtype)
@@ -153,12 +153,12 @@ def test_a_dtype_that_is_not_read_is_named(checkpoint, capsys, dtype):
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_weight_that_is_no_number_is_named(checkpoint, capsys, number, dtype):
+def test_a_nan_or_infinite_weight_is_reported(checkpoint, capsys, number, dtype):
     path = checkpoint / "model.safetensors"
     tensors = {name: tensor.to(dtype) for name, tensor in load_file(path).items()}
     tensors[NORM][7] = number
     save_file(tensors, path)
-    model, tokenizer = load_hf_model(checkpoint)  # it is only mapped, and not read
+    model, tokenizer = load_hf_model(checkpoint)  # the file is only mapped into memory
     processor = PaliGemmaProcessor.for_model(model, tokenizer)
     with pytest.raises(ValueError, match=rf"{NORM} contains NaN or infinity in {dtype}: copy or download"):
         generate(model, processor, "caption en", example_image(0))
@@ -169,27 +169,27 @@ def test_a_weight_that_is_no_number_is_named(checkpoint, capsys, number, dtype):
     assert list((checkpoint.parent / "target").iterdir()) == []
 
 
-def test_scores_that_are_too_large_for_a_dtype_are_told_from_broken_weights():
+def test_logits_too_large_for_a_dtype_are_distinguished_from_broken_weights():
     model, tokenizer = load_hf_model(CHECKPOINT_DIRECTORY)
     processor = PaliGemmaProcessor.for_model(model, tokenizer)
     with torch.no_grad():
         model.multi_modal_projector.linear.weight.mul_(1e38)
     with pytest.raises(
-        ValueError, match=r"logits that are NaN or infinite in torch\.float32: in float16 take bfloat16"
+        ValueError, match=r"logits that are NaN or infinite in torch\.float32: instead of float16 use bfloat16"
     ):
         generate(model, processor, "caption en", example_image(0))
 
 
-def test_a_weight_too_large_for_float16_is_named_and_nothing_is_written(checkpoint):
+def test_a_weight_too_large_for_float16_is_reported_and_nothing_is_written(checkpoint):
     path = checkpoint / "model.safetensors"
     tensors = load_file(path)
     tensors[NORM][7] = 1e6
     save_file(tensors, path)
     model, tokenizer = load_hf_model(checkpoint, dtype=torch.float16)
     processor = PaliGemmaProcessor.for_model(model, tokenizer)
-    with pytest.raises(ValueError, match=r"norm\.weight contains NaN or infinity in torch\.float16.*take bfloat16"):
+    with pytest.raises(ValueError, match=r"norm\.weight contains NaN or infinity in torch\.float16.*use bfloat16"):
         generate(model, processor, "caption en", example_image(0))
-    with pytest.raises(ValueError, match=r"norm\.weight contains NaN or infinity in torch\.float16.*take bfloat16"):
+    with pytest.raises(ValueError, match=r"norm\.weight contains NaN or infinity in torch\.float16.*use bfloat16"):
         convert(checkpoint, checkpoint.parent / "half", torch.float16)
     assert list((checkpoint.parent / "half").iterdir()) == []
 
@@ -197,13 +197,13 @@ def test_a_weight_too_large_for_float16_is_named_and_nothing_is_written(checkpoi
 @pytest.mark.parametrize(
     "index", ['{"weight_map": {"a": 3}}', "[" * 10**5, b"\xff\xfe", '{"weight_map": {"a": "../b"}}', "9" * 5000]
 )
-def test_an_index_that_is_none_is_named(checkpoint, capsys, index):
+def test_an_invalid_index_is_reported(checkpoint, capsys, index):
     path = checkpoint / "model.safetensors.index.json"
     path.write_bytes(index if isinstance(index, bytes) else index.encode())
     assert_refused(checkpoint, capsys, str(path))
 
 
-def test_a_missing_tokenizer_is_named(checkpoint, capsys):
+def test_a_missing_tokenizer_is_reported(checkpoint, capsys):
     (checkpoint / "tokenizer.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"has no tokenizer: expected tokenizer\.json or tokenizer\.model"):
         load_hf_model(checkpoint)
@@ -216,7 +216,7 @@ def test_a_missing_tokenizer_is_named(checkpoint, capsys):
     [("tokenizer.json", text) for text in ("", "{", "{}", "[]", "null", '{"added_tokens": []}')]
     + [("tokenizer_config.json", text) for text in ("", "{", "[]", "null")],
 )
-def test_a_damaged_tokenizer_is_named(checkpoint, name, content):
+def test_a_damaged_tokenizer_is_reported(checkpoint, name, content):
     (checkpoint / name).write_text(content)
     with pytest.raises(ValueError, match=r"checkpoint has a tokenizer that cannot be read .*again"):
         load_hf_model(checkpoint)
@@ -231,7 +231,7 @@ def swap_ids(tokenizer: dict, one: str, other: str):
 
 
 @pytest.mark.parametrize(("one", "other"), [("<eos>", "<bos>"), ("<pad>", "<unk>"), ("<bos>", "<unk>")])
-def test_a_tokenizer_with_other_ids_is_named(checkpoint, one, other):
+def test_a_tokenizer_with_other_ids_is_refused(checkpoint, one, other):
     path = checkpoint / "tokenizer.json"
     tokenizer = json.loads(path.read_text(encoding="utf-8"))
     swap_ids(tokenizer, one, other)
@@ -240,19 +240,19 @@ def test_a_tokenizer_with_other_ids_is_named(checkpoint, one, other):
         load_hf_model(checkpoint)
 
 
-def test_a_tokenizer_whose_image_token_stands_elsewhere_is_named(checkpoint):
+def test_a_tokenizer_with_another_image_token_id_is_refused(checkpoint):
     path = checkpoint / "config.json"
     path.write_text(path.read_text().replace('"image_token_index": 1920', '"image_token_index": 1919'))
     with pytest.raises(ValueError, match="<image> is 1920, expected 1919"):
         load_hf_model(checkpoint)
 
 
-def test_a_tokenizer_with_more_tokens_than_the_embedding_has_rows_is_named(checkpoint):
+def test_a_tokenizer_with_more_tokens_than_embedding_rows_is_refused(checkpoint):
     path = checkpoint / "tokenizer.json"
     tokenizer = json.loads(path.read_text(encoding="utf-8"))
     tokenizer["added_tokens"].append(tokenizer["added_tokens"][-1] | {"id": 1921, "content": "<one-more>"})
     path.write_text(json.dumps(tokenizer), encoding="utf-8")
-    with pytest.raises(ValueError, match="it has 1922 tokens, and the embedding 1921 rows"):
+    with pytest.raises(ValueError, match="it has 1922 tokens, but the embedding has 1921 rows"):
         load_hf_model(checkpoint)
 
 
@@ -266,7 +266,7 @@ def test_code_that_a_tokenizer_brings_along_is_neither_run_nor_asked_about(check
 
 
 def read(content: bytes) -> dict[str, torch.Tensor] | None:
-    """What this package makes of a file, or None where it refuses it, which is a ValueError and nothing else."""
+    """The tensors that this package reads from a file, or None if it raises a ValueError; no other error may occur."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
         path.write_bytes(content)
@@ -280,7 +280,7 @@ def read(content: bytes) -> dict[str, torch.Tensor] | None:
 
 
 def assert_as_the_library_reads_it(content: bytes):
-    """Where this package accepts a file, the library of the format does too, and reads the same numbers."""
+    """If this package accepts a file, so does the safetensors library, and it reads the same values."""
     tensors = read(content)
     if tensors is not None:
         theirs = {new: tensor for name, tensor in load(content).items() if (new := canonical_name(name)) is not None}
@@ -345,4 +345,4 @@ def test_a_whole_file_is_accepted(shapes, dtype):
     kept = [new for name in tensors if (new := canonical_name(name)) is not None]
     content = save(tensors)
     assert_as_the_library_reads_it(content)
-    assert (read(content) is not None) == (len(set(kept)) == len(kept))  # two names may stand for one tensor
+    assert (read(content) is not None) == (len(set(kept)) == len(kept))  # two names may mean one tensor

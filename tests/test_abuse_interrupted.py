@@ -1,4 +1,4 @@
-"""Ctrl-C, kill -9 and a full disk at any moment: nothing half-written is taken for whole, and the work goes on."""
+"""Ctrl-C, kill -9 and a full disk at any moment: nothing half-written is mistaken for complete, and work can resume."""
 
 import contextlib
 import errno
@@ -51,8 +51,8 @@ STARTED: list[subprocess.Popen] = []
 
 @pytest.fixture(autouse=True)
 def signals_and_processes():
-    """Programs that a test starts get Ctrl-C even if the tests run with SIGINT ignored, as in a background job of a
-    script; and none of them outlives its test."""
+    """Programs that a test starts receive Ctrl-C even if the tests run with SIGINT ignored, as in a script's background
+    job; and no program outlives its test."""
     before = signal.signal(CTRL_C, signal.default_int_handler)
     yield
     signal.signal(CTRL_C, before)
@@ -71,7 +71,7 @@ def start_program(*words: str | Path, **environment: str) -> subprocess.Popen:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        start_new_session=True,  # a group of its own, to which a signal goes as from a terminal
+        start_new_session=True,  # its own process group, signaled as by a terminal
     )
     STARTED.append(process)
     return process
@@ -89,7 +89,7 @@ def finish(process: subprocess.Popen) -> tuple[int, str]:
 def stop(
     process: subprocess.Popen, happened: Callable[[], bool], by: signal.Signals, within: float = PROMPTLY
 ) -> tuple[int, str]:
-    """Send the signal to the program and its children, as soon as something has happened; it must end soon."""
+    """Send the signal to the program and its children, as soon as `happened` is true; it must end soon."""
     give_up = time.monotonic() + 120
     while not happened():
         assert process.poll() is None and time.monotonic() < give_up, process.communicate()
@@ -102,7 +102,7 @@ def stop(
 
 
 def assert_stopped(result: tuple[int, str], by: signal.Signals, words: str):
-    """By kill without a word; by Ctrl-C with exit code 130 and one short line."""
+    """Silently by kill; with exit code 130 and one short line by Ctrl-C."""
     code, err = result
     if by is KILL:
         assert code == -KILL
@@ -116,7 +116,7 @@ PROGRAMS += " grader.classroom grader.project grader.release"
 
 
 def imports_torch(pid: int) -> bool:
-    """Whether it has begun to: its Python code goes on importing for half a second or more."""
+    """Whether it has begun to import torch, which takes half a second or more from here."""
     return "libtorch" in Path(f"/proc/{pid}/maps").read_text()
 
 
@@ -126,7 +126,7 @@ def children(pid: int) -> list[int]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows which libraries a process has loaded")
 @pytest.mark.parametrize("program", [*PROGRAMS.split(), "command"])
-def test_ctrl_c_during_the_imports_ends_a_program_without_a_word(tmp_path, program):
+def test_ctrl_c_during_the_imports_ends_a_program_silently(tmp_path, program):
     if program == "command":
         script = tmp_path / "vlm"  # as pip installs it
         script.write_text("import sys\nfrom vlm.__main__ import program\nsys.exit(program())\n", encoding="utf-8")
@@ -137,7 +137,7 @@ def test_ctrl_c_during_the_imports_ends_a_program_without_a_word(tmp_path, progr
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows which libraries a process has loaded")
-def test_a_program_that_is_started_with_ctrl_c_ignored_goes_on_ignoring_it(checkpoint):
+def test_a_program_started_with_ctrl_c_ignored_keeps_ignoring_it(checkpoint):
     signal.signal(CTRL_C, signal.SIG_IGN)  # as nohup and background jobs of scripts do
     process = start_program("-m", "vlm", "inspect", checkpoint)
     assert stop(process, lambda: imports_torch(process.pid), CTRL_C) == (0, "")
@@ -147,7 +147,7 @@ def test_a_program_that_is_started_with_ctrl_c_ignored_goes_on_ignoring_it(check
     ("work", "code"), [("threading.Thread(target=press).start()", 130), ("atexit.register(press)", 0)]
 )
 def test_ctrl_c_after_the_work_leaves_no_traceback(work, code):
-    """While Python waits for threads it ends the program; while Python shuts down it comes too late."""
+    """While Python waits for threads it ends the program; while Python shuts down it has no effect."""
     script = f"""
 import atexit, os, signal, threading, time
 from vlm.commands.program import run_as_program
@@ -165,7 +165,7 @@ run_as_program("test", main)
 
 
 def test_in_other_programs_ctrl_c_keeps_its_meaning(tmp_path):
-    """The package changes nothing for a program that imports it, even if that is started with `python -m` too."""
+    """The package changes nothing for a program that imports it, even if that program is started with `python -m`."""
     (tmp_path / "other").mkdir()
     (tmp_path / "other/__init__.py").write_text("import vlm, toybox, grader, benchmark\n", encoding="utf-8")
     body = "import signal\nassert signal.getsignal(signal.SIGINT) is signal.default_int_handler\n"
@@ -196,7 +196,7 @@ def test_a_training_run_stopped_twice_ends_in_the_same_weights(train, tmp_path):
     for number, by in ((2, CTRL_C), (3, KILL)):  # the second state; then the third after that one
         marker.unlink(missing_ok=True)
         process = start(f"stall:{number}:{marker}", "train", "--directory", directory)
-        assert_stopped(stop(process, marker.exists, by), by, "interrupted: the same command goes on")
+        assert_stopped(stop(process, marker.exists, by), by, "interrupted: run the same command again")
         load_file(state)  # whole: the one before the one that was half written
         assert not (directory / "final").exists()
         assert state.with_name("state.safetensors.partial").exists() == (by is KILL)
@@ -244,7 +244,7 @@ def test_a_full_disk_ends_the_training_with_one_message_and_the_last_state_whole
     limit = 600_000  # a batch fits, the first state too, without words yet; the whole state does not
     code, err = finish(start(f"disk:{limit}", "train", "--directory", tmp_path))
     assert code == 1 and "Traceback" not in err
-    assert "training broke off: " in err and "state.safetensors.partial cannot be written" in err
+    assert "training stopped: " in err and "state.safetensors.partial cannot be written" in err
     assert "is the disk full?" in err
     assert [path.name for path in tmp_path.iterdir()] == ["state.safetensors"] and load_file(
         tmp_path / "state.safetensors"
@@ -252,7 +252,7 @@ def test_a_full_disk_ends_the_training_with_one_message_and_the_last_state_whole
 
 
 @pytest.mark.parametrize("by", [CTRL_C, KILL], ids=["ctrl-c", "kill"])
-def test_a_conversion_that_is_stopped_leaves_no_checkpoint_and_is_made_by_the_same_command(checkpoint, tmp_path, by):
+def test_an_interrupted_conversion_leaves_no_checkpoint_and_the_same_command_completes_it(checkpoint, tmp_path, by):
     marker, target = tmp_path / "half-written", tmp_path / "target"
     words = ["convert", str(checkpoint), str(target), "--layout", "C", "--max-shard-gigabytes", "0.0005"]
     result = stop(start(f"stall:2:{marker}", *words), marker.exists, by)
@@ -297,21 +297,21 @@ def inspect(hub, tmp_path):
 
 
 @pytest.mark.parametrize("by", [CTRL_C, KILL], ids=["ctrl-c", "kill"])
-def test_a_download_that_is_stopped_is_not_taken_for_whole_and_is_made_by_the_same_command(hub, inspect, by):
+def test_an_interrupted_download_is_not_mistaken_for_complete_and_the_same_command_completes_it(hub, inspect, by):
     hub.stall_after = 100_000
     result = stop(inspect(), hub.stalled.is_set, by)
     assert_stopped(result, by, "vlm inspect: interrupted")
     hub.stall_after = None
     hub.go_on.set()
     code, err = finish(inspect(HF_HUB_OFFLINE="1"))
-    assert code == 1 and "it is not whole in the cache" in err and err.count("\n") == 1
+    assert code == 1 and "it is not complete in the cache" in err and err.count("\n") == 1
     assert finish(inspect())[0] == 0
 
 
-def test_a_full_disk_ends_a_download_with_one_line_and_it_goes_on_when_there_is_room(inspect):
+def test_a_full_disk_ends_a_download_with_one_line_and_it_resumes_when_there_is_space(inspect):
     code, err = finish(inspect("disk:500000"))
     assert code == 1 and err.count("\n") == 1, err
-    assert err.startswith("vlm inspect: File too large in the cache") and "make room, or set HF_HOME" in err
+    assert err.startswith("vlm inspect: File too large in the cache") and "free some space, or set HF_HOME" in err
     assert finish(inspect())[0] == 0
 
 
@@ -417,8 +417,8 @@ HEADERS = {name: TensorHeader(name, (10,), torch.float32) for name in TENSORS}  
 
 @pytest.mark.parametrize("shards_before", [1, 2, 3])
 @pytest.mark.parametrize("shards_after", [1, 2, 3])
-def test_of_old_and_new_shards_there_is_never_a_mixture(tmp_path, monkeypatch, shards_before, shards_after):
-    """Wherever the writing is stopped, what can be read is the old weights, the new ones, or not all of them."""
+def test_old_and_new_shards_are_never_mixed(tmp_path, monkeypatch, shards_before, shards_after):
+    """Wherever writing is interrupted, the readable weights are all old, all new, or incomplete."""
     limits, replace, limit = {1: 120, 2: 80, 3: 40}, os.replace, 0
     while True:
         folder = tmp_path / str(limit)
@@ -454,7 +454,7 @@ def test_of_old_and_new_shards_there_is_never_a_mixture(tmp_path, monkeypatch, s
         limit += 1
 
 
-def test_a_full_disk_leaves_the_old_checkpoint_and_nothing_aside(checkpoint, tmp_path, monkeypatch):
+def test_a_full_disk_leaves_the_old_checkpoint_and_no_temporary_files(checkpoint, tmp_path, monkeypatch):
     directory = Path(shutil.copytree(checkpoint, tmp_path / "checkpoint"))
     model, before = load_model(directory), files(directory)
 

@@ -1,4 +1,4 @@
-"""Converting: the numbers stay, and both this package and transformers open what was written."""
+"""Conversion: the values stay the same, and both this package and transformers read the result."""
 
 import json
 
@@ -23,7 +23,7 @@ def same_weights(one, other) -> bool:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_every_layout_can_be_written_and_leads_back(source, tmp_path, layout):
+def test_every_layout_survives_a_round_trip(source, tmp_path, layout):
     convert(source, tmp_path / "there", layout=layout, max_shard_bytes=500_000)
     paths = find_weight_files(tmp_path / "there")
     assert len(paths) > 1
@@ -34,14 +34,14 @@ def test_every_layout_can_be_written_and_leads_back(source, tmp_path, layout):
     assert (tmp_path / "back/tokenizer.json").read_bytes() == (source / "tokenizer.json").read_bytes()
 
 
-def test_the_dtype_is_that_of_weights_and_config(source, tmp_path):
+def test_weights_and_config_have_the_new_dtype(source, tmp_path):
     convert(source, tmp_path / "half", torch.bfloat16, layout="C")
     model = load_model(tmp_path / "half")
     assert same_weights(load_model(source, dtype=torch.bfloat16), model)
     assert json.loads((tmp_path / "half/config.json").read_text())["dtype"] == "bfloat16"
 
 
-def test_transformers_opens_what_was_written(source, tmp_path):
+def test_transformers_reads_what_was_written(source, tmp_path):
     from transformers import PaliGemmaForConditionalGeneration as ReferenceModel
 
     convert(source, tmp_path / "half", torch.bfloat16, layout="D", max_shard_bytes=500_000)
@@ -61,7 +61,7 @@ def test_a_head_of_its_own_is_kept_and_a_tied_one_left_out(source, tmp_path):
     assert torch.equal(own.lm_head.weight, head) and own.lm_head.weight is not own.model.embed_tokens.weight
 
 
-def test_a_head_in_the_file_is_a_row_of_the_table_and_counts(source, tmp_path):
+def test_a_head_in_the_file_is_a_row_of_the_table_and_is_counted(source, tmp_path):
     convert(source, tmp_path / "there", layout="E")
     paths = find_weight_files(tmp_path / "there")
     head, whole = (
@@ -72,16 +72,16 @@ def test_a_head_in_the_file_is_a_row_of_the_table_and_counts(source, tmp_path):
     )
 
 
-def test_others_may_read_it_and_figures_of_the_source_do_not_go_along(source, tmp_path):
+def test_other_users_may_read_it_and_unrelated_files_are_not_copied(source, tmp_path):
     (source / "evaluation.json").write_text("{}")
     convert(source, tmp_path / "there")
     assert (tmp_path / "there/model.safetensors").stat().st_mode == (tmp_path / "there/config.json").stat().st_mode
     assert not (tmp_path / "there/evaluation.json").exists()
 
 
-def test_nothing_is_written_over(source, tmp_path):
+def test_nothing_is_overwritten(source, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(FileExistsError, match="is there already: name a directory that does not exist yet"):
+    with pytest.raises(FileExistsError, match="already exists: choose a new or an empty directory"):
         convert(source, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 

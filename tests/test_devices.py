@@ -1,4 +1,4 @@
-"""Devices and dtypes: what this machine lacks is said before a file is read."""
+"""Devices and dtypes: errors for unavailable ones are raised before any file is read."""
 
 import pytest
 import torch
@@ -16,11 +16,11 @@ def test_cpu_computes_in_every_dtype(dtype):
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "nonsense", "meta"])
-def test_a_device_that_is_not_there_is_named_with_one_that_is(device):
+def test_the_error_for_an_unavailable_device_suggests_an_available_one(device):
     with pytest.raises(ValueError, match=f"device '{device}' cannot be used here, try '{default_device()}'"):
         check_device(device)
 
 
-def test_a_dtype_that_cannot_be_multiplied_is_named():
+def test_a_dtype_that_cannot_be_multiplied_is_refused():
     with pytest.raises(ValueError, match=r"device 'cpu' cannot compute in torch\.bool, try float32"):
         check_device("cpu", torch.bool)

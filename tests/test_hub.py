@@ -1,4 +1,4 @@
-"""Checkpoints from the hub, against a server on this machine that is reached through HF_ENDPOINT."""
+"""Checkpoints from the hub, with a local server that is reached through HF_ENDPOINT."""
 
 import os
 import random
@@ -33,7 +33,7 @@ def hub(checkpoint):
 
 @pytest.fixture
 def run(hub, tmp_path):
-    """Run Python in a process of its own, which knows of the hub and has an empty cache."""
+    """Run Python in its own process, which knows the hub and has an empty cache."""
 
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
         known = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "home"), "NO_PROXY": "*"}
@@ -84,10 +84,10 @@ def test_what_is_not_needed_is_not_downloaded(find, hub, checkpoint):
     assert hub.gets("tokenizer.json") and not hub.gets("training_state.bin")
 
 
-def test_a_broken_download_goes_on_where_it_broke(find, hub, tmp_path):
+def test_an_interrupted_download_resumes(find, hub, tmp_path):
     hub.directory = tmp_path / "large"
     hub.directory.mkdir()
-    content = random.Random(0).randbytes(12_000_000)  # the hub's client keeps what came in pieces of 10 MB
+    content = random.Random(0).randbytes(12_000_000)  # the hub's client keeps complete chunks of 10 MiB
     (hub.directory / "model.safetensors").write_bytes(content)
     hub.break_after = 11_000_000
     assert (find() / "model.safetensors").read_bytes() == content
@@ -95,14 +95,14 @@ def test_a_broken_download_goes_on_where_it_broke(find, hub, tmp_path):
     assert "bytes" not in first and second.endswith(f"bytes={10 * 2**20}-")
 
 
-def test_a_hub_that_goes_down_is_said_and_what_has_come_is_kept(find, hub, tmp_path):
+def test_a_hub_that_goes_down_is_reported_and_the_download_resumes(find, hub, tmp_path):
     hub.directory = tmp_path / "large"
     hub.directory.mkdir()
     content = random.Random(0).randbytes(12_000_000)
     (hub.directory / "model.safetensors").write_bytes(content)
     hub.break_after, hub.goes_down = 11_000_000, True
     error = find()
-    assert "ConnectionError: the download of owner/name broke off" in error and "start it again" in error
+    assert "ConnectionError: the download of owner/name was interrupted" in error and "start it again" in error
     hub.is_down = False
     assert (find() / "model.safetensors").read_bytes() == content
 
@@ -110,31 +110,31 @@ def test_a_hub_that_goes_down_is_said_and_what_has_come_is_kept(find, hub, tmp_p
 def test_a_gated_model_says_to_accept_the_license_and_to_log_in(find, hub, checkpoint):
     hub.gated = True
     error = find()
-    assert "PermissionError: owner/name is open only to those who accept its license" in error
+    assert "PermissionError: owner/name requires you to accept its license" in error
     assert f"{hub.endpoint}/owner/name" in error and "hf auth login" in error
     assert same_weights(find(token="let-me-in"), checkpoint)
 
 
-def test_a_revision_that_is_not_there_is_named(find, hub):
+def test_a_missing_revision_is_reported(find, hub):
     error = find(revision="v9")
     assert f"FileNotFoundError: owner/name has no revision 'v9': see the branches and tags at {hub.endpoint}" in error
     assert find(revision=COMMIT).name == COMMIT
 
 
-def test_a_model_that_is_not_there_is_named(find):
+def test_a_missing_model_is_reported(find):
     assert "FileNotFoundError: owner/other is neither a directory here nor a model at" in find("owner/other")
 
 
-def test_a_damaged_file_is_refused_and_the_next_try_brings_a_whole_one(find, hub, checkpoint):
+def test_a_damaged_file_is_refused_and_the_next_try_downloads_it_again(find, hub, checkpoint):
     hub.damage = True
     error = find()
-    assert "ValueError: model.safetensors came damaged: its sha256 is" in error and "load it again" in error
+    assert "ValueError: model.safetensors is damaged: its sha256 is" in error and "load it again" in error
     hub.damage = False
     assert same_weights(find(), checkpoint)
 
 
 def test_without_a_network_and_with_an_empty_cache_it_says_so(find):
-    assert "it is not whole in the cache" in find(HF_HUB_OFFLINE="1")
+    assert "it is not complete in the cache" in find(HF_HUB_OFFLINE="1")
 
 
 @pytest.mark.parametrize("path", ["nowhere", "/no/where", "./no/where", "a/b/c", Path("no/where")])

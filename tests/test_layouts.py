@@ -1,4 +1,4 @@
-"""Names of tensors: there and back, in each layout."""
+"""Tensor names: round trips in each layout."""
 
 import pytest
 
@@ -17,19 +17,19 @@ def names() -> list[str]:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_every_name_goes_there_and_back(names, layout):
+def test_every_name_survives_a_round_trip(names, layout):
     there = [name_in_layout(name, layout) for name in names]
     assert len(set(there)) == len(names)
     assert [canonical_name(name) for name in there] == names
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_a_layout_is_recognised_by_its_names(names, layout):
+def test_a_layout_is_recognized_by_its_names(names, layout):
     kept = [name for name in names if name != HEAD or LAYOUTS[layout].writes_tied_head]
     there = [name_in_layout(name, layout) for name in kept]
     assert find_layout([*there, "vision_tower.vision_model.head.probe"]) == layout
 
 
-def test_a_mixture_is_no_layout(names):
+def test_mixed_names_have_no_layout(names):
     mixed = [name_in_layout(name, "AB"[i % 2]) for i, name in enumerate(names)]
     assert find_layout(mixed) is None

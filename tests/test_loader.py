@@ -1,4 +1,4 @@
-"""Checkpoints: what is read, what is refused, and in which words."""
+"""Checkpoints: what is read, what is refused, and the messages."""
 
 import json
 
@@ -58,10 +58,10 @@ def test_shards_are_found_by_the_index(model, checkpoint):
         load_model(checkpoint)
 
 
-def test_one_error_names_all_that_does_not_fit(checkpoint):
+def test_one_error_lists_everything_that_does_not_fit(checkpoint):
     def spoil(tensors):
         del tensors["language_model.model.norm.weight"]
-        tensors["surplus.weight"] = torch.zeros(2)
+        tensors["extra.weight"] = torch.zeros(2)
         tensors["multi_modal_projector.linear.bias"] = torch.zeros(3)
 
     change_tensors(checkpoint, spoil)
@@ -71,13 +71,13 @@ def test_one_error_names_all_that_does_not_fit(checkpoint):
         "  missing keys (1):",
         "    language_model.model.norm.weight [32]",
         "  unexpected keys (1):",
-        "    surplus.weight [2]",
+        "    extra.weight [2]",
         "  wrong shapes (1):",
         "    multi_modal_projector.linear.bias is [3], the config says [32]",
     ]
 
 
-def test_a_long_list_of_keys_is_cut_after_ten_with_the_number_of_the_others(checkpoint):
+def test_a_long_list_of_keys_shows_ten_and_the_number_of_the_others(checkpoint):
     tensors = load_file(checkpoint / "model.safetensors")
     save_file({f"other.{name}": tensor for name, tensor in tensors.items()}, checkpoint / "model.safetensors")
     with pytest.raises(ValueError) as error:
@@ -100,13 +100,13 @@ def test_the_names_of_a_wrapped_model_are_refused_in_one_sentence_that_says_what
     assert "\n" not in str(error.value)
 
 
-def test_an_adapter_without_its_model_is_named(checkpoint):
+def test_an_adapter_without_its_model_is_refused(checkpoint):
     (checkpoint / "model.safetensors").rename(checkpoint / "adapter_model.safetensors")
     (checkpoint / "adapter_config.json").write_text("{}")
-    with pytest.raises(ValueError, match=f"contains an adapter and no model: .*--adapter {checkpoint}"):
+    with pytest.raises(ValueError, match=f"contains an adapter but no model: .*--adapter {checkpoint}"):
         load_model(checkpoint)
     (checkpoint / "config.json").unlink()
-    with pytest.raises(ValueError, match="contains an adapter and no model"):
+    with pytest.raises(ValueError, match="contains an adapter but no model"):
         load_model(checkpoint)
 
 
@@ -140,7 +140,7 @@ def whole(tmp_path):
 
 @pytest.mark.parametrize("key", ["torch_dtype", "dtype"])
 @pytest.mark.parametrize("value", ["torch.bfloat16", "auto"])
-def test_what_config_json_says_about_the_dtype_is_not_read(whole, key, value):
+def test_what_config_json_says_about_the_dtype_is_ignored(whole, key, value):
     values = json.loads((whole / "config.json").read_text())
     (whole / "config.json").write_text(json.dumps(values | {key: value}))
     model, tokenizer = load_hf_model(whole)
@@ -175,7 +175,7 @@ def test_a_head_of_its_own_stays_untied(checkpoint):
     assert not torch.equal(loaded.language_model.model.embed_tokens.weight, head)
 
 
-def test_dtype_is_the_file_s_or_the_one_asked_for(checkpoint):
+def test_dtype_is_the_file_s_or_the_requested_one(checkpoint):
     assert {parameter.dtype for parameter in load_model(checkpoint).parameters()} == {torch.float32}
     halved = load_model(checkpoint, dtype=torch.bfloat16)
     assert {parameter.dtype for parameter in halved.parameters()} == {torch.bfloat16}
@@ -196,16 +196,16 @@ def test_dtype_is_the_file_s_or_the_one_asked_for(checkpoint):
         ("language_model.lm_head.weight", ["lm_head.weight"]),
     ],
 )
-def test_the_names_of_all_releases_lead_to_the_published_ones(published, names):
+def test_the_names_of_all_releases_map_to_the_published_ones(published, names):
     assert {canonical_name(name) for name in [published, *names]} == {published}
 
 
-def test_what_paligemma_does_not_use_is_passed_over():
+def test_what_paligemma_does_not_use_is_ignored():
     assert canonical_name("vision_tower.vision_model.embeddings.position_ids") is None
     assert canonical_name("vision_tower.vision_model.head.probe") is None
 
 
-def test_files_that_are_not_there_are_named(checkpoint, tmp_path):
+def test_missing_files_are_reported(checkpoint, tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere is not a directory"):
         load_hf_model(tmp_path / "nowhere")
     (checkpoint / "model.safetensors").rename(checkpoint / "weights.bin")
@@ -216,10 +216,10 @@ def test_files_that_are_not_there_are_named(checkpoint, tmp_path):
         load_model(checkpoint)
 
 
-def test_half_a_file_is_refused_by_name(checkpoint):
+def test_an_incomplete_file_is_refused_by_name(checkpoint):
     path = checkpoint / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ValueError, match=r"model\.safetensors is not a whole safetensors file"):
+    with pytest.raises(ValueError, match=r"model\.safetensors is not a complete safetensors file"):
         load_model(checkpoint)
 
 
@@ -234,7 +234,7 @@ def test_an_interrupted_save_leaves_the_old_checkpoint(model, checkpoint, monkey
     assert same_weights(model, load_model(checkpoint))
 
 
-def test_a_saved_model_replaces_shards_that_were_there(model, checkpoint):
+def test_a_saved_model_replaces_older_shards(model, checkpoint):
     tensors = load_file(checkpoint / "model.safetensors")
     (checkpoint / "model.safetensors").unlink()
     save_file({name: tensor + 1 for name, tensor in tensors.items()}, checkpoint / "model-00001-of-00001.safetensors")
@@ -244,14 +244,14 @@ def test_a_saved_model_replaces_shards_that_were_there(model, checkpoint):
     assert same_weights(model, load_model(checkpoint))
 
 
-def test_what_was_loaded_is_said_in_one_table(checkpoint, caplog):
+def test_what_was_loaded_is_logged_in_one_table(checkpoint, caplog):
     with caplog.at_level("INFO", logger="vlm.loader"):
         load_model(checkpoint)
     [record] = caplog.records
     assert "1 file, layout A" in record.message and "multi_modal_projector" in record.message
 
 
-def test_dtypes_that_differ_become_that_of_the_embedding(checkpoint):
+def test_different_dtypes_become_that_of_the_embedding(checkpoint):
     def spoil(tensors):
         for name in tensors:
             if "vision_tower" in name:
@@ -261,14 +261,14 @@ def test_dtypes_that_differ_become_that_of_the_embedding(checkpoint):
     assert {parameter.dtype for parameter in load_model(checkpoint).parameters()} == {torch.float32}
 
 
-def test_a_tensor_that_stands_twice_is_named(checkpoint):
+def test_a_duplicate_tensor_is_reported(checkpoint):
     name = "language_model.model.norm.weight"
     change_tensors(checkpoint, lambda tensors: tensors.update({f"model.{name}": torch.ones(32)}))
     with pytest.raises(ValueError, match=r"norm\.weight, a duplicate of .*norm\.weight: remove one of them"):
         load_model(checkpoint)
 
 
-def test_a_quantized_tensor_is_named(checkpoint):
+def test_a_quantized_tensor_is_refused(checkpoint):
     name = "language_model.model.norm.weight"
     change_tensors(checkpoint, lambda tensors: tensors.update({name: tensors[name].to(torch.int8)}))
     with pytest.raises(ValueError, match=r"norm\.weight is I8: expected F32, F16, BF16"):
@@ -276,7 +276,7 @@ def test_a_quantized_tensor_is_named(checkpoint):
 
 
 @pytest.mark.parametrize("index", ["{", "[]", "{}", '{"weight_map": {"a": "../other.safetensors"}}'])
-def test_an_index_that_is_none_is_named(checkpoint, index):
+def test_an_invalid_index_is_reported(checkpoint, index):
     (checkpoint / "model.safetensors.index.json").write_text(index)
     with pytest.raises(ValueError, match=r"model\.safetensors\.index\.json"):
         load_model(checkpoint)

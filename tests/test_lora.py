@@ -396,7 +396,7 @@ def test_control_characters_of_a_file_do_not_reach_a_terminal(saved):
     assert_refused(saved, "only lora_A and lora_B")
     text = json.dumps({ESCAPES: {"dtype": ESCAPES, "shape": [], "data_offsets": [0, 0]}}).encode()
     (saved / WEIGHTS_FILE).write_bytes(struct.pack("<Q", len(text)) + text)
-    assert_refused(saved, "is not a whole safetensors file")
+    assert_refused(saved, "is not a complete safetensors file")
 
 
 @pytest.mark.abuse

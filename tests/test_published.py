@@ -1,4 +1,4 @@
-"""The published sizes: parameters counted without memory, and names as transformers has them."""
+"""The published sizes: parameter counts on the meta device, and the names of transformers."""
 
 import pytest
 import torch
@@ -30,12 +30,12 @@ def on_meta(config: PaliGemmaConfig) -> PaliGemmaForConditionalGeneration:
         return PaliGemmaForConditionalGeneration(config)
 
 
-def test_every_published_size_is_here():
+def test_every_published_size_is_listed():
     assert set(NAMES) == set(SIZES)
 
 
 @pytest.mark.parametrize("name", SIZES)
-def test_parameters_and_tensors_are_as_many_as_published(name):
+def test_parameters_and_tensors_are_counted_as_published(name):
     model = on_meta(published_config(name))
     names = model.state_dict().keys() - {HEAD}
     assert (sum(parameter.numel() for parameter in model.parameters()), len(names)) == SIZES[name]
@@ -62,6 +62,6 @@ def test_the_28b_divides_its_scores_by_the_root_of_144_and_the_others_by_that_of
     assert all(scales[name] == (256**-0.5, 256) for name in scales if name != "paligemma2-28b")
 
 
-def test_an_unknown_name_is_told_the_known_ones():
+def test_the_error_for_an_unknown_name_lists_the_known_ones():
     with pytest.raises(ValueError, match="no published model is called 'paligemma-4b-224': expected one of"):
         published_config("paligemma-4b-224")

@@ -1,4 +1,4 @@
-"""Weights in one file or several, and what was there before."""
+"""Weights in one file or several, and the removal of older files."""
 
 import json
 import weakref
@@ -40,7 +40,7 @@ def test_one_shard_is_in_memory_at_a_time(tmp_path):
 @pytest.mark.parametrize(
     ("limit", "shards"), [(120, ["abc"]), (80, ["ab", "c"]), (79, ["a", "b", "c"]), (1, ["a", "b", "c"])]
 )
-def test_a_shard_is_cut_before_it_becomes_too_large(limit, shards):
+def test_a_new_shard_starts_before_one_becomes_too_large(limit, shards):
     assert ["".join(shard) for shard in split_into_shards(HEADERS, limit)] == shards
 
 
@@ -59,13 +59,13 @@ def test_what_does_not_fit_is_several_with_an_index(tmp_path):
     assert [path.name for path in find_weight_files(tmp_path)] == files
 
 
-def test_the_weights_that_were_there_are_replaced_and_not_mixed_in(tmp_path):
+def test_older_weights_are_replaced_and_not_mixed_in(tmp_path):
     write(tmp_path, 40)
     write(tmp_path, 120)
     assert names(tmp_path) == {"model.safetensors"}
 
 
-def test_an_interrupted_call_leaves_what_was_there(tmp_path, monkeypatch):
+def test_an_interrupted_call_leaves_the_old_weights(tmp_path, monkeypatch):
     write(tmp_path, 120)
     before = (tmp_path / "model.safetensors").read_bytes()
     real, calls = vlm.checkpoints.atomic_write.save_file, []

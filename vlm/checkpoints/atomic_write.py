@@ -1,4 +1,4 @@
-"""Atomic writes: a file appears under its name only when it is complete, whenever the program is stopped."""
+"""Atomic writes: a file appears under its name only when it is complete, even if the program is stopped."""
 
 import errno
 import os
@@ -31,7 +31,7 @@ def write_text(path: Path, text: str):
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]):
-    """Write a safetensors file with the permissions that any new file gets.
+    """Write a safetensors file with the usual permissions of a new file.
 
     Raises:
         OSError: it cannot be written, as on a full disk.
@@ -40,6 +40,6 @@ def save_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str
     permissions = path.stat().st_mode
     try:
         save_file(tensors, path, metadata=metadata)
-    except SafetensorError as error:  # the library's own, whatever the system reports
+    except SafetensorError as error:  # for every error of the system
         raise OSError(f"{path} cannot be written ({error}): is the disk full?") from None
-    path.chmod(permissions)  # safetensors makes a file that only its owner can read
+    path.chmod(permissions)  # safetensors creates a file that only its owner can read

@@ -27,12 +27,12 @@ def convert(
     layout: str = "A",
     max_shard_bytes: int = MAX_SHARD_BYTES,
 ):
-    """Write the checkpoint of one directory into another.
+    """Convert the checkpoint in one directory into another directory.
 
     Args:
         source: as for `load_model`.
-        target: does not exist yet, or is empty, or contains what an interrupted call left there. The tokenizer's
-            files are copied.
+        target: must not exist, be empty, or contain only what an interrupted call left there. The tokenizer's files
+            are copied.
         dtype: of all weights; None keeps the dtype of each.
         layout: a letter of `vlm.checkpoints.layouts.LAYOUTS`.
 
@@ -44,7 +44,7 @@ def convert(
     """
     partial = target / ".partial"
     if target.exists() and (not target.is_dir() or any(path != partial for path in target.iterdir())):
-        raise FileExistsError(f"{target} is there already: name a directory that does not exist yet")
+        raise FileExistsError(f"{target} already exists: choose a new or an empty directory")
     model = empty_model(source)
     paths = find_weight_files(source)
     headers = read_headers(paths)
@@ -65,7 +65,7 @@ def convert(
         header = written[canonical_of[new]]
         path = file_of[header.name]
         tensor = read_tensor(path, header.name)
-        tensor = tensor.to(dtype or header.dtype).clone()  # a copy, since two names may share one tensor
+        tensor = tensor.to(dtype or header.dtype).clone()  # a copy, because two names may share a tensor
         check_finite(tensor, header.name, path)
         return tensor
 
@@ -85,7 +85,7 @@ def convert(
 
 
 def find_files(paths: list[Path]) -> dict[str, Path]:
-    """The file of each tensor, by the tensor's name in it."""
+    """Map each tensor's name in the files to its file."""
     file_of = {}
     for path in paths:
         with open_weights(path) as file:
@@ -118,9 +118,9 @@ def new_config(source: Path, dtype: torch.dtype | None) -> dict:
 
 
 def check_finite(tensor: Tensor, name: str, path: Path):
-    """Raise a ValueError for NaN or infinity: one such weight makes every answer nonsense, without any error."""
-    if tensor.numel() and not all(bound.isfinite() for bound in tensor.aminmax()):  # both are NaN if one number is
+    """Raise a ValueError for NaN or infinity: one such weight silently makes every answer nonsense."""
+    if tensor.numel() and not all(bound.isfinite() for bound in tensor.aminmax()):  # both are NaN if any number is
         raise ValueError(
             f"{path}: {name} contains NaN or infinity in {tensor.dtype}: copy or download it again; if it was cast to "
-            "float16, whose largest number is 65504, take bfloat16"
+            "float16, whose largest number is 65504, use bfloat16"
         )

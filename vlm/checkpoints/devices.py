@@ -1,8 +1,8 @@
-"""The device on which a model runs, and its dtype: which are available, and clear errors for those that are not.
+"""Devices and dtypes: which are available, and clear errors for those that are not.
 
-Which dtype to take for a PaliGemma: bfloat16 has the range of float32 and is right nearly everywhere. float16 is for
-devices without bfloat16; its largest number is 65504, which activations of the large models can exceed. float32 is for
-small models, and for comparing numbers.
+Which dtype to use for a PaliGemma: bfloat16 has the range of float32 and is nearly always the right choice. float16 is
+for devices without bfloat16; its largest number is 65504, which activations of the large models can exceed. float32 is
+for small models, and for comparing numbers.
 """
 
 import shutil
@@ -22,7 +22,7 @@ def dtype_name(dtype: torch.dtype) -> str:
 
 
 def default_device() -> torch.device:
-    """The fastest device of this machine: cuda, else mps, else cpu."""
+    """The fastest device on this machine: cuda, else mps, else cpu."""
     if torch.cuda.is_available():
         return torch.device("cuda")
     if torch.backends.mps.is_available():
@@ -31,19 +31,19 @@ def default_device() -> torch.device:
 
 
 def check_device(device: torch.device | str, dtype: torch.dtype | None = None):
-    """Check that a device can be used, and a dtype on it, before a file is read.
+    """Check that a device and a dtype can be used, before any file is read.
 
     Raises:
-        ValueError: the device is not available, or cannot multiply numbers of this dtype.
+        ValueError: the device is not available, or cannot multiply in this dtype.
     """
     try:
         one = torch.ones(1, 1, device=device)
         if one.is_meta:
-            raise RuntimeError("it holds no numbers")
+            raise RuntimeError("it stores no data")
         if str(device).startswith("cpu:"):
-            raise RuntimeError("a CPU has no number")
-    except (RuntimeError, AssertionError, ImportError) as error:  # whatever a device's part of torch raises
-        reason = str(error).splitlines()[0].partition(". ")[0]  # of torch's paragraph the first sentence
+            raise RuntimeError("CPUs are not numbered")
+    except (RuntimeError, AssertionError, ImportError) as error:  # each backend of torch raises its own
+        reason = str(error).splitlines()[0].partition(". ")[0]  # the first sentence of torch's paragraph
         raise ValueError(
             f"device {str(device)!r} cannot be used here, try {str(default_device())!r}: {reason}"
         ) from None
@@ -57,7 +57,7 @@ def check_device(device: torch.device | str, dtype: torch.dtype | None = None):
 def has_compiler(device: torch.device | str) -> bool:
     """Whether torch.compile can work on this device: for a CPU it generates C++ and needs a C++ compiler.
 
-    Its commands fail if the path of torch contains a space.
+    The compiler commands fail if the path of torch contains a space.
     """
     if torch.device(device).type != "cpu":
         return True

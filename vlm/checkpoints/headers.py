@@ -1,4 +1,4 @@
-"""The files of a checkpoint and their headers. No weight is read here.
+"""The files of a checkpoint and their headers. No weights are read here.
 
 A safetensors file begins with a header: the name, shape, dtype and offset of each tensor. Reading it takes
 milliseconds, however large the file is.
@@ -19,12 +19,12 @@ from vlm.checkpoints.layouts import EMBEDDING, HEAD, LAYOUTS, WRAPPERS, canonica
 INDEX_FILE = "model.safetensors.index.json"
 FILE_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}  # the names in a header
 PARTS = ("vision_tower", "multi_modal_projector", "language_model")
-OTHERS = ("head", "of no part")
+OTHERS = ("head", "other")
 
 
 @dataclass(frozen=True)
 class TensorHeader:
-    """What a file says about one tensor, under its name in the file."""
+    """One tensor's entry in a header, under its name in the file."""
 
     name: str
     shape: tuple[int, ...]
@@ -60,24 +60,24 @@ def find_weight_files(directory: Path) -> list[Path]:
 
 
 def read_index(path: Path) -> list[str]:
-    """The names of the shards, each once. A shard is in the same folder as its index: other paths are refused."""
+    """The names of the shards, without repeats. Shards are in the same folder as the index: other paths are refused."""
     try:
         names = sorted(set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()))
         foreign = [name for name in names if Path(name).name != name]
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         raise ValueError(f"{path} has no 'weight_map' from tensors to files: copy or download it again") from None
     if foreign:
-        raise ValueError(f"{path} lists {foreign[0]!r}: expected files of its own folder")
+        raise ValueError(f"{path} lists {foreign[0]!r}: expected files in the same folder")
     return names
 
 
 def read_headers(paths: Iterable[Path]) -> dict[str, TensorHeader]:
-    """All tensors of the files under this package's names, without what PaliGemma does not use.
+    """The headers of all tensors that PaliGemma uses, under this package's names.
 
-    Some libraries write a tied matrix once, under the name of the head: then that is the embedding.
+    Some libraries write a tied matrix only under the name of the head: it is then read as the embedding.
 
     Raises:
-        ValueError: a file that is not whole, names of a wrapped model, a duplicate tensor, or a dtype that is not read.
+        ValueError: an incomplete file, names of a wrapped model, a duplicate tensor, or an unsupported dtype.
     """
     headers = {}
     for path in paths:
@@ -93,7 +93,7 @@ def read_headers(paths: Iterable[Path]) -> dict[str, TensorHeader]:
                 if tensor.get_dtype() not in FILE_DTYPES:
                     raise ValueError(
                         f"{path}: {name} is {tensor.get_dtype()}: expected {', '.join(FILE_DTYPES)}. Quantized "
-                        "checkpoints are not supported: take the one that this was made from"
+                        "checkpoints are not supported: use the one it was made from"
                     )
                 headers[new] = TensorHeader(name, tuple(tensor.get_shape()), FILE_DTYPES[tensor.get_dtype()])
     if EMBEDDING not in headers and HEAD in headers:
@@ -114,7 +114,7 @@ def open_weights(path: Path, device: torch.device | str = "cpu"):
         return safe_open(path, framework="pt", device=str(device))
     except SafetensorError as error:
         raise ValueError(
-            f"{path} is not a whole safetensors file ({str(error)!r}): copy or download it again"
+            f"{path} is not a complete safetensors file ({str(error)!r}): copy or download it again"
         ) from None
 
 
@@ -136,8 +136,8 @@ def describe(headers: dict[str, TensorHeader], paths: list[Path]) -> str:
 
 
 def part_of(name: str) -> str:
-    """The row of the table to which a tensor belongs, by its name in this package."""
+    """The table row to which a tensor belongs, by its name in this package."""
     if name == HEAD:
         return "head"
     part = name.partition(".")[0]
-    return part if part in PARTS else "of no part"
+    return part if part in PARTS else "other"

@@ -1,8 +1,8 @@
 """The names of a PaliGemma's tensors in a checkpoint.
 
-The names in this package are those of the checkpoints that Google published, layout A. transformers has written four
-others since. A name is a prefix, which depends on the part of the model and on the layout, and a rest, which is the
-same in all layouts.
+This package uses the names of the checkpoints that Google published, layout A. transformers has written four others
+since. A name has a prefix, which depends on the part of the model and on the layout, and a rest, which is the same in
+all layouts.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ EMBEDDING = "language_model.model.embed_tokens.weight"
 
 @dataclass(frozen=True)
 class Layout:
-    """The prefix of each part, the full name of the head, and whether a tied head is written too."""
+    """The prefix of each part of the model, the full name of the head, and whether a tied head is written too."""
 
     written_by: str
     language_model: str
@@ -49,16 +49,16 @@ LAYOUTS = {
 }
 
 
-# Wrappers of a model in training, by the prefix that each puts before all names.
+# Wrappers of a model in training, by the prefix that each adds to all names.
 WRAPPERS = {
-    "base_model.model.": "adapters of peft are in it: call `merge_and_unload()` in peft and save the result",
+    "base_model.model.": "it contains peft adapters: call `merge_and_unload()` in peft and save the result",
     "_orig_mod.": "the model was compiled: save `model._orig_mod` instead",
     "module.": "the model was data-parallel: save `model.module` instead",
 }
 
 
 def canonical_name(name: str) -> str | None:
-    """A tensor's name in this package, whichever release wrote the file; None for what PaliGemma does not use.
+    """A tensor's name in this package, whichever release wrote the file; None if PaliGemma does not use it.
 
     Example: "model.vision_tower.post_layernorm.bias" -> "vision_tower.vision_model.post_layernorm.bias".
     """
@@ -75,7 +75,7 @@ def canonical_name(name: str) -> str | None:
 
 
 def name_in_layout(name: str, layout: str) -> str:
-    """The inverse of `canonical_name`: a tensor's name in a layout. A name of no known part is not changed."""
+    """The inverse of `canonical_name`: a tensor's name in a layout. Other names are not changed."""
     ours, theirs = LAYOUTS["A"], LAYOUTS[layout]
     if name == HEAD:
         return theirs.head
@@ -87,7 +87,7 @@ def name_in_layout(name: str, layout: str) -> str:
 
 
 def find_layout(names: Iterable[str]) -> str | None:
-    """The letter of the layout that all of these names follow, or None. What PaliGemma does not use is ignored."""
+    """The letter of the layout that all these names follow, or None. Names that PaliGemma does not use are ignored."""
     renamed = {name: new for name in names if (new := canonical_name(name)) is not None}
     fitting = [
         letter for letter in LAYOUTS if all(name_in_layout(new, letter) == name for name, new in renamed.items())

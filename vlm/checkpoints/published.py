@@ -1,4 +1,4 @@
-"""The shapes of the PaliGemmas that Google has published, by name: `published_config("paligemma2-10b-448")`.
+"""The configs of the PaliGemmas that Google has published, by name: `published_config("paligemma2-10b-448")`.
 
 Sources: PaliGemma (arXiv 2407.07726), section 3.1; PaliGemma 2 (arXiv 2412.03555), Table 1; the config.json files.
 """
@@ -32,7 +32,7 @@ LANGUAGE_MODELS = {
         num_attention_heads=32,
         num_key_value_heads=16,
         head_dim=128,
-        query_pre_attn_scalar=144,  # hidden_size / num_attention_heads, and not head_dim
+        query_pre_attn_scalar=144,  # hidden_size / num_attention_heads, not head_dim
         vocab_size=VOCAB_SIZE,
     ),
 }
@@ -40,10 +40,10 @@ NAMES = [f"{model}-{size}" for model in LANGUAGE_MODELS for size in IMAGE_SIZES]
 
 
 def published_config(name: str) -> PaliGemmaConfig:
-    """The config of a published model, from its name without "pt", "mix" or "ft": these have the same shape.
+    """The config of a published model, by its name without "pt", "mix" or "ft", which have the same shape.
 
     Raises:
-        ValueError: there is no such model.
+        ValueError: no such model was published.
     """
     if name not in NAMES:
         raise ValueError(f"no published model is called {name!r}: expected one of {', '.join(NAMES)}")

@@ -2,7 +2,7 @@
 
     python -m vlm.checkpoints.random_checkpoint paligemma-3b-224 DIR
 
-Its answers are nonsense, but it has the size and the speed of the real model, and needs no license.
+Its answers are nonsense, but it has the size and speed of the real model, and needs no license.
 """
 
 import argparse

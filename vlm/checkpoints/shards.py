@@ -1,4 +1,4 @@
-"""Writes tensors as one safetensors file, or as several with an index when they are large."""
+"""Writes tensors as one safetensors file, or as several with an index if they are large."""
 
 import json
 from collections.abc import Callable
@@ -19,16 +19,16 @@ def write_shards(
     read: Callable[[str], Tensor],
     max_shard_bytes: int = MAX_SHARD_BYTES,
 ):
-    """Write tensors one shard after another, with only one shard in memory at a time.
+    """Write tensors shard by shard, with only one shard in memory at a time.
 
     All files are written under temporary names and renamed when the last one is complete, so an interrupted call leaves
-    the old files. Then the old weights are removed, because the directory must not contain two sets. If there is one
-    file before and after, it is replaced atomically; otherwise there is a moment in which weights are missing.
+    the old files. Then the old weights are removed, because the directory must not contain two sets. A single file is
+    replaced by a single file atomically; otherwise weights are missing for a moment.
 
     Args:
         directory: must exist.
-        headers: of the tensors to write, by their names in the file, in this order.
-        read: returns the tensor of a name.
+        headers: the headers of the tensors to write, by their names in the file, in this order.
+        read: returns the tensor with a name.
         max_shard_bytes: a larger tensor gets a shard of its own.
 
     Raises:

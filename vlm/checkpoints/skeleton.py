@@ -16,12 +16,12 @@ MOST_LISTED = 10
 
 
 def empty_model(directory: Path) -> PaliGemmaForConditionalGeneration:
-    """The model that config.json describes, on torch's meta device, where tensors have a shape and take no memory."""
+    """The model that config.json describes, on torch's meta device, where tensors have a shape but no memory."""
     config = read_config(directory)
     try:
         with torch.device("meta"), WithoutNormal():
             return PaliGemmaForConditionalGeneration(config)
-    except (RuntimeError, OverflowError) as error:  # more numbers in a tensor than 64 bits can count
+    except (RuntimeError, OverflowError) as error:  # a tensor with more elements than 64 bits can count
         reason = str(error).splitlines()[0]
         raise ValueError(
             f"{directory / 'config.json'} asks for tensors of impossible size: correct its numbers ({reason})"
@@ -29,7 +29,7 @@ def empty_model(directory: Path) -> PaliGemmaForConditionalGeneration:
 
 
 def read_config(directory: Path) -> PaliGemmaConfig:
-    """The config of a checkpoint. As in transformers, generation_config.json says where answers end, if it is there.
+    """The config of a checkpoint. As in transformers, generation_config.json, if present, says where answers end.
 
     Raises:
         FileNotFoundError: there is no config.json.
@@ -50,17 +50,17 @@ def read_config(directory: Path) -> PaliGemmaConfig:
 
 
 def check_not_an_adapter(directory: Path):
-    """Raise a ValueError if the directory contains a LoRA adapter and no weights of a model."""
+    """Raise a ValueError if the directory contains a LoRA adapter but no model weights."""
     weights = {path.name for path in directory.glob("*.safetensors")} - {"adapter_model.safetensors"}
     if (directory / "adapter_config.json").is_file() and not weights:
         raise ValueError(
-            f"{directory} contains an adapter and no model: load the model that it was trained on, with the adapter "
+            f"{directory} contains an adapter but no model: load the model that it was trained on, with the adapter "
             f"on top, as in `vlm run --model MODEL --adapter {directory}`"
         )
 
 
 class WithoutNormal(TorchFunctionMode):
-    """Skips `normal_`, which initializes an embedding. On the meta device it does nothing, and its first call imports
+    """Skips `normal_`, which initializes embeddings. On the meta device it does nothing, but its first call imports
     torch's compiler, which takes longer than the rest of loading."""
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
@@ -88,7 +88,7 @@ def check_tensors(model: PaliGemmaForConditionalGeneration, tensors: dict[str, T
 
 
 def list_first(kind: str, lines: list[str]) -> str:
-    """How many there are of a kind, and the first ten."""
+    """The number of lines of this kind, and the first ten."""
     if not lines:
         return ""
     more = [f"and {len(lines) - MOST_LISTED} more"] if len(lines) > MOST_LISTED else []
