@@ -1,7 +1,7 @@
 """Compares the speed of this package with that of transformers: `python -m benchmark`, or `make bench`.
 
-Each side has a process of its own. The two take turns, so that other load on the machine affects both; the ratios are
-those of neighboring turns. The 3B takes 6 GB of disk, 18 GB of memory and half an hour or more:
+Each side runs in its own process. The two alternate, so that other load on the machine affects both; a ratio compares
+neighboring turns. The 3B takes 6 GB of disk, 18 GB of memory and half an hour or more:
 
     python -m benchmark --models 3b
 """
@@ -25,16 +25,14 @@ BEST = "transformers, static and compiled"
 SIDES = {
     "toybox": {1: ["readable", "fast", "compiled", "int8 compiled", BEST], 8: ["readable", "packed", "compiled"]},
     "middle": {1: ["readable", "fast", "packed", "compiled", "int8", BEST], 8: ["readable", "packed", "compiled"]},
-    "3b": {
-        1: ["readable", "packed", "int8"],
-        8: ["packed"],
-    },  # transformers, compiled, generated no token within six minutes
+    # Not compiled transformers, which generated no token within six minutes.
+    "3b": {1: ["readable", "packed", "int8"], 8: ["packed"]},
 }
-MUCH_ROOM = 4096
+LARGE_CACHE = 4096  # tokens
 
 
 def compare(subject: Subject, repeats: int, keep: Callable[[dict], None]):
-    """Time all sides of one model, in turns with transformers; `keep` receives the report after each batch size."""
+    """Time all sides of one model, alternating with transformers; `keep` receives the report after each batch size."""
     prepare(subject)
     dtype = str(subject.dtype).removeprefix("torch.")
     bytes_read = bytes_per_token(subject.directory, subject.dtype.itemsize)
@@ -60,9 +58,9 @@ def compare(subject: Subject, repeats: int, keep: Callable[[dict], None]):
 
 
 def measure_flatness(worker: Worker, num_tokens: int, repeats: int) -> float:
-    """Time per token with a cache that is just large enough, divided by that with a mostly empty one."""
-    turns = [(worker.turn(num_tokens), worker.turn(num_tokens, MUCH_ROOM)) for _ in range(repeats)]
-    return summarize([(much, little) for little, much in turns])["decode_ratio"][0]
+    """Time per token with a cache of just the right size, divided by the time with a mostly empty one."""
+    turns = [(worker.turn(num_tokens), worker.turn(num_tokens, LARGE_CACHE)) for _ in range(repeats)]
+    return summarize([(large, small) for small, large in turns])["decode_ratio"][0]
 
 
 def main():
@@ -80,7 +78,7 @@ def main():
 
         def keep(model: dict, name: str = name):
             report["models"][name] = model
-            save(report, options.output)  # a run can take long, and may be interrupted
+            save(report, options.output)  # a run can take long and may be interrupted
 
         compare(SUBJECTS[name], options.repeats, keep)
     for name, model in report["models"].items():

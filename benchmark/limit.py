@@ -1,4 +1,4 @@
-"""Measures the limit of the machine: to generate one token, every weight must be read from memory once."""
+"""Measures the machine's memory-bandwidth limit: to generate one token, every weight must be read from memory once."""
 
 import time
 from pathlib import Path
@@ -15,17 +15,17 @@ SECONDS = 1.5  # the time spent on each kind of layer
 
 
 def bytes_per_token(directory: Path, bytes_per_weight: int) -> int:
-    """The bytes of all matrices of the language model, with the head. Of the embedding only one row is read."""
+    """The bytes of the language model's matrices, head included. Only one row of the embedding is read."""
     linears = [part for part in empty_model(directory).language_model.modules() if isinstance(part, nn.Linear)]
     return bytes_per_weight * sum(part.weight.numel() for part in linears)
 
 
 @torch.inference_mode()
 def measure_bandwidth(num_bytes: int, dtype: torch.dtype) -> float:
-    """The bandwidth, in GB/s, of multiplying matrices of `num_bytes` in total by a vector: the best of our layers.
+    """The bandwidth, in GB/s, of multiplying `num_bytes` of matrices by a vector, with the fastest of our layers.
 
-    The matrices are as large as the model's, because data in the processor's cache are read faster; but a gigabyte is
-    enough, because it fits into no cache.
+    Together the matrices are as large as the model's, because data in the CPU's cache is read faster; a gigabyte is
+    enough, because it fits in no cache.
     """
     num_bytes = min(num_bytes, 1_000_000_000)
     num_matrices = max(1, round(num_bytes / (SHAPE[0] * SHAPE[1] * dtype.itemsize)))

@@ -12,13 +12,13 @@ from vlm.config import GemmaConfig, PaliGemmaConfig, SiglipVisionConfig
 from vlm.loader import save_hf_model
 from vlm.paligemma import PaliGemmaForConditionalGeneration
 
-NUM_WORDS = 12  # tokens of the prompt
+NUM_PROMPT_TOKENS = 12
 RUNS = Path("runs")
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A model to time, its dtype, and the number of tokens that it generates."""
+    """A model to time, its dtype, and the number of tokens to generate."""
 
     name: str
     dtype: torch.dtype
@@ -51,7 +51,7 @@ def middle_config() -> PaliGemmaConfig:
 
 
 def prepare(subject: Subject):
-    """Write the checkpoint if it does not exist. Its weights are random, which does not change the time."""
+    """Write the checkpoint if it does not exist. Its weights are random, which does not affect the times."""
     if (subject.directory / "config.json").is_file():
         return
     if subject.name == "3b":
@@ -65,10 +65,10 @@ def make_inputs(directory: Path, batch_size: int) -> dict[str, Tensor]:
     """A random image and a random prompt for each row; all prompts have the same length."""
     config, generator = PaliGemmaConfig.from_json(directory / "config.json"), torch.Generator().manual_seed(0)
     vision = config.vision_config
-    picture = torch.full((batch_size, vision.num_image_tokens), config.image_token_index)  # [B, N]
-    words = torch.randint(5, 300, (batch_size, NUM_WORDS), generator=generator)
+    image_tokens = torch.full((batch_size, vision.num_image_tokens), config.image_token_index)  # [B, N]
+    prompt = torch.randint(5, 300, (batch_size, NUM_PROMPT_TOKENS), generator=generator)
     pixel_values = torch.randn(batch_size, 3, vision.image_size, vision.image_size, generator=generator)
-    inputs = {"input_ids": torch.cat([picture, words], dim=1), "pixel_values": pixel_values}
+    inputs = {"input_ids": torch.cat([image_tokens, prompt], dim=1), "pixel_values": pixel_values}
     inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
     # Everything is prefix. Without token types, transformers would use a causal mask.
     return inputs | {"token_type_ids": torch.zeros_like(inputs["input_ids"])}

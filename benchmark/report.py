@@ -5,7 +5,7 @@ from pathlib import Path
 from statistics import median
 
 REFERENCE = "transformers"
-MAY_VARY = 1.05  # times whose ratio is below this count as equal
+TOLERANCE = 1.05  # times whose ratio is below this count as equal
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def find_bars(name: str, report: dict) -> list[Bar]:
             ratio = eight["packed"]["decode"] / one["packed"]["decode"]
             bars.append(Bar(name, "batch of 8, times batch of 1 (packed both)", ratio, 4.0))
     if "flat" in report:
-        bars.append(Bar(name, "time per token, small / large cache", report["flat"], 1 / MAY_VARY))
+        bars.append(Bar(name, "time per token, small / large cache", report["flat"], 1 / TOLERANCE))
     if name == "3b" and "int8" in one:
         bars.append(Bar(name, "int8 decode, times transformers in bfloat16", one["int8"]["decode_ratio"][0], 1.6))
     return bars
@@ -78,10 +78,10 @@ def print_model(name: str, report: dict):
 
 
 def print_bars(bars: list[Bar]):
-    print(f"\n{'bar':66}{'reached':>8}{'wanted':>8}")
+    print(f"\n{'bar':66}{'measured':>9}{'required':>9}")
     for bar in bars:
         verdict = "" if bar.is_reached else "   MISSED"
-        print(f"{bar.model + ': ' + bar.says:66}{bar.figure:8.2f}{bar.least:8.2f}{verdict}")
+        print(f"{bar.model + ': ' + bar.says:66}{bar.figure:9.2f}{bar.least:9.2f}{verdict}")
 
 
 def plot(models: dict[str, dict], path: Path):

@@ -1,4 +1,4 @@
-"""The sides that are timed: this package, readable and fast, and transformers. All decode greedily to the last token.
+"""The sides to time: this package, readable and fast, and transformers. All decode greedily and ignore <eos>.
 
 Shapes: B batch.
 """
@@ -37,9 +37,9 @@ class Ours:
         prompt = (inputs["input_ids"], inputs["pixel_values"], inputs["attention_mask"])
         self.model(*prompt, kv_cache=kv_cache, logits_to_keep=1)
 
-    def decode(self, inputs: dict[str, Tensor], num_tokens: int, room: int) -> list[tuple[list[int], float]]:
-        """The tokens of all rows [B], step by step, with their times; the cache has room for `room` tokens."""
-        written = islice(generate_tokens(self.model, inputs, room), num_tokens)
+    def decode(self, inputs: dict[str, Tensor], num_tokens: int, max_new_tokens: int) -> list[tuple[list[int], float]]:
+        """The tokens of all rows [B] and their times, step by step; the cache has room for `max_new_tokens` tokens."""
+        written = islice(generate_tokens(self.model, inputs, max_new_tokens), num_tokens)
         return [(tokens.tolist(), time.perf_counter()) for tokens in written]
 
 
@@ -59,18 +59,18 @@ class Theirs:
     def prefill(self, inputs: dict[str, Tensor]):
         self.model(**inputs, use_cache=True, logits_to_keep=1)
 
-    def decode(self, inputs: dict[str, Tensor], num_tokens: int, room: int) -> list[tuple[list[int], float]]:
-        """The same for transformers: `generate` calls a "logits processor" before each token, which notes the time."""
+    def decode(self, inputs: dict[str, Tensor], num_tokens: int, max_new_tokens: int) -> list[tuple[list[int], float]]:
+        """Likewise: transformers calls a "logits processor" before each token, which records the time."""
         times = []
 
-        def note_the_time(_input_ids: Tensor, scores: Tensor) -> Tensor:
+        def record_time(_input_ids: Tensor, scores: Tensor) -> Tensor:
             times.append(time.perf_counter())
             return scores
 
         options = {"do_sample": False, "eos_token_id": None, "pad_token_id": 0, "max_new_tokens": num_tokens}
         if self.best:
             options["cache_implementation"] = "static"
-        sequences = self.model.generate(**inputs, **options, logits_processor=[note_the_time])
+        sequences = self.model.generate(**inputs, **options, logits_processor=[record_time])
         written = sequences[:, -num_tokens:].t().tolist()  # [tokens][B]
         return list(zip(written, times, strict=True))
 

@@ -1,6 +1,6 @@
-"""Runs one side in a process of its own, which loads its model and then takes a turn on request.
+"""Runs one side in its own process, which loads the model and then takes a turn on each request.
 
-The other process writes a line "turn TOKENS ROOM" into its input, and reads a line of JSON from its output.
+The parent process writes a line "turn TOKENS MAX_NEW_TOKENS" to its stdin, and reads a line of JSON from its stdout.
 """
 
 import argparse
@@ -24,12 +24,12 @@ class Worker:
     """The parent's end: starts the process, and requests turns."""
 
     def __init__(self, side: str, directory: Path, dtype: str, batch_size: int):
-        words = [sys.executable, "-m", "benchmark.worker", side, str(directory), dtype, str(batch_size)]
-        self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        command = [sys.executable, "-m", "benchmark.worker", side, str(directory), dtype, str(batch_size)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.loaded = self.read()
 
-    def turn(self, num_tokens: int, room: int | None = None) -> dict:
-        self.process.stdin.write(f"turn {num_tokens} {room or num_tokens}\n")
+    def turn(self, num_tokens: int, max_new_tokens: int | None = None) -> dict:
+        self.process.stdin.write(f"turn {num_tokens} {max_new_tokens or num_tokens}\n")
         self.process.stdin.flush()
         return self.read()
 
@@ -46,12 +46,12 @@ class Worker:
 
 
 @torch.inference_mode()
-def take_turn(side: Ours | Theirs, inputs: dict[str, Tensor], num_tokens: int, room: int) -> dict:
-    """Time the prefill (s) and the decode (tokens/s of all rows); also return the tokens and the peak memory (GB)."""
+def take_turn(side: Ours | Theirs, inputs: dict[str, Tensor], num_tokens: int, max_new_tokens: int) -> dict:
+    """Time prefill (s) and decode (tokens/s, all rows together); also return the tokens and the peak memory (GB)."""
     start = time.perf_counter()
     side.prefill(inputs)
     prefill = time.perf_counter() - start
-    tokens, times = zip(*side.decode(inputs, num_tokens, room), strict=True)
+    tokens, times = zip(*side.decode(inputs, num_tokens, max_new_tokens), strict=True)
     batch_size = len(inputs["input_ids"])
     speed = batch_size * (num_tokens - 1) / (times[-1] - times[0])  # the first token belongs to the prefill
     gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
@@ -65,10 +65,8 @@ def main():
     parser.add_argument("dtype", choices=DTYPES)
     parser.add_argument("batch_size", type=int)
     options = parser.parse_args()
-    answers, sys.stdout = sys.stdout, sys.stderr  # so that the output of libraries is not taken for an answer
-    logging.getLogger("torch._dynamo").setLevel(
-        logging.ERROR
-    )  # transformers breaks its graph, and it says so at length
+    answers, sys.stdout = sys.stdout, sys.stderr  # so that output of libraries is not mistaken for an answer
+    logging.getLogger("torch._dynamo").setLevel(logging.ERROR)  # no long warnings about graph breaks in transformers
     side, dtype = SIDES[options.side], DTYPES[options.dtype]
     inputs = make_inputs(options.directory, options.batch_size)
     inputs["pixel_values"] = inputs["pixel_values"].to(dtype)
@@ -79,8 +77,8 @@ def main():
     ready = time.perf_counter() - start
     print(json.dumps({"load": loaded, "ready": ready}), file=answers, flush=True)
     for line in sys.stdin:
-        _, num_tokens, room = line.split()
-        print(json.dumps(take_turn(side, inputs, int(num_tokens), int(room))), file=answers, flush=True)
+        _, num_tokens, max_new_tokens = line.split()
+        print(json.dumps(take_turn(side, inputs, int(num_tokens), int(max_new_tokens))), file=answers, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The benchmark: all sides do the same work, the arithmetic of the ratios is right, and a missed bar is called so."""
+"""The benchmark: all sides do the same work, the ratios are computed correctly, and a missed bar is reported."""
 
 import json
 import sys
@@ -31,9 +31,9 @@ def tiny(checkpoint, monkeypatch) -> Subject:
 
 
 @pytest.mark.slow
-def test_the_command_prints_every_bar_and_writes_the_figures(tiny, tmp_path, monkeypatch, capsys):
-    output, picture = tmp_path / "bench.json", tmp_path / "bench.png"
-    words = ["--models", "middle", "--repeats", "2", "--output", str(output), "--plot", str(picture)]
+def test_the_command_prints_every_bar_and_writes_the_results(tiny, tmp_path, monkeypatch, capsys):
+    output, plot = tmp_path / "bench.json", tmp_path / "bench.png"
+    words = ["--models", "middle", "--repeats", "2", "--output", str(output), "--plot", str(plot)]
     monkeypatch.setattr(sys, "argv", ["bench", *words])
     bench.main()
     report = json.loads(output.read_text(encoding="utf-8"))
@@ -57,12 +57,12 @@ def test_the_command_prints_every_bar_and_writes_the_figures(tiny, tmp_path, mon
         "batch of 8",
         "time per token",
     ]
-    assert picture.stat().st_size > 1000
+    assert plot.stat().st_size > 1000
 
 
 @pytest.mark.parametrize("name", [name for name in SIDES if "compiled" not in name])
 def test_no_side_stops_at_eos(checkpoint, name):
-    """A model whose likeliest token is always <eos> still writes as many tokens as it was told to."""
+    """A model whose most likely token is always <eos> still generates the requested number of tokens."""
     side, inputs = SIDES[name], make_inputs(checkpoint, 2)
     side.load(checkpoint, torch.float32, 2)
     prefer_eos(side)
@@ -72,7 +72,7 @@ def test_no_side_stops_at_eos(checkpoint, name):
 
 
 def prefer_eos(side: Ours | Theirs):
-    """Let the head say <eos>, whatever it reads."""
+    """Make the head predict <eos> for every input."""
 
     def add_to_eos(_module, _arguments, logits: torch.Tensor) -> torch.Tensor:
         return logits + 1000 * torch.nn.functional.one_hot(torch.tensor(1), logits.shape[-1])
@@ -82,14 +82,14 @@ def prefer_eos(side: Ours | Theirs):
         head.register_forward_hook(add_to_eos)
 
 
-def test_a_turn_writes_as_many_tokens_as_wanted_however_much_room_there_is(checkpoint):
+def test_a_turn_generates_the_requested_tokens_with_a_cache_of_any_size(checkpoint):
     side, inputs = SIDES["fast"], make_inputs(checkpoint, 1)
     side.load(checkpoint, torch.float32, 1)
-    little, much = take_turn(side, inputs, 4, 4), take_turn(side, inputs, 4, 40)
-    assert len(little["tokens"]) == 4 and little["tokens"] == much["tokens"]
+    small, large = take_turn(side, inputs, 4, 4), take_turn(side, inputs, 4, 40)
+    assert len(small["tokens"]) == 4 and small["tokens"] == large["tokens"]
 
 
-def test_the_ratio_is_above_one_where_we_are_better():
+def test_the_ratio_is_above_one_where_we_are_faster():
     def turn(prefill: float, decode: float, token: int = 0) -> dict:
         return {"prefill": prefill, "decode": decode, "memory": 1.0, "tokens": [token]}
 
@@ -104,7 +104,7 @@ def test_the_ratio_is_above_one_where_we_are_better():
     assert found["same_tokens"] is False
 
 
-def test_the_bytes_of_a_token_are_the_matrices_and_the_head_once(tmp_path):
+def test_a_token_reads_every_matrix_and_the_head_once(tmp_path):
     config = published_config("paligemma-3b-224")
     write_text(tmp_path / "config.json", json.dumps(config.to_dict()))
     text = config.text_config
@@ -112,7 +112,7 @@ def test_the_bytes_of_a_token_are_the_matrices_and_the_head_once(tmp_path):
     assert bytes_per_token(tmp_path, 2) == 2 * (text.num_hidden_layers * layer + text.vocab_size * 2048)
 
 
-def test_the_bandwidth_is_of_the_order_of_a_machine():
+def test_the_bandwidth_is_plausible():
     assert 0.1 < measure_bandwidth(40_000_000, torch.float32) < 5000
 
 

@@ -1,4 +1,4 @@
-"""The canvas of the schematics: what does not fit is refused, and the text stays text."""
+"""The canvas of the schematics: what does not fit is refused, and text stays text."""
 
 import re
 import xml.etree.ElementTree as ET
@@ -39,7 +39,7 @@ def test_smaller_letters_are_refused(drawing):
     ],
 )
 def test_what_lies_outside_is_refused(drawing, draw):
-    with pytest.raises(ValueError, match="outside of 540 x 100"):
+    with pytest.raises(ValueError, match="outside of the drawing, 540 x 100"):
         draw(drawing)
 
 
@@ -50,7 +50,7 @@ def test_a_label_that_is_wider_or_higher_than_its_box_is_refused(drawing):
         drawing.box(10, 10, 200, 30, "one\ntwo")
 
 
-def test_a_role_that_is_not_there_is_refused(drawing):
+def test_an_unknown_role_is_refused(drawing):
     with pytest.raises(ValueError, match="there is no role 'pink': choose one of image"):
         drawing.box(10, 10, 60, 30, role="pink")
 
@@ -84,7 +84,7 @@ def test_boxes_say_where_lines_begin(drawing):
     assert box.center == (40, 40)
 
 
-def test_the_page_gets_words_for_those_who_do_not_see_it_and_a_caption(drawing):
+def test_the_page_has_a_text_alternative_and_a_caption(drawing):
     page = drawing.html("Two < three.")
     assert 'role="img"' in page and 'aria-label="what it says"' in page
     assert "<figcaption>Two &lt; three.</figcaption>" in page

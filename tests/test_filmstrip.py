@@ -1,4 +1,4 @@
-"""A filmstrip has the picture and the print of every combination in it, and nothing else that it would need."""
+"""A filmstrip contains the image and the printed text of every combination, and fetches nothing."""
 
 import base64
 import io
@@ -14,7 +14,7 @@ from figures.filmstrip import filmstrip_html
 
 
 def show_square(size: int, color: str = "#000000"):
-    """A square of one colour over the whole picture."""
+    """One color over the whole image."""
     figure = plt.figure(figsize=(size, size))
     figure.patch.set_facecolor(color)
     print(f"{size} {color}")
@@ -30,7 +30,7 @@ def no_window():
     plt.switch_backend("agg")
 
 
-def test_every_combination_is_in_the_page_and_the_last_choice_turns_fastest():
+def test_every_combination_is_in_the_page_and_the_last_choice_varies_fastest():
     strip = strip_in(filmstrip_html(show_square, "Squares.", size=[1, 2], color=["#ff0000", "#00ff00", "#0000ff"]))
     assert strip["frames"][-1]["words"] == "Squares. Here: size 2, color #0000ff."
     assert strip["controls"] == [
@@ -41,13 +41,13 @@ def test_every_combination_is_in_the_page_and_the_last_choice_turns_fastest():
         f"{s} {c}" for s in (1, 2) for c in ("#ff0000", "#00ff00", "#0000ff")
     ]
     for index, (width, channel) in enumerate((w, c) for w in (100, 200) for c in range(3)):
-        picture = Image.open(io.BytesIO(base64.b64decode(strip["frames"][index]["picture"]))).convert("RGB")
-        assert picture.size == (width, width)
-        assert np.asarray(picture)[50, 50].argmax() == channel
+        image = Image.open(io.BytesIO(base64.b64decode(strip["frames"][index]["picture"]))).convert("RGB")
+        assert image.size == (width, width)
+        assert np.asarray(image)[50, 50].argmax() == channel
 
 
 @pytest.mark.parametrize("start, index", [(None, 0), ([0, 2], 2), ([1, 0], 3), ([1, 1], 4)])
-def test_it_begins_where_it_is_told_even_without_a_script(start, index):
+def test_it_starts_at_the_given_frame_even_without_scripts(start, index):
     html = filmstrip_html(show_square, "Big & small.", start=start, size=[1, 2], color=["red", "green", "blue"])
     strip = strip_in(html)
     assert strip["start"] == (start or [0, 0])
