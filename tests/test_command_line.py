@@ -1,4 +1,4 @@
-"""`vlm`: it answers, draws, inspects and converts, and reports an error in one line."""
+"""`vlm`: it answers, draws, inspects and converts, and reports errors in one line."""
 
 import errno
 import io
@@ -39,13 +39,13 @@ def checkpoint(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def ask(checkpoint, capsys):
-    """Call the command with these options for the usual ones; gives exit code, stdout and stderr."""
+    """Call the command with these changes to the usual options; return exit code, stdout and stderr."""
 
     def ask(**changes) -> tuple[int, str, str]:
         options = {"model": checkpoint, "image": example_path(0), "prompt": "caption en", "device": "cpu"}
         options |= {"max_new_tokens": 6} | changes
         pairs = [(f"--{name.replace('_', '-')}", str(value)) for name, value in options.items()]
-        code = main(["run", *[word for pair in pairs for word in pair]])
+        code = main(["run", *[argument for pair in pairs for argument in pair]])
         out, err = capsys.readouterr()
         return code, out, err
 
@@ -54,7 +54,7 @@ def ask(checkpoint, capsys):
 
 @pytest.fixture
 def ask_about(checkpoint, capsys):
-    """Call the command about several pictures."""
+    """Call the command with several images."""
 
     def ask_about(images: list[Path], *options: str) -> tuple[int, str, str]:
         words = ["run", "--model", str(checkpoint), "--device", "cpu", "--max-new-tokens", "6"]
@@ -66,7 +66,7 @@ def ask_about(checkpoint, capsys):
 
 
 def assert_one_line(result: tuple[int, str, str], *words: str):
-    """Exit code 1, no answer, and one line that says what is wrong."""
+    """Exit code 1, no output, and one line that says what is wrong."""
     code, out, err = result
     assert (code, out) == (1, "")
     assert err.startswith("vlm run: ") and err.endswith("\n")
@@ -93,7 +93,7 @@ def test_the_boxes_of_the_answer_are_drawn(ask, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("answer", "words"), [("nothing", "0 boxes drawn"), (BOXES[:40], "1 box drawn")])
-def test_the_number_of_boxes_is_said(ask, tmp_path, monkeypatch, answer, words):
+def test_the_number_of_boxes_is_reported(ask, tmp_path, monkeypatch, answer, words):
     monkeypatch.setattr(command, "stream", lambda *_: iter([answer]))
     assert ask(output=tmp_path / "boxes.png")[2].startswith(words)
     assert (tmp_path / "boxes.png").is_file()
@@ -102,15 +102,15 @@ def test_the_number_of_boxes_is_said(ask, tmp_path, monkeypatch, answer, words):
 MASK = "".join(f"<seg{code:03d}>" for code in range(40, 56))
 
 
-def test_masks_of_the_answer_are_drawn_by_the_decoder_named(ask, tmp_path, monkeypatch):
+def test_masks_of_the_answer_are_drawn_with_the_given_decoder(ask, tmp_path, monkeypatch):
     monkeypatch.setattr(command, "stream", lambda *_: iter([BOXES.replace(" cat", MASK + " cat")]))
     with_masks, without = tmp_path / "masks.png", tmp_path / "boxes.png"
     code, _, err = ask(output=with_masks, mask_decoder=MASK_VQVAE_FILE)
     assert (code, err) == (0, f"2 boxes drawn into {with_masks}\n")
-    code, _, err = ask(output=without)  # not the Toybox: whose codes these are, nobody knows
+    code, _, err = ask(output=without)  # not the Toybox: the decoder of these codes is unknown
     assert (code, err) == (
         0,
-        f"the masks are not drawn: give their decoder with --mask-decoder\n2 boxes drawn into {without}\n",
+        f"the masks are not drawn: pass their decoder with --mask-decoder\n2 boxes drawn into {without}\n",
     )
     assert with_masks.read_bytes() != without.read_bytes()
 
@@ -121,49 +121,49 @@ def test_the_toybox_has_a_mask_decoder_of_its_own(ask, tmp_path, monkeypatch):
         assert ask(output=tmp_path / "masks.png", model=model)[2].startswith("2 boxes drawn")
 
 
-def test_a_mask_decoder_that_is_not_there_is_said_before_anything_is_asked(ask, tmp_path):
+def test_a_missing_mask_decoder_is_reported_before_the_model_runs(ask, tmp_path):
     assert_one_line(ask(mask_decoder=tmp_path / "vae-oid.npz"), "vae-oid.npz is not a file")
 
 
-def test_the_file_named_as_written_is_there(ask, tmp_path, monkeypatch):
+def test_the_file_reported_as_written_exists(ask, tmp_path, monkeypatch):
     monkeypatch.setattr(command, "stream", lambda *_: iter([BOXES]))
     code, _, err = ask(output=tmp_path / "boxes")  # without ".png"
     assert code == 1 or Path(err.rstrip("\n").split(" drawn into ")[1]).is_file()
 
 
-def test_greedy_answers_repeat_themselves(ask):
+def test_greedy_answers_are_reproducible(ask):
     assert ask() == ask()
 
 
-def test_a_seed_makes_drawing_at_random_repeatable(ask):
+def test_a_seed_makes_sampling_reproducible(ask):
     first, again, other = (ask(temperature=1, seed=seed, max_new_tokens=12) for seed in (5, 5, 6))
     assert first[0] == 0
     assert first == again
     assert first[1] != other[1]
 
 
-def test_weights_can_be_held_in_bfloat16(ask):
+def test_weights_can_be_loaded_in_bfloat16(ask):
     assert ask(dtype="bfloat16")[0] == 0
 
 
-def test_a_missing_picture_is_named(ask, tmp_path):
+def test_a_missing_image_is_reported(ask, tmp_path):
     assert_one_line(ask(image=tmp_path / "nowhere.png"), str(tmp_path / "nowhere.png"))
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x89PNG\r\n\x1a\n"], ids=["empty", "text", "png_head"])
-def test_what_is_not_a_picture_is_named(ask, tmp_path, content):
+def test_what_is_not_an_image_is_reported(ask, tmp_path, content):
     path = tmp_path / "notes.png"
     path.write_bytes(content)
     assert_one_line(ask(image=path), str(path), "not an image")
 
 
-def test_a_directory_is_not_a_picture(ask, tmp_path):
+def test_a_directory_is_not_an_image(ask, tmp_path):
     assert_one_line(ask(image=tmp_path), str(tmp_path))
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("damage", ["cut", "broken_chunk"])
-def test_a_damaged_picture_is_named(ask, tmp_path, damage):
+def test_a_damaged_image_is_reported(ask, tmp_path, damage):
     path = tmp_path / "damaged.png"
     noise = np.random.default_rng(0).integers(0, 255, (256, 256, 3), dtype=np.uint8)
     Image.fromarray(noise).save(path)
@@ -174,24 +174,24 @@ def test_a_damaged_picture_is_named(ask, tmp_path, damage):
     assert_one_line(ask(image=path), str(path))
 
 
-def test_a_picture_far_too_large_is_refused_in_one_line(ask, monkeypatch):
+def test_an_image_far_too_large_is_refused_in_one_line(ask, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)  # of 12544
     assert_one_line(ask(), "12544 pixels")
 
 
 @pytest.mark.parametrize("mode", ["I;16", "RGBA", "LA"])
 def test_boxes_are_drawn_on_what_the_model_saw(tmp_path, mode):
-    """16-bit grey would turn white, and what is transparent would show what is hidden there."""
-    path = tmp_path / "picture.png"
+    """Otherwise 16-bit gray would become white, and transparent pixels would show hidden colors."""
+    path = tmp_path / "image.png"
     Image.new(mode, (20, 10), {"I;16": 30000, "RGBA": (9, 9, 9, 0), "LA": (9, 0)}[mode]).save(path)
-    with Image.open(path) as picture:
-        seen = to_rgb(picture).getpixel((0, 0))
+    with Image.open(path) as image:
+        seen = to_rgb(image).getpixel((0, 0))
     assert command.open_image(path).convert("RGB").getpixel((0, 0)) == seen
 
 
-def test_a_picture_taken_sideways_is_turned_upright(tmp_path):
+def test_an_image_taken_sideways_is_rotated_upright(tmp_path):
     exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was turned by a quarter
+    exif[0x0112] = 6  # the camera was rotated by 90 degrees
     Image.new("RGB", (20, 10)).save(tmp_path / "photo.jpg", exif=exif)
     assert command.open_image(tmp_path / "photo.jpg").size == (10, 20)
 
@@ -209,27 +209,27 @@ def test_a_picture_taken_sideways_is_turned_upright(tmp_path):
         ("prompt", "<image> caption en", "<image>"),
     ],
 )
-def test_a_value_that_makes_no_sense_is_named(ask, option, value, words):
+def test_an_invalid_value_is_reported(ask, option, value, words):
     assert_one_line(ask(**{option: value}), words)
 
 
-def test_an_unknown_model_directory_is_named(ask, tmp_path):
+def test_an_unknown_model_directory_is_reported(ask, tmp_path):
     assert_one_line(ask(model=tmp_path / "nowhere"), str(tmp_path / "nowhere"))
     assert_one_line(ask(model=tmp_path), str(tmp_path), "config.json")
 
 
-def test_a_model_without_weights_or_tokenizer_is_named(ask, checkpoint, tmp_path):
+def test_a_model_without_weights_or_tokenizer_is_reported(ask, checkpoint, tmp_path):
     shutil.copy(checkpoint / "config.json", tmp_path)
     assert_one_line(ask(model=tmp_path), str(tmp_path), "safetensors")
     shutil.copy(checkpoint / "model.safetensors", tmp_path)
     assert_one_line(ask(model=tmp_path), str(tmp_path), "tokenizer")
 
 
-NO_MPS = pytest.param("mps", marks=pytest.mark.skipif(torch.backends.mps.is_available(), reason="it is there"))
+NO_MPS = pytest.param("mps", marks=pytest.mark.skipif(torch.backends.mps.is_available(), reason="MPS is available"))
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "xpu", "hpu", NO_MPS, "cpu:1", "nonsense"])
-def test_a_device_that_is_not_there_is_named_in_one_sentence(ask, device):
+def test_an_unavailable_device_is_reported_in_one_sentence(ask, device):
     result = ask(device=device)
     assert_one_line(result, device, "device")
     assert "copy or download" not in result[2]  # the file is not to blame
@@ -251,26 +251,26 @@ def test_a_paligemma_2_answers_as_transformers_does(ask, tmp_path):
     assert (code, out) == (0, f"{processor.decode(written)}\n")
 
 
-def test_several_pictures_are_answered_one_after_another(ask_about, tmp_path, monkeypatch):
+def test_several_images_are_answered_one_after_another(ask_about, tmp_path, monkeypatch):
     monkeypatch.setattr(command, "stream", lambda *_: iter(["a ", "cat"]))
     code, out, err = ask_about([example_path(0), tmp_path / "nowhere.png", example_path(1)])
     assert out == f"{example_path(0)}: a cat\n{example_path(1)}: a cat\n"
-    assert code == 1 and err == f"vlm run: {tmp_path / 'nowhere.png'} is not a file\n"  # and the others are answered
+    assert code == 1 and err == f"vlm run: {tmp_path / 'nowhere.png'} is not a file\n"  # the others are answered
 
 
-def test_json_is_a_line_for_each_picture_with_boxes_in_pixels(ask_about, tmp_path, monkeypatch):
+def test_json_is_a_line_for_each_image_with_boxes_in_pixels(ask_about, tmp_path, monkeypatch):
     monkeypatch.setattr(command, "stream", lambda *_: iter([BOXES[:40], BOXES[40:]]))
     code, out, _ = ask_about([example_path(0), example_path(1)], "--json", "--output", str(tmp_path / "drawn"))
     records = [json.loads(line) for line in out.splitlines()]
     assert code == 0 and [record["image"] for record in records] == [str(example_path(0)), str(example_path(1))]
     first = records[0]
     assert first["prompt"] == "caption en" and first["answer"] == BOXES
-    edges = {"y_min": 10.95, "x_min": 10.95, "y_max": 65.69, "x_max": 76.64}  # 100, 600 and 700 of 1023, of 112 pixels
+    edges = {"y_min": 10.95, "x_min": 10.95, "y_max": 65.69, "x_max": 76.64}  # 100, 600 and 700 of 1023, in 112 pixels
     assert first["detections"][0] == {"label": "cat", "box": edges}
     assert [Path(record["drawn"]).is_file() for record in records] == [True, True]
 
 
-def test_two_pictures_that_would_be_drawn_into_one_file_are_refused(ask_about, tmp_path):
+def test_two_images_that_would_be_drawn_into_one_file_are_refused(ask_about, tmp_path):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         shutil.copy(example_path(0), tmp_path / folder / "x.png")
@@ -278,7 +278,7 @@ def test_two_pictures_that_would_be_drawn_into_one_file_are_refused(ask_about, t
     assert (code, out) == (1, "") and "would both be drawn into" in err and not (tmp_path / "drawn").exists()
 
 
-def test_no_picture_is_drawn_over(ask_about, tmp_path, monkeypatch):
+def test_no_image_is_overwritten(ask_about, tmp_path, monkeypatch):
     monkeypatch.setattr(command, "stream", lambda *_: iter([BOXES]))
     for name in ("x.png", "y.png"):
         shutil.copy(example_path(0), tmp_path / name)
@@ -294,7 +294,7 @@ def test_no_picture_is_drawn_over(ask_about, tmp_path, monkeypatch):
         assert (tmp_path / "x.png").read_bytes() == before
 
 
-def test_pictures_may_be_named_one_by_one(ask_about, monkeypatch):
+def test_images_may_be_given_one_by_one(ask_about, monkeypatch):
     monkeypatch.setattr(command, "stream", lambda *_: iter(["a cat"]))
     code, out, _ = ask_about([example_path(0)], "--image", str(example_path(1)))
     assert code == 0 and out == f"{example_path(1)}: a cat\n{example_path(0)}: a cat\n"
@@ -307,7 +307,7 @@ def test_a_directory_may_have_a_dot_in_its_name(ask_about, tmp_path, monkeypatch
     assert code == 0 and len(list((tmp_path / "drawn.v2").iterdir())) == 2
 
 
-def test_several_pictures_need_a_directory(ask_about, tmp_path):
+def test_several_images_need_a_directory(ask_about, tmp_path):
     code, out, err = ask_about([example_path(0), example_path(1)], "--output", str(tmp_path / "x.png"))
     assert (code, out) == (1, "") and "is not a directory: several images need one" in err
 
@@ -329,12 +329,12 @@ def test_an_output_that_cannot_be_written_is_found_before_the_model_is_loaded(as
     def fail(dir):
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr(common, "TemporaryFile", fail)  # not a mode of the directory: root may write everywhere
+    monkeypatch.setattr(common, "TemporaryFile", fail)  # not by file permissions: root may write everywhere
     assert_one_line(ask(output=tmp_path / "x.png"), "x.png cannot be written: Read-only file system")
 
 
 @pytest.mark.usefixtures("no_model")
-def test_a_url_is_shown_as_it_was_given(ask):
+def test_a_url_is_reported_as_it_was_given(ask):
     assert_one_line(ask(image="https://example.com/cat.png"), "https://example.com/cat.png is a URL")
 
 
@@ -373,36 +373,36 @@ def test_an_adapter_is_added_to_the_model_and_merged_into_the_fast_one(ask, adap
     assert ask(**options, adapter=adapter, fast="plain") == with_adapter
 
 
-def test_an_adapter_that_does_not_exist_is_named(ask, tmp_path, monkeypatch):
+def test_an_adapter_that_does_not_exist_is_reported(ask, tmp_path, monkeypatch):
     monkeypatch.setattr(common, "load_hf_model", lambda *_: pytest.fail("the model was loaded before the check"))
     assert_one_line(ask(adapter=tmp_path), f"--adapter {tmp_path}", "adapter_config.json")
 
 
-def test_a_picture_that_fails_has_its_line_of_json(ask_about, tmp_path):
+def test_an_image_that_fails_has_a_line_of_json(ask_about, tmp_path):
     code, out, _ = ask_about([tmp_path / "nowhere.png", example_path(0)], "--json")
     first, second = (json.loads(line) for line in out.splitlines())
     assert code == 1 and first == {"image": str(tmp_path / "nowhere.png"), "error": f"{first['image']} is not a file"}
     assert second["image"] == str(example_path(0))
 
 
-def test_no_answer_is_said(ask, monkeypatch):
+def test_an_empty_answer_is_reported(ask, monkeypatch):
     monkeypatch.setattr(command, "stream", lambda *_: iter([""]))
     assert ask() == (0, "\n", "no answer to 'caption en'\n")
 
 
 @pytest.mark.parametrize("option", [{"top_p": 0.5}, {"seed": 3}])
-def test_chance_without_a_temperature_is_refused(ask, option):
-    assert_one_line(ask(**option), "give a --temperature above 0")
+def test_sampling_options_without_a_temperature_are_refused(ask, option):
+    assert_one_line(ask(**option), "also give a --temperature above 0")
 
 
 def test_a_revision_of_a_directory_is_refused(ask):
-    assert_one_line(ask(revision="main"), "a revision is for names on the hub")
+    assert_one_line(ask(revision="main"), "a revision works only with a name on the hub")
 
 
-def test_a_reader_who_has_enough_is_no_error(checkpoint):
+def test_a_closed_pipe_is_no_error(checkpoint):
     words = [sys.executable, "-m", "vlm", "inspect", str(checkpoint), "--tensors"]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    process.stdout.close()  # long before it has anything to say
+    process.stdout.close()  # long before anything is printed
     with process.stderr:
         assert process.stderr.read() == ""
     assert process.wait(timeout=60) == 0
@@ -415,7 +415,7 @@ def run_in_shell(words: str, **environment: str) -> subprocess.CompletedProcess:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no sh")
 @pytest.mark.parametrize(("closed", "code"), [(">&-", 0), ("2>&-", 1), ("<&- >&- 2>&-", 1)])
-def test_a_closed_stream_is_as_good_as_an_empty_one(checkpoint, tmp_path, closed, code):
+def test_a_closed_stream_works_like_an_empty_one(checkpoint, tmp_path, closed, code):
     model = checkpoint if code == 0 else tmp_path
     ended = run_in_shell(f"inspect '{model}' {closed}")
     assert (ended.returncode, ended.stdout, ended.stderr) == (code, b"", b"")
@@ -427,7 +427,7 @@ def test_an_answer_that_cannot_be_written_is_an_error(checkpoint):
     assert ended.returncode == 1 and ended.stderr == b"vlm inspect: [Errno 28] No space left on device\n"
 
 
-def test_a_character_that_the_terminal_lacks_is_replaced(checkpoint, tmp_path):
+def test_a_character_that_the_terminal_cannot_encode_is_replaced(checkpoint, tmp_path):
     path = Path(shutil.copy(example_path(0), tmp_path / "é.png"))
     words = f"run --model '{checkpoint}' --image '{path}' '{path}' --prompt 'caption en' --max-new-tokens 2"
     ended = run_in_shell(words, PYTHONIOENCODING="ascii")
@@ -444,7 +444,7 @@ def test_help_shows_examples(capsys):
     assert "examples:" in out and "--temperature" in out
 
 
-def test_picture_and_prompt_are_required(capsys):
+def test_image_and_prompt_are_required(capsys):
     with pytest.raises(SystemExit) as end:
         main(["run"])
     assert end.value.code == 2
@@ -469,7 +469,7 @@ def test_inspect_shows_shapes_parts_and_the_head(checkpoint, capsys):
     assert "language_model.model.layers.0.self_attn.q_proj.weight" in out
 
 
-def test_inspect_names_what_does_not_fit_and_ends_with_1(checkpoint, tmp_path, capsys):
+def test_inspect_lists_what_does_not_fit_and_ends_with_1(checkpoint, tmp_path, capsys):
     shutil.copytree(checkpoint, tmp_path / "bad")
     values = json.loads((tmp_path / "bad/config.json").read_text())
     values["text_config"]["num_hidden_layers"] = 2
@@ -487,7 +487,7 @@ def test_convert_writes_another_dtype_and_layout_and_says_where(checkpoint, tmp_
     out = capsys.readouterr().out
     assert "layout C" in out and "bfloat16" in out and "float32" not in out
     assert main(["convert", str(checkpoint), str(target)]) == 1
-    assert f"{target} is there already" in capsys.readouterr().err
+    assert f"{target} already exists" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command_name", ["run", "inspect", "convert"])
@@ -499,7 +499,7 @@ def test_every_command_has_help_with_examples(command_name, capsys):
 
 
 @pytest.mark.parametrize("words", [[], ["dance"], ["inspect"], ["run", "--dtype", "int3"]])
-def test_options_that_make_no_sense_end_with_2(words, capsys):
+def test_invalid_options_end_with_2(words, capsys):
     with pytest.raises(SystemExit) as end:
         main(words)
     assert end.value.code == 2 and "usage: vlm" in capsys.readouterr().err

@@ -1,1 +1,1 @@
-"""The subcommands of `vlm`, one a file. Each has `add_options(parser)` and `run(options)`."""
+"""The subcommands of `vlm`, one file each. Each has `add_options(parser)` and `run(options)`."""

@@ -23,10 +23,10 @@ examples:
 def add_options(parser: argparse.ArgumentParser):
     parser.add_argument("source", help="checkpoint directory, or a name on the hub")
     parser.add_argument("--revision", help="branch, tag or commit, on the hub")
-    parser.add_argument("--token", help="for the hub (default: the one that you logged in with)")
+    parser.add_argument("--token", help="for the hub (default: the one you logged in with)")
     parser.add_argument("target", type=Path, help="a directory that does not exist yet, or is empty")
     parser.add_argument("--dtype", choices=DTYPES, help="of the new weights (default: unchanged)")
-    parser.add_argument("--layout", choices=LAYOUTS, default="A", help="how the new tensors are named (default: A)")
+    parser.add_argument("--layout", choices=LAYOUTS, default="A", help="naming scheme of the new tensors (default: A)")
     parser.add_argument(
         "--max-shard-gigabytes",
         type=float,

@@ -1,8 +1,8 @@
 """Ctrl-C ends a program of this course at any moment with exit code 130, even while torch is still being imported.
 
 Each package imports this module before anything slow. It does nothing unless one of our programs is starting, as
-`python -m PACKAGE...` or as the command `vlm`; in notebooks and other programs Ctrl-C keeps its usual meaning. If the
-program is started with SIGINT ignored, as `nohup` and background jobs of scripts do, it stays ignored.
+`python -m PACKAGE...` or as the command `vlm`; in notebooks and other programs Ctrl-C keeps its usual meaning. If a
+program starts with SIGINT ignored, as under `nohup` or in a script's background job, it stays ignored.
 """
 
 import os
@@ -14,15 +14,15 @@ INTERRUPTED = 130
 
 
 def is_starting() -> bool:
-    """Whether this process is one of our programs and has not begun its work yet."""
-    if sys.argv[0] == "-m":  # Python replaces it by a path once the packages before the module are imported
-        words = sys.orig_argv
-        return "-m" in words and words[words.index("-m") + 1].partition(".")[0] in PACKAGES
+    """Whether this process is one of our programs, before its work begins."""
+    if sys.argv[0] == "-m":  # replaced by a path once the module's parent packages are imported
+        arguments = sys.orig_argv
+        return "-m" in arguments and arguments[arguments.index("-m") + 1].partition(".")[0] in PACKAGES
     return os.path.basename(sys.argv[0]) in ("vlm", "vlm.exe")
 
 
 def end_now(*_):
-    """A signal handler. Raises nothing: a library that is being imported may catch KeyboardInterrupt and go on."""
+    """A signal handler. Raises nothing: a library that is being imported may catch KeyboardInterrupt and continue."""
     os._exit(INTERRUPTED)
 
 

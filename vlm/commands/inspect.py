@@ -1,6 +1,6 @@
 """Show what a checkpoint contains, and check that it fits its config. Reads no weights.
 
-Exit code 1 if keys are missing, unexpected or of the wrong shape; an error lists them.
+Exit code 1 if keys are missing or unexpected or have the wrong shape; an error lists them.
 """
 
 import argparse
@@ -23,7 +23,7 @@ def add_options(parser: argparse.ArgumentParser):
     parser.add_argument("model", help="checkpoint directory, or a name on the hub")
     parser.add_argument("--tensors", action="store_true", help="list every tensor")
     parser.add_argument("--revision", help="branch, tag or commit, on the hub")
-    parser.add_argument("--token", help="for the hub (default: the one that you logged in with)")
+    parser.add_argument("--token", help="for the hub (default: the one you logged in with)")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -1,6 +1,6 @@
 """Ask a model about one image or many.
 
-The answer is printed token by token. With --output, its boxes and masks are drawn into files.
+The answer is printed token by token. With --output, its boxes and masks are drawn and saved.
 """
 
 import argparse
@@ -50,9 +50,9 @@ def add_options(parser: argparse.ArgumentParser):
     parser.add_argument(
         "--mask-decoder",
         type=Path,
-        help="decodes the masks to draw: vae-oid.npz for the published models (default: the Toybox's, for the Toybox)",
+        help="mask decoder: vae-oid.npz for the published models (default: the Toybox's, for the Toybox)",
     )
-    parser.add_argument("--temperature", type=float, default=0.0, help="0 always takes the most likely token (default)")
+    parser.add_argument("--temperature", type=float, default=0.0, help="0 always picks the most likely token (default)")
     parser.add_argument(
         "--top-p",
         type=float,
@@ -62,17 +62,17 @@ def add_options(parser: argparse.ArgumentParser):
     parser.add_argument(
         "--max-new-tokens", type=int, default=100, help="length limit of an answer (default: %(default)s)"
     )
-    parser.add_argument("--seed", type=int, help="makes sampling repeatable")
+    parser.add_argument("--seed", type=int, help="makes sampling reproducible")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Answer for each image. An image that cannot be read is reported, and the next one is answered."""
+    """Answer for each image. An image that cannot be read is reported and skipped."""
     sampling = (options.max_new_tokens, options.temperature, options.top_p, options.seed)
     check_sampling(*sampling)
     if options.temperature == 0 and (options.top_p < 1 or options.seed is not None):
-        raise ValueError("--top-p and --seed are for sampling: give a --temperature above 0 with them")
+        raise ValueError("--top-p and --seed apply only to sampling: also give a --temperature above 0")
     outputs = output_files(options.output, options.image)
-    # A single image is opened before the model is loaded, which can take a while.
+    # A single image is opened before the model is loaded, which can be slow.
     only_image = open_image(options.image[0]) if len(options.image) == 1 else None
     mask_decoder = open_mask_decoder(options.mask_decoder, options.model)
     model, processor = load_model(options)
@@ -110,7 +110,7 @@ def output_files(output: Path | None, images: list[str]) -> list[Path | None]:
     if len(images) == 1 and not output.is_dir():
         if output.suffix.lower() not in FORMATS:
             known = ", ".join(FORMATS)
-            raise ValueError(f"--output {output} has no known format: try {output}.png ({known})")
+            raise ValueError(f"--output {output} has an unknown format: try {output}.png ({known})")
         files = [output]
     else:
         if not output.is_dir() and (output.suffix or output.exists()):
@@ -122,7 +122,7 @@ def output_files(output: Path | None, images: list[str]) -> list[Path | None]:
             first = images[files.index(file)]
             raise ValueError(f"{first} and {images[i]} would both be drawn into {file}: rename one of them")
         if file.resolve() in sources:
-            raise ValueError(f"{file} is one of the images, and would be overwritten: choose another --output")
+            raise ValueError(f"{file} is one of the images and would be overwritten: choose another --output")
     if len(images) > 1:
         output.mkdir(parents=True, exist_ok=True)
     for file in files:
@@ -131,7 +131,7 @@ def output_files(output: Path | None, images: list[str]) -> list[Path | None]:
 
 
 def collect(pieces, label: str | None) -> str:
-    """Join the pieces of an answer; with a label, print it and then each piece as it comes."""
+    """Join the pieces of an answer; with a label, print it, then each piece as it arrives."""
     answer = ""
     if label is not None:
         print(label, end="", flush=True)
@@ -145,7 +145,7 @@ def collect(pieces, label: str | None) -> str:
 
 
 def as_record(source: str, prompt: str, answer: str, detections: list[Detection], output: Path | None) -> dict:
-    """What `--json` prints. Edges of a box are in pixels of the image, from its upper left corner."""
+    """One record of `--json`. Box edges are in pixels, from the upper left corner of the image."""
     record = {"image": source, "prompt": prompt, "answer": answer}
     record["detections"] = [
         {"label": found.label, "box": {name: round(float(edge), 2) for name, edge in zip(EDGES, found.box)}}
@@ -156,14 +156,14 @@ def as_record(source: str, prompt: str, answer: str, detections: list[Detection]
 
 
 def open_mask_decoder(path: Path | None, model: str) -> MaskDecoder | None:
-    """The decoder in this file, or the Toybox's for the Toybox: each model's mask tokens need their own decoder."""
+    """The decoder in this file, or the Toybox's for the Toybox: mask tokens need the decoder of their model."""
     if path is None and Path(model).resolve() == SHIPPED_MODEL.resolve():
         path = SHIPPED_MASK_DECODER
     return None if path is None else load_mask_decoder(path)
 
 
 def open_image(source: str | Path) -> Image.Image:
-    """The image as the model sees it, upright and RGB, so that boxes are drawn on that. "-" is stdin."""
+    """The image as the model sees it, upright and RGB; boxes are drawn on it. "-" is stdin."""
     if source == STDIN:
         name, file = "stdin", io.BytesIO(sys.stdin.buffer.read())
     elif Path(source).is_file():
@@ -177,7 +177,7 @@ def open_image(source: str | Path) -> Image.Image:
             return to_rgb(image)
     except UnidentifiedImageError:
         raise ValueError(f"{name} is not an image that PIL can read: cannot identify its format") from None
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # what PIL raises for a damaged file
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # raised by PIL for damaged files
         raise ValueError(f"{name} is not an image that PIL can read: {error}") from None
 
 
@@ -188,7 +188,7 @@ def draw(image: Image.Image, detections: list[Detection], mask_decoder: MaskDeco
     if mask_decoder is not None:
         masks = decode_masks(detections, mask_decoder, image.height, image.width)
     elif any(detection.mask_codes for detection in detections):
-        print("the masks are not drawn: give their decoder with --mask-decoder", file=sys.stderr)
+        print("the masks are not drawn: pass their decoder with --mask-decoder", file=sys.stderr)
     draw_detections(image, detections, masks=masks).figure.savefig(output, dpi=200)
     boxes = f"{len(detections)} box{'' if len(detections) == 1 else 'es'}"
     print(f"{boxes} drawn into {output}", file=sys.stderr)

@@ -33,8 +33,8 @@ def main():
     parser.add_argument("--max-new-tokens", type=int, default=100)
     parser.add_argument("--logits", type=Path, help="a safetensors file to write")
     options = parser.parse_args()
-    place = join()
-    mesh = init_device_mesh("cuda" if torch.cuda.is_available() else "cpu", (place.world_size,))
+    process = join()
+    mesh = init_device_mesh("cuda" if torch.cuda.is_available() else "cpu", (process.world_size,))
     model = load_split_model(options.model, mesh, DTYPES.get(options.dtype))
     tokenizer = load_tokenizer(options.model)
     processor = PaliGemmaProcessor.for_model(model, tokenizer)
@@ -47,13 +47,13 @@ def main():
             tokens = torch.cat(list(generate_tokens(model, inputs, options.max_new_tokens)))
         seconds = time.perf_counter() - start
     held = sum(p.to_local().nbytes if hasattr(p, "to_local") else p.nbytes for p in model.parameters())
-    if place.is_first:
+    if process.is_first:
         print(processor.decode(tokens))
-        print(f"{place.world_size} processes; this one holds {held / 1e6:.1f} MB of weights")
+        print(f"{process.world_size} processes; this one holds {held / 1e6:.1f} MB of weights")
         print(f"{len(tokens)} tokens in {seconds:.2f} s; calls {dict(traffic.calls)}, bytes {dict(traffic.bytes)}")
         if options.logits:
             save_file({"logits": logits}, options.logits)
-    leave(place)
+    leave(process)
 
 
 if __name__ == "__main__":
