@@ -1,5 +1,6 @@
 """Every chapter: notebook and source in step, executed, nothing ugly in the outputs. And the tool that checks this."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -34,6 +35,27 @@ def test_chapter_is_executed_in_step_and_clean(path):
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_chapter_names_no_path_of_the_machine_it_ran_on(path):
     assert str(ROOT) not in path.with_suffix(".ipynb").read_text(encoding="utf-8")
+
+
+NUMBERED = [path for path in CHAPTERS if path.stem.startswith("ch")]
+EXERCISE = re.compile(r"^# ### .*`(\w+)`.* \(\d+ points?, (\d+) minutes\)$", re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", NUMBERED, ids=lambda path: path.stem)
+def test_the_time_of_a_chapter_contains_its_exercises(path):
+    text = path.read_text(encoding="utf-8")
+    minutes = [int(minutes) for _, minutes in EXERCISE.findall(text)]
+    [said] = re.findall(r"Time: about \d+ minutes to read and run, and (\d+) for the (\w+) exercises\.", text)
+    words = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+    assert said == (str(sum(minutes)), words[len(minutes) - 2])
+
+
+@pytest.mark.parametrize("path", NUMBERED, ids=lambda path: path.stem)
+def test_every_exercise_shows_its_stub_and_its_solution(path):
+    text = path.read_text(encoding="utf-8")
+    included = re.findall(r"\{literalinclude\} \.\./(\w+)/(\w+)\.py\n# :pyobject: (\w+)", text)
+    for name, _ in EXERCISE.findall(text):
+        assert ("exercises", path.stem, name) in included and ("solutions", path.stem, name) in included, name
 
 
 def test_table_of_contents_lists_every_chapter_and_nothing_else():
