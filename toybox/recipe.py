@@ -18,7 +18,7 @@ class Recipe:
     seed: int = 0
     scenes_per_step: int = 32
     look_steps: int = 6000
-    speak_steps: int = 20000
+    speak_steps: int = 12000
     warmup_steps: int = 200
     look_learning_rate: float = 2e-3
     speak_learning_rate: float = 1.5e-3
