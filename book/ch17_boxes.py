@@ -736,10 +736,10 @@ show(
 # ```
 # ````
 #
-# ### `match_greedily` (2 points, 15 minutes)
+# ### `match_by_confidence` (2 points, 15 minutes)
 #
 # ```{literalinclude} ../exercises/ch17_boxes.py
-# :pyobject: match_greedily
+# :pyobject: match_by_confidence
 # ```
 #
 # ```{admonition} Hint
@@ -749,7 +749,7 @@ show(
 # ````{admonition} Solution
 # :class: dropdown
 # ```{literalinclude} ../solutions/ch17_boxes.py
-# :pyobject: match_greedily
+# :pyobject: match_by_confidence
 # ```
 # ````
 #

@@ -66,7 +66,7 @@ def iou_matrix(boxes: Tensor, others: Tensor) -> Tensor:
     raise NotImplementedError
 
 
-def match_greedily(ious: Tensor, scores: Tensor, min_iou: float) -> Tensor:
+def match_by_confidence(ious: Tensor, scores: Tensor, min_iou: float) -> Tensor:
     """Match predicted boxes to objects greedily, in order of confidence.
 
     The most confident box is matched to the object with which it has the highest IoU, if that

@@ -146,7 +146,7 @@ EXERCISES = [
         section="IoU: how well do two boxes agree?",
     ),
     Exercise(
-        "match_greedily",
+        "match_by_confidence",
         "Greedy matching by confidence",
         rankings,
         points=2,

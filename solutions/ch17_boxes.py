@@ -40,7 +40,7 @@ def iou_matrix(boxes: Tensor, others: Tensor) -> Tensor:
     return torch.where(shared > 0, shared / union, 0.0)
 
 
-def match_greedily(ious: Tensor, scores: Tensor, min_iou: float) -> Tensor:
+def match_by_confidence(ious: Tensor, scores: Tensor, min_iou: float) -> Tensor:
     """Match predicted boxes to objects greedily, in order of confidence."""
     free = ious.clone()  # the column of an object that is taken becomes -1
     right = torch.zeros(len(scores), dtype=torch.bool)

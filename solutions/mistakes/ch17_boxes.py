@@ -461,23 +461,23 @@ def go_through(ious, scores, min_iou, order) -> Tensor:
     return right
 
 
-@mistake("match_greedily", "You matched the boxes in row order. Go by score, the most confident first.")
+@mistake("match_by_confidence", "You matched the boxes in row order. Go by score, the most confident first.")
 def in_order_of_rows(ious, scores, min_iou):
     return go_through(ious, scores, min_iou, range(len(scores)))
 
 
-@mistake("match_greedily", "You started with the least confident box. Start with the most confident.")
+@mistake("match_by_confidence", "You started with the least confident box. Start with the most confident.")
 def least_confident_first(ious, scores, min_iou):
     return go_through(ious, scores, min_iou, scores.argsort())
 
 
-@mistake("match_greedily", "You counted several boxes on one object as right. Each object can be matched once.")
+@mistake("match_by_confidence", "You counted several boxes on one object as right. Each object can be matched once.")
 def duplicates_count(ious, scores, min_iou):
     return (ious >= min_iou).any(1) if ious.shape[1] else torch.zeros(len(scores), dtype=torch.bool)
 
 
 @mistake(
-    "match_greedily",
+    "match_by_confidence",
     "You gave up on a box whose best object is taken. It gets the best object that is still free.",
 )
 def no_second_choice(ious, scores, min_iou):
@@ -493,7 +493,7 @@ def no_second_choice(ious, scores, min_iou):
 
 
 @mistake(
-    "match_greedily",
+    "match_by_confidence",
     "You matched a box to the first free object with enough overlap. Take the one with the highest IoU.",
 )
 def first_object_that_fits(ious, scores, min_iou):
@@ -507,12 +507,12 @@ def first_object_that_fits(ious, scores, min_iou):
     return right
 
 
-@mistake("match_greedily", "You required an IoU above min_iou. An IoU equal to min_iou counts too.")
+@mistake("match_by_confidence", "You required an IoU above min_iou. An IoU equal to min_iou counts too.")
 def above_min_iou(ious, scores, min_iou):
-    return solution.match_greedily(ious, scores, min_iou + 1e-6)
+    return solution.match_by_confidence(ious, scores, min_iou + 1e-6)
 
 
-@mistake("match_greedily", "You matched the pair with the highest IoU first. The most confident box chooses first.")
+@mistake("match_by_confidence", "You matched the pair with the highest IoU first. The most confident box chooses first.")
 def best_overlap_first(ious, scores, min_iou):
     left, right = ious.clone(), torch.zeros(len(scores), dtype=torch.bool)
     while left.numel() and left.max() >= min_iou:
@@ -522,7 +522,7 @@ def best_overlap_first(ious, scores, min_iou):
     return right
 
 
-@mistake("match_greedily", "You chose the best box for each object. The boxes choose, the most confident first.")
+@mistake("match_by_confidence", "You chose the best box for each object. The boxes choose, the most confident first.")
 def objects_choose(ious, scores, min_iou):
     right = torch.zeros(len(scores), dtype=torch.bool)
     for column in range(ious.shape[1] if len(scores) else 0):
@@ -532,7 +532,7 @@ def objects_choose(ious, scores, min_iou):
 
 
 @mistake(
-    "match_greedily",
+    "match_by_confidence",
     "You maximized the number of matches. Match greedily: each box in turn takes its best free object.",
 )
 def as_many_as_possible(ious, scores, min_iou):
@@ -548,12 +548,12 @@ def as_many_as_possible(ious, scores, min_iou):
     return right
 
 
-@mistake("match_greedily", "Your result is in the order of the scores. Return it in the order of the rows.")
+@mistake("match_by_confidence", "Your result is in the order of the scores. Return it in the order of the rows.")
 def in_order_of_scores(ious, scores, min_iou):
-    return solution.match_greedily(ious, scores, min_iou)[scores.argsort(descending=True)]
+    return solution.match_by_confidence(ious, scores, min_iou)[scores.argsort(descending=True)]
 
 
-@mistake("match_greedily", "A box below min_iou takes its object away from other boxes. It should take none.")
+@mistake("match_by_confidence", "A box below min_iou takes its object away from other boxes. It should take none.")
 def bad_boxes_take_too(ious, scores, min_iou):
     left, right = ious.clone(), torch.zeros(len(scores), dtype=torch.bool)
     for index in scores.argsort(descending=True):
@@ -563,12 +563,12 @@ def bad_boxes_take_too(ious, scores, min_iou):
     return right
 
 
-@mistake("match_greedily", "You always used 0.5. Use `min_iou`.")
+@mistake("match_by_confidence", "You always used 0.5. Use `min_iou`.")
 def always_one_half(ious, scores, min_iou):
-    return solution.match_greedily(ious, scores, 0.5)
+    return solution.match_by_confidence(ious, scores, 0.5)
 
 
-@variant("match_greedily")
+@variant("match_by_confidence")
 def with_sets(ious, scores, min_iou):
     free, right = set(range(ious.shape[1])), [False] * len(scores)
     for index in sorted(range(len(scores)), key=lambda i: -scores[i].item()):
