@@ -273,7 +273,7 @@ def test_an_unknown_adjective_is_named_in_the_error():
 def test_phrases_of_samples_are_clear_and_colors_are_there_or_not():
     rng, phrases, numbers = np.random.default_rng(0), Counter(), Counter()
     absent = {name: Counter() for name in COLORS}
-    for seed in range(300):
+    for seed in range(600):
         scene = draw_scene(seed)
         example = sample_example(scene, rng, "refer")
         if example.task != "refer":
