@@ -11,7 +11,7 @@ from grader.grading import all_checks, chapter_of
 from grader.runner import Runner
 from tools.holes.course import search_chapter
 from tools.holes.explained import load_reasons
-from tools.holes.report import lines_of, table, write_json
+from tools.holes.report import lines_of, rules, table, write_json
 
 
 def main():
@@ -40,7 +40,7 @@ def main():
             print("\n".join([*lines, f"  {found.chapter} {found.exercise}: {counts}"]), flush=True)
             if options.json:
                 write_json(searches, reasons, options.json)
-    print(table(searches, reasons))
+    print("\n\n".join([rules(searches, reasons), table(searches, reasons)]))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from torch import Tensor
 from grader.exercise import Case, Exercise
 
 Derivation = Callable[[Tensor], Tensor]
-SEEDS = (100, 101)
+SEEDS = (100,)
 LOW_PRECISION = 2e-2  # bfloat16 keeps 8 bits
 
 

@@ -63,17 +63,20 @@ def search(
     own: Sequence[Sequence[Question]],
     wide: Sequence[Question],
     passes: Passes,
+    seconds: float = 1.0,
 ):
     """Try all mutants of a right answer, and add what is found.
 
     Args:
         own: for each seed the grader's own questions.
         wide: those that go beyond.
+        seconds: of CPU time for each mutant.
         passes: asks the grader whether it passes a mutant at a seed; only those are asked about that differ somewhere.
     """
     mutants = mutants_of(source, exercise, own)
     found.mutants += len(mutants)
-    for mutant, finding in zip(mutants, examine([mutant.text for mutant in mutants], own, wide), strict=True):
+    findings = examine([mutant.text for mutant in mutants], own, wide, seconds)
+    for mutant, finding in zip(mutants, findings, strict=True):
         if finding.problem or len(finding.passed) < len(own):
             found.differing += 1
             if finding.passed and passes(mutant, finding.passed[0]):

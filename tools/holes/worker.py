@@ -1,6 +1,5 @@
 """Runs mutants in a process of its own, so that one that crashes or never ends costs only itself."""
 
-import copy
 import dataclasses
 import multiprocessing
 import os
@@ -14,7 +13,6 @@ from types import ModuleType
 from grader.sandbox import set_limits
 from tools.holes.questions import Question, wrong
 
-SECONDS = 5.0  # for a mutant, of the processor's time, so that a busy machine makes no difference
 PATIENCE = 600.0  # seconds, until a worker that says nothing is ended
 
 
@@ -35,12 +33,18 @@ class Finding:
     is_final: bool = True
 
 
-def examine(texts: Sequence[str], own: Sequence[Sequence[Question]], wide: Sequence[Question]) -> Iterator[Finding]:
-    """Ask each mutant the grader's own questions, for each seed, and if it passes at one, the wide ones too."""
+def examine(
+    texts: Sequence[str], own: Sequence[Sequence[Question]], wide: Sequence[Question], seconds: float
+) -> Iterator[Finding]:
+    """Ask each mutant the grader's own questions, for each seed, and if it passes at one, the wide ones too.
+
+    Args:
+        seconds: of CPU time for each mutant, so that a busy machine makes no difference.
+    """
     done = 0
     while done < len(texts):
         last = Finding()
-        for finding in ask_worker(texts[done:], own, wide):
+        for finding in ask_worker(texts[done:], own, wide, seconds):
             last = finding
             if finding.is_final:
                 yield finding
@@ -51,11 +55,13 @@ def examine(texts: Sequence[str], own: Sequence[Sequence[Question]], wide: Seque
             done += 1
 
 
-def ask_worker(texts: Sequence[str], own: Sequence[Sequence[Question]], wide: Sequence[Question]) -> Iterator[Finding]:
+def ask_worker(
+    texts: Sequence[str], own: Sequence[Sequence[Question]], wide: Sequence[Question], seconds: float
+) -> Iterator[Finding]:
     """The findings that a new process sends before it ends."""
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=work, args=(sender, texts, own, wide), daemon=True)
+    process = context.Process(target=work, args=(sender, texts, own, wide, seconds), daemon=True)
     process.start()
     sender.close()
     try:
@@ -69,7 +75,13 @@ def ask_worker(texts: Sequence[str], own: Sequence[Sequence[Question]], wide: Se
         receiver.close()
 
 
-def work(sender: Connection, texts: Sequence[str], own: Sequence[Sequence[Question]], wide: Sequence[Question]):
+def work(
+    sender: Connection,
+    texts: Sequence[str],
+    own: Sequence[Sequence[Question]],
+    wide: Sequence[Question],
+    seconds: float,
+):
     """The main function of the process."""
     silent = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silent, 1)
@@ -77,7 +89,7 @@ def work(sender: Connection, texts: Sequence[str], own: Sequence[Sequence[Questi
     set_limits()
     signal.signal(signal.SIGPROF, signal.SIG_DFL)  # it ends the process
     for text in texts:
-        signal.setitimer(signal.ITIMER_PROF, SECONDS)
+        signal.setitimer(signal.ITIMER_PROF, seconds)
         for finding in findings(text, own, wide):
             sender.send(finding)
     sender.close()
@@ -91,19 +103,14 @@ def findings(text: str, own: Sequence[Sequence[Question]], wide: Sequence[Questi
     except Exception:
         yield Finding()
         return
-    passed = tuple(seed for seed, questions in enumerate(own) if not any(fails(q, submission) for q in questions))
+    passed = tuple(seed for seed, questions in enumerate(own) if not any(wrong(q, submission) for q in questions))
     if passed:
         yield Finding(passed, is_final=False)
         for index, question in enumerate(wide):
-            if problem := fails(question, submission):
+            if problem := wrong(question, submission):
                 yield Finding(passed, index, problem)
                 return
     yield Finding(passed)
-
-
-def fails(question: Question, submission: ModuleType) -> str:
-    """What is wrong with the answer; the question stays as it is, whatever a mutant does to its arguments."""
-    return wrong(dataclasses.replace(question, case=copy.deepcopy(question.case)), submission)
 
 
 def module_from(text: str) -> ModuleType:

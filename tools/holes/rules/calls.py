@@ -101,9 +101,3 @@ def last_of_ties(node: ast.Call, seen: Facts) -> Iterator[ast.AST]:
     if called_name(node) in ("argmax", "argmin") and is_method_of_value(node):
         parts = {"x": node.func.value, "n": node.args[0] if node.args else ast.Constant(-1)}
         yield expression(f"x.shape[n] - 1 - x.flip(n).{called_name(node)}(n)", **parts)
-
-
-@rule("state that stays from an earlier call", ast.Call)
-def remembered(node: ast.Call, seen: Facts) -> Iterator[ast.AST]:
-    if called_name(node) == "requires_grad_":
-        yield node.func.value

@@ -71,7 +71,7 @@ def another_default(node: ast.FunctionDef, seen: Facts) -> Iterator[ast.AST]:
 
 @rule("a value kept for the next time", ast.Assign)
 def kept_list(node: ast.Assign, seen: Facts) -> Iterator[ast.AST]:
-    """A list or dict that is made anew becomes one for all calls."""
+    """A list or dict that is made in each call is kept from call to call."""
     if isinstance(node.value, (ast.List, ast.Dict)) and not ast.unparse(node.value).strip("[]{}"):
         kind = "[]" if isinstance(node.value, ast.List) else "{}"
         yield replaced(node, value=expression(f"globals().setdefault('_kept', {kind})"))

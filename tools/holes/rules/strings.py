@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 
 from tools.holes.observe import Facts
-from tools.holes.rules.rule import called_name, replaced, rule, without
+from tools.holes.rules.rule import replaced, rule, without
 
 RELATIVES = {
     "strip": ("lstrip", "rstrip"),
@@ -51,12 +51,6 @@ LOOSER = [
 def other_method(node: ast.Attribute, seen: Facts) -> Iterator[ast.AST]:
     for other in RELATIVES.get(node.attr, ()):
         yield replaced(node, attr=other)
-
-
-@rule("split at all spaces", ast.Call)
-def split_at_spaces(node: ast.Call, seen: Facts) -> Iterator[ast.AST]:
-    if called_name(node) == "split" and node.args:
-        yield replaced(node, args=[])
 
 
 @rule("a looser or a tighter pattern", ast.Constant)

@@ -1,12 +1,13 @@
 """Tensors: a cast or a detach inserted, one row or one head for all, another memory layout."""
 
 import ast
+import copy
 from collections.abc import Iterator
 
 import torch
 
 from tools.holes.observe import Facts
-from tools.holes.rules.rule import expression, replaced, rule
+from tools.holes.rules.rule import called_name, expression, is_method_of_value, replaced, rule
 
 INSERTED = ("x.float()", "x.double()", "x.bfloat16().to(x.dtype)", "x.float().to('cpu')")
 FIRST_FOR_ALL = {
@@ -85,12 +86,33 @@ def squeezed(node: ast.Return, seen: Facts) -> Iterator[ast.AST]:
         yield with_value(node, value, expression("x.squeeze()", x=value))
 
 
+@rule("masked after the softmax", ast.Call)
+def masked_afterwards(node: ast.Call, seen: Facts) -> Iterator[ast.AST]:
+    """The softmax of everything, with what is hidden set to 0 and the rest divided by its sum."""
+    for filled in ast.walk(node):
+        if called_name(node) == "softmax" and called_name(filled) == "masked_fill" and is_method_of_value(filled):
+            whole = Swap(filled, filled.func.value).visit(copy.deepcopy(node))
+            divided = "(lambda w: w / w.sum(-1, keepdim=True).clamp(min=1e-9))(weights * ~hidden)"
+            yield expression(divided, weights=whole, hidden=filled.args[0])
+
+
 @rule("float32 alone", ast.Attribute)
 def float32_alone(node: ast.Attribute, seen: Facts) -> Iterator[ast.AST]:
     if node.attr == "dtype" and torch.dtype in seen.kinds:
         yield expression("torch.float32")
     if node.attr in ("float32", "float64", "long", "int64"):
         yield expression("torch.float16" if node.attr.startswith("float") else "torch.int32")
+
+
+class Swap(ast.NodeTransformer):
+    """Replaces what reads like one expression by another."""
+
+    def __init__(self, old: ast.expr, new: ast.expr):
+        self.old, self.new = ast.unparse(old), new
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        is_old = isinstance(node, ast.expr) and ast.unparse(node) == self.old
+        return self.new if is_old else super().generic_visit(node)
 
 
 def values_of(node: ast.Assign | ast.Return, fits) -> Iterator[ast.expr]:
