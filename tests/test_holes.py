@@ -35,6 +35,7 @@ EXAMPLES = [
     ("operands exchanged", "def f(a, b): return a - b", (1, 2), "return b - a"),
     ("strict for loose comparison", "def f(a): return a < 2", (1,), "return a <= 2"),
     ("comparison turned around", "def f(a): return a == 2", (1,), "return a >= 2"),
+    ("another number compared", "def f(a, b):\n    c = a + b\n    return c > 2", (1, 2), "return a > 2"),
     ("and for or", "def f(a, b): return a and b", (1, 2), "return a or b"),
     ("clause removed", "def f(a, b): return a and b", (1, 2), "-> return b"),
     ("negation dropped", "def f(a): return not a", (1,), "-> return a"),
@@ -85,6 +86,7 @@ EXAMPLES = [
     ("another error", GUARD, (SimpleNamespace(size=1),), "raise KeyError('full')"),
     ("loop left or gone on with", "def f(a):\n    for n in a:\n        break", ([1],), "break -> continue"),
     ("loop over a part", "def f(a): return [n for n in a]", ([1],), "list(a)[:-1]"),
+    ("the first item for all", "def f(a): return [n for n in a]", ([1],), "items[:1] * len(items)"),
     ("default of an argument changed", "def f(a, b=2): return a + b", (1,), "b=3"),
     (
         "a value kept for the next time",

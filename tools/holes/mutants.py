@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import zip_longest
+from difflib import SequenceMatcher
 
 from tools.holes.observe import Facts
 from tools.holes.rules import RULES
@@ -45,12 +45,25 @@ def make_mutants(source: Source, facts: dict[int, Facts]) -> Iterator[Mutant]:
     statements = [ast.unparse(statement) for statement in source.tree.body]
     for part in source.parts:
         for node in ast.walk(part):
+            node.numbers = []
             node.facts = facts.get(getattr(node, "number", -1), Facts())
+        for function in ast.walk(part):
+            if isinstance(function, ast.FunctionDef):
+                tell_numbers(function)
     for part in source.parts:
         position = source.tree.body.index(part)
         for rule, changed in changed_parts(part, source.tree):
             text = "\n".join([*statements[:position], changed, *statements[position + 1 :]]) + "\n"
             yield Mutant(rule, source.name, change(statements[position], changed), text)
+
+
+def tell_numbers(function: ast.FunctionDef):
+    """Tell each comparison of a function under which names the function has numbers."""
+    nodes = list(ast.walk(function))
+    names = {ast.unparse(n): n for n in nodes if isinstance(n, (ast.Name, ast.Attribute)) and n.facts.is_number}
+    for node in nodes:
+        if isinstance(node, ast.Compare):
+            node.numbers = list(names.values())
 
 
 def changed_parts(part: ast.stmt, tree: ast.Module) -> Iterator[tuple[str, str]]:
@@ -112,11 +125,13 @@ def compiles(text: str) -> bool:
 
 
 def change(old: str, new: str) -> str:
-    """The lines that differ, in one line: `old lines -> new lines`."""
-    before, after = old.splitlines(), new.splitlines()
-    start = next(i for i, (a, b) in enumerate(zip_longest(before, after)) if a != b)
-    end = 0
-    while end < min(len(before), len(after)) - start and before[-1 - end] == after[-1 - end]:
-        end += 1
-    removed, added = (lines[start : len(lines) - end] for lines in (before, after))
-    return " -> ".join(" / ".join(line.strip() for line in lines) or "nothing" for lines in (removed, added))
+    """The lines that differ, in one line: `old lines -> new lines`. If lines moved, also those between them."""
+    before, after = ([line.strip() for line in text.splitlines()] for text in (old, new))
+    changed = [
+        code[1:] for code in SequenceMatcher(None, before, after, autojunk=False).get_opcodes() if code[0] != "equal"
+    ]
+    removed = [line for start, end, _, _ in changed for line in before[start:end]]
+    added = [line for _, _, start, end in changed for line in after[start:end]]
+    if sorted(removed) == sorted(added):
+        removed, added = before[changed[0][0] : changed[-1][1]], after[changed[0][2] : changed[-1][3]]
+    return " -> ".join(" / ".join(filter(None, lines)) or "nothing" for lines in (removed, added))

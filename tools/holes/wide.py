@@ -45,7 +45,12 @@ def module_of(chapter: str) -> Any:
 def wide_cases(chapter: str, exercise: Exercise) -> list[tuple[Exercise, Callable[[], list[Case]]]]:
     """For each set of wide cases of an exercise: how to run them, and what makes them."""
     entries = getattr(module_of(chapter), "WIDE", [])
-    return [(replace(exercise, **entry.fields), entry.cases) for entry in entries if entry.exercise == exercise.name]
+    return [
+        # A wide case may have other fields than `show` expects.
+        (replace(exercise, **({"show": None} | entry.fields)), entry.cases)
+        for entry in entries
+        if entry.exercise == exercise.name
+    ]
 
 
 def left_out(chapter: str, exercise: Exercise) -> tuple[str, ...]:

@@ -27,6 +27,14 @@ def vectors(random: Random) -> Iterator[Case]:
     }
 
 
+def vectors_to_train(random: Random) -> Iterator[Case]:
+    """Where lengths differ much, or a vector has one number, the gradients are rounding alone."""
+    for case in vectors(random):
+        lengths = case["image_embeds"].norm(dim=-1), case["text_embeds"].norm(dim=-1)
+        if case["image_embeds"].shape[1] > 1 and all(((x > 0.1) & (x < 10)).all() for x in lengths):
+            yield case
+
+
 def tables(random: Random) -> Iterator[Case]:
     for pairs in (1, 2, 3, 20):
         for scale in (0.0, 0.01, 1.0, 30.0, 900.0):
@@ -49,7 +57,7 @@ def pictures_and_sentences(random: Random) -> Iterator[Case]:
 
 WIDE = [
     Wide("pair_logits", vectors, {"tolerance": 1e-4}),
-    Wide("pair_logits", vectors, {"call": call_with_gradients("pair_logits"), "tolerance": 1e-3}),
+    Wide("pair_logits", vectors_to_train, {"call": call_with_gradients("pair_logits"), "tolerance": 1e-3}),
     Wide("softmax_loss", tables, {"tolerance": 1e-4}),
     Wide("softmax_loss", tables, {"call": call_with_gradients("softmax_loss"), "tolerance": 1e-4}),
     Wide("sigmoid_loss", tables, {"tolerance": 1e-4}),

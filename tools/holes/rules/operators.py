@@ -66,6 +66,17 @@ def other_comparison(node: ast.Compare, seen: Facts) -> Iterator[ast.AST]:
                 yield replaced(node, ops=[*node.ops[:index], kind(), *node.ops[index + 1 :]])
 
 
+@rule("another number compared", ast.Compare)
+def other_operand(node: ast.Compare, seen: Facts) -> Iterator[ast.AST]:
+    """Such as the old length for the new one: numbers that the function has under other names."""
+    right = node.comparators[0]
+    for name in node.numbers:
+        if node.left.facts.is_number and ast.unparse(node.left) != ast.unparse(name):
+            yield replaced(node, left=name)
+        if right.facts.is_number and ast.unparse(right) != ast.unparse(name):
+            yield replaced(node, comparators=[name, *node.comparators[1:]])
+
+
 @rule("and for or", ast.BoolOp)
 def other_connective(node: ast.BoolOp, seen: Facts) -> Iterator[ast.AST]:
     yield replaced(node, op=ast.Or() if isinstance(node.op, ast.And) else ast.And())

@@ -60,6 +60,11 @@ def shorter_loop(node: ast.For | ast.comprehension, seen: Facts) -> Iterator[ast
         yield replaced(node, iter=expression(f"list(x){part}", x=node.iter))
 
 
+@rule("the first item for all", ast.For, ast.comprehension)
+def first_item_for_all(node: ast.For | ast.comprehension, seen: Facts) -> Iterator[ast.AST]:
+    yield replaced(node, iter=expression("(lambda items: items[:1] * len(items))(list(x))", x=node.iter))
+
+
 @rule("default of an argument changed", ast.FunctionDef)
 def another_default(node: ast.FunctionDef, seen: Facts) -> Iterator[ast.AST]:
     for index, default in enumerate(node.args.defaults):

@@ -55,7 +55,6 @@ def first_for_all(node: ast.Assign | ast.Name, seen: Facts) -> Iterator[ast.AST]
 def no_special_numbers(node: ast.Assign | ast.Return, seen: Facts) -> Iterator[ast.AST]:
     for value in values_of(node, Facts.is_float_tensor.fget):
         yield with_value(node, value, expression("torch.nan_to_num(x)", x=value))
-        yield with_value(node, value, expression("x.clamp(-1e4, 1e4)", x=value))
 
 
 @rule("a tensor made on the CPU", ast.Call)
