@@ -11,13 +11,14 @@ from grader.exercise import Case
 from grader.modules import load_weights
 
 
-def call_with_gradients(name: str) -> Callable[[ModuleType, Case], dict]:
-    """Call a function; its floating-point arguments are to be trained."""
+def call_with_gradients(name: str, *trained: str) -> Callable[[ModuleType, Case], dict]:
+    """Call a function; gradients go to these of its arguments, or to all that are tensors of floating-point numbers."""
 
     def call(submission: ModuleType, case: Case) -> dict:
-        arguments = {key: trainable(value) for key, value in case.items()}
-        result = getattr(submission, name)(**arguments)
-        return {"result": result} | gradients(result, {key: v for key, v in arguments.items() if is_float(v)})
+        names = [key for key, value in case.items() if is_float(value) and key in (trained or case)]
+        leaves = {key: case[key].clone().requires_grad_() for key in names}
+        result = getattr(submission, name)(**case | leaves)
+        return {"result": result} | gradients(result, leaves)
 
     return call
 
@@ -61,10 +62,6 @@ def floats_in(value: Any) -> list[Tensor]:
     if is_float(value):
         return [value]
     return [part for item in value for part in floats_in(item)] if isinstance(value, (list, tuple)) else []
-
-
-def trainable(value: Any) -> Any:
-    return value.clone().requires_grad_() if is_float(value) else value
 
 
 def is_float(value: Any) -> bool:

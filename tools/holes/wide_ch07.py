@@ -58,7 +58,7 @@ WIDE = [
     Wide("rotate_half", states, {"call": call_with_gradients("rotate_half"), "tolerance": 1e-2}),
     Wide("rotary_cos_sin", positions, {"tolerance": 1e-3}),
     Wide("apply_rotary", states_and_angles),
-    Wide("apply_rotary", states_and_angles, {"call": call_with_gradients("apply_rotary"), "tolerance": 1e-3}),
+    Wide("apply_rotary", states_and_angles, {"call": call_with_gradients("apply_rotary", "states"), "tolerance": 1e-3}),
     Wide("attend_with_positions", queries_keys_values, {"tolerance": 1e-3}),
     Wide(
         "attend_with_positions",

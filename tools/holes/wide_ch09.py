@@ -96,7 +96,6 @@ def masks(random: Random) -> Iterator[Case]:
                 for case in (whole, whole | right):
                     yield case | {"token_type_ids": case["token_type_ids"][:, -new:]}
         yield whole | {"token_type_ids": torch.ones_like(whole["token_type_ids"])}
-        yield whole | {"attention_mask": whole["attention_mask"].bool()}
 
 
 def whole_models(random: Random) -> Iterator[Case]:

@@ -61,7 +61,6 @@ def logits_of_rows(random: Random) -> Iterator[Case]:
         mask = CHECKS.padded(left, reals, right)
         for size in (1, 2, 30):
             yield {"logits": random.normal(*mask.shape, size), "attention_mask": mask}
-            yield {"logits": random.normal(*mask.shape, size), "attention_mask": mask.bool()}
 
 
 def score_matrices(random: Random) -> Iterator[Case]:

@@ -162,7 +162,7 @@ WIDE = [
     Wide("embed_words", words),
     Wide("rms_norm", states, {"tolerance": 1e-2}),
     Wide("turn", angles),
-    Wide("turn", angles, {"call": call_with_gradients("turn"), "tolerance": 1e-3}),
+    Wide("turn", angles, {"call": call_with_gradients("turn", "states"), "tolerance": 1e-3}),
     Wide("share_heads", heads),
     Wide("gated_mlp", mlps, {"call": call_gated_mlp, "tolerance": 1e-4}),
     Wide("make_mask", batches, {"call": call_make_mask}),
