@@ -14,7 +14,7 @@ CHECKS = checks_of("ch13_loading")
 
 
 def files(random: Random) -> Iterator[Case]:
-    shapes = [(), (1,), (0,), (2, 0, 3), (1, 1, 1, 5), (3, 4), (2, 3, 2), (7,)]
+    shapes = [(), (1,), (1, 1, 1, 5), (3, 4), (2, 3, 2), (7,)]
     for dtype in CHECKS.NAMES:
         for metadata in (False, True):
             tensors = {f"{index}.weight": (100 * random.normal(*shape)).to(dtype) for index, shape in enumerate(shapes)}
@@ -81,12 +81,11 @@ def tables(random: Random) -> Iterator[Case]:
 
 def checkpoints(random: Random) -> Iterator[Case]:
     for case in CHECKS.checkpoints(random):
-        for dtype in (None, torch.float32, torch.float16, torch.bfloat16):
-            yield case | {"dtype": dtype}
+        yield case | {"dtype": random.choice([None, torch.float32, torch.float16, torch.bfloat16])}
         mixed = dict(case["tensors"])
         for name in list(mixed)[::2]:
             mixed[name] = mixed[name].to(torch.bfloat16)
-        for dtype in (None, torch.bfloat16, torch.float32):
+        for dtype in (None, torch.bfloat16):
             yield case | {"tensors": mixed, "dtype": dtype}
     case = next(iter(CHECKS.checkpoints(random)))
     weights, embedding = case["tensors"], case["tensors"][CHECKS.EMBEDDING]
@@ -96,7 +95,7 @@ def checkpoints(random: Random) -> Iterator[Case]:
     for head in (nearly, one, embedding, embedding.to(torch.bfloat16), embedding.T.contiguous(), embedding.reshape(-1)):
         for dtype in (None, torch.bfloat16):
             yield case | {"tensors": weights | {CHECKS.HEAD: head}, "dtype": dtype}
-    for name in weights:
+    for name in list(weights)[::4]:
         yield case | {"tensors": {other: tensor for other, tensor in weights.items() if other != name}}
         yield case | {"tensors": weights | {name: weights[name].reshape(1, *weights[name].shape)}}
         yield case | {"tensors": weights | {name: weights[name].flatten()[1:]}}

@@ -35,7 +35,8 @@ def pairs(random: Random) -> Iterator[Case]:
     whole = random.normal(2, 3, 4)
     for other in (whole[0], whole[:, :1], whole[..., :1], whole[None], whole.reshape(2, 4, 3), whole.flatten()):
         yield {"ours": other, "theirs": whole, "is_real": None}
-        yield {"ours": whole, "theirs": other, "is_real": None}
+        if other.dim() > 1:
+            yield {"ours": whole, "theirs": other, "is_real": None}
 
 
 def tables(random: Random) -> Iterator[Case]:

@@ -64,13 +64,8 @@ def rankings(random: Random) -> Iterator[Case]:
         for min_iou in (0.0, 0.05, 0.5, 0.9, 1.0):
             ious = random.uniform(number, objects)
             yield {"ious": ious, "scores": random.uniform(number), "min_iou": min_iou}
-            yield {
-                "ious": (ious * 4).round() / 4,
-                "scores": random.normal(number, scale=5.0),
-                "min_iou": min_iou or 0.25,
-            }
-            yield {"ious": torch.ones(number, objects), "scores": -random.uniform(number), "min_iou": min_iou}
-            yield {"ious": ious * (ious > 0.7), "scores": 1e-4 * random.uniform(number), "min_iou": min_iou or 0.01}
+            yield {"ious": ious, "scores": random.normal(number, scale=5.0), "min_iou": min_iou}
+            yield {"ious": ious * (ious > 0.7), "scores": 1e-4 * random.uniform(number), "min_iou": min_iou}
 
 
 def lists(random: Random) -> Iterator[Case]:

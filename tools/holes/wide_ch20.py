@@ -111,7 +111,7 @@ def call_interval(submission, case: Case) -> list:
     statistics = [
         lambda rows: float(rows[0, 0] - 2 * rows[-1, -1]),
         lambda rows: -float(rows.square().sum()),
-        lambda rows: len(rows.unique(dim=0)),
+        lambda rows: float(len(rows.unique(dim=0))),
     ]
     return [submission.interval(case["rows"], case["picks"], one, case["confidence"]) for one in statistics]
 
