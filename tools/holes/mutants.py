@@ -17,6 +17,7 @@ NOT_CODE = {
     "type_params",
     "exc",
 }  # of a definition, and an error's text
+DESCRIPTIONS = ("shape", "dtype", "device", "ndim")  # of these a tensor's numbers are no part, and need no change
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,11 @@ def make_mutants(source: Source, facts: dict[int, Facts]) -> Iterator[Mutant]:
         for node in ast.walk(part):
             node.numbers = []
             node.facts = facts.get(getattr(node, "number", -1), Facts())
-        for function in ast.walk(part):
-            if isinstance(function, ast.FunctionDef):
-                tell_numbers(function)
+        for node in ast.walk(part):
+            if isinstance(node, ast.FunctionDef):
+                tell_numbers(node)
+            if isinstance(node, ast.Attribute) and node.attr in DESCRIPTIONS:
+                node.value.facts = Facts()
     for part in source.parts:
         position = source.tree.body.index(part)
         for rule, changed in changed_parts(part, source.tree):

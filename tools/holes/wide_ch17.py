@@ -61,7 +61,7 @@ def pairs_of_boxes(random: Random) -> Iterator[Case]:
 
 def rankings(random: Random) -> Iterator[Case]:
     for number, objects in [(1, 1), (1, 0), (0, 0), (0, 4), (7, 1), (2, 9), (15, 10)]:
-        for min_iou in (0.0, 0.05, 0.5, 0.9, 1.0):
+        for min_iou in (0.01, 0.05, 0.5, 0.9, 1.0):
             ious = random.uniform(number, objects)
             yield {"ious": ious, "scores": random.uniform(number), "min_iou": min_iou}
             yield {"ious": ious, "scores": random.normal(number, scale=5.0), "min_iou": min_iou}

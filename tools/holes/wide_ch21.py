@@ -15,7 +15,7 @@ def batches(random: Random) -> Iterator[Case]:
     """Rows of runs, each with whether its tokens are real, their type, and how many they are."""
     for rows in (
         [[(1, 0, 1)]],
-        [[(1, 1, 0)]],
+        [[(1, 1, 1)]],
         [[(0, 0, 3), (1, 0, 2), (1, 1, 4)], [(1, 0, 5), (1, 1, 2), (0, 1, 2)]],
         [[(0, 1, 2), (1, 0, 1), (1, 1, 1), (0, 0, 2)], [(0, 0, 3), (1, 1, 3), (0, 1, 0)]],
         [[(1, 0, 4)], [(0, 1, 4)], [(1, 1, 4)]],
