@@ -17,7 +17,7 @@ from tools.holes.observe import number_nodes, watched_module
 from tools.holes.questions import ask
 from tools.holes.report import rules, table
 from tools.holes.rules import RULES
-from tools.holes.search import Search, search, settled
+from tools.holes.search import Search, answered, search, settled
 from tools.holes.sources import right_answers, source_of
 from tools.holes.worker import examine, module_from
 
@@ -220,6 +220,7 @@ def test_a_question_on_which_right_answers_do_not_agree_is_dropped_and_told():
     found = Search("ch99_none", "f")
     assert settled(found, questions, [source("def f(n): return n")]) == questions[:1]
     assert "it is -3, expected 3" in found.doubtful[0]
+    assert answered(source("def f(n): return -n"), questions) == questions[1:]
 
 
 def test_right_answers_of_a_chapter_can_be_run_from_one_file():

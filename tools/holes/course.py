@@ -13,7 +13,7 @@ from grader.truth import load_solution
 from tools.holes.derived import derived_cases
 from tools.holes.mutants import Mutant
 from tools.holes.questions import Question, ask
-from tools.holes.search import Search, search, settled
+from tools.holes.search import Search, answered, search, settled
 from tools.holes.sources import right_answers
 from tools.holes.wide import left_out, wide_cases
 from tools.holes.worker import PATIENCE
@@ -51,7 +51,7 @@ def search_exercise(
         return runner is None or grade(mutant, exercise, checks, seed, runner)
 
     for source in sources if variants else sources[:1]:
-        search(found, source, exercise, own, wide, passes, seconds)
+        search(found, source, exercise, own, answered(source, wide), passes, seconds)
     return found
 
 

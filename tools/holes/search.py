@@ -117,3 +117,9 @@ def settled(found: Search, questions: list[Question], variants: Sequence[Source]
                 if question.origin != "wide" or not wrong(question, submission, tolerance=ROUNDING):
                     dropped.add(index)
     return [question for index, question in enumerate(questions) if index not in dropped]
+
+
+def answered(source: Source, questions: Sequence[Question]) -> list[Question]:
+    """The questions that a right answer itself answers like the solution: its mutants are asked only these."""
+    submission = module_from(ast.unparse(source.tree))
+    return [question for question in questions if not wrong(question, submission)]
