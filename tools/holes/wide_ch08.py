@@ -99,7 +99,7 @@ def attention_layers(random: Random) -> Iterator[Case]:
 
 def caches(random: Random) -> Iterator[Case]:
     for _, length, heads, key_value_heads, head_dim, hidden_size in SIZES:
-        for layers, batch_size, bytes_per_number in ((1, 1, 1), (3, 1, 8), (26, 7, 2)):
+        for layers, batch_size, bytes_per_number in ((1, 1, 1), (3, 1, 4), (26, 7, 2)):
             yield {
                 "config": CHECKS.make_config(heads, key_value_heads, head_dim, hidden_size, layers),
                 "batch_size": batch_size,

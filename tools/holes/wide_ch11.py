@@ -74,7 +74,7 @@ def call_cache(submission, case: Case) -> dict:
         "returned": reports,
         "of another cache": [states.clone() for states in fresh],
         "memory is allocated when it is made": counters["making it"].bytes >= needed,
-        "updates allocate more": counters["updates"].bytes > written,
+        "updates allocate more": counters["updates"].bytes > 2 * written + 256,  # where to write may take some
         "resets allocate": counters["resets"].bytes > needed // 8 and needed > 64,
     }
 
