@@ -1,6 +1,6 @@
 # Every target sets up its own environment in .venv; you need Python 3.11 or newer, pip and make.
 .DEFAULT_GOAL := help
-.PHONY: help setup check book browser test newest demo table lab train bench parity abuse release lint format notebooks clean
+.PHONY: help setup check book browser test newest demo table lab train bench parity abuse holes release lint format notebooks clean
 
 PYTHON ?= python3
 PY := .venv/bin/python
@@ -28,6 +28,7 @@ help:
 	@echo "make bench      compare with transformers: seconds, tokens per second, and the machine's limit (minutes)"
 	@echo "make parity     compare every model, checkpoint layout and dtype with transformers, in one table"
 	@echo "make abuse      try hostile submissions and broken files: each must be refused with a helpful message"
+	@echo "make holes      change the right answers to exercises by rules: which wrong ones do the graders pass? (hours)"
 	@echo "make release    write the students' copy, without solutions (into release/)"
 	@echo "make lint       check the style of the code, spelling, links between files"
 	@echo "make format     format the code in that style"
@@ -91,6 +92,10 @@ parity: $(READY)
 abuse: $(READY)
 	@$(ONE_THREAD) $(PY) -m pytest tests -m abuse $(PARALLEL)
 
+# CHAPTERS="ch03 ch08" takes two chapters alone.
+holes: $(READY)
+	@$(ONE_THREAD) $(PY) -m tools.holes $(CHAPTERS) --json holes.json
+
 release: $(READY)
 	@$(PY) -m grader.release
 
@@ -108,4 +113,4 @@ notebooks: $(READY)
 	@$(PY) tools/notebooks.py
 
 clean:
-	rm -rf .venv .venv-newest _build runs release demo.png bench.json bench.png
+	rm -rf .venv .venv-newest _build runs release demo.png bench.json bench.png holes.json

@@ -24,6 +24,7 @@ LEFT_OUT = (
     "solutions/",
     ".github/",
     ".ci/",
+    "tools/holes/",  # it changes the solutions
     "tests/",  # they use the solutions, and the sources of the chapters
     "grader/release.py",
 )
