@@ -29,7 +29,9 @@ def imports(path: Path) -> set[str]:
 
 def test_every_import_points_down():
     for path in [
-        path for folder in ("vlm", "figures", "toybox", "benchmark", "grader", "live") for path in (ROOT / folder).rglob("*.py")
+        path
+        for folder in ("vlm", "figures", "toybox", "benchmark", "grader", "live")
+        for path in (ROOT / folder).rglob("*.py")
     ]:
         own = room(".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"))
         above = {name for name in map(room, imports(path)) if name and ORDER.index(name) > ORDER.index(own)}
