@@ -213,7 +213,8 @@ from figures.schematics.stages import draw_stages
 from IPython.display import HTML
 from toybox.recipe import Recipe
 
-drawing = draw_stages(Recipe())
+recipe = Recipe()
+drawing = draw_stages(recipe.look_steps, recipe.speak_steps, recipe.scenes_per_step)
 HTML(
     drawing.html(
         "Both models first learn to see, then to answer. Google takes a tower and a "

@@ -290,5 +290,7 @@ def test_the_ring_says_what_each_process_sends():
 
 
 def test_the_stages_have_the_recipe_s_steps():
-    found = texts(draw_stages(Recipe()))
-    assert f"look: {Recipe().look_steps:,} steps" in found and f"speak: {Recipe().speak_steps:,} steps" in found
+    recipe = Recipe()
+    found = texts(draw_stages(recipe.look_steps, recipe.speak_steps, recipe.scenes_per_step))
+    assert f"look: {recipe.look_steps:,} steps" in found and f"speak: {recipe.speak_steps:,} steps" in found
+    assert f"{recipe.scenes_per_step} scenes a step" in found

@@ -1,10 +1,9 @@
 """The stages of training: Google's four, and the Toybox's two."""
 
 from figures.drawing import SMALL, Drawing
-from toybox.recipe import Recipe
 
 
-def draw_stages(recipe: Recipe) -> Drawing:
+def draw_stages(look_steps: int, speak_steps: int, scenes_per_step: int) -> Drawing:
     """Published numbers are those of section 3.1 of the PaliGemma paper (arXiv 2407.07726)."""
     published = [
         ("0", "unimodal", "SigLIP on pairs, Gemma on text", "taken as they are"),
@@ -13,8 +12,8 @@ def draw_stages(recipe: Recipe) -> Drawing:
         ("3", "transfer", "each task's own data", "fine-tuning"),
     ]
     own = [
-        ("look", f"{recipe.look_steps:,} steps", "patch labels, no words"),
-        ("speak", f"{recipe.speak_steps:,} steps", "all tasks, from prompts"),
+        ("look", f"{look_steps:,} steps", "patch labels, no words"),
+        ("speak", f"{speak_steps:,} steps", "all tasks, from prompts"),
     ]
     alt = (
         "Two columns of boxes from top to bottom. PaliGemma: stage 0 unimodal, stage 1 multimodal at 224 pixels,"
@@ -36,5 +35,5 @@ def draw_stages(recipe: Recipe) -> Drawing:
         for row, ((name, steps, what), role) in enumerate(zip(own, ("image", "text"), strict=True))
     )
     drawing.arrow(look.bottom, speak.top)
-    drawing.text(435, 232, f"{recipe.scenes_per_step} scenes a step", size=SMALL)
+    drawing.text(435, 232, f"{scenes_per_step} scenes a step", size=SMALL)
     return drawing
